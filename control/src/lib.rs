@@ -1,0 +1,11 @@
+//! The control plane, the sidecar launcher and the command line of Chancery.
+//!
+//! Plain domain types stand in the middle ([`model`], [`snapshot`]); formats stand at the rim.
+//!
+//! ```text
+//! people's files --manifest--> model --store--> DesiredState --reconcile--> Fleet of Snapshots --xds--> sidecars
+//!            api --------------^                                   | envoy (protobuf)          \--acks--> status
+//! ```
+
+pub mod model;
+pub mod snapshot;

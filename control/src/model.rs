@@ -1,0 +1,82 @@
+//! Domain types of the control plane: what people and proxies state, without any format.
+
+use chancery_policy_lang::checked::ServiceRef;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A version of the desired state. Grows by one with each accepted change of policies; 0 is a new mesh.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(pub u64);
+
+/// The name of a proxy, unique in the mesh: `namespace/service/instance`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProxyId(pub String);
+
+/// What one sidecar stated when it joined. The service comes from its verified token or certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyRegistration {
+    /// Its name.
+    pub id: ProxyId,
+    /// The service it is a replica of.
+    pub service: ServiceRef,
+    /// Labels of the workload.
+    pub labels: BTreeMap<String, String>,
+    /// Where the service is offered; `None` for a client that offers nothing.
+    pub inbound: Option<Inbound>,
+    /// Services that the workload calls.
+    pub outbounds: Vec<Outbound>,
+}
+
+/// The mTLS listener of a sidecar and the application behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Inbound {
+    /// Where other sidecars reach it.
+    pub listen: SocketAddr,
+    /// The application, plain HTTP.
+    pub application: SocketAddr,
+}
+
+/// A plain local listener that leads to a service of the mesh.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Outbound {
+    /// The service.
+    pub service: ServiceRef,
+    /// Where the application reaches it, on this machine.
+    pub listen: SocketAddr,
+}
+
+/// A source file of policies, kept whole and once per digest, so that places in it stay true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The name the author knows it by.
+    pub name: String,
+    /// Its text.
+    pub text: Arc<str>,
+}
+
+/// A policy in force: which document states it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyRecord {
+    /// The policy's name.
+    pub name: String,
+    /// SHA-256 of the document's name and text, in hex: the key in [`DesiredState::documents`].
+    pub document: String,
+    /// The revision in which it got its present text.
+    pub revision: Revision,
+}
+
+/// Everything that snapshots are made from. Immutable; a change makes a new one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DesiredState {
+    /// The revision.
+    pub revision: Revision,
+    /// The SPIFFE trust domain.
+    pub trust_domain: String,
+    /// Policies by name.
+    pub policies: BTreeMap<String, PolicyRecord>,
+    /// Documents by digest; each is referred to by at least one policy.
+    pub documents: BTreeMap<String, Arc<Document>>,
+    /// Sidecars that joined and have not left, by id.
+    pub proxies: BTreeMap<ProxyId, Arc<ProxyRegistration>>,
+}

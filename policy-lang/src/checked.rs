@@ -1,0 +1,430 @@
+//! Checked policies: names, types and phases resolved. Made by `check`, read by everything after.
+//!
+//! Expressions are two-valued and total. An optional value that is absent makes every comparison
+//! false (`!=` true), every predicate false, and every value computed from it absent; an absent
+//! bool counts as false where a condition is asked for. `let` names are already replaced by their
+//! expressions (shared by [`Arc`]), and a name of a later phase never gets here.
+
+use crate::source::Span;
+use ipnet::IpNet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A reference to a service: `namespace/name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceRef {
+    /// The namespace.
+    pub namespace: String,
+    /// The service's name in it.
+    pub name: String,
+}
+
+/// One `auth` policy. (Other kinds will be other variants of a policy; `auth` is what there is.)
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedPolicy {
+    /// Unique among all policies of a mesh.
+    pub name: String,
+    /// Where it applies; at least one.
+    pub targets: Vec<Scope>,
+    /// Whether it decides, only reports, or sleeps.
+    pub mode: Mode,
+    /// All `exempt`, `deny` and `allow` statements.
+    pub rules: Vec<Rule>,
+    /// The `otherwise` statement; its rule id is `policy/otherwise`.
+    pub otherwise: Option<Otherwise>,
+    /// The whole policy block.
+    pub span: Span,
+    /// The policy's name in its header.
+    pub name_span: Span,
+}
+
+/// What a policy is attached to, with where the author wrote it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scope {
+    /// The target.
+    pub target: Target,
+    /// Its place.
+    pub span: Span,
+}
+
+/// What a policy is attached to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// Every workload.
+    Mesh,
+    /// Every workload of a namespace.
+    Namespace(String),
+    /// Every replica of a service; name `*` means every service of the namespace.
+    Service(ServiceRef),
+    /// Workloads of a namespace that carry all these labels.
+    Workload {
+        /// The namespace.
+        namespace: String,
+        /// Labels, all of which must be equal; not empty.
+        labels: BTreeMap<String, String>,
+    },
+}
+
+/// `mode` of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Decides.
+    Enforce,
+    /// Is evaluated and reported but decides nothing.
+    Shadow {
+        /// The date after which a forgotten shadow is warned about, `YYYY-MM-DD`.
+        until: Option<String>,
+    },
+    /// Is checked and nothing more.
+    Off,
+}
+
+/// The effect of a rule. The order is the order of evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effect {
+    /// Allows before any deny is asked.
+    Exempt,
+    /// Denies unless exempt.
+    Deny,
+    /// Allows unless denied.
+    Allow,
+}
+
+/// One `exempt`, `deny` or `allow` statement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// `policy/name`, or for a rule without a name `policy/effect-hhhhhh`, the first six hex digits
+    /// of the SHA-256 of its normalised text, so that no id depends on the order of statements.
+    pub id: Arc<str>,
+    /// What it does.
+    pub effect: Effect,
+    /// Methods, of which one must be the request's; empty means any.
+    pub methods: BTreeSet<String>,
+    /// Paths, of which one must match; empty means any.
+    pub paths: Vec<PathPattern>,
+    /// Peers, of which one must be the caller; empty means any, as does `anyone`.
+    pub peers: Vec<Peer>,
+    /// A bool expression that must hold; all `when` and `unless` of the rule in one.
+    pub condition: Option<Arc<Expr>>,
+    /// The answer to a denied request; `None` is 403 without a body. Only on `deny`.
+    pub respond: Option<Respond>,
+    /// The whole statement.
+    pub span: Span,
+}
+
+/// `otherwise allow|deny`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Otherwise {
+    /// Whether it allows.
+    pub allow: bool,
+    /// The answer to a denied request; `None` is 403 without a body.
+    pub respond: Option<Respond>,
+    /// The whole statement.
+    pub span: Span,
+}
+
+/// A stated answer to a denied request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Respond {
+    /// 400 to 599.
+    pub status: u16,
+    /// Sent as `text/plain`; may be empty.
+    pub body: String,
+}
+
+/// A caller.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Peer {
+    /// A service by verified identity; name `*` means every service of the namespace.
+    Service(ServiceRef),
+    /// Any service of a namespace.
+    Namespace(String),
+    /// The connection's remote address.
+    Ip(IpNet),
+    /// A whole SPIFFE id, compared byte for byte.
+    Spiffe(String),
+    /// Any caller, also one without an identity.
+    Anyone,
+}
+
+/// `/seg/*/{id}/**`, over the canonical path without its query.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PathPattern {
+    /// The segments between slashes; `/` itself is one empty literal, `/a/` is `a` and an empty one.
+    pub segments: Vec<Segment>,
+    /// Whether it ends in `/**`: zero or more further segments (`/a/**` matches `/a`, `/a/`, `/a/b`).
+    pub rest: bool,
+}
+
+/// A segment of a pattern.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Segment {
+    /// These bytes exactly.
+    Literal(String),
+    /// `*` or `{name}`: one segment that is not empty.
+    Any,
+}
+
+/// The type of an expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Type {
+    /// What it is when present.
+    pub base: BaseType,
+    /// Whether it can be absent.
+    pub optional: bool,
+}
+
+/// A type without optionality.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BaseType {
+    /// true or false
+    Bool,
+    /// 64 bits, signed, saturating
+    Int,
+    /// Bytes, UTF-8 as a rule; lengths and positions count characters (bytes that do not continue one).
+    String,
+    /// An address; IPv4-mapped IPv6 addresses are IPv4 addresses.
+    Ip,
+    /// A list of strings of bounded length.
+    List,
+}
+
+/// A typed expression.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expr {
+    /// What it is.
+    pub kind: ExprKind,
+    /// Its type.
+    pub ty: Type,
+    /// Where it was written.
+    pub span: Span,
+}
+
+/// The forms of expressions.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExprKind {
+    /// A constant.
+    Literal(Value),
+    /// Something of the request, the caller or the target.
+    Attribute(Attribute),
+    /// `!x` (bool) and `-x` (int).
+    Unary(UnaryOp, Arc<Expr>),
+    /// Two operands of one base type (for [`BinaryOp::In`]: a string and a list).
+    Binary(BinaryOp, Arc<Expr>, Arc<Expr>),
+    /// `c ? a : b`.
+    Conditional(Arc<Expr>, Arc<Expr>, Arc<Expr>),
+    /// A function of strings or ints; the arguments are of the types that [`Builtin`] states.
+    Call(Builtin, Vec<Arc<Expr>>),
+    /// `x.matches("…")`: whether the pattern matches anywhere in the string.
+    Matches(Arc<Expr>, Arc<crate::regex::Regex>),
+    /// `cidr("…").containsIP(x)`.
+    ContainsIp(IpNet, Arc<Expr>),
+    /// `has(x)`: whether an optional is present.
+    Has(Arc<Expr>),
+    /// A header, query parameter or string read as another type: absent unless it has that shape.
+    Convert(Conversion, Arc<Expr>),
+    /// `list.exists(x, body)` and its kin. An absent list gives false.
+    Quantify {
+        /// Which.
+        quantifier: Quantifier,
+        /// The bound variable; unique within the rule.
+        variable: u32,
+        /// The list.
+        list: Arc<Expr>,
+        /// A bool over [`ExprKind::Variable`].
+        body: Arc<Expr>,
+    },
+    /// The element (a string) bound by the enclosing [`ExprKind::Quantify`] of this number.
+    Variable(u32),
+}
+
+/// A constant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Value {
+    /// bool
+    Bool(bool),
+    /// int
+    Int(i64),
+    /// string
+    String(Arc<str>),
+    /// ip
+    Ip(IpAddr),
+    /// list of strings
+    List(Vec<Arc<str>>),
+}
+
+/// What a condition can ask about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Attribute {
+    /// `request.method`: string, as sent.
+    Method,
+    /// `request.path`: string, canonical, without the query.
+    Path,
+    /// `request.host`: string, lower case, without the port.
+    Host,
+    /// `request.scheme`: string.
+    Scheme,
+    /// `request.id`: string?, the `x-request-id` header.
+    Id,
+    /// `request.size`: int?, 0 if there is no body, else the `content-length`, absent if unknown.
+    Size,
+    /// `request.protocol`: string, such as `HTTP/2`.
+    Protocol,
+    /// `path.<capture>`: string?, the segment of the path with this number, from 0.
+    PathSegment(u16),
+    /// `headers["x"]`: string?, lower-case name; a repeated header is joined with `,`.
+    Header(Arc<str>),
+    /// `query["x"]`: string?, names and values percent-decoded with `+` as space; repeated: joined with `,`.
+    Query(Arc<str>),
+    /// `source.service`: string?, `namespace/name` from the verified certificate.
+    SourceService,
+    /// `source.namespace`: string?, from the verified certificate.
+    SourceNamespace,
+    /// `source.principal`: string?, the URI SAN of the verified certificate.
+    SourcePrincipal,
+    /// `source.ip`: ip.
+    SourceIp,
+    /// `source.port`: int.
+    SourcePort,
+    /// `source.mtls`: bool.
+    SourceMtls,
+    /// `target.service`: string, `namespace/name`. Folded to a constant by `link`.
+    TargetService,
+    /// `target.namespace`: string. Folded by `link`.
+    TargetNamespace,
+    /// `target.labels["x"]`: string?; `target.version` is label `version`. Folded by `link`.
+    TargetLabel(Arc<str>),
+}
+
+/// One operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UnaryOp {
+    /// `!`
+    Not,
+    /// `-`, saturating
+    Negate,
+}
+
+/// Two operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BinaryOp {
+    /// `&&`
+    And,
+    /// `||`
+    Or,
+    /// `==`; false when an operand is absent
+    Equal,
+    /// `!=`; true when an operand is absent
+    NotEqual,
+    /// `<` on ints and strings (bytewise)
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+    /// `x in list`
+    In,
+    /// `+` on ints, saturating
+    Add,
+    /// `-` on ints, saturating
+    Subtract,
+    /// `*` on ints, saturating
+    Multiply,
+    /// `/` on ints, towards zero; the divisor is a constant that is not 0
+    Divide,
+    /// `%` on ints, sign of the dividend; the divisor is a constant that is not 0
+    Remainder,
+}
+
+/// Functions; positions and sizes of strings are in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Builtin {
+    /// `size(string) -> int`
+    StringSize,
+    /// `size(list) -> int`
+    ListSize,
+    /// `string.contains(string) -> bool`
+    Contains,
+    /// `string.startsWith(string) -> bool`
+    StartsWith,
+    /// `string.endsWith(string) -> bool`
+    EndsWith,
+    /// `string.lowerAscii() -> string`
+    LowerAscii,
+    /// `string.upperAscii() -> string`
+    UpperAscii,
+    /// `string.trim() -> string`, ASCII white space
+    Trim,
+    /// `string.indexOf(string) -> int`, -1 if it is not there
+    IndexOf,
+    /// `string.substring(int, int) -> string`, clamped to the string (so total)
+    Substring,
+}
+
+/// How a string is read as another type.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Conversion {
+    /// `-?[0-9]+` that fits 64 bits; else absent.
+    Int,
+    /// `true` or `false`; else absent.
+    Bool,
+    /// At most this many bytes; else absent.
+    BoundedString(u32),
+    /// One of these; else absent.
+    Enum(Vec<Arc<str>>),
+    /// Split at `,` with white space around elements removed; more than this many elements: absent.
+    List(u32),
+}
+
+/// Loops over a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Quantifier {
+    /// At least one.
+    Exists,
+    /// Each one.
+    All,
+    /// Exactly one.
+    ExistsOne,
+}
+
+/// A `test` block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedTest {
+    /// Its title.
+    pub name: String,
+    /// The policies under test, by name.
+    pub policies: Vec<String>,
+    /// `given … expect …`, in order.
+    pub cases: Vec<TestCase>,
+    /// The whole block.
+    pub span: Span,
+}
+
+/// `given REQUEST expect …`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestCase {
+    /// How often the request is made; every time must meet the expectations.
+    pub repeat: u32,
+    /// The request.
+    pub request: crate::request::Request,
+    /// All of which must hold.
+    pub expect: Vec<Expectation>,
+    /// From `given` to the end of the last expectation.
+    pub span: Span,
+}
+
+/// `expect allow|deny [STATUS] [by NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expectation {
+    /// allow or deny
+    pub allow: bool,
+    /// The status of the answer, if stated.
+    pub status: Option<u16>,
+    /// The rule, without the policy's name or with it, if stated.
+    pub by: Option<String>,
+    /// Its place.
+    pub span: Span,
+}

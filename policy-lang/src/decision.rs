@@ -1,0 +1,64 @@
+//! What a policy says of a request.
+
+use crate::checked::Respond;
+use std::sync::Arc;
+
+/// The id that stands where no rule of a policy decided: nothing matched and nothing was stated.
+pub const DEFAULT_DENY: &str = "default-deny";
+/// The id of a refusal because the path has no single meaning (see `path::is_canonical`).
+pub const BAD_PATH: &str = "bad-path";
+
+/// Who decided, and how. *Allowed*, *denied by a rule* and *no rule matched* are distinct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// The path is refused before any rule is asked (400).
+    BadPath,
+    /// An `exempt` matched.
+    Exempt,
+    /// A `deny` matched.
+    Denied,
+    /// An `allow` matched.
+    Allowed,
+    /// No rule matched; an `otherwise allow` let it pass.
+    OtherwiseAllowed,
+    /// No rule matched; an `otherwise deny` refused it.
+    OtherwiseDenied,
+    /// No rule matched and no `otherwise` is stated: denied.
+    DefaultDenied,
+}
+
+/// The decision on one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// How.
+    pub outcome: Outcome,
+    /// By which rule: `policy/rule`, `policy/otherwise`, [`DEFAULT_DENY`] or [`BAD_PATH`].
+    pub rule: Arc<str>,
+    /// The answer to a denied request; `None` when allowed.
+    pub respond: Option<Respond>,
+    /// What would be decided with the shadow policies enforced too; `None` if none concern the
+    /// target or the path was refused. Its own `shadow` is `None`.
+    pub shadow: Option<Box<Decision>>,
+}
+
+impl Outcome {
+    /// Whether the request passes.
+    #[must_use]
+    pub fn allows(self) -> bool {
+        matches!(self, Self::Exempt | Self::Allowed | Self::OtherwiseAllowed)
+    }
+
+    /// The word used in counters, logs and tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadPath => "bad-path",
+            Self::Exempt => "exempt",
+            Self::Denied => "denied",
+            Self::Allowed => "allowed",
+            Self::OtherwiseAllowed => "otherwise-allowed",
+            Self::OtherwiseDenied => "otherwise-denied",
+            Self::DefaultDenied => "default-denied",
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Writ, Chancery's policy language: from source text to a proxy-wasm module.
+//!
+//! The crate is pure: it knows no file, socket, clock or randomness. Data flows one way through
+//! stages that each have one verb; the same word names the module, the function, the `--emit`
+//! value and the folder of test cases:
+//!
+//! ```text
+//! text --lex--> tokens --parse--> SyntaxTree --check--> CheckedPolicy --link--> LinkedProgram
+//!                                                                                |       |
+//!                                        Decision <--eval (the definition)-------+       | classify
+//!                                                                                        v
+//!                              Module <--emit-- Tables <--tabulate-- Classes <-----------+
+//! ```
+//!
+//! A stage never fails as a whole: what the author did wrong comes back as [`Diagnostic`]s beside
+//! whatever could still be made.
+
+pub mod checked;
+pub mod decision;
+pub mod diagnostic;
+pub mod linked;
+pub mod module;
+pub mod regex;
+pub mod request;
+pub mod source;
+
+pub use diagnostic::{Code, Diagnostic, Label, Severity};
+pub use source::{FileId, SourceFile, SourceSet, Span};

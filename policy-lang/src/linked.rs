@@ -1,0 +1,62 @@
+//! Linked programs: all policies that concern one target, combined. Made by `link`.
+
+use crate::checked::{Effect, Respond, Rule};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The workload that a program is linked for; everything that `target.*` and scopes depend on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetContext {
+    /// The namespace.
+    pub namespace: String,
+    /// The service.
+    pub service: String,
+    /// Labels of the workload.
+    pub labels: BTreeMap<String, String>,
+    /// The SPIFFE trust domain whose identities are services, such as `chancery.local`.
+    pub trust_domain: String,
+}
+
+/// A program: what one proxy decides in one direction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkedProgram {
+    /// For whom.
+    pub target: TargetContext,
+    /// All rules that concern the target, folded for it, in **decision order**: by effect, then by
+    /// an order that depends on the rules' content only. Among the matching rules of the deciding
+    /// effect, the first is the one that is named and whose answer is given.
+    pub rules: Vec<LinkedRule>,
+    /// What happens when no rule matches, by the enforced policies.
+    pub otherwise: LinkedOtherwise,
+    /// The same with the shadow policies enforced too; `None` if no shadow policy concerns the target.
+    pub shadow_otherwise: Option<LinkedOtherwise>,
+    /// Names of the policies linked in, sorted.
+    pub policies: Vec<String>,
+}
+
+/// A rule in a program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkedRule {
+    /// The rule; `target.*` is folded to constants in its condition.
+    pub rule: Arc<Rule>,
+    /// Whether its policy is in shadow mode.
+    pub shadow: bool,
+}
+
+/// The answer when no rule matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkedOtherwise {
+    /// `policy/otherwise`, or [`crate::decision::DEFAULT_DENY`].
+    pub rule: Arc<str>,
+    /// Whether it allows.
+    pub allow: bool,
+    /// The answer to a denied request; `None` is 403 without a body.
+    pub respond: Option<Respond>,
+}
+
+impl LinkedProgram {
+    /// Rules of an effect, in decision order.
+    pub fn rules_of(&self, effect: Effect) -> impl Iterator<Item = &LinkedRule> {
+        self.rules.iter().filter(move |linked| linked.rule.effect == effect)
+    }
+}
