@@ -7,5 +7,12 @@
 //!            api --------------^                                   | envoy (protobuf)          \--acks--> status
 //! ```
 
+pub mod cli;
+pub mod command;
+pub mod exit;
+pub mod logging;
 pub mod model;
 pub mod snapshot;
+pub mod terminal;
+
+pub use cli::run;

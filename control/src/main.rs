@@ -1,2 +1,7 @@
 //! The `chancery` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chancery_control::run(std::env::args_os())
+}

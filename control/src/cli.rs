@@ -1,0 +1,119 @@
+//! The command line: global options, the list of subcommands, and how one is run.
+//!
+//! Each subcommand is a file in [`crate::command`] with a struct `Arguments` and a function `run`;
+//! here it has one line in [`Command`] and one in [`dispatch`].
+
+use crate::command;
+use crate::exit::{CommandResult, Exit, Failure};
+use crate::logging::{self, LogFormat};
+use crate::terminal;
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A control plane for Envoy sidecars whose policies are programs
+#[derive(Debug, Parser)]
+#[command(name = "chancery", version, max_term_width = 100, subcommand_required = true)]
+#[command(after_help = "Exit codes: 0 well; 1 it failed, or a test did; 2 the policy or input is wrong; \
+    3 refused by a proxy or by the control plane.")]
+pub struct Cli {
+    /// Options of every subcommand.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every subcommand.
+#[derive(Args, Clone, Debug)]
+pub struct Global {
+    /// The file that says where the control plane is and who is asking; the control plane writes
+    /// one to DATA-DIR/admin.json
+    #[arg(long, global = true, env = "CHANCERY_CONTEXT", value_name = "FILE", hide_env_values = true)]
+    pub context: Option<PathBuf>,
+    /// What to log to standard error, such as `info` or `chancery_control::xds=debug,warn`
+    /// [default: info for `control-plane` and `sidecar`, else warn]
+    #[arg(long, global = true, env = "CHANCERY_LOG", value_name = "FILTER", hide_env_values = true)]
+    pub log: Option<String>,
+    /// The form of log lines
+    #[arg(long, global = true, env = "CHANCERY_LOG_FORMAT", value_enum, default_value_t)]
+    #[arg(hide_env_values = true, hide_possible_values = true, value_name = "text|json")]
+    pub log_format: LogFormat,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print completions for a shell
+    Completion(command::completion::Arguments),
+}
+
+impl Command {
+    /// What is logged unless `--log` says otherwise: servers tell what they do, commands only what
+    /// went wrong.
+    fn default_log(&self) -> &'static str {
+        match self {
+            Self::Completion(_) => "warn",
+        }
+    }
+}
+
+/// Runs the command line that these arguments are (the first is the program's name), prints what
+/// there is to say, and gives the exit code of the process.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for, everything else is wrong input; clap prints both.
+            let printed = error.print().is_ok();
+            let exit = if error.use_stderr() { Exit::BadInput } else { Exit::Well };
+            return if printed { exit.into() } else { Exit::Failed.into() };
+        }
+    };
+    match start(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                terminal::print_error(&failure.to_string());
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+fn start(cli: Cli) -> CommandResult {
+    let filter = cli.global.log.as_deref().unwrap_or(cli.command.default_log());
+    logging::start(filter, cli.global.log_format)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("the threads of the runtime cannot be started: {error}")))?;
+    runtime.block_on(dispatch(cli))
+}
+
+/// One line a subcommand.
+async fn dispatch(cli: Cli) -> CommandResult {
+    match &cli.command {
+        Command::Completion(arguments) => command::completion::run(arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_has_a_description() {
+        for subcommand in Cli::command().get_subcommands() {
+            assert!(subcommand.get_about().is_some(), "{} has none", subcommand.get_name());
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The subcommands, one file each: `Arguments` says what can be asked, `run` does it.
+//!
+//! A new subcommand is a new file here, a line below, and two lines in [`crate::cli`].
+
+pub mod completion;

@@ -1,0 +1,83 @@
+//! Standard output and standard error of the command line: the one place that prints.
+//!
+//! A reader that went away (`chancery proxies | head -1`) is not a failure.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+/// Writes text to standard output and flushes it, so that scripts see progress at once.
+///
+/// # Errors
+/// Whatever writing gives, except that a closed pipe counts as written.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    forgive_closed_pipe(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Writes text and a line end to standard output.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_line(text: &str) -> io::Result<()> {
+    print(&format!("{text}\n"))
+}
+
+/// Writes bytes to standard output.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    forgive_closed_pipe(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+/// Writes a line to standard error; if even that is gone, there is nobody left to tell.
+pub fn print_error(text: &str) {
+    let _nobody_left = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Whether a person looks at standard output.
+#[must_use]
+pub fn stdout_is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Rows as a table with columns two spaces apart; the last column is not padded.
+#[must_use]
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = header.iter().map(|title| title.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    let header: Vec<String> = header.iter().map(|&title| title.to_owned()).collect();
+    for row in std::iter::once(&header).chain(rows) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 2));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn forgive_closed_pipe(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell_and_lines_have_no_trailing_space() {
+        let rows = vec![vec!["shop/orders".to_owned(), "1".to_owned()], vec!["a".to_owned(), String::new()]];
+        assert_eq!(table(&["NAME", "N"], &rows), "NAME         N\nshop/orders  1\na\n");
+    }
+}
