@@ -13,6 +13,7 @@ pub mod exit;
 pub mod logging;
 pub mod model;
 pub mod snapshot;
+pub mod sources;
 pub mod terminal;
 
 pub use cli::run;
