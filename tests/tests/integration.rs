@@ -1,0 +1,5 @@
+//! All integration tests in one binary. A module is a subject; what modules share is in the crate's library.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say so")]
+
+mod tidy;

@@ -1,0 +1,86 @@
+//! What documents say is so: links lead somewhere, commands parse, policies check.
+
+use super::shell::chancery_calls;
+use super::{Problems, TextFile, files, root};
+use chancery_control::cli::Cli;
+use clap::Parser;
+use std::path::Path;
+
+/// A fenced block of a document.
+struct Block {
+    /// `path:line` of its first line.
+    place: String,
+    language: String,
+    text: String,
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut problems = Problems::default();
+    for file in files(&["md"]) {
+        let folder = root().join(Path::new(&file.path).parent().unwrap());
+        for link in links(&file.text) {
+            let path = link.split('#').next().unwrap();
+            let elsewhere = link.contains("://") || link.starts_with("mailto:") || path.is_empty();
+            problems.add_if(
+                !elsewhere && !folder.join(path).exists(),
+                &file.path,
+                format!("no file at `{link}`"),
+            );
+        }
+    }
+    problems.must_be_none();
+}
+
+/// The destinations of `[text](destination)`.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|link| !link.contains(' '))
+}
+
+#[test]
+fn commands_in_documents_are_commands() {
+    let mut problems = Problems::default();
+    let documents = files(&["md"]);
+    let mut calls_seen = 0;
+    for block in documents.iter().flat_map(blocks).filter(|block| block.language == "sh") {
+        for call in chancery_calls(&block.text) {
+            calls_seen += 1;
+            let shown = call.join(" ");
+            match Cli::try_parse_from(call) {
+                Ok(_) => {}
+                Err(error) if !error.use_stderr() => {}
+                Err(error) => problems.add(&block.place, format!("`{shown}`: {error}")),
+            }
+        }
+    }
+    assert!(calls_seen > 10, "only {calls_seen} calls of `chancery` were found in the documents");
+    problems.must_be_none();
+}
+
+/// The fenced blocks of a document.
+fn blocks(file: &TextFile) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for (number, line) in file.text.lines().enumerate() {
+        let fence = line.strip_prefix("```");
+        open = match (open.take(), fence) {
+            (Some(block), Some(_)) => {
+                blocks.push(block);
+                None
+            }
+            (Some(mut block), None) => {
+                block.text.push_str(line);
+                block.text.push('\n');
+                Some(block)
+            }
+            (None, Some(language)) => Some(Block {
+                place: format!("{}:{}", file.path, number + 2),
+                language: language.trim().to_owned(),
+                text: String::new(),
+            }),
+            (None, None) => None,
+        };
+    }
+    assert!(open.is_none(), "{}: a fenced block is not closed", file.path);
+    blocks
+}
