@@ -14,6 +14,7 @@ pub mod logging;
 pub mod model;
 pub mod snapshot;
 pub mod sources;
+pub mod store;
 pub mod terminal;
 
 pub use cli::run;

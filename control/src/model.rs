@@ -1,6 +1,7 @@
 //! Domain types of the control plane: what people and proxies state, without any format.
 
 use chancery_policy_lang::checked::ServiceRef;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,6 +9,9 @@ use std::sync::Arc;
 /// A version of the desired state. Grows by one with each accepted change of policies; 0 is a new mesh.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
+
+/// The trust domain of a mesh whose operator named none.
+pub const DEFAULT_TRUST_DOMAIN: &str = "chancery.local";
 
 /// The name of a proxy, unique in the mesh: `namespace/service/instance`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,4 +83,41 @@ pub struct DesiredState {
     pub documents: BTreeMap<String, Arc<Document>>,
     /// Sidecars that joined and have not left, by id.
     pub proxies: BTreeMap<ProxyId, Arc<ProxyRegistration>>,
+}
+
+impl Document {
+    /// SHA-256 of name and text, in lower-case hex: what the document is stored under.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update((self.name.len() as u64).to_be_bytes());
+        hash.update(&self.name);
+        hash.update(self.text.as_bytes());
+        hex(&hash.finalize())
+    }
+}
+
+impl DesiredState {
+    /// The policies that a document states and that are in force from it, by name.
+    pub fn policies_of<'a>(&'a self, document: &'a str) -> impl Iterator<Item = &'a PolicyRecord> {
+        self.policies.values().filter(move |record| record.document == document)
+    }
+}
+
+impl std::fmt::Display for ProxyId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::fmt::Display for Revision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Bytes in lower-case hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
