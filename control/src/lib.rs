@@ -16,5 +16,6 @@ pub mod snapshot;
 pub mod sources;
 pub mod store;
 pub mod terminal;
+pub mod xds;
 
 pub use cli::run;

@@ -1,0 +1,26 @@
+//! Telling proxies their configuration: incremental xDS, one aggregated stream a proxy.
+//!
+//! ```text
+//!            DeltaDiscoveryRequest                      DeltaDiscoveryResponse
+//!                    |                                            ^
+//!   [wire]           v                                            |
+//!              message::Request                            message::Response
+//!                    |                                            |
+//!                    v                                            |
+//!   [conversation]  Conversation (pure: no socket, no clock) -----+---> message::Event --> acks
+//!                     one [subscription] per type, the proxy's [memory] ^
+//!                                                                      |
+//!   a Snapshot (immutable) --------------------------------------------+
+//! ```
+//!
+//! The same conversation is held by the control plane with every proxy and by a sidecar with its
+//! own Envoy: for the secrets that only the sidecar has, and for everything else while the control
+//! plane is away.
+
+pub mod conversation;
+pub mod memory;
+pub mod message;
+mod subscription;
+
+pub use conversation::Conversation;
+pub use memory::Memory;
