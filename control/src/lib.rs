@@ -7,9 +7,11 @@
 //!            api --------------^                                   | envoy (protobuf)          \--acks--> status
 //! ```
 
+pub mod api;
 pub mod cli;
 pub mod command;
 pub mod exit;
+pub mod identity;
 pub mod logging;
 pub mod model;
 pub mod snapshot;
