@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 /// The id that stands where no rule of a policy decided: nothing matched and nothing was stated.
 pub const DEFAULT_DENY: &str = "default-deny";
+/// The id that stands where only shadow policies concern a target, so that everything is allowed.
+pub const UNRESTRICTED: &str = "unrestricted";
 /// The id of a refusal because the path has no single meaning (see `path::is_canonical`).
 pub const BAD_PATH: &str = "bad-path";
 

@@ -18,7 +18,9 @@
 pub mod checked;
 pub mod decision;
 pub mod diagnostic;
+pub mod link;
 pub mod linked;
+pub mod literals;
 pub mod module;
 pub mod regex;
 pub mod request;

@@ -24,7 +24,9 @@ pub struct LinkedProgram {
     pub target: TargetContext,
     /// All rules that concern the target, folded for it, in **decision order**: by effect, then by
     /// an order that depends on the rules' content only. Among the matching rules of the deciding
-    /// effect, the first is the one that is named and whose answer is given.
+    /// effect, the first is the one that is named and whose answer is given. A rule whose paths
+    /// have `*` at different depths, or whose peers are of several kinds, stands as several entries
+    /// of one id, any of which may match.
     pub rules: Vec<LinkedRule>,
     /// What happens when no rule matches, by the enforced policies.
     pub otherwise: LinkedOtherwise,
@@ -37,7 +39,8 @@ pub struct LinkedProgram {
 /// A rule in a program.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinkedRule {
-    /// The rule; `target.*` is folded to constants in its condition.
+    /// The rule; `target.*` is folded to constants in its condition, except labels that the target
+    /// lacks, which are absent.
     pub rule: Arc<Rule>,
     /// Whether its policy is in shadow mode.
     pub shadow: bool,
@@ -46,7 +49,7 @@ pub struct LinkedRule {
 /// The answer when no rule matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkedOtherwise {
-    /// `policy/otherwise`, or [`crate::decision::DEFAULT_DENY`].
+    /// `policy/otherwise`, [`crate::decision::DEFAULT_DENY`] or [`crate::decision::UNRESTRICTED`].
     pub rule: Arc<str>,
     /// Whether it allows.
     pub allow: bool,

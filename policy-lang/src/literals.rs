@@ -1,0 +1,267 @@
+//! Rules as conjunctions of literals: what each rule asks of each thing that can be asked about.
+//!
+//! A *subject* is something whose values fall into classes (a header, the path, the caller's
+//! identity, a condition). A *literal* is a [`Formula`] over one subject; a rule holds when all its
+//! literals do. `link` orders rules by their literals, `classify` makes classes from them.
+//!
+//! ```text
+//! allow GET /api/** when headers["x"] == "1" && request.size < 9
+//!       {method: = GET} {path: /api/**} {header x: = 1} {condition `request.size < 9`: holds}
+//! ```
+
+mod condition;
+mod formula;
+
+pub use condition::{Condition, expression_text};
+pub use formula::{Atom, Formula};
+
+use crate::checked::{
+    Attribute, BinaryOp, Builtin, Expr, ExprKind, Peer, Rule, Segment, ServiceRef, UnaryOp, Value,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Something whose values fall into classes. The order is the preference as a pivot: subjects that
+/// cost little to ask and tell rules apart come first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// The path, as far as patterns with `*` at these depths are concerned.
+    Path(BTreeSet<u16>),
+    /// A string of the request: a header (pseudo-headers too), the host or a query parameter.
+    Text(Attribute),
+    /// The caller's verified identity: principal, service and namespace together.
+    Identity,
+    /// The caller's address.
+    Ip,
+    /// A condition that no other subject expresses; its classes are false and true.
+    Condition(Condition),
+    /// The method.
+    Method,
+}
+
+/// The literals of one rule, one formula for each subject.
+pub type Literals = BTreeMap<Subject, Formula>;
+
+impl Subject {
+    /// How dear it is to find rules by this subject: paths and headers are at hand, the caller's
+    /// identity and address must be fetched, conditions computed, and a method finds too many.
+    #[must_use]
+    pub fn pivot_cost(&self) -> u8 {
+        match self {
+            Self::Path(_) | Self::Text(_) => 0,
+            Self::Identity => 1,
+            Self::Ip => 2,
+            Self::Condition(_) => 3,
+            Self::Method => 4,
+        }
+    }
+
+    /// Whether a formula is false for requests that say nothing about the subject, so that rules
+    /// can be found by it.
+    #[must_use]
+    pub fn selects(&self, formula: &Formula) -> bool {
+        !formula.evaluate(&|_| false)
+    }
+}
+
+/// The depths at which a pattern has `*`.
+#[must_use]
+pub fn star_positions(pattern: &crate::checked::PathPattern) -> BTreeSet<u16> {
+    let stars = pattern.segments.iter().enumerate().filter(|(_, segment)| **segment == Segment::Any);
+    stars.map(|(depth, _)| u16::try_from(depth).unwrap_or(u16::MAX)).collect()
+}
+
+/// The literals of a rule whose paths share their star positions and whose peers are of one kind
+/// (as `link` makes them; a rule that mixes them gives a literal that is not exact).
+#[must_use]
+pub fn literals_of(rule: &Rule) -> Literals {
+    let mut literals = Literals::new();
+    if !rule.methods.is_empty() {
+        let equal = rule.methods.iter().map(|method| Formula::Atom(Atom::Equals(method.as_str().into())));
+        add(&mut literals, Subject::Method, Formula::any(equal.collect()));
+    }
+    if let Some(first) = rule.paths.first() {
+        let patterns = rule.paths.iter().map(|pattern| Formula::Atom(Atom::Path(pattern.clone())));
+        add(&mut literals, Subject::Path(star_positions(first)), Formula::any(patterns.collect()));
+    }
+    add_peers(&mut literals, &rule.peers);
+    if let Some(condition) = &rule.condition {
+        add_condition(&mut literals, condition, true);
+    }
+    literals
+}
+
+/// Adds a literal, joined by `and` with what is already asked of the subject.
+fn add(literals: &mut Literals, subject: Subject, formula: Formula) {
+    match literals.remove(&subject) {
+        Some(before) => literals.insert(subject, Formula::all(vec![before, formula])),
+        None => literals.insert(subject, formula),
+    };
+}
+
+fn add_peers(literals: &mut Literals, peers: &[Peer]) {
+    if peers.is_empty() || peers.contains(&Peer::Anyone) {
+        return;
+    }
+    let mut subject = Subject::Identity;
+    let mut atoms = Vec::new();
+    for peer in peers {
+        atoms.push(Formula::Atom(match peer {
+            Peer::Service(service) if service.name == "*" => {
+                Atom::Namespace(service.namespace.as_str().into())
+            }
+            Peer::Service(service) => Atom::Service(service.clone()),
+            Peer::Namespace(namespace) => Atom::Namespace(namespace.as_str().into()),
+            Peer::Spiffe(principal) => Atom::Equals(principal.as_str().into()),
+            Peer::Anyone => continue,
+            Peer::Ip(net) => {
+                subject = Subject::Ip;
+                Atom::Net(*net)
+            }
+        }));
+    }
+    add(literals, subject, Formula::any(atoms));
+}
+
+/// Adds the conjuncts of a condition, pushing negation inwards.
+fn add_condition(literals: &mut Literals, expr: &Arc<Expr>, positive: bool) {
+    match &expr.kind {
+        ExprKind::Unary(UnaryOp::Not, inner) => add_condition(literals, inner, !positive),
+        ExprKind::Binary(BinaryOp::And, left, right) if positive => {
+            add_condition(literals, left, true);
+            add_condition(literals, right, true);
+        }
+        ExprKind::Binary(BinaryOp::Or, left, right) if !positive => {
+            add_condition(literals, left, false);
+            add_condition(literals, right, false);
+        }
+        ExprKind::Literal(Value::Bool(value)) if *value == positive => {}
+        _ => {
+            let (subject, formula) = literal(expr);
+            add(literals, subject, if positive { formula } else { Formula::not(formula) });
+        }
+    }
+}
+
+/// A bool expression as one literal: over the one subject that it is about, else as a condition.
+fn literal(expr: &Arc<Expr>) -> (Subject, Formula) {
+    simple(expr).unwrap_or_else(|| match &expr.kind {
+        ExprKind::Unary(UnaryOp::Not, inner) => {
+            let (subject, formula) = literal(inner);
+            (subject, Formula::not(formula))
+        }
+        ExprKind::Binary(BinaryOp::NotEqual, left, right) => {
+            let equal = ExprKind::Binary(BinaryOp::Equal, left.clone(), right.clone());
+            let equal = Expr { kind: equal, ty: expr.ty, span: expr.span };
+            (Subject::Condition(Condition::new(Arc::new(equal))), Formula::not(Formula::Atom(Atom::Holds)))
+        }
+        _ => (Subject::Condition(Condition::new(expr.clone())), Formula::Atom(Atom::Holds)),
+    })
+}
+
+/// An expression that is about one subject alone, as a formula over it.
+fn simple(expr: &Expr) -> Option<(Subject, Formula)> {
+    match &expr.kind {
+        ExprKind::Unary(UnaryOp::Not, inner) => {
+            let (subject, formula) = simple(inner)?;
+            Some((subject, Formula::not(formula)))
+        }
+        ExprKind::Binary(op @ (BinaryOp::And | BinaryOp::Or), left, right) => {
+            let (subject, left) = simple(left)?;
+            let (other, right) = simple(right)?;
+            let both = vec![left, right];
+            let formula = if *op == BinaryOp::And { Formula::all(both) } else { Formula::any(both) };
+            (subject == other).then_some((subject, formula))
+        }
+        ExprKind::Binary(BinaryOp::Equal, left, right) => {
+            equality(left, right).or_else(|| equality(right, left))
+        }
+        ExprKind::Binary(BinaryOp::NotEqual, left, right) => {
+            let (subject, formula) = equality(left, right).or_else(|| equality(right, left))?;
+            Some((subject, Formula::not(formula)))
+        }
+        ExprKind::Binary(BinaryOp::In, element, list) => match &list.kind {
+            ExprKind::Literal(Value::List(values)) => one_of(element, values),
+            _ => None,
+        },
+        ExprKind::Call(Builtin::StartsWith, arguments) => match arguments.as_slice() {
+            [text, prefix] => starts_with(text, prefix),
+            _ => None,
+        },
+        ExprKind::Has(inner) => presence(inner),
+        ExprKind::ContainsIp(net, address) => match &address.kind {
+            ExprKind::Attribute(Attribute::SourceIp) => Some((Subject::Ip, Formula::Atom(Atom::Net(*net)))),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn equality(asked: &Expr, value: &Expr) -> Option<(Subject, Formula)> {
+    match &value.kind {
+        ExprKind::Literal(Value::String(text)) => one_of(asked, std::slice::from_ref(text)),
+        _ => None,
+    }
+}
+
+fn one_of(asked: &Expr, values: &[Arc<str>]) -> Option<(Subject, Formula)> {
+    let ExprKind::Attribute(attribute) = &asked.kind else { return None };
+    let (subject, atom): (_, fn(&Arc<str>) -> Formula) = match attribute {
+        Attribute::SourceService => (Subject::Identity, service_equals),
+        Attribute::SourceNamespace => {
+            (Subject::Identity, |name| Formula::Atom(Atom::Namespace(name.clone())))
+        }
+        _ => (subject_of(attribute)?, |text| Formula::Atom(Atom::Equals(text.clone()))),
+    };
+    Some((subject, Formula::any(values.iter().map(atom).collect())))
+}
+
+/// `source.service == "ns/name"`; a text that is no service's name equals none.
+fn service_equals(text: &Arc<str>) -> Formula {
+    match text.split_once('/') {
+        Some((namespace, name)) => Formula::Atom(Atom::Service(ServiceRef {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })),
+        None => Formula::any(Vec::new()),
+    }
+}
+
+fn starts_with(text: &Expr, prefix: &Expr) -> Option<(Subject, Formula)> {
+    let (ExprKind::Attribute(attribute), ExprKind::Literal(Value::String(prefix))) =
+        (&text.kind, &prefix.kind)
+    else {
+        return None;
+    };
+    match subject_of(attribute)? {
+        subject @ Subject::Text(_) => Some((subject, Formula::Atom(Atom::StartsWith(prefix.clone())))),
+        _ => None,
+    }
+}
+
+fn presence(inner: &Expr) -> Option<(Subject, Formula)> {
+    let ExprKind::Attribute(attribute) = &inner.kind else { return None };
+    let atom = match attribute {
+        Attribute::SourceService | Attribute::SourceNamespace => Atom::AnyService,
+        Attribute::SourcePrincipal | Attribute::Header(_) | Attribute::Query(_) | Attribute::Id => {
+            Atom::Present
+        }
+        _ => return None,
+    };
+    Some((subject_of(attribute)?, Formula::Atom(atom)))
+}
+
+/// The subject that an attribute's text belongs to, if it is classified at all.
+fn subject_of(attribute: &Attribute) -> Option<Subject> {
+    match attribute {
+        Attribute::Method => Some(Subject::Method),
+        Attribute::Id => Some(Subject::Text(Attribute::Header("x-request-id".into()))),
+        Attribute::Header(_) | Attribute::Query(_) | Attribute::Host | Attribute::Scheme => {
+            Some(Subject::Text(attribute.clone()))
+        }
+        Attribute::SourceService | Attribute::SourceNamespace | Attribute::SourcePrincipal => {
+            Some(Subject::Identity)
+        }
+        _ => None,
+    }
+}
