@@ -19,12 +19,14 @@ pub mod checked;
 pub mod decision;
 pub mod diagnostic;
 pub mod link;
+pub mod lex;
 pub mod linked;
 pub mod literals;
 pub mod module;
 pub mod regex;
 pub mod request;
 pub mod source;
+pub mod syntax;
 
 pub use diagnostic::{Code, Diagnostic, Label, Severity};
 pub use source::{FileId, SourceFile, SourceSet, Span};

@@ -1,0 +1,218 @@
+//! `test` blocks: requests and what is expected of them.
+
+use super::auth::Peer;
+use super::expr::MapExpr;
+use super::{Children, child, children, keyword, node, token, token_after, tokens_of};
+use crate::syntax::{SyntaxKind, SyntaxToken};
+
+node! {
+    /// `test "title" for NAMES { … }`.
+    Test
+}
+node! {
+    /// `given [N x] REQUEST [within DURATION] expect EXPECTATIONS`.
+    Given
+}
+node! {
+    /// `METHOD PATH [from PEER] { with … }`.
+    Request
+}
+node! {
+    /// `with …` of a request.
+    With
+}
+node! {
+    /// One expectation.
+    Expect
+}
+node! {
+    /// `rule` or `policy/rule` behind `by`.
+    RuleName
+}
+
+/// What a `with` gives a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WithKind {
+    /// `jwt NAME { claims }`
+    Jwt,
+    /// `header NAME = "value"`
+    Header,
+    /// `ip ADDRESS`
+    Ip,
+    /// `response STATUS [after DURATION]`
+    Response,
+}
+
+/// What is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ExpectKind {
+    /// `allow`
+    Allow,
+    /// `deny`
+    Deny,
+    /// `limited`
+    Limited,
+    /// `to service REF`
+    To,
+    /// `logged` or `not logged`
+    Logged,
+    /// `header NAME = "value"`
+    Header,
+}
+
+impl Test {
+    /// Its title: a string token.
+    #[must_use]
+    pub fn title(&self) -> Option<SyntaxToken> {
+        token(&self.0, SyntaxKind::String)
+    }
+
+    /// The names of the policies under test.
+    pub fn policies(&self) -> impl Iterator<Item = SyntaxToken> + use<> {
+        tokens_of(&self.0, SyntaxKind::Name)
+    }
+
+    /// Its cases in order.
+    pub fn cases(&self) -> Children<Given> {
+        children(&self.0)
+    }
+}
+
+impl Given {
+    /// How often the request is made: a number token.
+    #[must_use]
+    pub fn repeat(&self) -> Option<SyntaxToken> {
+        token(&self.0, SyntaxKind::Int)
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> Option<Request> {
+        child(&self.0)
+    }
+
+    /// The time in which all are made: a duration token.
+    #[must_use]
+    pub fn within(&self) -> Option<SyntaxToken> {
+        token_after(&self.0, "within", SyntaxKind::Duration)
+    }
+
+    /// What is expected.
+    pub fn expectations(&self) -> Children<Expect> {
+        children(&self.0)
+    }
+}
+
+impl Request {
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> Option<SyntaxToken> {
+        token(&self.0, SyntaxKind::Method)
+    }
+
+    /// The path, perhaps with a query: a path token.
+    #[must_use]
+    pub fn path(&self) -> Option<SyntaxToken> {
+        token(&self.0, SyntaxKind::Path)
+    }
+
+    /// The caller, if said.
+    #[must_use]
+    pub fn peer(&self) -> Option<Peer> {
+        child(&self.0)
+    }
+
+    /// What else it carries.
+    pub fn withs(&self) -> Children<With> {
+        children(&self.0)
+    }
+}
+
+impl With {
+    /// What it gives.
+    #[must_use]
+    pub fn kind(&self) -> Option<WithKind> {
+        let kinds = [
+            ("jwt", WithKind::Jwt),
+            ("header", WithKind::Header),
+            ("ip", WithKind::Ip),
+            ("response", WithKind::Response),
+        ];
+        kinds.into_iter().find(|(text, _)| keyword(&self.0, text).is_some()).map(|(_, kind)| kind)
+    }
+
+    /// The name of a header or JWT provider.
+    #[must_use]
+    pub fn name(&self) -> Option<SyntaxToken> {
+        token(&self.0, SyntaxKind::Name)
+    }
+
+    /// The value of a header: a string token.
+    #[must_use]
+    pub fn value(&self) -> Option<SyntaxToken> {
+        token(&self.0, SyntaxKind::String)
+    }
+
+    /// The address of `ip`.
+    #[must_use]
+    pub fn address(&self) -> Option<SyntaxToken> {
+        token(&self.0, SyntaxKind::Ip)
+    }
+
+    /// The claims of `jwt`.
+    #[must_use]
+    pub fn claims(&self) -> Option<MapExpr> {
+        child(&self.0)
+    }
+}
+
+impl Expect {
+    /// What is expected.
+    #[must_use]
+    pub fn kind(&self) -> Option<ExpectKind> {
+        let kinds = [
+            ("allow", ExpectKind::Allow),
+            ("deny", ExpectKind::Deny),
+            ("limited", ExpectKind::Limited),
+            ("to", ExpectKind::To),
+            ("logged", ExpectKind::Logged),
+            ("header", ExpectKind::Header),
+        ];
+        kinds.into_iter().find(|(text, _)| keyword(&self.0, text).is_some()).map(|(_, kind)| kind)
+    }
+
+    /// How many of the requests it is expected of (`100 allow`): a number token.
+    #[must_use]
+    pub fn count(&self) -> Option<SyntaxToken> {
+        self.0
+            .children_with_tokens()
+            .find(|element| !element.kind().is_trivia())
+            .and_then(|element| element.into_token())
+            .filter(|token| token.kind() == SyntaxKind::Int)
+    }
+
+    /// The status of the answer (`deny 403`): a number token.
+    #[must_use]
+    pub fn status(&self) -> Option<SyntaxToken> {
+        ["allow", "deny", "limited"].into_iter().find_map(|text| token_after(&self.0, text, SyntaxKind::Int))
+    }
+
+    /// The rule behind `by`.
+    #[must_use]
+    pub fn by(&self) -> Option<RuleName> {
+        child(&self.0)
+    }
+}
+
+impl RuleName {
+    /// As written, without white space: `rule` or `policy/rule`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.0
+            .children_with_tokens()
+            .filter_map(|element| element.into_token())
+            .filter(|token| !token.kind().is_trivia())
+            .map(|token| token.text().to_owned())
+            .collect()
+    }
+}
