@@ -48,6 +48,8 @@ pub struct Global {
 pub enum Command {
     /// Print completions for a shell
     Completion(command::completion::Arguments),
+    /// Find or install the Envoy that sidecars run
+    Envoy(command::envoy::Arguments),
 }
 
 impl Command {
@@ -55,7 +57,7 @@ impl Command {
     /// went wrong.
     fn default_log(&self) -> &'static str {
         match self {
-            Self::Completion(_) => "warn",
+            Self::Completion(_) | Self::Envoy(_) => "warn",
         }
     }
 }
@@ -97,6 +99,7 @@ fn start(cli: Cli) -> CommandResult {
 async fn dispatch(cli: Cli) -> CommandResult {
     match &cli.command {
         Command::Completion(arguments) => command::completion::run(arguments),
+        Command::Envoy(arguments) => command::envoy::run(arguments).await,
     }
 }
 

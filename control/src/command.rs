@@ -3,3 +3,4 @@
 //! A new subcommand is a new file here, a line below, and two lines in [`crate::cli`].
 
 pub mod completion;
+pub mod envoy;

@@ -10,6 +10,7 @@
 pub mod api;
 pub mod cli;
 pub mod command;
+pub mod envoy_binary;
 pub mod exit;
 pub mod identity;
 pub mod logging;
