@@ -1,10 +1,9 @@
 //! `chancery envoy`: which Envoy the sidecars run, and getting one.
 
-use crate::envoy_binary::{EnvoyBinary, EnvoyError, Search};
+use crate::envoy_binary::{EnvoyError, Search};
 use crate::exit::{CommandResult, Exit, Failure};
 use crate::terminal;
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
 
 /// Arguments of `chancery envoy`.
 #[derive(Args, Debug)]
@@ -41,17 +40,6 @@ pub async fn run(arguments: &Arguments) -> CommandResult {
     };
     terminal::print_line(&envoy.path.display().to_string())?;
     Ok(Exit::Well)
-}
-
-/// The Envoy for a command that is about to run it; says on standard error what is going on.
-///
-/// # Errors
-/// When there is none and none can be got.
-pub(super) async fn find_or_install(explicit: Option<PathBuf>) -> Result<EnvoyBinary, Failure> {
-    blocking(move || {
-        Search::from_environment(explicit).find_or_install(&mut |line| terminal::print_error(line))
-    })
-    .await
 }
 
 async fn blocking<T: Send + 'static>(
