@@ -212,7 +212,7 @@ pub enum ExprKind {
     Unary(UnaryOp, Arc<Expr>),
     /// Two operands of one base type (for [`BinaryOp::In`]: a string and a list).
     Binary(BinaryOp, Arc<Expr>, Arc<Expr>),
-    /// `c ? a : b`.
+    /// `c ? a : b`; an absent `c` counts as false.
     Conditional(Arc<Expr>, Arc<Expr>, Arc<Expr>),
     /// A function of strings or ints; the arguments are of the types that [`Builtin`] states.
     Call(Builtin, Vec<Arc<Expr>>),
@@ -300,7 +300,7 @@ pub enum Attribute {
 /// One operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UnaryOp {
-    /// `!`
+    /// `!`; an absent operand counts as false
     Not,
     /// `-`, saturating
     Negate,
@@ -309,7 +309,7 @@ pub enum UnaryOp {
 /// Two operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BinaryOp {
-    /// `&&`
+    /// `&&`; as in `||`, an absent operand counts as false
     And,
     /// `||`
     Or,

@@ -1,0 +1,120 @@
+//! The evaluator: what a linked program decides of a request. **It is the definition of the language.**
+//!
+//! It is written to be read, not to be fast: every rule is asked, every value is copied. The
+//! compiled module, `explain` and the analyses are tested against it.
+
+mod expression;
+mod strings;
+
+pub(crate) use expression::Scope;
+
+use crate::checked::{Effect, Peer, Respond, Rule};
+use crate::decision::{BAD_PATH, Decision, Outcome};
+use crate::linked::{LinkedOtherwise, LinkedProgram, TargetContext};
+use crate::path;
+use crate::request::{Request, service_of};
+use std::sync::Arc;
+
+/// The status of the answer to a request whose path has no single meaning.
+pub const BAD_PATH_STATUS: u16 = 400;
+/// The status of the answer to a denied request when the policy states none.
+pub const DENIED_STATUS: u16 = 403;
+
+/// What the program decides of the request.
+///
+/// A path without a single meaning is refused first. Then the first matching `exempt` allows, else
+/// the first matching `deny` denies, else the first matching `allow` allows, else the `otherwise`
+/// holds. The shadow decision is the same with the shadow policies' rules taken in.
+#[must_use]
+pub fn evaluate(program: &LinkedProgram, request: &Request) -> Decision {
+    if !path::is_canonical(request.path_only()) {
+        let respond = Respond { status: BAD_PATH_STATUS, body: String::new() };
+        return Decision {
+            outcome: Outcome::BadPath,
+            rule: Arc::from(BAD_PATH),
+            respond: Some(respond),
+            shadow: None,
+        };
+    }
+    let shadow = program.shadow_otherwise.as_ref().map(|otherwise| {
+        let rules = program.rules.iter().map(|linked| linked.rule.as_ref());
+        Box::new(decide(rules, otherwise, &program.target, request))
+    });
+    let enforced = program.rules.iter().filter(|linked| !linked.shadow).map(|linked| linked.rule.as_ref());
+    let decision = decide(enforced, &program.otherwise, &program.target, request);
+    Decision { shadow, ..decision }
+}
+
+/// The first matching rule of the first effect that has one, in decision order; else `otherwise`.
+fn decide<'a>(
+    rules: impl Iterator<Item = &'a Rule>,
+    otherwise: &LinkedOtherwise,
+    target: &TargetContext,
+    request: &Request,
+) -> Decision {
+    let matching: Vec<&Rule> = rules.filter(|rule| rule_matches(rule, target, request)).collect();
+    for effect in [Effect::Exempt, Effect::Deny, Effect::Allow] {
+        if let Some(rule) = matching.iter().find(|rule| rule.effect == effect) {
+            return by_rule(rule);
+        }
+    }
+    by_otherwise(otherwise)
+}
+
+fn by_rule(rule: &Rule) -> Decision {
+    let (outcome, respond) = match rule.effect {
+        Effect::Exempt => (Outcome::Exempt, None),
+        Effect::Deny => (Outcome::Denied, Some(answer(rule.respond.as_ref()))),
+        Effect::Allow => (Outcome::Allowed, None),
+    };
+    Decision { outcome, rule: rule.id.clone(), respond, shadow: None }
+}
+
+fn by_otherwise(otherwise: &LinkedOtherwise) -> Decision {
+    let (outcome, respond) = if otherwise.allow {
+        (Outcome::OtherwiseAllowed, None)
+    } else if &*otherwise.rule == crate::decision::DEFAULT_DENY {
+        (Outcome::DefaultDenied, Some(answer(None)))
+    } else {
+        (Outcome::OtherwiseDenied, Some(answer(otherwise.respond.as_ref())))
+    };
+    Decision { outcome, rule: otherwise.rule.clone(), respond, shadow: None }
+}
+
+/// The stated answer, or 403 without a body.
+fn answer(stated: Option<&Respond>) -> Respond {
+    stated.cloned().unwrap_or(Respond { status: DENIED_STATUS, body: String::new() })
+}
+
+/// Whether method, path, peer and condition of a rule all match.
+#[must_use]
+pub fn rule_matches(rule: &Rule, target: &TargetContext, request: &Request) -> bool {
+    let method =
+        rule.methods.is_empty() || rule.methods.iter().any(|method| method.as_bytes() == request.method);
+    let path = rule.paths.is_empty() || rule.paths.iter().any(|pattern| pattern.matches(request.path_only()));
+    let peer = rule.peers.is_empty() || rule.peers.iter().any(|peer| peer_matches(peer, target, request));
+    method && path && peer && condition_holds(rule, target, request)
+}
+
+/// Whether the caller is this peer.
+#[must_use]
+pub fn peer_matches(peer: &Peer, target: &TargetContext, request: &Request) -> bool {
+    let principal = request.source.principal.as_deref();
+    let service = || service_of(principal?, &target.trust_domain);
+    match peer {
+        Peer::Service(wanted) => service().is_some_and(|caller| {
+            caller.namespace == wanted.namespace && (wanted.name == "*" || caller.name == wanted.name)
+        }),
+        Peer::Namespace(wanted) => service().is_some_and(|caller| caller.namespace == *wanted),
+        Peer::Ip(network) => network.contains(&request.source.canonical_ip()),
+        Peer::Spiffe(wanted) => principal == Some(wanted.as_bytes()),
+        Peer::Anyone => true,
+    }
+}
+
+fn condition_holds(rule: &Rule, target: &TargetContext, request: &Request) -> bool {
+    rule.condition.as_ref().is_none_or(|condition| Scope::new(request, target).holds(condition))
+}
+
+#[cfg(test)]
+mod tests;
