@@ -18,9 +18,9 @@
 pub mod checked;
 pub mod decision;
 pub mod diagnostic;
-pub mod link;
-pub mod lex;
 pub mod eval;
+pub mod lex;
+pub mod link;
 pub mod linked;
 pub mod literals;
 pub mod module;

@@ -76,7 +76,7 @@ impl Normal {
             }
             ExprKind::Call(builtin, arguments) => self.call(*builtin, arguments),
             ExprKind::Matches(text, regex) => {
-                format!("{}.matches({})", self.text(text), quoted(&regex.pattern))
+                format!("{}.matches({})", self.text(text), quoted(regex.pattern()))
             }
             ExprKind::ContainsIp(net, address) => {
                 format!("cidr(\"{net}\").containsIP({})", self.text(address))
