@@ -6,7 +6,7 @@
 mod expression;
 mod strings;
 
-pub(crate) use expression::Scope;
+pub(crate) use expression::{Computed, Scope};
 
 use crate::checked::{Effect, Peer, Respond, Rule};
 use crate::decision::{BAD_PATH, Decision, Outcome};
@@ -89,11 +89,22 @@ fn answer(stated: Option<&Respond>) -> Respond {
 /// Whether method, path, peer and condition of a rule all match.
 #[must_use]
 pub fn rule_matches(rule: &Rule, target: &TargetContext, request: &Request) -> bool {
-    let method =
-        rule.methods.is_empty() || rule.methods.iter().any(|method| method.as_bytes() == request.method);
-    let path = rule.paths.is_empty() || rule.paths.iter().any(|pattern| pattern.matches(request.path_only()));
-    let peer = rule.peers.is_empty() || rule.peers.iter().any(|peer| peer_matches(peer, target, request));
-    method && path && peer && condition_holds(rule, target, request)
+    method_matches(rule, request)
+        && path_matches(rule, request)
+        && caller_matches(rule, target, request)
+        && condition_holds(rule, target, request)
+}
+
+pub(crate) fn method_matches(rule: &Rule, request: &Request) -> bool {
+    rule.methods.is_empty() || rule.methods.iter().any(|method| method.as_bytes() == request.method)
+}
+
+pub(crate) fn path_matches(rule: &Rule, request: &Request) -> bool {
+    rule.paths.is_empty() || rule.paths.iter().any(|pattern| pattern.matches(request.path_only()))
+}
+
+pub(crate) fn caller_matches(rule: &Rule, target: &TargetContext, request: &Request) -> bool {
+    rule.peers.is_empty() || rule.peers.iter().any(|peer| peer_matches(peer, target, request))
 }
 
 /// Whether the caller is this peer.

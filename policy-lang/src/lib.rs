@@ -19,6 +19,7 @@ pub mod checked;
 pub mod decision;
 pub mod diagnostic;
 pub mod eval;
+pub mod explain;
 pub mod lex;
 pub mod link;
 pub mod linked;

@@ -1,0 +1,179 @@
+//! `explain`: the evaluator's decision with what the evaluator saw of each rule.
+//!
+//! Nothing is computed a second way: that a rule matches, that a caller is a peer and that a
+//! condition holds are all asked of [`crate::eval`]. A condition is taken apart at its `&&` only,
+//! so that the part that failed can be named together with the values it looked at.
+
+use crate::checked::{BinaryOp, Effect, Expr, ExprKind, Rule, UnaryOp};
+use crate::decision::Decision;
+use crate::eval::{self, Computed, Scope};
+use crate::linked::{LinkedProgram, TargetContext};
+use crate::request::Request;
+use crate::source::Span;
+use std::sync::Arc;
+
+/// A decision and what stood behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The decision.
+    pub decision: Decision,
+    /// All rules that concern the target, in decision order, each once.
+    pub rules: Vec<RuleFinding>,
+}
+
+/// How one rule met the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleFinding {
+    /// The rule's id.
+    pub rule: Arc<str>,
+    /// Where it is written.
+    pub span: Span,
+    /// What it does when it matches.
+    pub effect: Effect,
+    /// Whether its policy is in shadow mode.
+    pub shadow: bool,
+    /// Whether the request's method is one of the rule's.
+    pub method: bool,
+    /// Whether its path is.
+    pub path: bool,
+    /// Whether its caller is.
+    pub peer: bool,
+    /// The parts of the condition that `&&` joins; empty if the rule has none.
+    pub conditions: Vec<ConditionFinding>,
+}
+
+/// A part of a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConditionFinding {
+    /// Where it is written, without a `!` or `unless` around it.
+    pub span: Span,
+    /// What the text under `span` is for this request.
+    pub value: bool,
+    /// Whether the rule can match with that.
+    pub satisfied: bool,
+    /// What the request's attributes in it are, in the order in which they are written.
+    pub attributes: Vec<AttributeFinding>,
+}
+
+/// An attribute of the request and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttributeFinding {
+    /// Where it is written.
+    pub span: Span,
+    /// Its value as a literal of the language, or `None` if it is absent.
+    pub value: Option<String>,
+}
+
+impl RuleFinding {
+    /// Whether the rule matches the request.
+    #[must_use]
+    pub fn matches(&self) -> bool {
+        self.method && self.path && self.peer && self.conditions.iter().all(|part| part.satisfied)
+    }
+}
+
+/// The decision on a request and how each rule met it.
+#[must_use]
+pub fn explain(program: &LinkedProgram, request: &Request) -> Explanation {
+    let mut rules: Vec<RuleFinding> = Vec::new();
+    for linked in &program.rules {
+        let finding = rule_finding(&linked.rule, linked.shadow, &program.target, request);
+        // One rule may stand as several entries, of which any may match; they differ in paths and peers.
+        match rules.iter_mut().find(|known| known.rule == finding.rule) {
+            Some(known) if finding.matches() => *known = finding,
+            Some(known) if known.matches() => {}
+            Some(known) => {
+                known.path |= finding.path;
+                known.peer |= finding.peer;
+            }
+            None => rules.push(finding),
+        }
+    }
+    Explanation { decision: eval::evaluate(program, request), rules }
+}
+
+fn rule_finding(rule: &Rule, shadow: bool, target: &TargetContext, request: &Request) -> RuleFinding {
+    let mut conditions = Vec::new();
+    if let Some(condition) = &rule.condition {
+        take_apart(condition, true, &mut Scope::new(request, target), &mut conditions);
+    }
+    RuleFinding {
+        rule: rule.id.clone(),
+        span: rule.span,
+        effect: rule.effect,
+        shadow,
+        method: eval::method_matches(rule, request),
+        path: eval::path_matches(rule, request),
+        peer: eval::caller_matches(rule, target, request),
+        conditions,
+    }
+}
+
+/// Adds the parts that must all hold for `expr` to be `wanted`.
+fn take_apart(expr: &Expr, wanted: bool, scope: &mut Scope<'_>, parts: &mut Vec<ConditionFinding>) {
+    match &expr.kind {
+        ExprKind::Unary(UnaryOp::Not, inner) => take_apart(inner, !wanted, scope, parts),
+        ExprKind::Binary(BinaryOp::And, left, right) if wanted => {
+            take_apart(left, wanted, scope, parts);
+            take_apart(right, wanted, scope, parts);
+        }
+        ExprKind::Binary(BinaryOp::Or, left, right) if !wanted => {
+            take_apart(left, wanted, scope, parts);
+            take_apart(right, wanted, scope, parts);
+        }
+        _ => {
+            let value = scope.holds(expr);
+            let mut attributes = Vec::new();
+            collect_attributes(expr, scope, &mut attributes);
+            parts.push(ConditionFinding { span: expr.span, value, satisfied: value == wanted, attributes });
+        }
+    }
+}
+
+/// Adds the attributes of an expression with their values, each place once.
+fn collect_attributes(expr: &Expr, scope: &mut Scope<'_>, found: &mut Vec<AttributeFinding>) {
+    let mut inside = |inner: &Expr| collect_attributes(inner, scope, found);
+    match &expr.kind {
+        ExprKind::Attribute(_) => {
+            let value = scope.value(expr).as_ref().map(literal);
+            if !found.iter().any(|known| known.span == expr.span) {
+                found.push(AttributeFinding { span: expr.span, value });
+            }
+        }
+        ExprKind::Literal(_) | ExprKind::Variable(_) => {}
+        ExprKind::Unary(_, inner)
+        | ExprKind::Matches(inner, _)
+        | ExprKind::ContainsIp(_, inner)
+        | ExprKind::Has(inner)
+        | ExprKind::Convert(_, inner) => inside(inner),
+        ExprKind::Binary(_, left, right) => {
+            inside(left);
+            inside(right);
+        }
+        ExprKind::Conditional(test, yes, no) => {
+            inside(test);
+            inside(yes);
+            inside(no);
+        }
+        ExprKind::Call(_, arguments) => arguments.iter().for_each(|argument| inside(argument)),
+        ExprKind::Quantify { list, body, .. } => {
+            inside(list);
+            inside(body);
+        }
+    }
+}
+
+/// A value as the language writes it; bytes that are not UTF-8 are shown as the replacement character.
+fn literal(value: &Computed) -> String {
+    let quoted = |bytes: &[u8]| format!("{:?}", String::from_utf8_lossy(bytes));
+    match value {
+        Computed::Bool(value) => value.to_string(),
+        Computed::Int(value) => value.to_string(),
+        Computed::String(bytes) => quoted(bytes),
+        Computed::Ip(address) => address.to_string(),
+        Computed::List(elements) => {
+            let elements: Vec<String> = elements.iter().map(|element| quoted(element)).collect();
+            format!("[{}]", elements.join(", "))
+        }
+    }
+}
