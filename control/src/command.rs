@@ -4,3 +4,4 @@
 
 pub mod completion;
 pub mod envoy;
+pub mod target;

@@ -15,10 +15,12 @@ pub mod exit;
 pub mod identity;
 pub mod logging;
 pub mod model;
+pub mod report;
 pub mod snapshot;
 pub mod sources;
 pub mod store;
 pub mod terminal;
+pub mod workloads;
 pub mod xds;
 
 pub use cli::run;

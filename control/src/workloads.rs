@@ -1,0 +1,112 @@
+//! Workloads that stand for all that policies can concern, for tools that know no mesh.
+//!
+//! A policy's scopes name services, namespaces and labels. One workload for each scope, and one for
+//! each pair of label scopes that a workload can meet together, see every combination of policies
+//! that two policies at equal scope can conflict in.
+
+use chancery_policy_lang::checked::{CheckedPolicy, Target};
+use chancery_policy_lang::linked::TargetContext;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The name of a namespace or service that no scope names.
+pub const ANY: &str = "any";
+/// The most pairs of label scopes that are tried.
+pub const PAIRS_MAX: usize = 10_000;
+
+/// One workload for each scope of these policies, sorted.
+#[must_use]
+pub fn representatives<'a>(
+    policies: impl IntoIterator<Item = &'a CheckedPolicy>,
+    trust_domain: &str,
+) -> BTreeSet<TargetContext> {
+    let scopes: BTreeSet<&Target> =
+        policies.into_iter().flat_map(|policy| policy.targets.iter().map(|scope| &scope.target)).collect();
+    let mut workloads: BTreeSet<TargetContext> =
+        scopes.iter().map(|scope| representative(scope, trust_domain)).collect();
+    let labelled: Vec<TargetContext> =
+        workloads.iter().filter(|workload| !workload.labels.is_empty()).cloned().collect();
+    let pairs = labelled
+        .iter()
+        .enumerate()
+        .flat_map(|(at, one)| labelled.iter().skip(at + 1).filter_map(move |other| both(one, other)));
+    workloads.extend(pairs.take(PAIRS_MAX));
+    workloads
+}
+
+fn representative(scope: &Target, trust_domain: &str) -> TargetContext {
+    let (namespace, service, labels) = match scope {
+        Target::Mesh => (ANY, ANY, BTreeMap::new()),
+        Target::Namespace(namespace) => (namespace.as_str(), ANY, BTreeMap::new()),
+        Target::Service(service) if service.name == "*" => (service.namespace.as_str(), ANY, BTreeMap::new()),
+        Target::Service(service) => (service.namespace.as_str(), service.name.as_str(), BTreeMap::new()),
+        Target::Workload { namespace, labels } => (namespace.as_str(), ANY, labels.clone()),
+    };
+    TargetContext {
+        namespace: namespace.to_owned(),
+        service: service.to_owned(),
+        labels,
+        trust_domain: trust_domain.to_owned(),
+    }
+}
+
+/// A workload that carries the labels of both, if one can.
+fn both(one: &TargetContext, other: &TargetContext) -> Option<TargetContext> {
+    let compatible = one.namespace == other.namespace
+        && one.labels.iter().all(|(name, value)| other.labels.get(name).is_none_or(|known| known == value));
+    compatible.then(|| {
+        let mut both = one.clone();
+        both.labels.extend(other.labels.clone());
+        both
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chancery_policy_lang::Span;
+    use chancery_policy_lang::checked::{Mode, Scope, ServiceRef};
+
+    fn policy(target: Target) -> CheckedPolicy {
+        CheckedPolicy {
+            name: "p".to_owned(),
+            targets: vec![Scope { target, span: Span::default() }],
+            mode: Mode::Enforce,
+            rules: Vec::new(),
+            otherwise: None,
+            span: Span::default(),
+            name_span: Span::default(),
+        }
+    }
+
+    fn labelled(labels: &[(&str, &str)]) -> Target {
+        let labels = labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Target::Workload { namespace: "shop".to_owned(), labels }
+    }
+
+    fn shown(targets: &[Target]) -> Vec<String> {
+        let policies: Vec<CheckedPolicy> = targets.iter().cloned().map(policy).collect();
+        let show = |workload: TargetContext| {
+            let labels: Vec<String> =
+                workload.labels.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+            format!("{}/{}{}", workload.namespace, workload.service, labels.concat())
+        };
+        representatives(&policies, "mesh.local").into_iter().map(show).collect()
+    }
+
+    #[test]
+    fn each_scope_has_a_workload() {
+        let service =
+            |name: &str| Target::Service(ServiceRef { namespace: "shop".into(), name: name.into() });
+        let targets = [Target::Mesh, Target::Namespace("pay".into()), service("orders"), service("*")];
+        assert_eq!(shown(&targets), ["any/any", "pay/any", "shop/any", "shop/orders"]);
+    }
+
+    #[test]
+    fn label_scopes_that_can_meet_meet() {
+        let targets = [labelled(&[("a", "1")]), labelled(&[("b", "2")]), labelled(&[("a", "2")])];
+        assert_eq!(
+            shown(&targets),
+            ["shop/any a=1", "shop/any a=1 b=2", "shop/any a=2", "shop/any a=2 b=2", "shop/any b=2"]
+        );
+    }
+}
