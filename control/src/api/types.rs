@@ -297,6 +297,8 @@ pub struct ProxyStatement {
 pub struct JoinRequest {
     /// A join token.
     pub token: String,
+    /// `namespace/name`, for which the token must have been made.
+    pub service: String,
     /// A PKCS #10 request for the sidecar's key, PEM; the names in it do not matter.
     pub csr_pem: String,
     /// The sidecar.
