@@ -8,6 +8,7 @@
 //! ```
 
 pub mod api;
+pub mod acks;
 pub mod cli;
 pub mod command;
 pub mod envoy_binary;

@@ -119,13 +119,16 @@ pub struct Snapshot {
     pub revision: Revision,
     /// Resources by type and name.
     pub resources: BTreeMap<ResourceType, BTreeMap<String, Arc<Resource>>>,
+    /// Why the resources are not what the revision states, one sentence each: what could not be
+    /// made stays as it was in the last revision in which it could. Mostly empty.
+    pub problems: Arc<[String]>,
 }
 
 impl Snapshot {
     /// A snapshot of these resources; of two with one type and name the later one counts.
     #[must_use]
     pub fn new(revision: Revision, resources: impl IntoIterator<Item = Arc<Resource>>) -> Self {
-        let mut snapshot = Self { revision, resources: BTreeMap::new() };
+        let mut snapshot = Self { revision, ..Self::default() };
         for resource in resources {
             snapshot.resources.entry(resource.kind).or_default().insert(resource.name.clone(), resource);
         }

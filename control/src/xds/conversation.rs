@@ -63,10 +63,12 @@ pub enum Violation {
 pub struct Progress {
     /// The revision of the snapshot that it is given.
     pub revision: Revision,
-    /// Whether it has all of it.
+    /// Whether it has all of it, and it is what the revision states.
     pub is_settled: bool,
     /// Resources of the snapshot that it refused, with its words.
     pub refused: Vec<(Arc<Resource>, Arc<str>)>,
+    /// Why the snapshot is not what its revision states.
+    pub problems: Arc<[String]>,
     /// Versions that it holds, by type and name.
     pub held: BTreeMap<ResourceType, BTreeMap<String, String>>,
 }
@@ -210,8 +212,9 @@ impl Conversation {
         let held = self.subscriptions.iter().map(|(kind, subscription)| (*kind, subscription.held().clone()));
         Progress {
             revision: self.snapshot.revision,
-            is_settled: ResourceType::ALL.into_iter().all(is_settled),
+            is_settled: self.snapshot.problems.is_empty() && ResourceType::ALL.into_iter().all(is_settled),
             refused: refused.collect(),
+            problems: self.snapshot.problems.clone(),
             held: held.collect(),
         }
     }

@@ -1,0 +1,105 @@
+//! The task of one xDS stream: moves messages between a socket and a [`Conversation`].
+
+use super::conversation::{Conversation, Progress};
+use super::message::Event;
+use super::wire::{read_request, write_response};
+use crate::snapshot::Snapshot;
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+/// Responses that wait for the socket.
+pub const RESPONSES_WAITING_MAX: usize = 4;
+/// How long a proxy may leave a response unread before its stream is ended.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where a stream's snapshots come from.
+pub trait Snapshots: Send + 'static {
+    /// Waits for the next snapshot; `None` when there will be no more, which ends the stream.
+    fn next(&mut self) -> impl Future<Output = Option<Arc<Snapshot>>> + Send;
+}
+
+impl Snapshots for watch::Receiver<Arc<Snapshot>> {
+    async fn next(&mut self) -> Option<Arc<Snapshot>> {
+        self.changed().await.ok()?;
+        Some(self.borrow_and_update().clone())
+    }
+}
+
+/// One stream; [`Self::run`] ends when either side does.
+#[derive(Debug)]
+pub struct XdsStream<R, S> {
+    /// What the proxy says.
+    pub requests: R,
+    /// What is said to it.
+    pub responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
+    /// The state of the conversation.
+    pub conversation: Conversation,
+    /// Newer snapshots than the conversation began with.
+    pub snapshots: S,
+    /// Ends the stream from outside.
+    pub stop: CancellationToken,
+}
+
+/// Something that a stream waits for.
+enum Input {
+    Request(Option<Result<DeltaDiscoveryRequest, Status>>),
+    Snapshot(Option<Arc<Snapshot>>),
+    Stop,
+}
+
+impl<R, S> XdsStream<R, S>
+where
+    R: Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin + Send,
+    S: Snapshots,
+{
+    /// Serves the stream; `note` hears what answers mean and how far the proxy is.
+    pub async fn run(mut self, mut note: impl FnMut(&[Event], Progress) + Send) {
+        note(&[], self.conversation.progress());
+        let end = self.serve(&mut note).await;
+        if let Err(status) = end {
+            // The proxy may be gone already; then nobody is there to be told.
+            let told = self.responses.send_timeout(Err(status.clone()), SEND_TIMEOUT).await.is_ok();
+            tracing::debug!(%status, told, "xDS stream ended");
+        }
+    }
+
+    async fn serve(&mut self, note: &mut (impl FnMut(&[Event], Progress) + Send)) -> Result<(), Status> {
+        loop {
+            while let Some(response) = self.conversation.next_response() {
+                let response = write_response(response);
+                if self.responses.send_timeout(Ok(response), SEND_TIMEOUT).await.is_err() {
+                    return Err(Status::deadline_exceeded("a response was not taken in time"));
+                }
+            }
+            let input = tokio::select! {
+                request = self.requests.next() => Input::Request(request),
+                snapshot = self.snapshots.next() => Input::Snapshot(snapshot),
+                () = self.stop.cancelled() => Input::Stop,
+            };
+            let events = match input {
+                Input::Request(Some(request)) => {
+                    let (kind, request) = read_request(request?)?;
+                    let received = self.conversation.receive(kind, &request);
+                    received.map_err(|violation| Status::resource_exhausted(violation.to_string()))?
+                }
+                Input::Request(None) => return Ok(()),
+                Input::Snapshot(Some(snapshot)) => {
+                    self.conversation.update(snapshot);
+                    Vec::new()
+                }
+                Input::Snapshot(None) => {
+                    return Err(Status::failed_precondition(
+                        "there is no configuration for this proxy any more",
+                    ));
+                }
+                Input::Stop => return Err(Status::unavailable("the stream was ended: connect again")),
+            };
+            note(&events, self.conversation.progress());
+        }
+    }
+}
