@@ -7,10 +7,11 @@
 //!            api --------------^                                   | envoy (protobuf)          \--acks--> status
 //! ```
 
-pub mod api;
 pub mod acks;
+pub mod api;
 pub mod cli;
 pub mod command;
+pub mod envoy;
 pub mod envoy_binary;
 pub mod exit;
 pub mod identity;
