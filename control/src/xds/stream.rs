@@ -47,7 +47,7 @@ pub struct XdsStream<R, S> {
 
 /// Something that a stream waits for.
 enum Input {
-    Request(Option<Result<DeltaDiscoveryRequest, Status>>),
+    Request(Option<Result<Box<DeltaDiscoveryRequest>, Status>>),
     Snapshot(Option<Arc<Snapshot>>),
     Stop,
 }
@@ -77,13 +77,13 @@ where
                 }
             }
             let input = tokio::select! {
-                request = self.requests.next() => Input::Request(request),
+                request = self.requests.next() => Input::Request(request.map(|request| request.map(Box::new))),
                 snapshot = self.snapshots.next() => Input::Snapshot(snapshot),
                 () = self.stop.cancelled() => Input::Stop,
             };
             let events = match input {
                 Input::Request(Some(request)) => {
-                    let (kind, request) = read_request(request?)?;
+                    let (kind, request) = read_request(*request?)?;
                     let received = self.conversation.receive(kind, &request);
                     received.map_err(|violation| Status::resource_exhausted(violation.to_string()))?
                 }
