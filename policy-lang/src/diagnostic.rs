@@ -3,6 +3,8 @@
 //! A message begins with a small letter, has no final period, puts the author's words in
 //! backticks, points at the narrowest span, and its `help` says the remedy.
 
+pub mod near;
+
 use crate::source::Span;
 
 /// How bad it is.

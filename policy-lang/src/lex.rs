@@ -47,9 +47,14 @@ pub fn lex(file: FileId, text: &str) -> Lexed {
         let token = Token { kind: SyntaxKind::Unknown, start: 0, end };
         return Lexed { tokens: vec![token], diagnostics: vec![diagnostic] };
     }
+    lex_piece(file, text, 0, SyntaxKind::Whitespace)
+}
+
+/// The tokens of a piece of a file that begins at `offset`, directly behind a token of kind `before`.
+pub(crate) fn lex_piece(file: FileId, text: &str, offset: u32, before: SyntaxKind) -> Lexed {
     let mut lexed = Lexed::default();
-    token::scan(text, |kind, start, end| {
-        let token = Token { kind, start: start as u32, end: end as u32 };
+    token::scan(text, before, |kind, start, end| {
+        let token = Token { kind, start: offset + start as u32, end: offset + end as u32 };
         check(file, text.get(start..end).unwrap_or(""), token, &mut lexed.diagnostics);
         lexed.tokens.push(token);
     });
@@ -96,9 +101,6 @@ fn check(file: FileId, text: &str, token: Token, diagnostics: &mut Vec<Diagnosti
         }
         SyntaxKind::Rate if literal::rate(text).is_none() => {
             diagnostics.push(errors::number_too_large(span, text))
-        }
-        SyntaxKind::Percent if literal::percent_millionths(text).is_none() => {
-            diagnostics.push(errors::percentage(span, text));
         }
         SyntaxKind::Date if !literal::is_date(text) => diagnostics.push(errors::date(span, text)),
         SyntaxKind::Ip if text.parse::<std::net::IpAddr>().is_err() => {

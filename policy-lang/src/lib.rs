@@ -26,6 +26,7 @@ pub mod linked;
 pub mod literals;
 pub mod module;
 pub mod path;
+pub mod parse;
 pub mod regex;
 pub mod request;
 pub mod source;

@@ -54,11 +54,6 @@ pub(super) fn unit(span: Span, text: &str, number: &str) -> Diagnostic {
         .help("durations end in ms, s, m, h; sizes in B, KiB, MiB, GiB; rates in /s, /m, /h, /d")
 }
 
-pub(super) fn percentage(span: Span, text: &str) -> Diagnostic {
-    Diagnostic::error(NUMBER, span, format!("`{text}` is not a percentage"))
-        .help("percentages go from 0% to 100%, with at most four digits behind the point")
-}
-
 pub(super) fn date(span: Span, text: &str) -> Diagnostic {
     Diagnostic::error(DATE, span, format!("`{text}` is not a day of the calendar")).help("write YYYY-MM-DD")
 }

@@ -3,10 +3,11 @@
 use crate::syntax::SyntaxKind;
 use logos::Logos;
 
-/// Calls `each` with kind, start and end of every token of the text, in order and without a gap.
-pub(super) fn scan(text: &str, mut each: impl FnMut(SyntaxKind, usize, usize)) {
+/// Calls `each` with kind, start and end of every token of the text, in order and without a gap; the
+/// text follows a token of kind `before`.
+pub(super) fn scan(text: &str, before: SyntaxKind, mut each: impl FnMut(SyntaxKind, usize, usize)) {
     let mut start = 0;
-    let mut last = SyntaxKind::Whitespace;
+    let mut last = before;
     while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
         let (kind, length) = if rest.starts_with('/') && can_touch_slash(last) {
             (SyntaxKind::Slash, 1)
@@ -40,11 +41,18 @@ fn can_touch_slash(last: SyntaxKind) -> bool {
         last,
         SyntaxKind::Name
             | SyntaxKind::Int
-            | SyntaxKind::Size
-            | SyntaxKind::Duration
             | SyntaxKind::String
+            | SyntaxKind::Ip
+            | SyntaxKind::Cidr
+            | SyntaxKind::Percent
+            | SyntaxKind::Duration
+            | SyntaxKind::Rate
+            | SyntaxKind::Size
+            | SyntaxKind::Date
+            | SyntaxKind::Fraction
             | SyntaxKind::RightParen
             | SyntaxKind::RightBracket
+            | SyntaxKind::RightBrace
     )
 }
 

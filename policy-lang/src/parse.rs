@@ -1,0 +1,92 @@
+//! The parser: text to a lossless tree, whatever the text, and what is wrong with it.
+//!
+//! Recursive descent by hand; each function is a production of the grammar in `docs/language.md`, and
+//! binary operators are parsed by precedence. After a mistake the parser goes on at the next statement
+//! or item, so that one run tells of several mistakes; a misspelt keyword is taken for the word that it
+//! is near to. The depth of expressions is limited ([`EXPRESSION_DEPTH_MAX`]), so that neither this nor
+//! a later stage runs out of stack.
+//!
+//! ```text
+//! items    the file: use, let, schema, policies, proofs, targets
+//! auth     the statements of auth policies, and matches and peers, which all statements use
+//! traffic  the statements of the other kinds of policies
+//! tests    test blocks and requests
+//! expr     expressions
+//! parser   the machine below: tokens in, tree out
+//! ```
+
+mod auth;
+mod errors;
+mod expr;
+mod items;
+mod parser;
+mod tests;
+mod traffic;
+
+use crate::diagnostic::Diagnostic;
+use crate::source::FileId;
+use crate::syntax::ast::{self, AstNode};
+use crate::syntax::{SyntaxKind, SyntaxTree};
+use parser::Parser;
+
+/// How deep an expression may be, counting parentheses, operators, and calls in chains.
+pub const EXPRESSION_DEPTH_MAX: u32 = 128;
+
+/// A tree and what is wrong with the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// The tree; its text is the input.
+    pub tree: SyntaxTree,
+    /// What is wrong, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Parses a file.
+#[must_use]
+pub fn parse(file: FileId, text: &str) -> Parsed {
+    let mut parser = Parser::new(file, text);
+    parser.items();
+    parser.finish()
+}
+
+/// Parses a request alone, such as `GET /api/x from service shop/cart`, as in a `given` of a test.
+/// [`Parsed::request`] gives it.
+#[must_use]
+pub fn parse_request(file: FileId, text: &str) -> Parsed {
+    let mut parser = Parser::new(file, text);
+    parser.request();
+    parser.expect_end("`from`, `with` or the end");
+    parser.finish()
+}
+
+/// Parses a target alone, such as `service shop/orders`, as behind `on`. [`Parsed::target`] gives it.
+#[must_use]
+pub fn parse_target(file: FileId, text: &str) -> Parsed {
+    let mut parser = Parser::new(file, text);
+    parser.target();
+    parser.expect_end("the end");
+    parser.finish()
+}
+
+impl Parsed {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.diagnostics.is_empty()
+    }
+
+    /// The request that [`parse_request`] read.
+    #[must_use]
+    pub fn request(&self) -> Option<ast::Request> {
+        self.tree.root().children().find_map(ast::Request::cast)
+    }
+
+    /// The target that [`parse_target`] read.
+    #[must_use]
+    pub fn target(&self) -> Option<ast::Target> {
+        self.tree.root().children().find_map(ast::Target::cast)
+    }
+}
+
+/// The kind of the root of every tree.
+const ROOT: SyntaxKind = SyntaxKind::File;

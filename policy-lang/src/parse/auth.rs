@@ -1,0 +1,219 @@
+//! The statements of `auth` policies, and the matches, peers, conditions and answers in them.
+
+use super::errors;
+use super::parser::Parser;
+use crate::syntax::SyntaxKind;
+
+/// The words that say what a caller is.
+const PEERS: [&str; 7] = ["service", "namespace", "ip", "spiffe", "jwt", "apikey", "anyone"];
+
+/// Methods that are recognised in small letters, to say that they are written in capitals.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
+
+impl Parser<'_> {
+    /// `[NAME ":"] ("allow" | "deny") match {cond} [respond]`
+    pub(super) fn rule(&mut self) {
+        self.start(SyntaxKind::Rule);
+        self.label();
+        self.eat_one_of(&["allow", "deny"]);
+        self.matcher();
+        self.clauses();
+        self.finish_node();
+    }
+
+    /// `"exempt" match`; conditions are read too, for the checker to refuse.
+    pub(super) fn exempt(&mut self) {
+        self.start(SyntaxKind::Exempt);
+        self.eat_one_of(&["exempt"]);
+        self.matcher();
+        self.clauses();
+        self.finish_node();
+    }
+
+    /// `"otherwise" ("allow" | "deny" [respond])`
+    pub(super) fn otherwise(&mut self) {
+        self.start(SyntaxKind::Otherwise);
+        self.eat_one_of(&["otherwise"]);
+        if self.eat_one_of(&["allow", "deny"]).is_none() {
+            self.missing("`allow` or `deny`");
+        }
+        if self.at_word("respond") {
+            self.respond();
+        }
+        self.finish_node();
+    }
+
+    /// `NAME ":"`, if it is there.
+    pub(super) fn label(&mut self) {
+        if self.at_label() {
+            self.take();
+            self.take();
+        }
+    }
+
+    pub(super) fn at_label(&self) -> bool {
+        self.at(SyntaxKind::Name) && self.nth(1) == SyntaxKind::Colon
+    }
+
+    /// `[METHOD {"," METHOD}] [PATH {"," PATH}] ["from" peer {"," peer}]`
+    pub(super) fn matcher(&mut self) {
+        self.start(SyntaxKind::Match);
+        if self.at_method() {
+            self.method();
+            while self.at(SyntaxKind::Comma) {
+                self.take();
+                if !self.at_method() {
+                    self.missing("a method");
+                    break;
+                }
+                self.method();
+            }
+        }
+        if self.at(SyntaxKind::Path) {
+            self.pattern();
+            while self.at(SyntaxKind::Comma) {
+                self.take();
+                if !self.at(SyntaxKind::Path) {
+                    self.missing("a path");
+                    break;
+                }
+                self.pattern();
+            }
+        }
+        if self.at_word("from") {
+            self.from();
+        }
+        self.finish_node();
+    }
+
+    fn from(&mut self) {
+        self.eat_word("from");
+        self.peer();
+        while self.eat(SyntaxKind::Comma) {
+            self.peer();
+        }
+    }
+
+    /// Whether the next token is a method, perhaps in small letters.
+    pub(super) fn at_method(&self) -> bool {
+        let text = self.nth_text(0);
+        let is_capital = text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+        self.at(SyntaxKind::Name)
+            && self.nth(1) != SyntaxKind::Colon
+            && (is_capital || METHODS.iter().any(|method| method.eq_ignore_ascii_case(text)))
+    }
+
+    pub(super) fn method(&mut self) {
+        if !self.nth_text(0).bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+            self.mistake(errors::method_spelling(self.place(), self.nth_text(0)));
+        }
+        self.take_as(SyntaxKind::Method);
+    }
+
+    /// A path pattern: its shape is checked, `**` and `*` above all.
+    fn pattern(&mut self) {
+        let text = self.nth_text(0);
+        let place = self.place();
+        if let Some((path, _)) = text.split_once('?') {
+            self.mistake(errors::query_in_pattern(place, path));
+        } else {
+            let mut start = place.start + 1;
+            let segments = text.strip_prefix('/').unwrap_or(text);
+            let count = segments.split('/').count();
+            for (at, segment) in segments.split('/').enumerate() {
+                let here = crate::source::Span { start, end: start + segment.len() as u32, ..place };
+                start = here.end + 1;
+                let is_capture = segment.starts_with('{') && segment.find('}') == Some(segment.len() - 1);
+                if segment == "**" && at + 1 < count {
+                    self.mistake(errors::rest_not_last(here));
+                } else if !matches!(segment, "*" | "**") && !is_capture && segment.contains(['*', '{', '}']) {
+                    self.mistake(errors::star_in_segment(here, segment));
+                }
+            }
+        }
+        self.take();
+    }
+
+    /// `"service" ref | "namespace" NAME | "ip" CIDR | …`
+    pub(super) fn peer(&mut self) {
+        self.start(SyntaxKind::Peer);
+        let is_bare = match self.nth(0) {
+            SyntaxKind::Name => !PEERS.contains(&self.nth_text(0)) && self.nth(1) == SyntaxKind::Slash,
+            SyntaxKind::Ip | SyntaxKind::Cidr => true,
+            _ => false,
+        };
+        if is_bare {
+            self.mistake(errors::peer_without_kind(self.place(), self.nth_text(0)));
+            if self.at(SyntaxKind::Name) {
+                self.reference()
+            } else {
+                self.take()
+            }
+            self.finish_node();
+            return;
+        }
+        match self.eat_one_of(&PEERS) {
+            Some("service") => self.reference(),
+            Some("namespace" | "jwt" | "apikey") => {
+                self.expect(SyntaxKind::Name);
+            }
+            Some("ip") => self.address_or_range(),
+            Some("spiffe") => {
+                self.expect(SyntaxKind::String);
+            }
+            Some(_) => {}
+            None => {
+                self.missing("a caller: `service`, `namespace`, `ip`, `spiffe`, `jwt`, `apikey` or `anyone`");
+            }
+        }
+        self.finish_node();
+    }
+
+    fn address_or_range(&mut self) {
+        if !self.eat(SyntaxKind::Ip) && !self.eat(SyntaxKind::Cidr) {
+            self.missing("an IP address or range such as `10.0.0.0/8`");
+        }
+    }
+
+    /// `{cond} [respond]`
+    fn clauses(&mut self) {
+        let mut responded = false;
+        loop {
+            if self.at_word("when") || self.at_word("unless") {
+                if responded {
+                    self.mistake(errors::order(self.place(), self.nth_text(0), "`respond`"));
+                }
+                self.condition();
+            } else if self.at_word("respond") && !responded {
+                self.respond();
+                responded = true;
+            } else if self.at_word("from") {
+                self.mistake(errors::order(self.place(), "from", "the conditions"));
+                self.start(SyntaxKind::Error);
+                self.from();
+                self.finish_node();
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// `("when" | "unless") cel`
+    pub(super) fn condition(&mut self) {
+        self.start(SyntaxKind::Condition);
+        self.take_as(SyntaxKind::Keyword);
+        self.expr();
+        self.finish_node();
+    }
+
+    /// `"respond" INT [STRING]`
+    pub(super) fn respond(&mut self) {
+        self.start(SyntaxKind::Respond);
+        self.eat_word("respond");
+        if !self.eat(SyntaxKind::Int) {
+            self.missing("a status such as `403`");
+        }
+        self.eat(SyntaxKind::String);
+        self.finish_node();
+    }
+}

@@ -1,0 +1,117 @@
+//! What the parser says to the author.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::source::Span;
+use crate::syntax::SyntaxKind;
+
+pub(super) const EXPECTED: Code = Code("E110");
+pub(super) const MISSPELT: Code = Code("E111");
+pub(super) const MISPLACED: Code = Code("E112");
+pub(super) const TOO_DEEP: Code = Code("E113");
+pub(super) const NOT_CLOSED: Code = Code("E114");
+pub(super) const ORDER: Code = Code("E115");
+pub(super) const SPELLING: Code = Code("E116");
+pub(super) const PATTERN: Code = Code("E117");
+
+/// How much of what was found is shown, in characters.
+const FOUND_SHOWN_MAX: usize = 40;
+
+pub(super) fn expected(span: Span, expected: &str, found: SyntaxKind, text: &str) -> Diagnostic {
+    let shown: String = text.chars().take(FOUND_SHOWN_MAX).collect();
+    let dots = if shown.len() < text.len() { "…" } else { "" };
+    let found_words = match found {
+        SyntaxKind::EndOfFile => "the end".to_owned(),
+        SyntaxKind::String => format!("the string {shown}{dots}"),
+        _ => format!("`{shown}{dots}`"),
+    };
+    let diagnostic = Diagnostic::error(EXPECTED, span, format!("expected {expected}, found {found_words}"));
+    match found {
+        SyntaxKind::Path if text.starts_with("//") || text.starts_with("/*") => {
+            diagnostic.help("a comment begins with `#`")
+        }
+        _ => diagnostic,
+    }
+}
+
+pub(super) fn misspelt(span: Span, found: &str, meant: &str) -> Diagnostic {
+    Diagnostic::error(MISSPELT, span, format!("unknown word `{found}`"))
+        .help(format!("did you mean `{meant}`?"))
+}
+
+pub(super) fn misplaced(span: Span, word: &str, kinds: &str) -> Diagnostic {
+    Diagnostic::error(MISPLACED, span, format!("`{word}` does not stand in this kind of policy"))
+        .help(format!("it is a statement of {kinds}"))
+}
+
+pub(super) fn label_not_possible(span: Span, word: &str) -> Diagnostic {
+    Diagnostic::error(MISPLACED, span, format!("`{word}` cannot have a name")).help("leave the name out")
+}
+
+pub(super) fn too_deep(span: Span) -> Diagnostic {
+    Diagnostic::error(
+        TOO_DEEP,
+        span,
+        format!("the expression is deeper than {} levels", super::EXPRESSION_DEPTH_MAX),
+    )
+    .help("ask for one of many values with `in [\"a\", \"b\"]`, or split the rule")
+}
+
+pub(super) fn not_closed(opened: Span, end: Span, closing: SyntaxKind) -> Diagnostic {
+    Diagnostic::error(NOT_CLOSED, opened, format!("this is not closed: {} is missing", closing.words()))
+        .labelled("opened here")
+        .with(end, format!("expected {} here at the latest", closing.words()))
+}
+
+pub(super) fn not_opened(span: Span) -> Diagnostic {
+    Diagnostic::error(NOT_CLOSED, span, "this `}` closes nothing").help("leave it out")
+}
+
+pub(super) fn order(span: Span, word: &str, before: &str) -> Diagnostic {
+    Diagnostic::error(ORDER, span, format!("`{word}` stands too late"))
+        .help(format!("write it before {before}"))
+}
+
+pub(super) fn method_spelling(span: Span, found: &str) -> Diagnostic {
+    Diagnostic::error(SPELLING, span, format!("`{found}` is not a method"))
+        .help(format!("methods are in capitals: `{}`", found.to_ascii_uppercase()))
+}
+
+pub(super) fn operator_spelling(span: Span, found: &str, meant: &str) -> Diagnostic {
+    Diagnostic::error(SPELLING, span, format!("`{found}` is not an operator"))
+        .help(format!("write `{meant}`"))
+}
+
+pub(super) fn reference_without_namespace(span: Span, found: &str) -> Diagnostic {
+    Diagnostic::error(SPELLING, span, format!("`{found}` has no namespace"))
+        .help(format!("write `namespace/{found}`, without spaces"))
+}
+
+pub(super) fn peer_without_kind(span: Span, found: &str) -> Diagnostic {
+    Diagnostic::error(SPELLING, span, format!("`{found}` does not say what kind of caller it is"))
+        .help("write `service`, `namespace`, `ip`, `spiffe`, `jwt` or `apikey` before it")
+}
+
+pub(super) fn fraction(span: Span, found: &str) -> Diagnostic {
+    Diagnostic::error(SPELLING, span, format!("`{found}` is not a whole number"))
+        .help("there are no fractions; compare in a smaller unit")
+}
+
+pub(super) fn percentage(span: Span, text: &str) -> Diagnostic {
+    Diagnostic::error(Code("E104"), span, format!("`{text}` is not a percentage"))
+        .help("percentages go from 0% to 100%, with at most four digits behind the point")
+}
+
+pub(super) fn query_in_pattern(span: Span, path: &str) -> Diagnostic {
+    Diagnostic::error(PATTERN, span, "a path pattern has no query")
+        .help(format!("write `{path}`, and ask for the query with `when query[\"name\"] == \"value\"`"))
+}
+
+pub(super) fn rest_not_last(span: Span) -> Diagnostic {
+    Diagnostic::error(PATTERN, span, "`**` stands only at the end of a path pattern")
+        .help("`*` is one segment; `/**` at the end is any number of them")
+}
+
+pub(super) fn star_in_segment(span: Span, segment: &str) -> Diagnostic {
+    Diagnostic::error(PATTERN, span, format!("`{segment}` is not a segment of a path pattern"))
+        .help("a segment is text, `*` or `{name}`; for a part of one ask with `when request.path.matches(…)`")
+}

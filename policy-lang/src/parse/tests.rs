@@ -1,0 +1,139 @@
+//! `test` blocks and requests.
+
+use super::parser::Parser;
+use crate::syntax::SyntaxKind;
+
+impl Parser<'_> {
+    /// `"test" STRING "for" NAME {"," NAME} "{" { given } "}"`
+    pub(super) fn test(&mut self) {
+        self.start(SyntaxKind::Test);
+        self.eat_one_of(&["test"]);
+        if !self.eat(SyntaxKind::String) {
+            self.missing("the test's title, a string");
+        }
+        if self.expect_word("for") {
+            self.expect(SyntaxKind::Name);
+            while self.eat(SyntaxKind::Comma) {
+                self.expect(SyntaxKind::Name);
+            }
+        }
+        self.block("a `given`", |parser| {
+            if !parser.at_word("given") && parser.near(0, &["given"]).is_none() {
+                return false;
+            }
+            parser.given();
+            true
+        });
+        self.finish_node();
+    }
+
+    /// `"given" [INT "x"] req ["within" DUR] "expect" expect {"," expect}`
+    fn given(&mut self) {
+        self.start(SyntaxKind::Given);
+        self.eat_one_of(&["given"]);
+        if self.eat(SyntaxKind::Int) {
+            self.expect_word("x");
+        }
+        self.request();
+        if self.eat_word("within") {
+            self.expect(SyntaxKind::Duration);
+        }
+        if self.expect_word("expect") {
+            self.expectation();
+            while self.eat(SyntaxKind::Comma) {
+                self.expectation();
+            }
+        }
+        self.finish_node();
+    }
+
+    /// `METHOD PATH ["from" peer] { with }`
+    pub(super) fn request(&mut self) {
+        self.start(SyntaxKind::Request);
+        if self.at_method() {
+            self.method();
+        } else {
+            self.missing("a method such as `GET`");
+        }
+        self.expect(SyntaxKind::Path);
+        if self.eat_word("from") {
+            self.peer();
+        }
+        while self.at_word("with") {
+            self.with();
+        }
+        self.finish_node();
+    }
+
+    /// `"with" ( "jwt" NAME obj | "header" NAME "=" STRING | "ip" IP | "response" INT ["after" DUR] )`
+    fn with(&mut self) {
+        self.start(SyntaxKind::With);
+        self.eat_word("with");
+        match self.eat_one_of(&["jwt", "header", "ip", "response"]) {
+            Some("jwt") => {
+                if self.expect(SyntaxKind::Name) {
+                    self.object();
+                }
+            }
+            Some("header") => self.header_value(),
+            Some("ip") => {
+                self.expect(SyntaxKind::Ip);
+            }
+            Some(_) => {
+                self.expect(SyntaxKind::Int);
+                if self.eat_word("after") {
+                    self.expect(SyntaxKind::Duration);
+                }
+            }
+            None => {
+                self.missing("`header`, `ip`, `jwt` or `response`");
+            }
+        }
+        self.finish_node();
+    }
+
+    /// `NAME "=" STRING`
+    fn header_value(&mut self) {
+        let _ = self.expect(SyntaxKind::Name)
+            && self.expect(SyntaxKind::Assign)
+            && self.expect(SyntaxKind::String);
+    }
+
+    /// `[INT] ("allow" | "deny") [INT] ["by" NAME] | [INT] "limited" [INT] | …`
+    fn expectation(&mut self) {
+        self.start(SyntaxKind::Expect);
+        self.eat(SyntaxKind::Int);
+        let is_negated = self.eat_word("not");
+        match self.eat_one_of(&["allow", "deny", "limited", "to", "logged", "header"]) {
+            Some("allow" | "deny" | "limited") if !is_negated => {
+                self.eat(SyntaxKind::Int);
+                if self.eat_word("by") {
+                    self.rule_name();
+                }
+            }
+            Some("to") if !is_negated => {
+                if self.expect_word("service") {
+                    self.reference();
+                    if self.eat(SyntaxKind::At) {
+                        self.expect(SyntaxKind::Name);
+                    }
+                }
+            }
+            Some("header") if !is_negated => self.header_value(),
+            Some("logged") => {}
+            _ => {
+                self.missing(if is_negated { "`logged`" } else { "`allow` or `deny`" });
+            }
+        }
+        self.finish_node();
+    }
+
+    /// `NAME ["/" NAME]`
+    fn rule_name(&mut self) {
+        self.start(SyntaxKind::RuleName);
+        if self.expect(SyntaxKind::Name) && self.eat(SyntaxKind::Slash) {
+            self.expect(SyntaxKind::Name);
+        }
+        self.finish_node();
+    }
+}
