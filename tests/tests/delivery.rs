@@ -1,0 +1,124 @@
+//! Delivery over delta ADS to a real Envoy, with snapshots made by hand.
+//!
+//! One Envoy plays both sides: its outbound listener leads through mTLS to its own inbound listener,
+//! which has the policy, and from there to a small application.
+
+mod application;
+mod modules;
+mod proxy;
+
+use chancery_control::acks::ProxyStatus;
+use chancery_control::envoy::extension;
+use chancery_control::model::Revision;
+use chancery_control::snapshot::ResourceType;
+use modules::{answering, garbage, silent};
+use proxy::Proxy;
+use reqwest::StatusCode;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_is_swapped_and_a_bad_one_leaves_the_old_one_in_force() {
+    let proxy = Proxy::start().await;
+
+    proxy.give(1, proxy.resources(extension::unrestricted()));
+    proxy.until(|status| status.applied == Some(Revision(1))).await;
+    proxy.get_until("/", StatusCode::OK).await;
+
+    let deny = extension::policy(&answering(403));
+    proxy.give(2, proxy.resources(deny.clone()));
+    proxy.until(|status| status.applied == Some(Revision(2))).await;
+    assert_eq!(proxy.get("/").await.unwrap(), StatusCode::FORBIDDEN);
+
+    // Refused; the status says what and why, and the old policy goes on.
+    proxy.give(3, proxy.resources(extension::policy(&garbage())));
+    let status = proxy.until(|status| !status.refused.is_empty()).await;
+    let refused = status.refused.first().unwrap();
+    assert_eq!(refused.name, "writ-inbound");
+    assert_eq!(refused.policies.to_vec(), ["garbage".to_owned()]);
+    assert!(refused.message.contains("Unable to create Wasm plugin writ-inbound/"), "{}", refused.message);
+    proxy.until(|status| holds_extension(status, &deny.version)).await;
+    assert_eq!(status.applied, Some(Revision(2)));
+    assert_eq!(proxy.get("/").await.unwrap(), StatusCode::FORBIDDEN);
+
+    // A later revision with the same bad policy is not tried again.
+    proxy.give(4, proxy.resources(extension::policy(&garbage())));
+    let status = proxy.until(|status| status.offered == Revision(4)).await;
+    assert_eq!((status.applied, status.refused.len()), (Some(Revision(2)), 1));
+
+    // Forward to a good one, and back to an earlier one.
+    proxy.give(5, proxy.resources(extension::policy(&silent())));
+    proxy.until(|status| status.applied == Some(Revision(5))).await;
+    assert_eq!(proxy.get("/").await.unwrap(), StatusCode::OK);
+    proxy.give(6, proxy.resources(deny));
+    let status = proxy.until(|status| status.applied == Some(Revision(6))).await;
+    assert_eq!(status.refused, []);
+    assert_eq!(proxy.get("/").await.unwrap(), StatusCode::FORBIDDEN);
+
+    proxy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listeners_and_clusters_come_and_go() {
+    let proxy = Proxy::start().await;
+
+    proxy.give(1, proxy.resources(extension::unrestricted()));
+    proxy.until(|status| status.applied == Some(Revision(1))).await;
+    proxy.get_until("/", StatusCode::OK).await;
+
+    // Without the outbound nothing listens there; the rest stays.
+    proxy.give(2, proxy.inbound_resources(extension::unrestricted()));
+    let status = proxy.until(|status| status.applied == Some(Revision(2))).await;
+    let clusters: Vec<_> =
+        status.held.get(&ResourceType::Cluster).into_iter().flat_map(|held| held.keys()).collect();
+    assert_eq!(clusters, ["local_app"]);
+    assert!(proxy.get("/").await.unwrap_err().is_connect());
+
+    // And back.
+    proxy.give(3, proxy.resources(extension::unrestricted()));
+    proxy.until(|status| status.applied == Some(Revision(3))).await;
+    assert_eq!(proxy.get("/").await.unwrap(), StatusCode::OK);
+
+    // A changed cluster is warm as soon as it has its endpoints, which it does not ask for again.
+    let begun = std::time::Instant::now();
+    proxy.give(4, proxy.resources_with_other_trust_domain_upstream());
+    proxy.until(|status| status.applied == Some(Revision(4))).await;
+    proxy.get_until("/", StatusCode::SERVICE_UNAVAILABLE).await;
+    assert!(begun.elapsed().as_secs() < 10, "warming took {:?}", begun.elapsed());
+
+    proxy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_policy_goes_away_everything_is_denied() {
+    let proxy = Proxy::start().await;
+    let mut resources = proxy.resources(extension::unrestricted());
+    proxy.give(1, resources.clone());
+    proxy.until(|status| status.applied == Some(Revision(1))).await;
+    proxy.get_until("/", StatusCode::OK).await;
+    resources.retain(|resource| resource.kind != ResourceType::Extension);
+    proxy.give(2, resources);
+    proxy.until(|status| status.applied == Some(Revision(2))).await;
+    proxy.get_until("/", StatusCode::FORBIDDEN).await;
+    proxy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_comes_back_is_sent_only_what_it_lacks() {
+    let mut proxy = Proxy::start().await;
+    proxy.give(1, proxy.resources(extension::policy(&answering(403))));
+    proxy.until(|status| status.applied == Some(Revision(1))).await;
+    proxy.get_until("/", StatusCode::FORBIDDEN).await;
+
+    // With the control plane gone, all goes on.
+    proxy.stop_control_plane().await;
+    assert_eq!(proxy.get("/").await.unwrap(), StatusCode::FORBIDDEN);
+
+    proxy.start_control_plane(2, proxy.resources(extension::policy(&silent())));
+    proxy.until(|status| status.applied == Some(Revision(2))).await;
+    assert_eq!(proxy.get("/").await.unwrap(), StatusCode::OK);
+    proxy.stop().await;
+}
+
+fn holds_extension(status: &ProxyStatus, version: &str) -> bool {
+    let extensions = status.held.get(&ResourceType::Extension);
+    extensions.and_then(|held| held.get("writ-inbound")).is_some_and(|held| held == version)
+}

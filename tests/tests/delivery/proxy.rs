@@ -1,0 +1,306 @@
+//! A real Envoy and the discovery server that it is configured by.
+
+#![expect(clippy::panic, reason = "a failure shows what Envoy said")]
+
+use super::application;
+use chancery_control::acks::{AckBoard, ProxyStatus};
+use chancery_control::envoy::{cluster, endpoints, listener, route, secret};
+use chancery_control::envoy_binary::Search;
+use chancery_control::identity::PeerIdentity;
+use chancery_control::model::{Inbound, Outbound, ProxyId, Revision};
+use chancery_control::snapshot::{Fleet, Resource, Snapshot};
+use chancery_control::xds::XdsServer;
+use chancery_policy_lang::checked::ServiceRef;
+use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
+use reqwest::StatusCode;
+use serde_json::json;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Server;
+
+const TRUST_DOMAIN: &str = "mesh.test";
+const NODE: &str = "shop/orders/1";
+/// How long Envoy may take for anything.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How much of Envoy's log a failure shows.
+const LOG_LINES_SHOWN: usize = 30;
+
+/// An Envoy with one service, and the discovery server that it is configured by.
+pub(super) struct Proxy {
+    folder: TempDir,
+    envoy: Child,
+    application: SocketAddr,
+    application_task: JoinHandle<()>,
+    inbound: SocketAddr,
+    outbound: SocketAddr,
+    secrets: Vec<Resource>,
+    control_plane: ControlPlane,
+}
+
+struct ControlPlane {
+    fleet: watch::Sender<Arc<Fleet>>,
+    board: Arc<AckBoard>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    server: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Starts an Envoy that waits for its first snapshot.
+    pub(super) async fn start() -> Self {
+        // Another test may have been first.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let control_plane = ControlPlane::start(&folder.path().join("ads.sock"), Fleet::default());
+        let (application, application_task) = application::start().await;
+        let envoy = start_envoy(folder.path());
+        let (inbound, outbound) = (free_address(), free_address());
+        Self {
+            folder,
+            envoy,
+            application,
+            application_task,
+            inbound,
+            outbound,
+            secrets: secrets(),
+            control_plane,
+        }
+    }
+
+    /// All resources of the service, with this policy.
+    pub(super) fn resources(&self, policy: Resource) -> Vec<Resource> {
+        let mut resources = self.inbound_resources(policy);
+        resources.extend([
+            listener::outbound(&Outbound { service: service(), listen: self.outbound }),
+            route::outbound(&service()),
+            cluster::mesh(&service(), TRUST_DOMAIN),
+            endpoints::of_service(&service(), &[self.inbound].into()),
+        ]);
+        resources
+    }
+
+    /// The resources without the outbound ones.
+    pub(super) fn inbound_resources(&self, policy: Resource) -> Vec<Resource> {
+        let inbound = Inbound { listen: self.inbound, application: self.application };
+        let mut resources = self.secrets.clone();
+        resources.extend([
+            listener::inbound(&inbound, TRUST_DOMAIN),
+            route::inbound(),
+            cluster::local_app(self.application),
+            policy,
+        ]);
+        resources
+    }
+
+    /// The resources with a cluster that expects an identity which the service has not.
+    pub(super) fn resources_with_other_trust_domain_upstream(&self) -> Vec<Resource> {
+        let mut resources = self.resources(chancery_control::envoy::extension::unrestricted());
+        let foreign = cluster::mesh(&service(), "elsewhere.test");
+        resources.retain(|resource| (resource.kind, &resource.name) != (foreign.kind, &foreign.name));
+        resources.push(foreign);
+        resources
+    }
+
+    /// Publishes a snapshot.
+    pub(super) fn give(&self, revision: u64, resources: Vec<Resource>) {
+        self.control_plane.fleet.send_replace(Arc::new(fleet(revision, resources)));
+    }
+
+    /// Waits until the board shows what is asked for.
+    pub(super) async fn until(&self, condition: impl Fn(&ProxyStatus) -> bool) -> ProxyStatus {
+        let board = &self.control_plane.board;
+        let id = ProxyId(NODE.to_owned());
+        let mut changes = board.watch();
+        let wait = async {
+            loop {
+                changes.borrow_and_update();
+                if let Some(status) = board.status(&id).filter(|status| condition(status)) {
+                    return status;
+                }
+                changes.changed().await.unwrap();
+            }
+        };
+        let waited = timeout(PATIENCE, wait).await;
+        waited.unwrap_or_else(|_| {
+            panic!("the board shows {:#?}; Envoy said:\n{}", board.status(&id), self.log())
+        })
+    }
+
+    /// Sends a request through both listeners.
+    pub(super) async fn get(&self, path: &str) -> Result<StatusCode, reqwest::Error> {
+        let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
+        let response = client.get(format!("http://{}{path}", self.outbound)).send().await?;
+        Ok(response.status())
+    }
+
+    /// Sends requests until one is answered so.
+    pub(super) async fn get_until(&self, path: &str, expected: StatusCode) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let got = self.get(path).await;
+            if got.as_ref().ok() == Some(&expected) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "got {got:?}, not {expected}; Envoy said:\n{}", self.log());
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Ends the discovery server and all its streams.
+    pub(super) async fn stop_control_plane(&mut self) {
+        self.control_plane.stop().await;
+    }
+
+    /// Starts a discovery server that knows nothing of earlier ones.
+    pub(super) fn start_control_plane(&mut self, revision: u64, resources: Vec<Resource>) {
+        let socket = self.folder.path().join("ads.sock");
+        self.control_plane = ControlPlane::start(&socket, fleet(revision, resources));
+    }
+
+    /// Stops everything that was started.
+    pub(super) async fn stop(mut self) {
+        self.envoy.kill().await.unwrap();
+        self.control_plane.stop().await;
+        self.application_task.abort();
+    }
+
+    /// The end of Envoy's log.
+    fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.path().join("envoy.log")).unwrap();
+        let lines: Vec<_> = log.lines().rev().take(LOG_LINES_SHOWN).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl ControlPlane {
+    fn start(socket: &Path, fleet: Fleet) -> Self {
+        let (fleet, receiver) = watch::channel(Arc::new(fleet));
+        let (board, stop, tasks) = (Arc::<AckBoard>::default(), CancellationToken::new(), TaskTracker::new());
+        let server = XdsServer::new(receiver, board.clone(), stop.clone(), tasks.clone());
+        // Stands for the TLS layer, which knows the sidecar by its certificate.
+        let service =
+            AggregatedDiscoveryServiceServer::with_interceptor(server, |mut request: tonic::Request<()>| {
+                request.extensions_mut().insert(identity());
+                Ok(request)
+            });
+        let _absent = std::fs::remove_file(socket);
+        let incoming = UnixListenerStream::new(UnixListener::bind(socket).unwrap());
+        let stopped = stop.clone().cancelled_owned();
+        let server = tokio::spawn(async move {
+            Server::builder()
+                .add_service(service)
+                .serve_with_incoming_shutdown(incoming, stopped)
+                .await
+                .unwrap();
+        });
+        Self { fleet, board, stop, tasks, server }
+    }
+
+    async fn stop(&mut self) {
+        self.stop.cancel();
+        self.tasks.close();
+        timeout(PATIENCE, self.tasks.wait()).await.unwrap();
+        timeout(PATIENCE, &mut self.server).await.unwrap().unwrap();
+    }
+}
+
+fn start_envoy(folder: &Path) -> Child {
+    let binary = Search::from_environment(None).find_or_install(&mut |_| ()).unwrap();
+    let config = folder.join("bootstrap.json");
+    std::fs::write(&config, bootstrap(&folder.join("ads.sock"), &folder.join("admin.sock")).to_string())
+        .unwrap();
+    let log = std::fs::File::create(folder.join("envoy.log")).unwrap();
+    Command::new(binary.path)
+        .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "info", "-c"])
+        .arg(config)
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+fn bootstrap(ads: &Path, admin: &Path) -> serde_json::Value {
+    let from_ads = json!({"ads": {}, "resource_api_version": "V3"});
+    let http2 = json!({
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    });
+    json!({
+        "node": {"id": NODE, "cluster": "shop/orders"},
+        "admin": {"address": {"pipe": {"path": admin}}},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "DELTA_GRPC",
+                "transport_api_version": "V3",
+                "grpc_services": [{"envoy_grpc": {
+                    "cluster_name": "ads",
+                    "retry_policy": {"retry_back_off": {"base_interval": "0.1s", "max_interval": "0.5s"}},
+                }}],
+            },
+            "lds_config": from_ads,
+            "cds_config": from_ads,
+        },
+        "static_resources": {"clusters": [{
+            "name": "ads",
+            "type": "STATIC",
+            "typed_extension_protocol_options":
+                {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
+            "load_assignment": {"cluster_name": "ads", "endpoints": [
+                {"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": ads}}}}]},
+            ]},
+        }]},
+    })
+}
+
+fn fleet(revision: u64, resources: Vec<Resource>) -> Fleet {
+    let snapshot = Snapshot::new(Revision(revision), resources.into_iter().map(Arc::new));
+    let snapshots = [(ProxyId(NODE.to_owned()), Arc::new(snapshot))].into();
+    Fleet { revision: Revision(revision), snapshots }
+}
+
+fn service() -> ServiceRef {
+    ServiceRef { namespace: "shop".to_owned(), name: "orders".to_owned() }
+}
+
+fn identity() -> PeerIdentity {
+    let in_an_hour = std::time::SystemTime::now() + Duration::from_secs(3600);
+    PeerIdentity {
+        service: service(),
+        proxy: ProxyId(NODE.to_owned()),
+        expires_at: in_an_hour.try_into().unwrap(),
+    }
+}
+
+/// A certificate of the service by an authority of its own, as the sidecar would give them to Envoy.
+fn secrets() -> Vec<Resource> {
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::default();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let bundle = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = rcgen::Issuer::from_params(&authority, &authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    let id = format!("spiffe://{TRUST_DOMAIN}/ns/shop/sa/orders");
+    // With the authority's own name it would pass for self-signed.
+    params.distinguished_name.push(rcgen::DnType::CommonName, "1");
+    params.subject_alt_names = vec![rcgen::SanType::URI(id.as_str().try_into().unwrap())];
+    let certificate = params.signed_by(&key, &issuer).unwrap().pem();
+    vec![secret::identity(&certificate, &key.serialize_pem()), secret::trust(&bundle)]
+}
+
+/// An address that was free a moment ago.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
