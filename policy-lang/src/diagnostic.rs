@@ -4,6 +4,7 @@
 //! backticks, points at the narrowest span, and its `help` says the remedy.
 
 pub mod near;
+pub mod render;
 
 use crate::source::Span;
 

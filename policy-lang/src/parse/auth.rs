@@ -7,6 +7,9 @@ use crate::syntax::SyntaxKind;
 /// The words that say what a caller is.
 const PEERS: [&str; 7] = ["service", "namespace", "ip", "spiffe", "jwt", "apikey", "anyone"];
 
+/// The words that the parts of a rule behind its methods and paths begin with.
+const CLAUSES: [&str; 4] = ["from", "when", "unless", "respond"];
+
 /// Methods that are recognised in small letters, to say that they are written in capitals.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
 
@@ -37,7 +40,7 @@ impl Parser<'_> {
         if self.eat_one_of(&["allow", "deny"]).is_none() {
             self.missing("`allow` or `deny`");
         }
-        if self.at_word("respond") {
+        if self.ahead_one_of(&CLAUSES) == Some("respond") {
             self.respond();
         }
         self.finish_node();
@@ -80,14 +83,14 @@ impl Parser<'_> {
                 self.pattern();
             }
         }
-        if self.at_word("from") {
+        if self.ahead_one_of(&CLAUSES) == Some("from") {
             self.from();
         }
         self.finish_node();
     }
 
     fn from(&mut self) {
-        self.eat_word("from");
+        self.eat_one_of(&["from"]);
         self.peer();
         while self.eat(SyntaxKind::Comma) {
             self.peer();
@@ -179,21 +182,24 @@ impl Parser<'_> {
     fn clauses(&mut self) {
         let mut responded = false;
         loop {
-            if self.at_word("when") || self.at_word("unless") {
-                if responded {
-                    self.mistake(errors::order(self.place(), self.nth_text(0), "`respond`"));
+            match self.ahead_one_of(&CLAUSES) {
+                Some(word @ ("when" | "unless")) => {
+                    if responded {
+                        self.mistake(errors::order(self.place(), word, "`respond`"));
+                    }
+                    self.condition();
                 }
-                self.condition();
-            } else if self.at_word("respond") && !responded {
-                self.respond();
-                responded = true;
-            } else if self.at_word("from") {
-                self.mistake(errors::order(self.place(), "from", "the conditions"));
-                self.start(SyntaxKind::Error);
-                self.from();
-                self.finish_node();
-            } else {
-                return;
+                Some("respond") if !responded => {
+                    self.respond();
+                    responded = true;
+                }
+                Some("from") => {
+                    self.mistake(errors::order(self.place(), "from", "the conditions"));
+                    self.start(SyntaxKind::Error);
+                    self.from();
+                    self.finish_node();
+                }
+                _ => return,
             }
         }
     }
@@ -201,7 +207,7 @@ impl Parser<'_> {
     /// `("when" | "unless") cel`
     pub(super) fn condition(&mut self) {
         self.start(SyntaxKind::Condition);
-        self.take_as(SyntaxKind::Keyword);
+        self.eat_one_of(&["when", "unless"]);
         self.expr();
         self.finish_node();
     }
@@ -209,7 +215,7 @@ impl Parser<'_> {
     /// `"respond" INT [STRING]`
     pub(super) fn respond(&mut self) {
         self.start(SyntaxKind::Respond);
-        self.eat_word("respond");
+        self.eat_one_of(&["respond"]);
         if !self.eat(SyntaxKind::Int) {
             self.missing("a status such as `403`");
         }

@@ -33,6 +33,10 @@ pub(super) fn expected(span: Span, expected: &str, found: SyntaxKind, text: &str
     }
 }
 
+pub(super) fn expected_on_line(span: Span, expected: &str) -> Diagnostic {
+    Diagnostic::error(EXPECTED, span, format!("expected {expected}, found the end of the line"))
+}
+
 pub(super) fn misspelt(span: Span, found: &str, meant: &str) -> Diagnostic {
     Diagnostic::error(MISSPELT, span, format!("unknown word `{found}`"))
         .help(format!("did you mean `{meant}`?"))

@@ -190,6 +190,10 @@ impl Parser<'_> {
             self.split_in_expression();
         }
         match self.nth(0) {
+            SyntaxKind::Name if self.at_statement_for_operand() => {
+                self.missing("an expression");
+                1
+            }
             SyntaxKind::Name if matches!(self.nth_text(0), "true" | "false") => {
                 self.start(SyntaxKind::LiteralExpr);
                 self.take_as(SyntaxKind::Keyword);

@@ -25,7 +25,7 @@ impl Parser<'_> {
                 self.take();
                 self.finish_node();
             } else if !self.item() {
-                self.missing("`auth`, `let`, `schema`, `test` or another item of a file");
+                self.unexpected("`auth`, `let`, `schema`, `test` or another item of a file");
                 self.skip_until(|parser| parser.at_item());
             }
         }
@@ -54,7 +54,7 @@ impl Parser<'_> {
             // Whatever it is called, `word name on` is meant to be a policy.
             let is_policy = self.nth(1) == SyntaxKind::Name && self.nth_is_word(2, "on");
             if is_policy {
-                self.missing("`auth`, `traffic`, `log` or `filter`");
+                self.unexpected("`auth`, `traffic`, `log` or `filter`");
                 self.policy("auth");
             }
             return is_policy;
@@ -96,13 +96,13 @@ impl Parser<'_> {
         }
         self.expect(SyntaxKind::Name);
         self.targets();
-        self.block("a statement", |parser| parser.statement(kind));
+        self.block("a statement", Self::at_statement, |parser| parser.statement(kind));
         self.finish_node();
     }
 
     /// `"on" target {"," target}`
     fn targets(&mut self) {
-        if !self.expect_word("on") {
+        if !self.expect_word("on") && !self.at_any_word(&TARGETS) {
             return;
         }
         self.target();
@@ -111,8 +111,13 @@ impl Parser<'_> {
         }
     }
 
-    /// `"{" { element } "}"`; what is no element is skipped.
-    pub(super) fn block(&mut self, expected: &str, mut element: impl FnMut(&mut Self) -> bool) {
+    /// `"{" { element } "}"`; what is no element is skipped up to where one `begins`.
+    pub(super) fn block(
+        &mut self,
+        expected: &str,
+        begins: fn(&Self) -> bool,
+        mut element: impl FnMut(&mut Self) -> bool,
+    ) {
         let opened = self.open(SyntaxKind::LeftBrace);
         if opened.is_none() {
             self.skip_until(|parser| parser.at(SyntaxKind::LeftBrace) || parser.at_item());
@@ -128,12 +133,12 @@ impl Parser<'_> {
                 break;
             }
             if !element(self) {
-                self.missing(expected);
+                self.unexpected(expected);
                 // One token at least, so that this ends.
                 self.start(SyntaxKind::Error);
                 self.take();
                 self.finish_node();
-                self.skip_until(|parser| parser.at_statement() || parser.at_item());
+                self.skip_until(|parser| begins(parser) || parser.at_item());
             }
         }
         self.close(SyntaxKind::RightBrace, opened);
@@ -147,6 +152,19 @@ impl Parser<'_> {
                 && (AUTH.contains(&word) || word == "given" || traffic::home_of(word).is_some())
         };
         known(0) || (self.at_label() && known(2))
+    }
+
+    /// Whether a statement rather than an operand begins here, in a place where an operand is missing.
+    /// A word followed by another word or a path is no operand.
+    pub(super) fn at_statement_for_operand(&self) -> bool {
+        const OPERATORS: [&str; 6] = ["in", "and", "or", "when", "unless", "respond"];
+        let is_rule = self.at_any_word(&["allow", "deny", "exempt", "otherwise", "mode"])
+            && match self.nth(1) {
+                SyntaxKind::Path => true,
+                SyntaxKind::Name => !OPERATORS.contains(&self.nth_text(1)),
+                _ => false,
+            };
+        is_rule || (self.at_label() && self.at_statement()) || self.at_item()
     }
 
     /// A statement of a policy, if its first word says one or nearly does.
@@ -241,7 +259,7 @@ impl Parser<'_> {
         self.eat_one_of(&["prove"]);
         self.expect(SyntaxKind::String);
         self.targets();
-        self.block("a claim: `never`, `always`, `unchanged` or `cost`", Self::claim);
+        self.block("a claim: `never`, `always`, `unchanged` or `cost`", Self::at_claim, Self::claim);
         self.finish_node();
     }
 
@@ -281,10 +299,9 @@ impl Parser<'_> {
         while self.at(SyntaxKind::Name) {
             self.start(SyntaxKind::Label);
             self.take();
-            if self.expect(SyntaxKind::Colon) {
-                self.expect(SyntaxKind::String);
-            }
+            let _ = self.expect(SyntaxKind::Colon) && self.expect(SyntaxKind::String);
             self.finish_node();
+            self.skip_until(|parser| parser.at(SyntaxKind::Comma) || parser.at(SyntaxKind::LeftBrace));
             if !self.eat(SyntaxKind::Comma) {
                 break;
             }
@@ -314,16 +331,18 @@ impl Parser<'_> {
     fn schema(&mut self) {
         self.start(SyntaxKind::Schema);
         self.eat_one_of(&["schema"]);
-        self.block("`header`, `jwt` or `apikey`", |parser| {
-            match parser.at_any_word(&["header", "jwt", "apikey"]) {
-                false => false,
-                true => {
-                    parser.schema_entry();
-                    true
-                }
+        self.block("`header`, `jwt` or `apikey`", Self::at_schema_entry, |parser| {
+            let is_entry = parser.at_schema_entry();
+            if is_entry {
+                parser.schema_entry();
             }
+            is_entry
         });
         self.finish_node();
+    }
+
+    fn at_schema_entry(&self) -> bool {
+        self.at_any_word(&["header", "jwt", "apikey"])
     }
 
     fn schema_entry(&mut self) {
@@ -405,6 +424,7 @@ impl Parser<'_> {
                 self.type_name();
             }
             self.finish_node();
+            self.skip_until(|parser| parser.at(SyntaxKind::Comma) || parser.at(SyntaxKind::LeftBrace));
             if !self.eat(SyntaxKind::Comma) {
                 break;
             }

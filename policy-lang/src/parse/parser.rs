@@ -190,6 +190,19 @@ impl<'t> Parser<'t> {
         Some(meant)
     }
 
+    /// Which of several keywords comes next, also if it is misspelt; a word that begins a statement or an
+    /// item is not taken for another one.
+    pub(super) fn ahead_one_of(&self, words: &[&'static str]) -> Option<&'static str> {
+        if !self.at(SyntaxKind::Name) {
+            return None;
+        }
+        let exact = words.iter().copied().find(|word| self.at_word(word));
+        exact.or_else(|| {
+            let begins_other = self.at_label() || self.at_statement() || self.at_item();
+            if begins_other { None } else { self.near(0, words) }
+        })
+    }
+
     /// The keyword that the `n`th token is near to.
     pub(super) fn near(&self, n: usize, words: &[&'static str]) -> Option<&'static str> {
         nearest(self.nth_text(n), words.iter().copied())
@@ -207,7 +220,7 @@ impl<'t> Parser<'t> {
             return;
         }
         match opened {
-            Some(opened) if self.at_end() => {
+            Some(opened) if self.at_end() || self.at_item() => {
                 let end = self.taken_place();
                 self.mistake(errors::not_closed(opened, end, kind));
             }
@@ -279,11 +292,21 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Says that something else was expected at the next token; always false, for `or` chains.
+    /// Says that something else was expected at the next token, or, if that is on a later line, at the
+    /// end of this one; always false, for `or` chains.
     pub(super) fn missing(&mut self, expected: &str) -> bool {
-        let diagnostic = errors::expected(self.place(), expected, self.nth(0), self.nth_text(0));
-        self.mistake(diagnostic);
+        let between = self.text.get(self.taken_end as usize..self.place().start as usize).unwrap_or("");
+        if self.taken_end > 0 && !self.at_end() && between.contains('\n') {
+            self.mistake(errors::expected_on_line(self.taken_place(), expected));
+        } else {
+            self.unexpected(expected);
+        }
         false
+    }
+
+    /// Says that what comes next is not what stands here.
+    pub(super) fn unexpected(&mut self, expected: &str) {
+        self.mistake(errors::expected(self.place(), expected, self.nth(0), self.nth_text(0)));
     }
 
     /// Tells no further mistake at the next token.

@@ -3,6 +3,9 @@
 use super::parser::Parser;
 use crate::syntax::SyntaxKind;
 
+/// The words that the parts of a request and what follows it begin with.
+const PARTS: [&str; 4] = ["from", "with", "within", "expect"];
+
 impl Parser<'_> {
     /// `"test" STRING "for" NAME {"," NAME} "{" { given } "}"`
     pub(super) fn test(&mut self) {
@@ -17,14 +20,18 @@ impl Parser<'_> {
                 self.expect(SyntaxKind::Name);
             }
         }
-        self.block("a `given`", |parser| {
-            if !parser.at_word("given") && parser.near(0, &["given"]).is_none() {
-                return false;
+        self.block("a `given`", Self::at_given, |parser| {
+            let is_given = parser.at_given();
+            if is_given {
+                parser.given();
             }
-            parser.given();
-            true
+            is_given
         });
         self.finish_node();
+    }
+
+    fn at_given(&self) -> bool {
+        self.at(SyntaxKind::Name) && (self.at_word("given") || self.near(0, &["given"]).is_some())
     }
 
     /// `"given" [INT "x"] req ["within" DUR] "expect" expect {"," expect}`
@@ -56,10 +63,11 @@ impl Parser<'_> {
             self.missing("a method such as `GET`");
         }
         self.expect(SyntaxKind::Path);
-        if self.eat_word("from") {
+        if self.ahead_one_of(&PARTS) == Some("from") {
+            self.eat_one_of(&["from"]);
             self.peer();
         }
-        while self.at_word("with") {
+        while self.ahead_one_of(&PARTS) == Some("with") {
             self.with();
         }
         self.finish_node();
@@ -68,7 +76,7 @@ impl Parser<'_> {
     /// `"with" ( "jwt" NAME obj | "header" NAME "=" STRING | "ip" IP | "response" INT ["after" DUR] )`
     fn with(&mut self) {
         self.start(SyntaxKind::With);
-        self.eat_word("with");
+        self.eat_one_of(&["with"]);
         match self.eat_one_of(&["jwt", "header", "ip", "response"]) {
             Some("jwt") => {
                 if self.expect(SyntaxKind::Name) {

@@ -86,14 +86,13 @@ impl Parser<'_> {
         self.finish_node();
     }
 
+    pub(super) fn at_claim(&self) -> bool {
+        self.at_any_word(&CLAIMS)
+    }
+
     /// A claim of a proof, if one begins here.
     pub(super) fn claim(&mut self) -> bool {
-        let word = self.nth_text(0);
-        let known = CLAIMS.into_iter().find(|claim| *claim == word);
-        let Some(meant) = known.or_else(|| self.near(0, &CLAIMS)).filter(|_| self.at(SyntaxKind::Name))
-        else {
-            return false;
-        };
+        let Some(meant) = self.ahead_one_of(&CLAIMS) else { return false };
         self.start(SyntaxKind::Statement);
         self.eat_one_of(&CLAIMS);
         match meant {

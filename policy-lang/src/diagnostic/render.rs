@@ -1,0 +1,205 @@
+//! Diagnostics as text: for people at a terminal, and one line each for editors and scripts.
+
+use super::{Diagnostic, Label, Severity};
+use crate::source::{FileId, SourceSet, Span};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Places that are further than this many lines from the main place are told in a sentence of their
+/// own, so that what is shown stays in sight.
+const LINES_SHOWN_MAX: usize = 40;
+
+/// With the lines of the source and underlines, an empty line between two diagnostics.
+#[must_use]
+pub fn human(diagnostics: &[Diagnostic], sources: &SourceSet, colour: bool) -> String {
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    let mut out = String::new();
+    for diagnostic in diagnostics {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out.push_str(renderer.render(&[group(diagnostic, sources)]).trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// One line each: `file:line:column: error[E110]: message; help: remedy`.
+#[must_use]
+pub fn plain(diagnostics: &[Diagnostic], sources: &SourceSet) -> String {
+    let mut out = String::new();
+    for diagnostic in diagnostics {
+        let severity = match diagnostic.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let place = place(diagnostic.primary.span, sources);
+        let code = diagnostic.code.0;
+        out.push_str(&format!("{place}: {severity}[{code}]: {}", printable(&diagnostic.message)));
+        if let Some(help) = &diagnostic.help {
+            out.push_str(&format!("; help: {}", printable(help)));
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn group<'d>(diagnostic: &'d Diagnostic, sources: &'d SourceSet) -> Group<'d> {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(printable(&diagnostic.message)).id(diagnostic.code.0);
+    let mut group = Group::with_title(title);
+    let primary = &diagnostic.primary;
+    if let Some(window) = Window::around(primary.span, &diagnostic.secondary, sources) {
+        let mut snippet = window.snippet().annotation(annotation(AnnotationKind::Primary, primary, &window));
+        for label in diagnostic.secondary.iter().filter(|label| window.holds(label.span)) {
+            snippet = snippet.annotation(annotation(AnnotationKind::Context, label, &window));
+        }
+        group = group.element(snippet);
+        for label in diagnostic.secondary.iter().filter(|label| !window.holds(label.span)) {
+            let text = format!("{}: {}", place(label.span, sources), printable(&label.text));
+            group = group.element(Level::NOTE.message(text));
+        }
+    }
+    match &diagnostic.help {
+        Some(help) => group.element(Level::HELP.message(printable(help))),
+        None => group,
+    }
+}
+
+fn annotation<'d>(
+    kind: AnnotationKind,
+    label: &'d Label,
+    window: &Window<'_>,
+) -> annotate_snippets::Annotation<'d> {
+    let annotation = kind.span(window.range(label.span));
+    if label.text.is_empty() { annotation } else { annotation.label(printable(&label.text)) }
+}
+
+/// The lines of a file that are shown.
+struct Window<'d> {
+    name: &'d str,
+    file: FileId,
+    /// Byte offset of the first line in the file.
+    start: usize,
+    /// Number of the first line, from 1.
+    line: usize,
+    text: &'d str,
+}
+
+impl<'d> Window<'d> {
+    /// The lines of the main place and of the others that are near it in the same file.
+    fn around(primary: Span, others: &[Label], sources: &'d SourceSet) -> Option<Self> {
+        let source = sources.get(primary.file)?;
+        let text: &str = &source.text;
+        let line_start = |offset: usize| {
+            let before = text.as_bytes().get(..offset.min(text.len())).unwrap_or_default();
+            before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
+        };
+        let line_end = |offset: usize| {
+            let behind = text.as_bytes().get(offset.min(text.len())..).unwrap_or_default();
+            behind.iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| offset.min(text.len()) + at)
+        };
+        let mut start = line_start(primary.start as usize);
+        // Of a place of many lines the first is enough.
+        let mut end = line_end(primary.start as usize);
+        for other in others.iter().filter(|other| other.span.file == primary.file) {
+            let from = line_start(other.span.start as usize).min(start);
+            let to = line_end(other.span.start as usize).max(end);
+            let lines = text.get(from..to).map_or(usize::MAX, |piece| piece.matches('\n').count());
+            if lines <= LINES_SHOWN_MAX {
+                (start, end) = (from, to);
+            }
+        }
+        let line = text.get(..start)?.matches('\n').count() + 1;
+        Some(Self { name: &source.name, file: primary.file, start, line, text: text.get(start..end)? })
+    }
+
+    fn snippet(&self) -> Snippet<'d, annotate_snippets::Annotation<'d>> {
+        Snippet::source(self.text).line_start(self.line).path(self.name)
+    }
+
+    fn holds(&self, span: Span) -> bool {
+        let start = span.start as usize;
+        span.file == self.file && (self.start..=self.start + self.text.len()).contains(&start)
+    }
+
+    /// A place as a range in the window, on character boundaries.
+    fn range(&self, span: Span) -> Range<usize> {
+        let clamp = |offset: u32| {
+            let mut at = (offset as usize).saturating_sub(self.start).min(self.text.len());
+            while !self.text.is_char_boundary(at) {
+                at -= 1;
+            }
+            at
+        };
+        let start = clamp(span.start);
+        start..clamp(span.end).max(start)
+    }
+}
+
+/// `file:line:column`.
+fn place(span: Span, sources: &SourceSet) -> String {
+    match sources.get(span.file) {
+        Some(file) => {
+            let at = file.line_column(span.start);
+            format!("{}:{}:{}", printable(&file.name), at.line, at.column)
+        }
+        None => "?".to_owned(),
+    }
+}
+
+/// Text without control characters, which could steer a terminal or end the line.
+fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(
+        text.chars()
+            .map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character })
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{human, plain};
+    use crate::diagnostic::{Code, Diagnostic};
+    use crate::source::{SourceSet, Span};
+
+    #[test]
+    fn any_place_in_any_text_can_be_shown() {
+        let mut sources = SourceSet::new();
+        let texts = ["", "\n", "é", "a\r\nb", "\u{1b}[31m", "\t\tx\n\n", "日本\n語"];
+        for text in texts {
+            let file = sources.add("x.writ", text);
+            for start in 0..=text.len() as u32 + 1 {
+                for end in start..=text.len() as u32 + 1 {
+                    let span = Span { file, start, end };
+                    let diagnostic = Diagnostic::error(Code("E101"), span, "it is so").with(span, "here");
+                    assert!(human(std::slice::from_ref(&diagnostic), &sources, false).contains("E101"));
+                    assert!(plain(&[diagnostic], &sources).starts_with("x.writ:"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        let mut sources = SourceSet::new();
+        let file = sources.add("x.writ", "a \u{1b}[2J b");
+        let diagnostic = Diagnostic::error(
+            Code("E101"),
+            Span { file, start: 0, end: 1 },
+            "found `\u{1b}[2J`\nerror: forged",
+        );
+        assert_eq!(
+            plain(std::slice::from_ref(&diagnostic), &sources),
+            "x.writ:1:1: error[E101]: found `\u{fffd}[2J`\u{fffd}error: forged\n"
+        );
+        assert!(!human(&[diagnostic], &sources, false).contains('\u{1b}'));
+    }
+}
