@@ -4,5 +4,4 @@
 
 pub mod completion;
 pub mod envoy;
-pub mod fmt;
 pub mod target;

@@ -8,11 +8,12 @@ mod strings;
 
 pub(crate) use expression::{Computed, Scope};
 
-use crate::checked::{Effect, Peer, Respond, Rule};
+use crate::checked::{Effect, Expr, Peer, Respond, Rule, Value};
 use crate::decision::{BAD_PATH, Decision, Outcome};
 use crate::linked::{LinkedOtherwise, LinkedProgram, TargetContext};
 use crate::path;
 use crate::request::{Request, service_of};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The status of the answer to a request whose path has no single meaning.
@@ -120,6 +121,25 @@ pub fn peer_matches(peer: &Peer, target: &TargetContext, request: &Request) -> b
         Peer::Ip(network) => network.contains(&request.source.canonical_ip()),
         Peer::Spiffe(wanted) => principal == Some(wanted.as_bytes()),
         Peer::Anyone => true,
+    }
+}
+
+/// The value of an expression that refers to no attribute, if it has one that can be written.
+pub(crate) fn constant(expr: &Expr) -> Option<Value> {
+    let request = Request::default();
+    let target = TargetContext {
+        namespace: String::new(),
+        service: String::new(),
+        labels: BTreeMap::new(),
+        trust_domain: String::new(),
+    };
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok().map(Arc::from);
+    match Scope::new(&request, &target).value(expr)? {
+        Computed::Bool(value) => Some(Value::Bool(value)),
+        Computed::Int(value) => Some(Value::Int(value)),
+        Computed::String(value) => text(value).map(Value::String),
+        Computed::Ip(value) => Some(Value::Ip(value)),
+        Computed::List(values) => values.into_iter().map(text).collect::<Option<_>>().map(Value::List),
     }
 }
 

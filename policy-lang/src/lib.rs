@@ -15,6 +15,8 @@
 //! A stage never fails as a whole: what the author did wrong comes back as [`Diagnostic`]s beside
 //! whatever could still be made.
 
+pub mod analyse;
+pub mod check;
 pub mod checked;
 pub mod decision;
 pub mod diagnostic;
@@ -32,6 +34,8 @@ pub mod regex;
 pub mod request;
 pub mod source;
 pub mod syntax;
+pub mod testing;
 
+pub use analyse::{Analysis, analyse};
 pub use diagnostic::{Code, Diagnostic, Label, Severity};
 pub use source::{FileId, SourceFile, SourceSet, Span};

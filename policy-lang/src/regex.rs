@@ -4,8 +4,8 @@
 //! their negations speak of ASCII, `.` is one code point other than a line feed, and a byte that is
 //! no UTF-8 is read as U+FFFD, so `.` and `[^a]` match it. Nothing backtracks at run time.
 //!
-//! [`Regex`] holds two matchers of one pattern: the tables that a module carries, and the matcher
-//! of the `regex-automata` crate that the evaluator uses. Each is the test of the other.
+//! [`Regex`] holds two matchers of one pattern: the tables that a module carries, and the simulation
+//! of the nondeterministic automaton that the evaluator uses. Each is the test of the other.
 
 mod compose;
 mod dfa;
@@ -14,7 +14,7 @@ mod utf8;
 
 pub use dfa::Dfa;
 
-use regex_automata::meta;
+use regex_automata::nfa::thompson::{self, pikevm::PikeVM};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
@@ -29,7 +29,7 @@ pub const DFA_STATES_MAX: usize = 2_000;
 pub struct Regex {
     pattern: String,
     dfa: Dfa,
-    matcher: meta::Regex,
+    matcher: PikeVM,
 }
 
 /// Why a pattern is refused.
@@ -55,7 +55,8 @@ impl Regex {
         }
         let hir = syntax::parse(pattern)?;
         let dfa = compose::dfa_of(&hir)?;
-        let matcher = meta::Builder::new().build_from_hir(&hir).map_err(|error| RegexError::of(&error))?;
+        let nfa = thompson::Compiler::new().build_from_hir(&hir).map_err(|error| RegexError::of(&error))?;
+        let matcher = PikeVM::new_from_nfa(nfa).map_err(|error| RegexError::of(&error))?;
         Ok(Self { pattern: pattern.to_owned(), dfa, matcher })
     }
 
@@ -74,7 +75,7 @@ impl Regex {
     /// Whether the pattern matches anywhere in the text. Does not use the DFA.
     #[must_use]
     pub fn is_match(&self, text: &[u8]) -> bool {
-        self.matcher.is_match(utf8::replace_stray_bytes(text).as_str())
+        self.matcher.is_match(&mut self.matcher.create_cache(), utf8::replace_stray_bytes(text).as_str())
     }
 }
 

@@ -4,10 +4,9 @@
 //! A check collects all it finds in [`Problems`] and shows them at once.
 
 mod decisions;
-mod diagnostics;
-pub(crate) mod documents;
+mod documents;
 mod layers;
-pub(crate) mod shell;
+mod shell;
 mod sources;
 
 use std::fmt::Display;
@@ -15,10 +14,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A text file of the repository.
-pub(crate) struct TextFile {
+struct TextFile {
     /// Its path from the repository's root, with `/`.
-    pub(crate) path: String,
-    pub(crate) text: String,
+    path: String,
+    text: String,
 }
 
 /// What a check found wrong. Shown, all together, when it is dropped by [`Problems::must_be_none`].
@@ -43,12 +42,12 @@ impl Problems {
 }
 
 /// The root of the repository.
-pub(crate) fn root() -> &'static Path {
+fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
 /// All files with one of these extensions, sorted by path; what is built or hidden is left out.
-pub(crate) fn files(extensions: &[&str]) -> Vec<TextFile> {
+fn files(extensions: &[&str]) -> Vec<TextFile> {
     let mut found = Vec::new();
     let mut folders = vec![root().to_owned()];
     while let Some(folder) = folders.pop() {
@@ -71,7 +70,7 @@ pub(crate) fn files(extensions: &[&str]) -> Vec<TextFile> {
 }
 
 /// One file by its path from the root.
-pub(crate) fn file(path: &str) -> TextFile {
+fn file(path: &str) -> TextFile {
     read(root().join(path))
 }
 

@@ -1,0 +1,93 @@
+//! The checker: from syntax trees to policies whose names, types and phases are resolved.
+//!
+//! ```text
+//! file ── schema, lets ──┐
+//!   policy ── lets ──────┤ scope
+//!     rule ── captures ──┴──> expr: a typed expression, or an error that is reported once
+//! ```
+//!
+//! A part that is wrong is left out of what is made, and nothing that depends on it is complained
+//! about; so each diagnostic has a cause of its own. Whoever gets an error among the diagnostics
+//! must not use the policies.
+
+mod condition;
+mod dump;
+mod errors;
+mod expr;
+mod header_name;
+mod lets;
+mod near;
+mod pattern;
+mod peer;
+mod policy;
+mod request;
+mod rule;
+mod schema;
+mod scope;
+mod target;
+mod test_block;
+
+pub use dump::dump;
+pub use request::{request_of, target_of};
+
+use crate::checked::{CheckedPolicy, CheckedTest};
+use crate::diagnostic::Diagnostic;
+use crate::source::SourceSet;
+use crate::syntax::SyntaxTree;
+use crate::syntax::ast::{Item, Test};
+use scope::FileScope;
+use std::collections::BTreeMap;
+
+/// The trust domain of callers in `test` blocks.
+pub const TEST_TRUST_DOMAIN: &str = "chancery.local";
+
+/// What was found in the files.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checked {
+    /// The policies, in the order of the files and in them.
+    pub policies: Vec<CheckedPolicy>,
+    /// The `test` blocks, in the same order.
+    pub tests: Vec<CheckedTest>,
+    /// What is wrong or doubtful, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What the checker is told beside the files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CheckOptions<'a> {
+    /// The day, `YYYY-MM-DD`, for warnings about shadow policies whose time is over.
+    pub today: Option<&'a str>,
+}
+
+/// Checks the trees of all files of a set together: policies are unique over all of them.
+#[must_use]
+pub fn check(sources: &SourceSet, trees: &[SyntaxTree], options: CheckOptions<'_>) -> Checked {
+    let mut checked = Checked::default();
+    let mut tests: Vec<(&SyntaxTree, Test)> = Vec::new();
+    let mut names = BTreeMap::new();
+    for tree in trees {
+        let Some(file) = tree.file() else { continue };
+        let mut scope = FileScope::of(tree, &file, &mut checked.diagnostics);
+        for item in file.items() {
+            match item {
+                Item::Policy(node) => {
+                    let place = policy::Place { tree, options, names: &mut names };
+                    let found = policy::check(&node, place, &mut scope, &mut checked.diagnostics);
+                    checked.policies.extend(found);
+                }
+                Item::Test(node) => tests.push((tree, node)),
+                Item::Use(node) => checked.diagnostics.push(errors::later::item(tree, &node, "use")),
+                Item::Prove(node) => checked.diagnostics.push(errors::later::item(tree, &node, "prove")),
+                Item::Schema(_) | Item::Let(_) => {}
+            }
+        }
+    }
+    for (tree, node) in tests {
+        let found = test_block::check(&node, tree, &checked.policies, &names, &mut checked.diagnostics);
+        checked.tests.extend(found);
+    }
+    // A stable sort: what was found about one place stays in the order in which it was found.
+    checked.diagnostics.sort_by_key(|found| (found.primary.span.file, found.primary.span.start));
+    debug_assert!(trees.len() <= sources.iter().count(), "each tree is of a file of the set");
+    checked
+}

@@ -1,0 +1,131 @@
+//! `when` and `unless`: all conditions of a rule as one expression.
+
+use super::errors;
+use super::expr::{Checker, Typed};
+use super::rule::Around;
+use super::scope::Captures;
+use crate::checked::{BaseType, BinaryOp, Expr, ExprKind, UnaryOp, Value};
+use crate::diagnostic::Diagnostic;
+use crate::syntax::ast::{AstNode, Condition};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The conditions of a rule in one: `Some(None)` if there are none, `None` if one is wrong.
+/// Every condition is checked, so that each error is found.
+pub(super) fn check(
+    nodes: impl Iterator<Item = Condition>,
+    captures: &Captures,
+    around: &mut Around<'_>,
+) -> Option<Option<Arc<Expr>>> {
+    let mut all: Option<Typed> = None;
+    let mut all_right = true;
+    for node in nodes {
+        let Some(found) = check_one(&node, captures, around) else {
+            all_right = false;
+            continue;
+        };
+        let span = around.tree.span(node.range());
+        let joined = match all.take() {
+            Some(first) => Typed::binary(BinaryOp::And, first, found, span, around.diagnostics),
+            None => Some(found),
+        };
+        all_right &= joined.is_some();
+        all = joined;
+    }
+    all_right.then(|| all.map(|typed| renumbered(&typed.expr)))
+}
+
+fn check_one(node: &Condition, captures: &Captures, around: &mut Around<'_>) -> Option<Typed> {
+    let expr = node.expr()?;
+    let mut checker = Checker {
+        tree: around.tree,
+        scope: around.scope,
+        policy_lets: around.lets,
+        captures,
+        in_let: false,
+        variables: Vec::new(),
+        depth: 0,
+        diagnostics: around.diagnostics,
+    };
+    let typed = checker.expr(&expr)?;
+    let span = around.tree.span(expr.range());
+    if typed.expr.ty.base != BaseType::Bool {
+        around.diagnostics.push(errors::expression::not_a_condition(span, typed.expr.ty));
+        return None;
+    }
+    if node.is_unless() { Typed::unary(UnaryOp::Not, typed, span, around.diagnostics) } else { Some(typed) }
+}
+
+/// Says if a condition is true or false whatever the request.
+pub(super) fn warn_constant(condition: &Expr, rule: &str, diagnostics: &mut Vec<Diagnostic>) {
+    match truth(condition) {
+        Some(false) => diagnostics.push(errors::warnings::never_matches(condition.span, rule)),
+        Some(true) => diagnostics.push(errors::warnings::always_true(condition.span)),
+        None => {}
+    }
+}
+
+/// What a condition is whatever the request, where that shows without knowing attributes.
+fn truth(expr: &Expr) -> Option<bool> {
+    match &expr.kind {
+        ExprKind::Literal(Value::Bool(value)) => Some(*value),
+        ExprKind::Unary(UnaryOp::Not, operand) => truth(operand).map(|value| !value),
+        ExprKind::Binary(op @ (BinaryOp::And | BinaryOp::Or), left, right) => {
+            let decisive = *op == BinaryOp::Or;
+            match (truth(left), truth(right)) {
+                (Some(value), _) | (_, Some(value)) if value == decisive => Some(decisive),
+                (Some(_), Some(_)) => Some(!decisive),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The expression with its bound variables numbered from 0 in the order of the text, so that
+/// numbers do not depend on what else stands in the file.
+fn renumbered(expr: &Arc<Expr>) -> Arc<Expr> {
+    Renumbering { next: 0, bound: BTreeMap::new() }.expr(expr)
+}
+
+struct Renumbering {
+    next: u32,
+    bound: BTreeMap<u32, u32>,
+}
+
+impl Renumbering {
+    fn expr(&mut self, expr: &Arc<Expr>) -> Arc<Expr> {
+        let kind = match &expr.kind {
+            ExprKind::Literal(_) | ExprKind::Attribute(_) => return expr.clone(),
+            ExprKind::Variable(number) => {
+                ExprKind::Variable(self.bound.get(number).copied().unwrap_or(*number))
+            }
+            ExprKind::Unary(op, operand) => ExprKind::Unary(*op, self.expr(operand)),
+            ExprKind::Binary(op, left, right) => ExprKind::Binary(*op, self.expr(left), self.expr(right)),
+            ExprKind::Conditional(condition, then, otherwise) => {
+                ExprKind::Conditional(self.expr(condition), self.expr(then), self.expr(otherwise))
+            }
+            ExprKind::Call(builtin, arguments) => {
+                ExprKind::Call(*builtin, arguments.iter().map(|argument| self.expr(argument)).collect())
+            }
+            ExprKind::Matches(text, regex) => ExprKind::Matches(self.expr(text), regex.clone()),
+            ExprKind::ContainsIp(network, address) => ExprKind::ContainsIp(*network, self.expr(address)),
+            ExprKind::Has(operand) => ExprKind::Has(self.expr(operand)),
+            ExprKind::Convert(conversion, operand) => {
+                ExprKind::Convert(conversion.clone(), self.expr(operand))
+            }
+            ExprKind::Quantify { quantifier, variable, list, body } => {
+                let list = self.expr(list);
+                let fresh = self.next;
+                self.next += 1;
+                let outer = self.bound.insert(*variable, fresh);
+                let body = self.expr(body);
+                if let Some(outer) = outer {
+                    self.bound.insert(*variable, outer);
+                }
+                ExprKind::Quantify { quantifier: *quantifier, variable: fresh, list, body }
+            }
+        };
+        Arc::new(Expr { kind, ty: expr.ty, span: expr.span })
+    }
+}

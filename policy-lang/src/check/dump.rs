@@ -1,0 +1,138 @@
+//! The text form of checked policies and tests (`--emit checked`).
+
+use super::Checked;
+use crate::checked::{CheckedPolicy, CheckedTest, Effect, Expectation, Mode, Peer, Respond, Rule, Target};
+use crate::literals::expression_text;
+use crate::request::Request;
+use std::fmt::Write as _;
+
+/// The policies and tests as text, one statement a line, every part resolved. Conditions stand in
+/// their normal form.
+#[must_use]
+pub fn dump(checked: &Checked) -> String {
+    let mut out = String::new();
+    for policy in &checked.policies {
+        dump_policy(&mut out, policy);
+    }
+    for test in &checked.tests {
+        dump_test(&mut out, test);
+    }
+    out
+}
+
+// Writing to a string does not fail, so the results below are of no interest.
+
+fn dump_policy(out: &mut String, policy: &CheckedPolicy) {
+    let _ = writeln!(out, "auth {}", policy.name);
+    for scope in &policy.targets {
+        let _ = writeln!(out, "  on {}", target_text(&scope.target));
+    }
+    let mode = match &policy.mode {
+        Mode::Enforce => "enforce".to_owned(),
+        Mode::Shadow { until: Some(until) } => format!("shadow until {until}"),
+        Mode::Shadow { until: None } => "shadow".to_owned(),
+        Mode::Off => "off".to_owned(),
+    };
+    let _ = writeln!(out, "  mode {mode}");
+    for rule in &policy.rules {
+        let _ = writeln!(out, "  {}", rule_text(rule));
+    }
+    if let Some(otherwise) = &policy.otherwise {
+        let effect = if otherwise.allow { "allow" } else { "deny" };
+        let _ = writeln!(out, "  otherwise {effect}{}", respond_text(otherwise.respond.as_ref()));
+    }
+}
+
+fn target_text(target: &Target) -> String {
+    match target {
+        Target::Mesh => "mesh".to_owned(),
+        Target::Namespace(namespace) => format!("namespace {namespace}"),
+        Target::Service(service) => format!("service {}/{}", service.namespace, service.name),
+        Target::Workload { namespace, labels } => {
+            let labels: Vec<String> =
+                labels.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+            format!("workload {namespace} {{{}}}", labels.join(", "))
+        }
+    }
+}
+
+fn rule_text(rule: &Rule) -> String {
+    let effect = match rule.effect {
+        Effect::Exempt => "exempt",
+        Effect::Deny => "deny",
+        Effect::Allow => "allow",
+    };
+    let mut text = format!("{}: {effect}", rule.id);
+    if !rule.methods.is_empty() {
+        let _ = write!(text, " {}", rule.methods.iter().cloned().collect::<Vec<_>>().join(", "));
+    }
+    if !rule.paths.is_empty() {
+        let _ =
+            write!(text, " {}", rule.paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    }
+    if !rule.peers.is_empty() {
+        let _ = write!(text, " from {}", rule.peers.iter().map(peer_text).collect::<Vec<_>>().join(", "));
+    }
+    if let Some(condition) = &rule.condition {
+        let _ = write!(text, " when {}", expression_text(condition));
+    }
+    text + &respond_text(rule.respond.as_ref())
+}
+
+fn peer_text(peer: &Peer) -> String {
+    match peer {
+        Peer::Service(service) => format!("service {}/{}", service.namespace, service.name),
+        Peer::Namespace(namespace) => format!("namespace {namespace}"),
+        Peer::Ip(network) => format!("ip {network}"),
+        Peer::Spiffe(id) => format!("spiffe {id:?}"),
+        Peer::Anyone => "anyone".to_owned(),
+    }
+}
+
+fn respond_text(respond: Option<&Respond>) -> String {
+    match respond {
+        Some(respond) if respond.body.is_empty() => format!(" respond {}", respond.status),
+        Some(respond) => format!(" respond {} {:?}", respond.status, respond.body),
+        None => String::new(),
+    }
+}
+
+fn dump_test(out: &mut String, test: &CheckedTest) {
+    let _ = writeln!(out, "test {:?} for {}", test.name, test.policies.join(", "));
+    for case in &test.cases {
+        let expect: Vec<String> = case.expect.iter().map(expectation_text).collect();
+        let repeat = if case.repeat == 1 { String::new() } else { format!("{} x ", case.repeat) };
+        let _ = writeln!(out, "  given {repeat}{} expect {}", request_text(&case.request), expect.join(", "));
+    }
+}
+
+/// A request in the words in which it is written.
+fn request_text(request: &Request) -> String {
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut text = format!("{} {}", lossy(&request.method), lossy(&request.path));
+    if let Some(principal) = &request.source.principal {
+        let _ = write!(text, " from spiffe {:?}", lossy(principal));
+    }
+    let usual = Request::default();
+    if request.source.ip != usual.source.ip {
+        let _ = write!(text, " with ip {}", request.source.ip);
+    }
+    if request.authority != usual.authority {
+        let _ = write!(text, " with header host = {:?}", lossy(&request.authority));
+    }
+    for (name, value) in &request.headers {
+        let _ = write!(text, " with header {} = {:?}", lossy(name), lossy(value));
+    }
+    text
+}
+
+fn expectation_text(expectation: &Expectation) -> String {
+    let mut text = if expectation.allow { "allow" } else { "deny" }.to_owned();
+    if let Some(status) = expectation.status {
+        let _ = write!(text, " {status}");
+    }
+    if let Some(by) = &expectation.by {
+        let _ = write!(text, " by {by}");
+    }
+    text
+}

@@ -1,0 +1,186 @@
+//! What the checker says to the author: structure and names here, expressions, warnings and what
+//! is not supported yet in the modules.
+
+pub(super) mod expression;
+pub(super) mod later;
+pub(super) mod warnings;
+
+use super::pattern::SEGMENTS_MAX;
+use super::rule::BODY_BYTES_MAX;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::source::Span;
+
+const DUPLICATE_POLICY: Code = Code("E201");
+const DUPLICATE_RULE: Code = Code("E202");
+const UNKNOWN_POLICY: Code = Code("E203");
+const DUPLICATE_LABEL: Code = Code("E204");
+const SECOND_OTHERWISE: Code = Code("E205");
+const SECOND_MODE: Code = Code("E206");
+const EXEMPT_PLACE: Code = Code("E207");
+const EXEMPT_CONDITION: Code = Code("E208");
+const STATUS: Code = Code("E209");
+const BODY: Code = Code("E210");
+const RESERVED_RULE: Code = Code("E211");
+const PATTERN: Code = Code("E212");
+const CAPTURE: Code = Code("E213");
+const SPIFFE_ID: Code = Code("E214");
+const DUPLICATE_LET: Code = Code("E216");
+const RESERVED_NAME: Code = Code("E217");
+const CYCLIC_LET: Code = Code("E218");
+const HEADER_NAME: Code = Code("E219");
+const DUPLICATE_HEADER: Code = Code("E220");
+const BOUND: Code = Code("E221");
+const REQUEST: Code = Code("E222");
+const UNKNOWN_RULE: Code = Code("E223");
+const EXPECTATION: Code = Code("E224");
+
+pub(super) fn duplicate_policy(span: Span, name: &str, first: Span) -> Diagnostic {
+    Diagnostic::error(DUPLICATE_POLICY, span, format!("there is another policy `{name}`"))
+        .with(first, "the first one")
+        .help("names of policies are unique in a mesh, over all files and kinds: choose another")
+}
+
+pub(super) fn duplicate_rule(span: Span, name: &str, first: Span) -> Diagnostic {
+    Diagnostic::error(DUPLICATE_RULE, span, format!("there is another rule `{name}` in this policy"))
+        .with(first, "the first one")
+        .help("a rule's name tells people which rule decided: choose another")
+}
+
+pub(super) fn unknown_policy(span: Span, name: &str, near: Option<&str>) -> Diagnostic {
+    let diagnostic = Diagnostic::error(UNKNOWN_POLICY, span, format!("there is no `auth` policy `{name}`"));
+    match near {
+        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+        None => diagnostic
+            .help("a test names the policies under test, which must be among the files that are checked"),
+    }
+}
+
+pub(super) fn duplicate_label(span: Span, name: &str) -> Diagnostic {
+    Diagnostic::error(DUPLICATE_LABEL, span, format!("label `{name}` is stated twice"))
+        .help("a workload has one value of a label: remove one")
+}
+
+pub(super) fn second_otherwise(span: Span, first: Span) -> Diagnostic {
+    Diagnostic::error(SECOND_OTHERWISE, span, "a policy has one `otherwise`")
+        .with(first, "the first one")
+        .help("remove one; what holds for some requests only is an `allow` or a `deny`")
+}
+
+pub(super) fn second_mode(span: Span, first: Span) -> Diagnostic {
+    Diagnostic::error(SECOND_MODE, span, "a policy has one `mode`")
+        .with(first, "the first one")
+        .help("remove one")
+}
+
+pub(super) fn exempt_too_narrow(span: Span, target: Span) -> Diagnostic {
+    Diagnostic::error(EXEMPT_PLACE, span, "`exempt` stands only in policies on `mesh` or on namespaces")
+        .with(target, "this target is narrower")
+        .help("an exemption overrides every `deny`; write an `allow`, or an `unless` in the `deny`")
+}
+
+pub(super) fn exempt_with_condition(span: Span) -> Diagnostic {
+    Diagnostic::error(EXEMPT_CONDITION, span, "an `exempt` has no condition")
+        .help("say it by method, path and caller, or write an `allow` with this condition")
+}
+
+pub(super) fn bad_status(span: Span, status: i64) -> Diagnostic {
+    Diagnostic::error(STATUS, span, format!("{status} is no status of a refusal"))
+        .help("a denied request is answered with 400 to 599; 403 if nothing is stated")
+}
+
+pub(super) fn body_too_long(span: Span, bytes: usize) -> Diagnostic {
+    Diagnostic::error(BODY, span, format!("the body has {bytes} bytes; {BODY_BYTES_MAX} is the limit"))
+        .help("say it shorter, or name a page that says more")
+}
+
+pub(super) fn reserved_rule(span: Span) -> Diagnostic {
+    Diagnostic::error(RESERVED_RULE, span, "no rule can be named `otherwise`")
+        .help("that is the name under which the `otherwise` statement decides: choose another")
+}
+
+pub(super) fn pattern_too_long(span: Span) -> Diagnostic {
+    Diagnostic::error(PATTERN, span, format!("the pattern has more than {SEGMENTS_MAX} segments"))
+        .help("end it with `/**`")
+}
+
+pub(super) fn pattern_not_canonical(span: Span, normal: &str) -> Diagnostic {
+    Diagnostic::error(PATTERN, span, "no path looks like this when rules see it")
+        .help(format!("paths are normalised before any rule; write `{normal}`"))
+}
+
+pub(super) fn pattern_refused(span: Span, why: &str) -> Diagnostic {
+    Diagnostic::error(PATTERN, span, "every such path is refused with 400 before any rule")
+        .help(format!("{why}; write another pattern"))
+}
+
+pub(super) fn duplicate_capture(span: Span, name: &str) -> Diagnostic {
+    Diagnostic::error(CAPTURE, span, format!("`{{{name}}}` stands twice in the pattern"))
+        .help(format!("`path.{name}` is one segment: name the other one differently, or write `*`"))
+}
+
+pub(super) fn bad_spiffe_id(span: Span) -> Diagnostic {
+    Diagnostic::error(SPIFFE_ID, span, "this is no SPIFFE id")
+        .help("write `spiffe \"spiffe://trust-domain/path\"`, or `service namespace/name` for a service of the mesh")
+}
+
+pub(super) fn duplicate_let(span: Span, name: &str, first: Span) -> Diagnostic {
+    Diagnostic::error(DUPLICATE_LET, span, format!("`{name}` has a meaning already"))
+        .with(first, "given here")
+        .help("choose another name")
+}
+
+pub(super) fn reserved_let(span: Span, name: &str) -> Diagnostic {
+    Diagnostic::error(RESERVED_NAME, span, format!("`{name}` is a name of the language"))
+        .help("choose another name")
+}
+
+pub(super) fn cyclic_let(span: Span, cycle: &[&str]) -> Diagnostic {
+    let first = cycle.first().copied().unwrap_or_default();
+    let steps = cycle.iter().copied().chain([first]).collect::<Vec<_>>().join("` -> `");
+    Diagnostic::error(CYCLIC_LET, span, format!("`{first}` is explained by itself: `{steps}`"))
+        .help("write one of them without the others")
+}
+
+pub(super) fn bad_header_name(span: Span, name: &str) -> Diagnostic {
+    Diagnostic::error(HEADER_NAME, span, format!("`{name}` is no name of a header"))
+        .help("letters, digits and any of !#$%&'*+-.^_`|~")
+}
+
+pub(super) fn header_is_attribute(span: Span, name: &str, attribute: &str) -> Diagnostic {
+    Diagnostic::error(HEADER_NAME, span, format!("`{name}` is not read as a header"))
+        .help(format!("write `{attribute}`"))
+}
+
+pub(super) fn duplicate_header(span: Span, name: &str, first: Span) -> Diagnostic {
+    Diagnostic::error(DUPLICATE_HEADER, span, format!("header `{name}` has a type already"))
+        .with(first, "declared here")
+        .help("remove one")
+}
+
+pub(super) fn bad_bound(span: Span, value: i64, maximum: i64, what: &str) -> Diagnostic {
+    Diagnostic::error(BOUND, span, format!("{value} is out of range"))
+        .help(format!("the number of {what} is from 1 to {maximum}"))
+}
+
+pub(super) fn request(span: Span, message: &str, help: &str) -> Diagnostic {
+    Diagnostic::error(REQUEST, span, message).help(help)
+}
+
+pub(super) fn unknown_rule(span: Span, name: &str, near: Option<&str>) -> Diagnostic {
+    let message = format!("no policy under test has a rule `{name}`");
+    let diagnostic = Diagnostic::error(UNKNOWN_RULE, span, message);
+    match near {
+        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+        None => diagnostic.help("write the rule's name, `otherwise`, `default-deny` or `bad-path`"),
+    }
+}
+
+pub(super) fn status_of_allowed(span: Span) -> Diagnostic {
+    Diagnostic::error(EXPECTATION, span, "an allowed request is answered by the service, not by the policy")
+        .help("write `expect allow`")
+}
+
+pub(super) fn bad_repeat(span: Span, maximum: i64) -> Diagnostic {
+    Diagnostic::error(EXPECTATION, span, format!("a request is made 1 to {maximum} times"))
+        .help("leave the number out: without `limit` every request is decided alike")
+}

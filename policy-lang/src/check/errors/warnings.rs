@@ -1,0 +1,90 @@
+//! What is accepted and probably not meant.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::source::Span;
+
+const UNUSED_LET: Code = Code("W101");
+const SHADOWED_LET: Code = Code("W102");
+const RESPOND_ON_ALLOW: Code = Code("W103");
+const SHADOW_IS_OVER: Code = Code("W104");
+const UNKNOWN_METHOD: Code = Code("W105");
+const SAID_TWICE: Code = Code("W106");
+const ALWAYS_PRESENT: Code = Code("W107");
+const NEVER_EQUAL: Code = Code("W108");
+const FORWARDED_CERTIFICATE: Code = Code("W109");
+const ANYONE: Code = Code("W110");
+const NEVER_MATCHES: Code = Code("W201");
+const ALWAYS_TRUE: Code = Code("W202");
+
+pub(in crate::check) fn unused_let(span: Span, name: &str) -> Diagnostic {
+    Diagnostic::warning(UNUSED_LET, span, format!("`{name}` is never used")).help("remove it")
+}
+
+pub(in crate::check) fn shadowed_let(span: Span, name: &str, outer: Span) -> Diagnostic {
+    Diagnostic::warning(
+        SHADOWED_LET,
+        span,
+        format!("in this policy `{name}` means something else than in the file"),
+    )
+    .with(outer, "its meaning in the file")
+    .help("choose another name")
+}
+
+pub(in crate::check) fn respond_on_allow(span: Span) -> Diagnostic {
+    Diagnostic::warning(
+        RESPOND_ON_ALLOW,
+        span,
+        "an allowed request is answered by the service: this does nothing",
+    )
+    .help("remove it, or write it behind a `deny`")
+}
+
+pub(in crate::check) fn shadow_is_over(span: Span, until: &str) -> Diagnostic {
+    Diagnostic::warning(SHADOW_IS_OVER, span, format!("this policy was to be in shadow until {until}"))
+        .help("write `mode enforce`, or a later day")
+}
+
+pub(in crate::check) fn unknown_method(span: Span, method: &str, near: &str) -> Diagnostic {
+    Diagnostic::warning(UNKNOWN_METHOD, span, format!("`{method}` is no known method"))
+        .help(format!("did you mean `{near}`?"))
+}
+
+pub(in crate::check) fn said_twice(span: Span, what: &str, first: Span) -> Diagnostic {
+    Diagnostic::warning(SAID_TWICE, span, format!("{what} is already there"))
+        .with(first, "the first one")
+        .help("remove one")
+}
+
+pub(in crate::check) fn always_present(span: Span) -> Diagnostic {
+    Diagnostic::warning(ALWAYS_PRESENT, span, "this is never absent: `has` is always true")
+        .help("leave it out")
+}
+
+pub(in crate::check) fn never_equal(span: Span, help: &str) -> Diagnostic {
+    Diagnostic::warning(NEVER_EQUAL, span, "no request has this value").help(help)
+}
+
+pub(in crate::check) fn forwarded_certificate(span: Span) -> Diagnostic {
+    Diagnostic::warning(
+        FORWARDED_CERTIFICATE,
+        span,
+        "this header is text that proxies write, and names can be slipped into it",
+    )
+    .help("`source.service` and `source.principal` say what the verified certificate says")
+}
+
+pub(in crate::check) fn anyone_beside_others(span: Span) -> Diagnostic {
+    Diagnostic::warning(ANYONE, span, "`anyone` makes the other callers meaningless")
+        .help("remove it, or them")
+}
+
+pub(in crate::check) fn never_matches(span: Span, rule: &str) -> Diagnostic {
+    Diagnostic::warning(NEVER_MATCHES, span, format!("`{rule}` never changes a decision"))
+        .labelled("this is false for every request")
+        .help("remove the rule, or correct the condition")
+}
+
+pub(in crate::check) fn always_true(span: Span) -> Diagnostic {
+    Diagnostic::warning(ALWAYS_TRUE, span, "this is true for every request")
+        .help("leave it out, or correct it")
+}

@@ -1,0 +1,248 @@
+//! Attributes: what a condition can ask about, and what it cannot ask yet or never in `auth`.
+
+use super::super::errors::expression as errors;
+use super::super::errors::{bad_header_name, header_is_attribute, later, warnings};
+use super::super::header_name::{HeaderName, header_name};
+use super::super::near::nearest;
+use super::{Checker, Typed, unparenthesised};
+use crate::checked::{Attribute, BaseType, ExprKind, Type, Value};
+use crate::diagnostic::Diagnostic;
+use crate::source::Span;
+use crate::syntax::ast::{self, AstNode};
+use std::sync::Arc;
+
+/// A field of an attribute group.
+struct Field {
+    root: &'static str,
+    name: &'static str,
+    attribute: Attribute,
+    base: BaseType,
+    optional: bool,
+}
+
+const fn field(
+    root: &'static str,
+    name: &'static str,
+    attribute: Attribute,
+    base: BaseType,
+    optional: bool,
+) -> Field {
+    Field { root, name, attribute, base, optional }
+}
+
+/// The fields that are known when `auth` rules run.
+const FIELDS: &[Field] = &[
+    field("request", "method", Attribute::Method, BaseType::String, false),
+    field("request", "path", Attribute::Path, BaseType::String, false),
+    field("request", "host", Attribute::Host, BaseType::String, false),
+    field("request", "scheme", Attribute::Scheme, BaseType::String, false),
+    field("request", "id", Attribute::Id, BaseType::String, true),
+    field("request", "size", Attribute::Size, BaseType::Int, true),
+    field("request", "protocol", Attribute::Protocol, BaseType::String, false),
+    field("source", "service", Attribute::SourceService, BaseType::String, true),
+    field("source", "namespace", Attribute::SourceNamespace, BaseType::String, true),
+    field("source", "principal", Attribute::SourcePrincipal, BaseType::String, true),
+    field("source", "ip", Attribute::SourceIp, BaseType::Ip, false),
+    field("source", "port", Attribute::SourcePort, BaseType::Int, false),
+    field("source", "mtls", Attribute::SourceMtls, BaseType::Bool, false),
+    field("target", "service", Attribute::TargetService, BaseType::String, false),
+    field("target", "namespace", Attribute::TargetNamespace, BaseType::String, false),
+];
+
+/// Groups of which nothing is known when `auth` rules run: the phase from which they are, and what
+/// can be said instead.
+const LATER: &[(&str, &str, &str)] = &[
+    ("response", "response", "auth decides on request headers"),
+    ("upstream", "log", "auth decides before a replica is chosen"),
+    ("decision", "log", "auth makes the decision"),
+    ("rule", "log", "auth finds the rule that decides"),
+];
+
+/// Header that proxies set to say who called; policies ask the verified certificate instead.
+const CLIENT_CERTIFICATE_HEADER: &str = "x-forwarded-client-cert";
+
+impl Checker<'_> {
+    /// `base.name`.
+    pub(super) fn field(&mut self, node: &ast::FieldExpr) -> Option<Typed> {
+        let (base, token) = (node.base()?, node.name()?);
+        let span = self.span(node);
+        if let Some(diagnostic) = self.not_known_in_auth(node) {
+            return self.fail(diagnostic);
+        }
+        if let ast::Expr::Name(root) = unparenthesised(&base)
+            && let Some(root) = root.name()
+            && self.is_root(root.text())
+        {
+            return self.attribute(root.text(), token.text(), span, self.tree.span(token.text_range()));
+        }
+        let value = self.expr(&base)?;
+        self.fail(errors::no_fields(self.tree.span(token.text_range()), token.text(), value.expr.ty))
+    }
+
+    /// What is wrong with `a.b.c` or `a["b"]` if `a` is known in a later phase, or not supported yet.
+    fn not_known_in_auth(&self, node: &impl AstNode) -> Option<Diagnostic> {
+        let root =
+            outermost_root(&ast::Expr::cast(node.syntax().clone())?).filter(|root| self.is_root(root))?;
+        let span = self.span(node);
+        if root == "jwt" {
+            return Some(later::authentication(span, "`jwt` claims"));
+        }
+        let (_, phase, why) = LATER.iter().find(|(later, _, _)| *later == root)?;
+        let asked = node.syntax().parent().filter(|parent| ast::BinaryExpr::cast(parent.clone()).is_some());
+        let asked =
+            asked.map_or_else(|| node.syntax().text().to_string(), |parent| parent.text().to_string());
+        Some(errors::later_phase(span, &node.syntax().text().to_string(), phase, why, &asked))
+    }
+
+    /// `root.name`, with the place of the whole and of the name.
+    fn attribute(&mut self, root: &str, name: &str, span: Span, name_span: Span) -> Option<Typed> {
+        match (root, name) {
+            ("path", _) => return self.capture(name, span),
+            ("route", _) => return self.fail(later::expression(span, "`route.name`")),
+            ("cookies", _) => return self.fail(later::expression(span, "`cookies`")),
+            ("headers" | "query", _) => return self.fail(errors::map_field(span, root, name)),
+            ("request", "time") => return self.fail(later::expression(span, "`request.time`")),
+            ("request", "headers") => return self.fail(errors::not_under_request(span, "headers")),
+            ("request", "query") => return self.fail(errors::not_under_request(span, "query")),
+            ("target", "version") => return self.target_label("version", span),
+            ("target", "labels") => return self.fail(errors::root_alone(span, "target.labels")),
+            _ => {}
+        }
+        match FIELDS.iter().find(|field| field.root == root && field.name == name) {
+            Some(found) => {
+                let ty = Type { base: found.base, optional: found.optional };
+                self.build(ExprKind::Attribute(found.attribute.clone()), ty, span, &[])
+            }
+            None => {
+                let known = FIELDS.iter().filter(|field| field.root == root).map(|field| field.name);
+                let near = nearest(name, known.clone());
+                let known: Vec<&str> = known.collect();
+                self.fail(errors::unknown_field(name_span, root, name, near, &known))
+            }
+        }
+    }
+
+    /// `path.name`: the segment at which the capture of this name stands.
+    fn capture(&mut self, name: &str, span: Span) -> Option<Typed> {
+        if self.in_let {
+            return self.fail(errors::capture_in_let(span, name));
+        }
+        if let Some(at) = self.captures.segments.get(name) {
+            let ty = Type { base: BaseType::String, optional: true };
+            return self.build(ExprKind::Attribute(Attribute::PathSegment(*at)), ty, span, &[]);
+        }
+        if let Some(other) = self.captures.uneven.get(name) {
+            return self.fail(errors::uneven_capture(span, name, *other));
+        }
+        let near = nearest(name, self.captures.segments.keys().map(String::as_str)).map(str::to_owned);
+        self.fail(errors::unknown_capture(span, name, near.as_deref()))
+    }
+
+    /// `base[index]`.
+    pub(super) fn index(&mut self, node: &ast::IndexExpr) -> Option<Typed> {
+        let (base, index) = (unparenthesised(&node.base()?), node.index()?);
+        let span = self.span(node);
+        if let Some(diagnostic) = self.not_known_in_auth(node) {
+            return self.fail(diagnostic);
+        }
+        let group = match &base {
+            ast::Expr::Name(name) => name.name().map(|token| token.text().to_owned()),
+            ast::Expr::Field(field) => dotted(field),
+            _ => None,
+        };
+        match group.as_deref() {
+            Some("cookies") => self.fail(later::expression(span, "`cookies`")),
+            Some("request.headers") => self.fail(errors::not_under_request(self.span(&base), "headers")),
+            Some("request.query") => self.fail(errors::not_under_request(self.span(&base), "query")),
+            Some(map @ ("headers" | "query" | "target.labels")) => {
+                let key = self.expr(&index)?;
+                let Some(Value::String(name)) = key.constant().cloned() else {
+                    return self.fail(errors::name_not_constant(key.expr.span, map));
+                };
+                match map {
+                    "headers" => self.header(&name, key.expr.span, span),
+                    "query" => self.query(&name, key.expr.span, span),
+                    _ => self.target_label(&name, span),
+                }
+            }
+            _ => {
+                let value = self.expr(&base)?;
+                if value.base() == BaseType::List {
+                    self.fail(later::expression(span, "elements of lists by number"))
+                } else {
+                    self.fail(errors::no_index(span, value.expr.ty))
+                }
+            }
+        }
+    }
+
+    /// `headers["x"]`, of the type that the schema declares.
+    fn header(&mut self, written: &str, name_span: Span, span: Span) -> Option<Typed> {
+        let name = match header_name(written) {
+            HeaderName::Plain(name) => name,
+            HeaderName::Attribute(attribute) => {
+                return self.fail(header_is_attribute(name_span, written, attribute));
+            }
+            HeaderName::Bad => return self.fail(bad_header_name(name_span, written)),
+        };
+        if name == CLIENT_CERTIFICATE_HEADER {
+            self.diagnostics.push(warnings::forwarded_certificate(span));
+        }
+        let declared = self.scope.headers.get(&name).cloned();
+        let attribute = ExprKind::Attribute(Attribute::Header(Arc::from(name)));
+        let plain = Type { base: BaseType::String, optional: true };
+        let value = self.build(attribute, plain, span, &[])?;
+        match declared.and_then(|declared| declared.conversion.map(|conversion| (conversion, declared.base)))
+        {
+            Some((conversion, base)) => {
+                let kind = ExprKind::Convert(conversion, value.expr.clone());
+                self.build(kind, Type { base, optional: true }, span, &[&value])
+            }
+            None => Some(value),
+        }
+    }
+
+    fn query(&mut self, name: &str, name_span: Span, span: Span) -> Option<Typed> {
+        if name.is_empty() {
+            return self.fail(errors::empty_parameter(name_span));
+        }
+        let ty = Type { base: BaseType::String, optional: true };
+        self.build(ExprKind::Attribute(Attribute::Query(Arc::from(name))), ty, span, &[])
+    }
+
+    fn target_label(&mut self, name: &str, span: Span) -> Option<Typed> {
+        let ty = Type { base: BaseType::String, optional: true };
+        self.build(ExprKind::Attribute(Attribute::TargetLabel(Arc::from(name))), ty, span, &[])
+    }
+}
+
+/// `a.b` as text, for a field of a name.
+fn dotted(field: &ast::FieldExpr) -> Option<String> {
+    match unparenthesised(&field.base()?) {
+        ast::Expr::Name(root) => Some(format!("{}.{}", root.name()?.text(), field.name()?.text())),
+        _ => None,
+    }
+}
+
+/// The name at the very left of `a.b.c`.
+fn outermost_root(node: &ast::Expr) -> Option<String> {
+    match unparenthesised(node) {
+        ast::Expr::Name(name) => name.name().map(|token| token.text().to_owned()),
+        ast::Expr::Field(field) => outermost_root(&field.base()?),
+        ast::Expr::Index(index) => outermost_root(&index.base()?),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::scope::ROOTS;
+    use super::*;
+
+    #[test]
+    fn every_group_is_a_reserved_name() {
+        for root in FIELDS.iter().map(|field| field.root).chain(LATER.iter().map(|(root, _, _)| *root)) {
+            assert!(ROOTS.contains(&root), "{root}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Path patterns and their captures.
+
+use super::errors;
+use super::scope::Captures;
+use crate::checked::{PathPattern, Segment};
+use crate::diagnostic::Diagnostic;
+use crate::path;
+use crate::source::Span;
+use crate::syntax::{SyntaxToken, SyntaxTree};
+use std::collections::BTreeMap;
+
+/// The most segments of a pattern.
+pub(super) const SEGMENTS_MAX: usize = 64;
+
+/// A pattern and at which segment each of its captures stands.
+struct Found {
+    pattern: PathPattern,
+    captures: BTreeMap<String, u16>,
+    span: Span,
+}
+
+/// The patterns of a match and the captures that its condition may use. `None` if one is wrong.
+pub(super) fn check(
+    tokens: impl Iterator<Item = SyntaxToken>,
+    tree: &SyntaxTree,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<(Vec<PathPattern>, Captures)> {
+    let mut found = Vec::new();
+    let mut all_right = true;
+    for token in tokens {
+        match check_one(token.text(), tree.span(token.text_range())) {
+            Ok(pattern) => found.push(pattern),
+            Err(diagnostic) => {
+                diagnostics.extend(diagnostic.map(|diagnostic| *diagnostic));
+                all_right = false;
+            }
+        }
+    }
+    let captures = common_captures(&found);
+    all_right.then(|| (found.into_iter().map(|found| found.pattern).collect(), captures))
+}
+
+/// One pattern; an error without a diagnostic is one that the parser has reported.
+fn check_one(text: &str, span: Span) -> Result<Found, Option<Box<Diagnostic>>> {
+    if text.contains('?') {
+        return Err(None);
+    }
+    let (front, rest) = match text.strip_suffix("/**") {
+        Some(front) => (front, true),
+        None => (text, false),
+    };
+    let pieces: Vec<&str> = match front.strip_prefix('/') {
+        Some(inner) => inner.split('/').collect(),
+        None => Vec::new(),
+    };
+    if pieces.len() > SEGMENTS_MAX {
+        return Err(Some(Box::new(errors::pattern_too_long(span))));
+    }
+    let mut pattern = PathPattern { segments: Vec::new(), rest };
+    let mut captures = BTreeMap::new();
+    for (at, piece) in (0_u16..).zip(pieces) {
+        let captured = piece.strip_prefix('{').and_then(|piece| piece.strip_suffix('}'));
+        let segment = match (piece, captured) {
+            (_, Some(name)) => {
+                if captures.insert(name.to_owned(), at).is_some() {
+                    return Err(Some(Box::new(errors::duplicate_capture(span, name))));
+                }
+                Segment::Any
+            }
+            ("*", _) => Segment::Any,
+            _ if piece.contains(['*', '{', '}']) => return Err(None),
+
+            _ => Segment::Literal(piece.to_owned()),
+        };
+        pattern.segments.push(segment);
+    }
+    check_canonical(&pattern, span).map_err(Some)?;
+    Ok(Found { pattern, captures, span })
+}
+
+/// A pattern whose literals could not stand in a canonical path would never match.
+fn check_canonical(pattern: &PathPattern, span: Span) -> Result<(), Box<Diagnostic>> {
+    let mut example = String::new();
+    for segment in &pattern.segments {
+        example.push('/');
+        example.push_str(match segment {
+            Segment::Literal(literal) => literal,
+            Segment::Any => "x",
+        });
+    }
+    if pattern.rest {
+        example.push_str("/x");
+    }
+    let canonical = path::canonicalise(example.as_bytes());
+    match canonical {
+        Ok(path) if path == example.as_bytes() => Ok(()),
+        Ok(_) => Err(Box::new(errors::pattern_not_canonical(span, &normal_form(pattern)))),
+        Err(refusal) => Err(Box::new(errors::pattern_refused(span, refusal.as_str()))),
+    }
+}
+
+/// How Envoy would write the pattern.
+fn normal_form(pattern: &PathPattern) -> String {
+    let written = pattern.to_string();
+    let canonical = path::canonicalise(written.as_bytes()).unwrap_or_default();
+    String::from_utf8_lossy(&canonical).into_owned()
+}
+
+fn common_captures(found: &[Found]) -> Captures {
+    let mut common = Captures::default();
+    for one in found {
+        for (name, at) in &one.captures {
+            match found.iter().find(|other| other.captures.get(name) != Some(at)) {
+                None => {
+                    common.segments.insert(name.clone(), *at);
+                }
+                Some(other) => {
+                    common.uneven.entry(name.clone()).or_insert(other.span);
+                }
+            }
+        }
+    }
+    common.segments.retain(|name, _| !common.uneven.contains_key(name));
+    common
+}

@@ -1,0 +1,153 @@
+//! One policy: its name, targets, mode and statements.
+
+use super::scope::FileScope;
+use super::{CheckOptions, errors, lets, rule, target};
+use crate::checked::{CheckedPolicy, Mode, Otherwise, Rule, Scope, Target};
+use crate::diagnostic::Diagnostic;
+use crate::source::Span;
+use crate::syntax::SyntaxTree;
+use crate::syntax::ast::{self, AstNode, ModeKind, Policy, PolicyKind, Statement};
+use std::collections::BTreeMap;
+
+/// The name under which a policy's `otherwise` decides; no rule may have it.
+pub(super) const OTHERWISE: &str = "otherwise";
+
+/// Where a policy stands and what it must not collide with.
+pub(super) struct Place<'a> {
+    /// The tree of its file.
+    pub(super) tree: &'a SyntaxTree,
+    /// What the checker was told.
+    pub(super) options: CheckOptions<'a>,
+    /// The policies so far, of all kinds and files.
+    pub(super) names: &'a mut BTreeMap<String, Span>,
+}
+
+/// The policy, without what is wrong in it. `None` for kinds that are not supported yet.
+pub(super) fn check(
+    node: &Policy,
+    place: Place<'_>,
+    scope: &mut FileScope,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<CheckedPolicy> {
+    let tree = place.tree;
+    let token = node.name()?;
+    let name_span = tree.span(token.text_range());
+    let name = token.text().to_owned();
+    if let Some(first) = place.names.get(&name) {
+        diagnostics.push(errors::duplicate_policy(name_span, &name, *first));
+    } else {
+        place.names.insert(name.clone(), name_span);
+    }
+    if node.kind()? != PolicyKind::Auth {
+        let keyword = node.kind_token()?;
+        diagnostics.push(errors::later::policy(tree.span(keyword.text_range()), keyword.text()));
+        return None;
+    }
+    let targets = target::check(node, tree, diagnostics);
+    let mode = mode(node, tree, place.options, diagnostics);
+    let lets = lets::check_policy(node, tree, scope, diagnostics);
+    let mut rules = Vec::new();
+    let mut otherwise = None;
+    let mut around = rule::Around { tree, policy: &name, scope, lets: &lets, diagnostics };
+    for statement in node.statements() {
+        match statement {
+            Statement::Rule(node) => add(&mut rules, around.rule(&node)),
+            Statement::Exempt(node) => {
+                around.exempt_is_at_home(&node, &targets);
+                add(&mut rules, around.exempt(&node));
+            }
+            Statement::Otherwise(node) => {
+                add_otherwise(&mut otherwise, around.otherwise(&node), around.diagnostics)
+            }
+            // The parser has said that a statement of another kind does not stand here.
+            Statement::Mode(_) | Statement::Let(_) | Statement::Other(_) => {}
+        }
+    }
+    let rules = unique(rules, around.diagnostics);
+    Some(CheckedPolicy { name, targets, mode, rules, otherwise, span: tree.span(node.range()), name_span })
+}
+
+/// A rule and where its name stands, if it has one.
+pub(super) type NamedRule = (Rule, Option<Span>);
+
+fn add(rules: &mut Vec<NamedRule>, found: Option<NamedRule>) {
+    rules.extend(found);
+}
+
+fn add_otherwise(
+    otherwise: &mut Option<Otherwise>,
+    found: Option<Otherwise>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    match (otherwise.as_ref(), found) {
+        (Some(first), Some(second)) => {
+            diagnostics.push(errors::second_otherwise(second.span, first.span));
+        }
+        (None, Some(found)) => *otherwise = Some(found),
+        (_, None) => {}
+    }
+}
+
+/// The rules without those whose id is taken. Two statements that say the same in the same words
+/// are one, with a warning; two with one name are an error.
+fn unique(rules: Vec<NamedRule>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Rule> {
+    let mut kept: Vec<NamedRule> = Vec::new();
+    for (rule, name_span) in rules {
+        let first = kept.iter().find(|(first, _)| first.id == rule.id);
+        match (first, name_span) {
+            (None, _) => kept.push((rule, name_span)),
+            (Some((first, first_name)), Some(span)) => {
+                let name = rule.id.rsplit('/').next().unwrap_or_default();
+                diagnostics.push(errors::duplicate_rule(span, name, first_name.unwrap_or(first.span)));
+            }
+            (Some((first, _)), None) => {
+                diagnostics.push(errors::warnings::said_twice(rule.span, "this statement", first.span));
+            }
+        }
+    }
+    kept.into_iter().map(|(rule, _)| rule).collect()
+}
+
+/// The mode; `enforce` if none is stated.
+fn mode(
+    node: &Policy,
+    tree: &SyntaxTree,
+    options: CheckOptions<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Mode {
+    let mut stated: Option<ast::Mode> = None;
+    for statement in node.statements() {
+        let Statement::Mode(mode) = statement else { continue };
+        match &stated {
+            Some(first) => {
+                diagnostics.push(errors::second_mode(tree.span(mode.range()), tree.span(first.range())));
+            }
+            None => stated = Some(mode),
+        }
+    }
+    let Some(stated) = stated else { return Mode::Enforce };
+    match stated.kind() {
+        Some(ModeKind::Shadow) => {
+            let until = stated.until().map(|token| (token.text().to_owned(), tree.span(token.text_range())));
+            // Dates are written YYYY-MM-DD, so the order of their texts is theirs.
+            if let (Some((until, span)), Some(today)) = (&until, options.today)
+                && until.as_str() < today
+            {
+                diagnostics.push(errors::warnings::shadow_is_over(*span, until));
+            }
+            Mode::Shadow { until: until.map(|(text, _)| text) }
+        }
+        Some(ModeKind::Off) => Mode::Off,
+        Some(ModeKind::Enforce) | None => {
+            if let Some(percent) = stated.percent() {
+                diagnostics.push(errors::later::gradual(tree.span(percent.text_range())));
+            }
+            Mode::Enforce
+        }
+    }
+}
+
+/// Whether an `exempt` may stand in a policy with this target.
+pub(super) fn may_exempt(scope: &Scope) -> bool {
+    matches!(scope.target, Target::Mesh | Target::Namespace(_))
+}

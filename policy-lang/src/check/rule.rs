@@ -1,0 +1,207 @@
+//! `exempt`, `deny`, `allow` and `otherwise`.
+
+use super::lets::Let;
+use super::policy::{self, NamedRule, OTHERWISE};
+use super::scope::{Captures, FileScope};
+use super::{condition, errors, pattern, peer};
+use crate::checked::{Effect, Otherwise, Respond, Rule, Scope};
+use crate::diagnostic::Diagnostic;
+use crate::lex::literal;
+use crate::syntax::ast::{self, AstNode, RuleEffect};
+use crate::syntax::{SyntaxNode, SyntaxTree};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The statuses that an answer to a denied request may have.
+const STATUSES: std::ops::RangeInclusive<i64> = 400..=599;
+/// The most bytes of the body of an answer.
+pub(super) const BODY_BYTES_MAX: usize = 4_096;
+/// How many bytes of the digest of a statement's text are in the id of a rule without a name.
+const DIGEST_BYTES: usize = 3;
+/// Methods that are known; others are allowed, but one that is nearly one of these is doubtful.
+pub(super) const METHODS: &[&str] = &[
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "CONNECT",
+    "OPTIONS",
+    "TRACE",
+    "PATCH",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "SEARCH",
+    "REPORT",
+    "QUERY",
+];
+
+/// What stands around the statements of a policy.
+pub(super) struct Around<'a> {
+    /// The tree of the file.
+    pub(super) tree: &'a SyntaxTree,
+    /// The policy's name.
+    pub(super) policy: &'a str,
+    /// What holds in the file.
+    pub(super) scope: &'a mut FileScope,
+    /// The `let`s of the policy.
+    pub(super) lets: &'a BTreeMap<String, Let>,
+    /// What is wrong.
+    pub(super) diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+/// The parts of a `match`.
+struct Matched {
+    methods: BTreeSet<String>,
+    paths: Vec<crate::checked::PathPattern>,
+    peers: Vec<crate::checked::Peer>,
+    captures: Captures,
+}
+
+impl Around<'_> {
+    /// An `allow` or `deny`. `None` if something in it is wrong.
+    pub(super) fn rule(&mut self, node: &ast::Rule) -> Option<NamedRule> {
+        let matched = node.matcher().and_then(|matcher| self.matched(&matcher));
+        let no_captures = Captures::default();
+        let captures = matched.as_ref().map_or(&no_captures, |matched| &matched.captures);
+        // If the match is wrong its captures are not known, so nothing is said about the condition.
+        let condition = match &matched {
+            Some(_) => condition::check(node.conditions(), captures, self),
+            None => None,
+        };
+        let respond = node.respond().map(|respond| self.respond(&respond));
+        let name = node.name();
+        let (word, effect) = match node.effect()? {
+            RuleEffect::Allow => ("allow", Effect::Allow),
+            RuleEffect::Deny => ("deny", Effect::Deny),
+        };
+        let span = self.tree.span(node.range());
+        let shown = name.as_ref().map_or(word, |token| token.text()).to_owned();
+        if effect == Effect::Allow {
+            self.warn_respond(node.syntax());
+        }
+        let condition = condition?;
+        if let Some(expr) = &condition {
+            condition::warn_constant(expr, &shown, self.diagnostics);
+        }
+        let name_span = name.as_ref().map(|token| self.tree.span(token.text_range()));
+        if let (Some(OTHERWISE), Some(place)) = (name.as_ref().map(|token| token.text()), name_span) {
+            self.diagnostics.push(errors::reserved_rule(place));
+            return None;
+        }
+        let id = match &name {
+            Some(token) => format!("{}/{}", self.policy, token.text()),
+            None => self.derived_id(word, node.syntax()),
+        };
+        let matched = matched?;
+        // An error in the answer leaves the rule out.
+        let respond = respond.map_or(Some(None), |respond| respond.map(Some))?;
+        let rule = Rule {
+            id: id.into(),
+            effect,
+            methods: matched.methods,
+            paths: matched.paths,
+            peers: matched.peers,
+            condition,
+            respond: respond.filter(|_| effect == Effect::Deny),
+            span,
+        };
+        Some((rule, name_span))
+    }
+
+    /// An `exempt`. `None` if something in it is wrong.
+    pub(super) fn exempt(&mut self, node: &ast::Exempt) -> Option<NamedRule> {
+        if let Some(condition) = node.conditions().next() {
+            self.diagnostics.push(errors::exempt_with_condition(self.tree.span(condition.range())));
+            return None;
+        }
+        self.warn_respond(node.syntax());
+        let matched = self.matched(&node.matcher()?)?;
+        let rule = Rule {
+            id: self.derived_id("exempt", node.syntax()).into(),
+            effect: Effect::Exempt,
+            methods: matched.methods,
+            paths: matched.paths,
+            peers: matched.peers,
+            condition: None,
+            respond: None,
+            span: self.tree.span(node.range()),
+        };
+        Some((rule, None))
+    }
+
+    /// Says if an `exempt` stands in a policy that is attached to something narrow.
+    pub(super) fn exempt_is_at_home(&mut self, node: &ast::Exempt, targets: &[Scope]) {
+        if let Some(narrow) = targets.iter().find(|scope| !policy::may_exempt(scope)) {
+            self.diagnostics.push(errors::exempt_too_narrow(self.tree.span(node.range()), narrow.span));
+        }
+    }
+
+    /// An `otherwise`. `None` if something in it is wrong.
+    pub(super) fn otherwise(&mut self, node: &ast::Otherwise) -> Option<Otherwise> {
+        let allow = node.effect()? == RuleEffect::Allow;
+        if allow {
+            self.warn_respond(node.syntax());
+        }
+        let respond = match node.respond() {
+            Some(respond) => Some(self.respond(&respond)?),
+            None => None,
+        };
+        Some(Otherwise { allow, respond: respond.filter(|_| !allow), span: self.tree.span(node.range()) })
+    }
+
+    /// Says that an answer stands in a statement that lets requests pass.
+    fn warn_respond(&mut self, statement: &SyntaxNode) {
+        if let Some(respond) = statement.children().find_map(ast::Respond::cast) {
+            self.diagnostics.push(errors::warnings::respond_on_allow(self.tree.span(respond.range())));
+        }
+    }
+
+    fn matched(&mut self, node: &ast::Match) -> Option<Matched> {
+        let mut methods = BTreeSet::new();
+        for token in node.methods() {
+            let method = token.text();
+            if let Some(near) = super::near::nearest(method, METHODS.iter().copied())
+                && !METHODS.contains(&method)
+            {
+                let span = self.tree.span(token.text_range());
+                self.diagnostics.push(errors::warnings::unknown_method(span, method, near));
+            }
+            methods.insert(method.to_owned());
+        }
+        let patterns = pattern::check(node.paths(), self.tree, self.diagnostics);
+        let peers = peer::check(node.peers(), self.tree, self.diagnostics);
+        let (paths, captures) = patterns?;
+        Some(Matched { methods, paths, peers: peers?, captures })
+    }
+
+    fn respond(&mut self, node: &ast::Respond) -> Option<Respond> {
+        let token = node.status()?;
+        let status = literal::int(token.text())?;
+        if !STATUSES.contains(&status) {
+            self.diagnostics.push(errors::bad_status(self.tree.span(token.text_range()), status));
+            return None;
+        }
+        let body = node.body().map(|token| literal::string(token.text())).unwrap_or_default();
+        if let Some(token) = node.body().filter(|_| body.len() > BODY_BYTES_MAX) {
+            self.diagnostics.push(errors::body_too_long(self.tree.span(token.text_range()), body.len()));
+            return None;
+        }
+        Some(Respond { status: u16::try_from(status).ok()?, body })
+    }
+
+    /// `policy/effect-hhhhhh`, with the digest of the statement's tokens with one space between.
+    fn derived_id(&self, effect: &str, node: &SyntaxNode) -> String {
+        let tokens = node.descendants_with_tokens().filter_map(|element| element.into_token());
+        let words: Vec<String> =
+            tokens.filter(|token| !token.kind().is_trivia()).map(|token| token.text().to_owned()).collect();
+        let digest = Sha256::digest(words.join(" ").as_bytes());
+        let hex: String = digest.iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect();
+        format!("{}/{effect}-{hex}", self.policy)
+    }
+}
