@@ -50,6 +50,8 @@ pub enum Command {
     Completion(command::completion::Arguments),
     /// Find or install the Envoy that sidecars run
     Envoy(command::envoy::Arguments),
+    /// Write policies in the one form that there is
+    Fmt(command::fmt::Arguments),
 }
 
 impl Command {
@@ -57,7 +59,7 @@ impl Command {
     /// went wrong.
     fn default_log(&self) -> &'static str {
         match self {
-            Self::Completion(_) | Self::Envoy(_) => "warn",
+            Self::Completion(_) | Self::Envoy(_) | Self::Fmt(_) => "warn",
         }
     }
 }
@@ -100,6 +102,7 @@ async fn dispatch(cli: Cli) -> CommandResult {
     match &cli.command {
         Command::Completion(arguments) => command::completion::run(arguments),
         Command::Envoy(arguments) => command::envoy::run(arguments).await,
+        Command::Fmt(arguments) => command::fmt::run(arguments),
     }
 }
 

@@ -4,4 +4,5 @@
 
 pub mod completion;
 pub mod envoy;
+pub mod fmt;
 pub mod target;

@@ -3,8 +3,10 @@
 //! The JSON is a stable format, documented in `docs/command-line.md`: fields are added, never
 //! renamed. Lines and columns count from 1, columns in characters, offsets in bytes.
 
+use chancery_policy_lang::diagnostic::render;
 use chancery_policy_lang::{Diagnostic, Severity, SourceSet, Span};
 use serde::Serialize;
+use std::fmt;
 
 /// How diagnostics are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -62,7 +64,31 @@ impl Counts {
     }
 }
 
-/// Diagnostics in the order of their places, as JSON values.
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors = count(self.errors, "error", "errors");
+        let warnings = count(self.warnings, "warning", "warnings");
+        write!(f, "{errors}, {warnings}")
+    }
+}
+
+/// `1 file`, `2 files`.
+#[must_use]
+pub fn count(number: usize, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
+}
+
+/// Diagnostics as text; [`Format::Json`] is [`to_json`].
+#[must_use]
+pub fn render(sources: &SourceSet, diagnostics: &[Diagnostic], format: Format, colours: bool) -> String {
+    match format {
+        Format::Human => render::human(diagnostics, sources, colours),
+        Format::Plain => render::plain(diagnostics, sources),
+        Format::Json => serde_json::json!(to_json(sources, diagnostics)).to_string(),
+    }
+}
+
+/// Diagnostics as JSON values, in the same order.
 #[must_use]
 pub fn to_json(sources: &SourceSet, diagnostics: &[Diagnostic]) -> Vec<JsonDiagnostic> {
     diagnostics

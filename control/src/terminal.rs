@@ -41,6 +41,27 @@ pub fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Whether text on standard output may have colours: a person looks at it and has not asked for none
+/// (`NO_COLOR`, <https://no-color.org>).
+#[must_use]
+pub fn stdout_has_colours() -> bool {
+    io::stdout().is_terminal() && colours_are_wanted()
+}
+
+/// Whether text on standard error may have colours.
+#[must_use]
+pub fn stderr_has_colours() -> bool {
+    io::stderr().is_terminal() && colours_are_wanted()
+}
+
+/// Writes a value to standard output as JSON, for programs.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
+    print_line(&serde_json::to_string_pretty(value)?)
+}
+
 /// Rows as a table with columns two spaces apart; the last column is not padded.
 #[must_use]
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
@@ -62,6 +83,10 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+fn colours_are_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn forgive_closed_pipe(result: io::Result<()>) -> io::Result<()> {

@@ -33,6 +33,14 @@ pub fn representatives<'a>(
     workloads
 }
 
+/// A workload as people write it: `shop/orders`, with labels behind it.
+#[must_use]
+pub fn shown(workload: &TargetContext) -> String {
+    let labels: Vec<String> =
+        workload.labels.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+    format!("{}/{}{}", workload.namespace, workload.service, labels.concat())
+}
+
 fn representative(scope: &Target, trust_domain: &str) -> TargetContext {
     let (namespace, service, labels) = match scope {
         Target::Mesh => (ANY, ANY, BTreeMap::new()),
@@ -83,14 +91,9 @@ mod tests {
         Target::Workload { namespace: "shop".to_owned(), labels }
     }
 
-    fn shown(targets: &[Target]) -> Vec<String> {
+    fn shown_of(targets: &[Target]) -> Vec<String> {
         let policies: Vec<CheckedPolicy> = targets.iter().cloned().map(policy).collect();
-        let show = |workload: TargetContext| {
-            let labels: Vec<String> =
-                workload.labels.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-            format!("{}/{}{}", workload.namespace, workload.service, labels.concat())
-        };
-        representatives(&policies, "mesh.local").into_iter().map(show).collect()
+        representatives(&policies, "mesh.local").iter().map(shown).collect()
     }
 
     #[test]
@@ -98,14 +101,14 @@ mod tests {
         let service =
             |name: &str| Target::Service(ServiceRef { namespace: "shop".into(), name: name.into() });
         let targets = [Target::Mesh, Target::Namespace("pay".into()), service("orders"), service("*")];
-        assert_eq!(shown(&targets), ["any/any", "pay/any", "shop/any", "shop/orders"]);
+        assert_eq!(shown_of(&targets), ["any/any", "pay/any", "shop/any", "shop/orders"]);
     }
 
     #[test]
     fn label_scopes_that_can_meet_meet() {
         let targets = [labelled(&[("a", "1")]), labelled(&[("b", "2")]), labelled(&[("a", "2")])];
         assert_eq!(
-            shown(&targets),
+            shown_of(&targets),
             ["shop/any a=1", "shop/any a=1 b=2", "shop/any a=2", "shop/any a=2 b=2", "shop/any b=2"]
         );
     }

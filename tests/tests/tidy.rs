@@ -4,9 +4,10 @@
 //! A check collects all it finds in [`Problems`] and shows them at once.
 
 mod decisions;
-mod documents;
+mod diagnostics;
+pub(crate) mod documents;
 mod layers;
-mod shell;
+pub(crate) mod shell;
 mod sources;
 
 use std::fmt::Display;
@@ -14,10 +15,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A text file of the repository.
-struct TextFile {
+pub(crate) struct TextFile {
     /// Its path from the repository's root, with `/`.
-    path: String,
-    text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 /// What a check found wrong. Shown, all together, when it is dropped by [`Problems::must_be_none`].
@@ -42,12 +43,12 @@ impl Problems {
 }
 
 /// The root of the repository.
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
 /// All files with one of these extensions, sorted by path; what is built or hidden is left out.
-fn files(extensions: &[&str]) -> Vec<TextFile> {
+pub(crate) fn files(extensions: &[&str]) -> Vec<TextFile> {
     let mut found = Vec::new();
     let mut folders = vec![root().to_owned()];
     while let Some(folder) = folders.pop() {
@@ -70,7 +71,7 @@ fn files(extensions: &[&str]) -> Vec<TextFile> {
 }
 
 /// One file by its path from the root.
-fn file(path: &str) -> TextFile {
+pub(crate) fn file(path: &str) -> TextFile {
     read(root().join(path))
 }
 

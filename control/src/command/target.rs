@@ -13,7 +13,7 @@ pub const DEFAULT_TRUST_DOMAIN: &str = "chancery.local";
 #[derive(Args, Clone, Debug)]
 pub struct TargetArguments {
     /// The workload that receives the requests, such as `--on service shop/orders`
-    #[arg(long, num_args = 2, required = true, value_names = ["KIND", "NAMESPACE/NAME"])]
+    #[arg(long, num_args = 2, value_names = ["KIND", "NAMESPACE/NAME"])]
     on: Vec<String>,
     /// A label of the workload; can be given several times
     #[arg(long = "label", value_name = "NAME=VALUE")]
@@ -36,7 +36,10 @@ impl TargetArguments {
                 return Err(Failure::bad_input(format!("`--on {kind}` is not supported"))
                     .help("requests reach a workload of a service: write `--on service NAMESPACE/NAME`"));
             }
-            _ => return Err(Failure::bad_input("`--on` needs a kind and a name")),
+            _ => {
+                return Err(Failure::bad_input("for which workload is not said")
+                    .help("add `--on service NAMESPACE/NAME`"));
+            }
         };
         let mut labels = BTreeMap::new();
         for label in &self.labels {

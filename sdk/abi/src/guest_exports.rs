@@ -14,6 +14,8 @@ functions! {
     INITIALIZE = "_initialize" () -> ();
     /// Called after [`INITIALIZE`], with 0 and 0.
     MAIN = "main" (I32 I32) -> (I32);
+    /// Called after [`INITIALIZE`] where there is no [`MAIN`].
+    MAIN_VOID = "__main_void" () -> (I32);
     /// Called instead of [`INITIALIZE`] if only this is there.
     START = "_start" () -> ();
     /// context, parent (0: this is a root)

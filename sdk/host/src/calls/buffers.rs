@@ -1,0 +1,77 @@
+//! Bodies and configurations.
+
+use crate::abi::{BufferType, Status};
+use crate::guest::{Answer, Guest, Stop};
+
+/// Bytes from a start on, as many as there are up to a length.
+pub(super) fn get(
+    guest: &mut Guest<'_>,
+    buffer: i32,
+    start: i32,
+    length: i32,
+    to: i32,
+    length_to: i32,
+) -> Answer {
+    let (start, length) = (start.cast_unsigned(), length.cast_unsigned());
+    let end = start.checked_add(length).ok_or(Status::BadArgument)? as usize;
+    let start = start as usize;
+    let bytes = find(guest, buffer)?;
+    let part = bytes.get(start..end.min(bytes.len())).unwrap_or_default().to_vec();
+    guest.give(&part, to, length_to)
+}
+
+pub(super) fn get_status(guest: &mut Guest<'_>, buffer: i32, length_to: i32, flags_to: i32) -> Answer {
+    let length = u32::try_from(find(guest, buffer)?.len()).map_err(|_| Status::InternalFailure)?;
+    guest.write_u32(length_to, length)?;
+    guest.write_u32(flags_to, 0)
+}
+
+/// Envoy's three forms: nothing at 0 puts bytes before, everything from 0 on replaces, and a start
+/// at or behind the end puts bytes behind.
+pub(super) fn set(
+    guest: &mut Guest<'_>,
+    buffer: i32,
+    start: i32,
+    length: i32,
+    pointer: i32,
+    pointer_length: i32,
+) -> Answer {
+    let bytes = guest.read(pointer, pointer_length)?;
+    let (start, length) = (start.cast_unsigned() as usize, length.cast_unsigned() as usize);
+    let held = find(guest, buffer)?.len();
+    guest.charge(held as u64)?;
+    let body = body(guest, buffer)?;
+    if start == 0 && length == 0 {
+        body.splice(0..0, bytes);
+    } else if start == 0 && length >= body.len() {
+        *body = bytes;
+    } else if start >= body.len() {
+        body.extend_from_slice(&bytes);
+    } else {
+        return Err(Status::BadArgument.into());
+    }
+    Ok(())
+}
+
+fn find<'guest>(guest: &'guest mut Guest<'_>, buffer: i32) -> Result<&'guest [u8], Stop> {
+    let buffer_type = BufferType::from_number(buffer).ok_or(Status::BadArgument)?;
+    let state = guest.state();
+    let bytes = match buffer_type {
+        BufferType::VmConfiguration => Some(&state.configuration.vm_configuration),
+        BufferType::PluginConfiguration if state.configuring => Some(&state.configuration.configuration),
+        BufferType::HttpRequestBody => state.stream().and_then(|stream| stream.request_body.as_ref()),
+        BufferType::HttpResponseBody => state.stream().and_then(|stream| stream.response_body.as_ref()),
+        _ => None,
+    };
+    bytes.map(Vec::as_slice).ok_or_else(|| Status::NotFound.into())
+}
+
+fn body<'guest>(guest: &'guest mut Guest<'_>, buffer: i32) -> Result<&'guest mut Vec<u8>, Stop> {
+    let stream = guest.state().stream().ok_or(Status::NotFound)?;
+    let body = match BufferType::from_number(buffer) {
+        Some(BufferType::HttpRequestBody) => stream.request_body.as_mut(),
+        Some(BufferType::HttpResponseBody) => stream.response_body.as_mut(),
+        _ => return Err(Status::BadArgument.into()),
+    };
+    body.ok_or_else(|| Status::NotFound.into())
+}

@@ -1,0 +1,77 @@
+//! Header maps.
+//!
+//! A map that is not there now (request headers in a response callback) is a bad argument; only
+//! asking for its pairs gives none, as in Envoy.
+
+use crate::HeaderMap;
+use crate::abi::{MapType, Status, pairs};
+use crate::guest::{Answer, Guest, Stop};
+
+/// The first value of a key; the others can be seen only with [`get_pairs`].
+pub(super) fn get(guest: &mut Guest<'_>, map: i32, key: i32, length: i32, to: i32, length_to: i32) -> Answer {
+    let key = guest.read(key, length)?;
+    let value = find(guest, map)?.first(&key).ok_or(Status::NotFound)?.to_vec();
+    guest.give(&value, to, length_to)
+}
+
+pub(super) fn add(guest: &mut Guest<'_>, map: i32, key: i32, length: i32, value: i32, bytes: i32) -> Answer {
+    let (key, value) = (guest.read(key, length)?, guest.read(value, bytes)?);
+    find(guest, map)?.add(&key, value);
+    Ok(())
+}
+
+pub(super) fn replace(
+    guest: &mut Guest<'_>,
+    map: i32,
+    key: i32,
+    length: i32,
+    value: i32,
+    bytes: i32,
+) -> Answer {
+    let (key, value) = (guest.read(key, length)?, guest.read(value, bytes)?);
+    find(guest, map)?.replace(&key, value);
+    Ok(())
+}
+
+pub(super) fn remove(guest: &mut Guest<'_>, map: i32, key: i32, length: i32) -> Answer {
+    let key = guest.read(key, length)?;
+    find(guest, map)?.remove(&key);
+    Ok(())
+}
+
+pub(super) fn get_pairs(guest: &mut Guest<'_>, map: i32, to: i32, length_to: i32) -> Answer {
+    let map_type = MapType::from_number(map).ok_or(Status::BadArgument)?;
+    let size = guest.state().header_map(map_type).map_or(0, |map| map.size_bytes());
+    guest.charge(size as u64)?;
+    let bytes = match guest.state().header_map(map_type) {
+        Some(map) => pairs::encode(map.entries()).map_err(|_| Status::SerializationFailure)?,
+        None => Vec::new(),
+    };
+    guest.give(&bytes, to, length_to)
+}
+
+/// Pairs that do not parse count as none, so they clear the map.
+pub(super) fn set_pairs(guest: &mut Guest<'_>, map: i32, pointer: i32, length: i32) -> Answer {
+    let bytes = guest.read(pointer, length)?;
+    *find(guest, map)? = parse(&bytes);
+    Ok(())
+}
+
+pub(super) fn get_size(guest: &mut Guest<'_>, map: i32, to: i32) -> Answer {
+    let size = u32::try_from(find(guest, map)?.size_bytes()).map_err(|_| Status::InternalFailure)?;
+    guest.write_u32(to, size)
+}
+
+/// Pairs of the module as headers; none if they do not parse.
+pub(super) fn parse(bytes: &[u8]) -> HeaderMap {
+    let pairs = pairs::decode(bytes).unwrap_or_default();
+    pairs.into_iter().collect()
+}
+
+/// A map that is there now. Walking it is charged for: the module may have made it long.
+fn find<'guest>(guest: &'guest mut Guest<'_>, map: i32) -> Result<&'guest mut HeaderMap, Stop> {
+    let map_type = MapType::from_number(map).ok_or(Status::BadArgument)?;
+    let length = guest.state().header_map(map_type).ok_or(Status::BadArgument)?.len();
+    guest.charge(length as u64)?;
+    guest.state().header_map(map_type).ok_or_else(|| Status::BadArgument.into())
+}

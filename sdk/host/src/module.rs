@@ -1,0 +1,87 @@
+//! Hosts and the modules that they loaded.
+
+use crate::state::State;
+use crate::{HostError, Limits, Plugin, PluginConfiguration, SharedData, calls, limits, validate};
+use wasmtime::{Config, Engine, InstancePre, Linker, Module};
+
+/// A host: one wasmtime engine with the host calls, and the data that its modules share.
+#[derive(Clone)]
+pub struct Host {
+    engine: Engine,
+    linker: Linker<State>,
+    limits: Limits,
+    shared_data: SharedData,
+}
+
+/// A module that keeps the contract, compiled and ready to start as often as wanted.
+#[derive(Clone)]
+pub struct LoadedModule {
+    instance: InstancePre<State>,
+    limits: Limits,
+    shared_data: SharedData,
+}
+
+impl Host {
+    /// A host with these limits.
+    ///
+    /// Fails with [`HostError::Engine`] where wasmtime cannot compile for this machine.
+    pub fn new(limits: Limits) -> Result<Self, HostError> {
+        let mut config = Config::new();
+        config.consume_fuel(true);
+        config.max_wasm_stack(limits::STACK_BYTES_MAX);
+        let engine = Engine::new(&config).map_err(engine_error)?;
+        let mut linker = Linker::new(&engine);
+        calls::offer_all(&mut linker).map_err(engine_error)?;
+        Ok(Self { engine, linker, limits, shared_data: SharedData::default() })
+    }
+
+    /// Checks a module against the contract and compiles it. Nothing of it runs yet.
+    ///
+    /// The error names what is wrong: a section, an import, an export.
+    pub fn load(&self, bytes: &[u8]) -> Result<LoadedModule, HostError> {
+        validate::check_bytes(bytes, &self.limits)?;
+        let module = Module::from_binary(&self.engine, bytes).map_err(invalid)?;
+        validate::check_module(&module, &self.limits)?;
+        let instance = self.linker.instantiate_pre(&module).map_err(invalid)?;
+        Ok(LoadedModule { instance, limits: self.limits, shared_data: self.shared_data.clone() })
+    }
+
+    /// What the modules of this host share.
+    #[must_use]
+    pub fn shared_data(&self) -> &SharedData {
+        &self.shared_data
+    }
+}
+
+impl LoadedModule {
+    /// Starts a VM with one plugin: constructors, `proxy_on_context_create`, `proxy_on_vm_start`,
+    /// `proxy_on_configure`.
+    ///
+    /// Fails with [`HostError::Refused`] if the module does not accept the configuration, or as any
+    /// callback may.
+    pub fn start(&self, configuration: PluginConfiguration) -> Result<Plugin, HostError> {
+        Plugin::start(&self.instance, self.limits, self.shared_data.clone(), configuration)
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Host").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for LoadedModule {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("LoadedModule").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
+fn engine_error(error: wasmtime::Error) -> HostError {
+    HostError::Engine(error.root_cause().to_string())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
+fn invalid(error: wasmtime::Error) -> HostError {
+    HostError::Invalid(error.root_cause().to_string())
+}

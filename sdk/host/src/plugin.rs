@@ -1,0 +1,299 @@
+//! A running module: one VM with one plugin, as one Envoy worker has it.
+
+use crate::abi::{Function, LogLevel, guest_exports as e};
+use crate::state::{GuestExports, Phase, ROOT_CONTEXT, State, StreamState};
+use crate::stream::Stream;
+use crate::{HostError, Limits, LogLine, Metrics, Properties, SharedData, abi, error, limits};
+use std::collections::BTreeMap;
+use wasmtime::{Instance, InstancePre, Store, TypedFunc, WasmParams, WasmResults};
+
+/// What a module can learn of its surroundings, and where its time and randomness come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginConfiguration {
+    /// Property `plugin_name`.
+    pub name: String,
+    /// Property `plugin_root_id`.
+    pub root_id: String,
+    /// Property `plugin_vm_id`; plugins of one id share data.
+    pub vm_id: String,
+    /// Bytes that `proxy_on_vm_start` can read.
+    pub vm_configuration: Vec<u8>,
+    /// Bytes that `proxy_on_configure` can read.
+    pub configuration: Vec<u8>,
+    /// Environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Lines below are dropped.
+    pub log_level: LogLevel,
+    /// Nanoseconds since 1970 until [`Plugin::set_time_ns`].
+    pub time_ns: u64,
+    /// What random bytes follow from.
+    pub random_seed: u64,
+}
+
+impl Default for PluginConfiguration {
+    /// Nameless, without configuration, at level info, at the beginning of 1970.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            root_id: String::new(),
+            vm_id: String::new(),
+            vm_configuration: Vec::new(),
+            configuration: Vec::new(),
+            environment: BTreeMap::new(),
+            log_level: LogLevel::Info,
+            time_ns: 0,
+            random_seed: 0,
+        }
+    }
+}
+
+/// A module that was started and configured.
+///
+/// After a callback failed the plugin gives [`HostError::Failed`]: start another one.
+pub struct Plugin {
+    store: Store<State>,
+    pub(crate) callbacks: Callbacks,
+    failed: bool,
+    last_context: u32,
+    fuel_used: u64,
+}
+
+/// The callbacks that a module exports; one that it lacks means to go on.
+pub(crate) struct Callbacks {
+    on_context_create: Option<TypedFunc<(i32, i32), ()>>,
+    on_tick: Option<TypedFunc<i32, ()>>,
+    pub(crate) on_request_headers: Option<TypedFunc<(i32, i32, i32), i32>>,
+    pub(crate) on_request_body: Option<TypedFunc<(i32, i32, i32), i32>>,
+    pub(crate) on_request_trailers: Option<TypedFunc<(i32, i32), i32>>,
+    pub(crate) on_response_headers: Option<TypedFunc<(i32, i32, i32), i32>>,
+    pub(crate) on_response_body: Option<TypedFunc<(i32, i32, i32), i32>>,
+    pub(crate) on_response_trailers: Option<TypedFunc<(i32, i32), i32>>,
+    pub(crate) on_done: Option<TypedFunc<i32, i32>>,
+    pub(crate) on_log: Option<TypedFunc<i32, ()>>,
+    pub(crate) on_delete: Option<TypedFunc<i32, ()>>,
+}
+
+impl Plugin {
+    pub(crate) fn start(
+        instance: &InstancePre<State>,
+        limits: Limits,
+        shared_data: SharedData,
+        configuration: PluginConfiguration,
+    ) -> Result<Self, HostError> {
+        let mut store =
+            Store::new(instance.module().engine(), State::new(limits, shared_data, configuration));
+        store.limiter(|state| &mut state.store_limits);
+        let instance = instance
+            .instantiate(&mut store)
+            .map_err(|error| error::from_callback("instantiation", &error, &limits))?;
+        let exports = exports(&mut store, &instance)?;
+        store.data_mut().guest = Some(exports);
+        let callbacks = Callbacks::find(&mut store, &instance);
+        let mut plugin = Self { store, callbacks, failed: false, last_context: ROOT_CONTEXT, fuel_used: 0 };
+        plugin.run_constructors(&instance)?;
+        plugin.configure(&instance)?;
+        Ok(plugin)
+    }
+
+    /// Opens a stream with the properties of its connection and request.
+    ///
+    /// `request.*` follows from the headers where the table does not say it.
+    pub fn open(&mut self, properties: Properties) -> Result<Stream<'_>, HostError> {
+        if self.failed {
+            return Err(HostError::Failed);
+        }
+        if self.state().streams.len() >= limits::STREAMS_MAX {
+            return Err(HostError::TooManyStreams { streams_max: limits::STREAMS_MAX });
+        }
+        let context = self.free_context();
+        let stream = StreamState { properties, ..StreamState::default() };
+        self.state_mut().streams.insert(context, stream);
+        let callback = self.callbacks.on_context_create.clone();
+        let params = (context.cast_signed(), ROOT_CONTEXT.cast_signed());
+        self.call(e::ON_CONTEXT_CREATE, callback, context, params)?;
+        Ok(Stream::new(self, context))
+    }
+
+    /// A stream that was opened before and is not closed.
+    pub fn stream(&mut self, context: u32) -> Result<Stream<'_>, HostError> {
+        if self.state().streams.contains_key(&context) {
+            Ok(Stream::new(self, context))
+        } else {
+            Err(HostError::NoSuchStream(context))
+        }
+    }
+
+    /// Calls `proxy_on_tick`.
+    pub fn tick(&mut self) -> Result<(), HostError> {
+        let callback = self.callbacks.on_tick.clone();
+        self.call(e::ON_TICK, callback, ROOT_CONTEXT, ROOT_CONTEXT.cast_signed())?;
+        Ok(())
+    }
+
+    /// How often the module asked to be ticked; `None` is never.
+    #[must_use]
+    pub fn tick_period_ms(&self) -> Option<u32> {
+        let period_ms = self.state().tick_period_ms;
+        (period_ms > 0).then_some(period_ms)
+    }
+
+    /// Sets the time that the module sees.
+    pub fn set_time_ns(&mut self, time_ns: u64) {
+        self.state_mut().time_ns = time_ns;
+    }
+
+    /// The module's metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.state().metrics
+    }
+
+    /// Sets all metrics to 0.
+    pub fn reset_metrics(&mut self) {
+        self.state_mut().metrics.reset();
+    }
+
+    /// Takes the log lines written since the last time.
+    pub fn take_log(&mut self) -> Vec<LogLine> {
+        self.state_mut().log.take()
+    }
+
+    /// The instructions that the last callback ran.
+    #[must_use]
+    pub fn fuel_used(&self) -> u64 {
+        self.fuel_used
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        self.store.data()
+    }
+
+    pub(crate) fn state_mut(&mut self) -> &mut State {
+        self.store.data_mut()
+    }
+
+    /// Runs one callback for a context, with fresh limits. `None` if the module lacks it.
+    pub(crate) fn call<P: WasmParams, R: WasmResults>(
+        &mut self,
+        function: Function,
+        callback: Option<TypedFunc<P, R>>,
+        context: u32,
+        params: P,
+    ) -> Result<Option<R>, HostError> {
+        if self.failed {
+            return Err(HostError::Failed);
+        }
+        let Some(callback) = callback else { return Ok(None) };
+        let limits = self.state().limits;
+        let state = self.state_mut();
+        state.context = context;
+        state.work_left = limits.callback_work_bytes_max;
+        let failed = |error: &wasmtime::Error| error::from_callback(function.name, error, &limits);
+        self.store.set_fuel(limits.callback_fuel).map_err(|error| failed(&error))?;
+        let result = callback.call(&mut self.store, params);
+        let fuel_left = self.store.get_fuel().map_err(|error| failed(&error))?;
+        self.fuel_used = limits.callback_fuel.saturating_sub(fuel_left);
+        match result {
+            Ok(result) => Ok(Some(result)),
+            Err(error) => {
+                self.failed = true;
+                Err(failed(&error))
+            }
+        }
+    }
+
+    /// `_initialize` and then a `main`, or `_start`; few host calls are allowed there.
+    fn run_constructors(&mut self, instance: &Instance) -> Result<(), HostError> {
+        let initialize = self.find::<(), ()>(instance, e::INITIALIZE);
+        if initialize.is_some() {
+            self.call(e::INITIALIZE, initialize, ROOT_CONTEXT, ())?;
+            let main = self.find::<(i32, i32), i32>(instance, e::MAIN);
+            if main.is_some() {
+                self.call(e::MAIN, main, ROOT_CONTEXT, (0, 0))?;
+            } else {
+                let main = self.find::<(), i32>(instance, e::MAIN_VOID);
+                self.call(e::MAIN_VOID, main, ROOT_CONTEXT, ())?;
+            }
+        } else {
+            let start = self.find::<(), ()>(instance, e::START);
+            self.call(e::START, start, ROOT_CONTEXT, ())?;
+        }
+        self.state_mut().phase = Phase::Callback;
+        Ok(())
+    }
+
+    fn configure(&mut self, instance: &Instance) -> Result<(), HostError> {
+        let root = ROOT_CONTEXT.cast_signed();
+        let create = self.callbacks.on_context_create.clone();
+        self.call(e::ON_CONTEXT_CREATE, create, ROOT_CONTEXT, (root, 0))?;
+        self.state_mut().configuring = true;
+        let configuration = &self.state().configuration;
+        let sizes = [configuration.vm_configuration.len(), configuration.configuration.len()];
+        for (function, size) in [e::ON_VM_START, e::ON_CONFIGURE].into_iter().zip(sizes) {
+            let callback = self.find::<(i32, i32), i32>(instance, function);
+            let size = u32::try_from(size).unwrap_or(u32::MAX).cast_signed();
+            if self.call(function, callback, ROOT_CONTEXT, (root, size))? == Some(0) {
+                return Err(HostError::Refused { callback: function.name });
+            }
+        }
+        self.state_mut().configuring = false;
+        Ok(())
+    }
+
+    fn find<P: WasmParams, R: WasmResults>(
+        &mut self,
+        instance: &Instance,
+        function: Function,
+    ) -> Option<TypedFunc<P, R>> {
+        instance.get_typed_func(&mut self.store, function.name).ok()
+    }
+
+    /// The next number that no open stream has; fewer than all can be open.
+    fn free_context(&mut self) -> u32 {
+        loop {
+            self.last_context = self.last_context.checked_add(1).unwrap_or(ROOT_CONTEXT + 1);
+            if !self.state().streams.contains_key(&self.last_context) {
+                return self.last_context;
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Plugin").field("failed", &self.failed).finish_non_exhaustive()
+    }
+}
+
+impl Callbacks {
+    /// Signatures were checked when the module was loaded, so what is not found is not there.
+    fn find(store: &mut Store<State>, instance: &Instance) -> Self {
+        macro_rules! find {
+            ($function:expr) => {
+                instance.get_typed_func(&mut *store, $function.name).ok()
+            };
+        }
+        Self {
+            on_context_create: find!(e::ON_CONTEXT_CREATE),
+            on_tick: find!(e::ON_TICK),
+            on_request_headers: find!(e::ON_REQUEST_HEADERS),
+            on_request_body: find!(e::ON_REQUEST_BODY),
+            on_request_trailers: find!(e::ON_REQUEST_TRAILERS),
+            on_response_headers: find!(e::ON_RESPONSE_HEADERS),
+            on_response_body: find!(e::ON_RESPONSE_BODY),
+            on_response_trailers: find!(e::ON_RESPONSE_TRAILERS),
+            on_done: find!(e::ON_DONE),
+            on_log: find!(e::ON_LOG),
+            on_delete: find!(e::ON_DELETE),
+        }
+    }
+}
+
+fn exports(store: &mut Store<State>, instance: &Instance) -> Result<GuestExports, HostError> {
+    let memory = instance.get_memory(&mut *store, abi::MEMORY).ok_or(HostError::NoMemory)?;
+    let allocator = instance
+        .get_typed_func(&mut *store, e::MALLOC.name)
+        .or_else(|_| instance.get_typed_func(&mut *store, e::ON_MEMORY_ALLOCATE.name))
+        .map_err(|_| HostError::NoAllocator)?;
+    Ok(GuestExports { memory, allocator })
+}
