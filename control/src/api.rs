@@ -1,3 +1,174 @@
-//! The REST API: its types, shared by server and command line.
+//! The REST API: one table of endpoints, from which both the router and the OpenAPI description are
+//! made, so that they cannot disagree.
+//!
+//! ```text
+//! request --> access (who may?) --> extract (JSON, limits) --> handler --> store, tokens, board
+//!                 \------------------ ApiError {code, message, help, diagnostics} <---/
+//! ```
 
+mod access;
+pub mod client;
+pub mod error;
+mod extract;
+mod health;
+mod joining;
+mod openapi;
+mod proxies;
+mod tokens;
 pub mod types;
+
+pub use access::Access;
+pub use error::ApiError;
+
+use crate::acks::AckBoard;
+use crate::identity::{Authority, Tokens};
+use crate::snapshot::Fleet;
+use crate::store::Store;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, StatusCode};
+use axum::routing::{MethodRouter, delete, get, post};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The largest body of a request that applies policies.
+pub const APPLY_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The largest body of any other request.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// What the handlers work on.
+#[derive(Clone)]
+pub struct Api {
+    /// Desired state.
+    pub store: Arc<dyn Store>,
+    /// Tokens of people and of joining sidecars.
+    pub tokens: Tokens,
+    /// Signs certificates.
+    pub authority: Arc<Authority>,
+    /// What the proxies acknowledged.
+    pub board: Arc<AckBoard>,
+    /// The snapshots that the proxies are given.
+    pub fleet: watch::Receiver<Arc<Fleet>>,
+    /// Where others reach this control plane; goes into join tokens.
+    pub url: Arc<str>,
+}
+
+/// One endpoint: what it is called, who may call it, what it takes and gives.
+struct Endpoint {
+    method: Method,
+    path: &'static str,
+    summary: &'static str,
+    access: Access,
+    /// Name of the schema of the body of the request.
+    request: Option<&'static str>,
+    /// Name of the schema of the answer; `None` for text.
+    response: Option<&'static str>,
+    /// Names and meanings of query parameters.
+    query: &'static [(&'static str, &'static str)],
+    handler: MethodRouter<Api>,
+}
+
+impl Endpoint {
+    fn new(method: Method, path: &'static str, access: Access, handler: MethodRouter<Api>) -> Self {
+        Self { method, path, summary: "", access, request: None, response: None, query: &[], handler }
+    }
+
+    fn get(path: &'static str, access: Access, handler: MethodRouter<Api>) -> Self {
+        Self::new(Method::GET, path, access, handler)
+    }
+
+    fn post(path: &'static str, access: Access, handler: MethodRouter<Api>) -> Self {
+        Self::new(Method::POST, path, access, handler)
+    }
+
+    fn delete(path: &'static str, access: Access, handler: MethodRouter<Api>) -> Self {
+        Self::new(Method::DELETE, path, access, handler)
+    }
+
+    fn summary(mut self, text: &'static str) -> Self {
+        self.summary = text;
+        self
+    }
+
+    fn takes(mut self, schema: &'static str) -> Self {
+        self.request = Some(schema);
+        self
+    }
+
+    fn gives(mut self, schema: &'static str) -> Self {
+        self.response = Some(schema);
+        self
+    }
+
+    fn query(mut self, parameters: &'static [(&'static str, &'static str)]) -> Self {
+        self.query = parameters;
+        self
+    }
+}
+
+/// All endpoints.
+fn endpoints() -> Vec<Endpoint> {
+    use Access::{Admin, Open, Reader, Sidecar};
+    vec![
+        Endpoint::get("/v1/proxies", Reader, get(proxies::list))
+            .summary("All sidecars that joined, and how far each is")
+            .gives("ProxyList"),
+        Endpoint::get("/v1/status", Reader, get(proxies::status))
+            .summary("Whether everyone is on a revision")
+            .query(&[("revision", "The revision that is asked about; the newest if absent")])
+            .gives("StatusResponse"),
+        Endpoint::post("/v1/tokens", Admin, post(tokens::create))
+            .summary("Make a token for joining, or for this API")
+            .takes("TokenRequest")
+            .gives("TokenResponse"),
+        Endpoint::get("/v1/tokens", Admin, get(tokens::list))
+            .summary("All tokens in force, without their secrets")
+            .gives("TokenList"),
+        Endpoint::delete("/v1/tokens/{id}", Admin, delete(tokens::revoke))
+            .summary("Revoke a token")
+            .gives("Done"),
+        Endpoint::get("/v1/audit", Admin, get(tokens::audit))
+            .summary("The newest writes, newest first: who did what when")
+            .query(&[("count", "How many entries; 100 if absent")])
+            .gives("AuditList"),
+        Endpoint::post("/v1/join", Open, post(joining::join))
+            .summary("Become a sidecar of the mesh with a join token")
+            .takes("JoinRequest")
+            .gives("IdentityResponse"),
+        Endpoint::post("/v1/renew", Sidecar, post(joining::renew))
+            .summary("Renew the client certificate, and state the sidecar anew")
+            .takes("RenewRequest")
+            .gives("IdentityResponse"),
+        Endpoint::post("/v1/leave", Sidecar, post(joining::leave)).summary("Leave the mesh").gives("Done"),
+        Endpoint::get("/v1/openapi.json", Open, get(openapi::serve))
+            .summary("This description")
+            .gives("OpenApi"),
+        Endpoint::get("/healthz", Open, get(health::alive)).summary("Whether the process is alive"),
+        Endpoint::get("/readyz", Open, get(health::ready)).summary("Whether sidecars can be served"),
+    ]
+}
+
+/// The API as a router that knows no TLS; who is at the other end comes as a request extension.
+pub fn router(api: Api) -> Router {
+    let mut router = Router::new();
+    for endpoint in endpoints() {
+        let guarded = access::guard(endpoint.handler, endpoint.access, api.clone());
+        router = router.route(endpoint.path, guarded);
+    }
+    router
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(api)
+}
+
+async fn not_found(uri: axum::http::Uri) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "unknown-path", format!("there is nothing at `{}`", uri.path()))
+        .help("all paths are described in /v1/openapi.json")
+}
+
+async fn method_not_allowed(method: Method, uri: axum::http::Uri) -> ApiError {
+    let message = format!("`{}` does not take {method}", uri.path());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", message)
+        .help("all paths and their methods are described in /v1/openapi.json")
+}

@@ -46,6 +46,14 @@ pub struct Global {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the control plane
+    ControlPlane(command::control_plane::Arguments),
+    /// Make a token with which a sidecar joins, or one for the API
+    Token(command::token::Arguments),
+    /// List the sidecars that joined
+    Proxies(command::proxies::Arguments),
+    /// Say whether every sidecar is on a revision
+    Status(command::status::Arguments),
     /// Print completions for a shell
     Completion(command::completion::Arguments),
     /// Find or install the Envoy that sidecars run
@@ -59,7 +67,8 @@ impl Command {
     /// went wrong.
     fn default_log(&self) -> &'static str {
         match self {
-            Self::Completion(_) | Self::Envoy(_) | Self::Fmt(_) => "warn",
+            Self::ControlPlane(_) => "info",
+            _ => "warn",
         }
     }
 }
@@ -100,6 +109,10 @@ fn start(cli: Cli) -> CommandResult {
 /// One line a subcommand.
 async fn dispatch(cli: Cli) -> CommandResult {
     match &cli.command {
+        Command::ControlPlane(arguments) => command::control_plane::run(arguments).await,
+        Command::Token(arguments) => command::token::run(arguments, &cli.global).await,
+        Command::Proxies(arguments) => command::proxies::run(arguments, &cli.global).await,
+        Command::Status(arguments) => command::status::run(arguments, &cli.global).await,
         Command::Completion(arguments) => command::completion::run(arguments),
         Command::Envoy(arguments) => command::envoy::run(arguments).await,
         Command::Fmt(arguments) => command::fmt::run(arguments),

@@ -160,6 +160,9 @@ pub struct ProxyBody {
     pub revision: Option<u64>,
     /// What it refuses at present.
     pub rejections: Vec<Rejection>,
+    /// Why what it is given is not what the policies say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }
 
 /// Where a service is offered.
@@ -332,4 +335,30 @@ pub struct IdentityResponse {
     pub lifetime_seconds: u64,
     /// When it ends.
     pub expires_at: String,
+}
+
+/// The answer to a request that has nothing to say but that it was done.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Done {}
+
+/// `GET /v1/audit`
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct AuditList {
+    /// Newest first.
+    pub entries: Vec<AuditBody>,
+}
+
+/// One write that was made.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct AuditBody {
+    /// Counts from 1, without a gap.
+    pub number: u64,
+    /// When.
+    pub at: String,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub action: String,
+    /// The revision after it.
+    pub revision: u64,
 }

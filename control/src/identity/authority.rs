@@ -6,6 +6,7 @@
 
 use super::{IdentityError, Vault, spiffe};
 use crate::store::{Actor, Store};
+use ::ring::rand::{SecureRandom, SystemRandom};
 use chancery_policy_lang::checked::ServiceRef;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
@@ -118,6 +119,16 @@ impl Authority {
     #[must_use]
     pub fn trust_domain(&self) -> &str {
         &self.trust_domain
+    }
+
+    /// Random bytes of the system.
+    ///
+    /// # Errors
+    /// If the system gives none.
+    pub fn random_bytes<const N: usize>(&self) -> Result<[u8; N], IdentityError> {
+        let mut bytes = [0; N];
+        SystemRandom::new().fill(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Issues a certificate for the key of a signing request. Its signature must be right; whatever

@@ -1,0 +1,216 @@
+//! The control plane as a running server: one TLS port for the REST API and for xDS.
+//!
+//! ```text
+//! accept --> TLS handshake --> who is it (PeerIdentity)? --> HTTP/1.1 or HTTP/2 --> router
+//!                                                                 |- /v1/...   REST
+//!                                                                 '- /envoy... xDS
+//! ```
+
+mod connections;
+mod options;
+#[cfg(test)]
+mod tests;
+
+pub use options::ServerOptions;
+
+use crate::acks::AckBoard;
+use crate::api::types::Role;
+use crate::api::{self, Api};
+use crate::context::{ADMIN_CONTEXT, Context};
+use crate::exit::Failure;
+use crate::identity::{Authority, IdentityError, TokenError, Tokens, Vault, tls};
+use crate::snapshot::Fleet;
+use crate::store::redb::RedbStore;
+use crate::store::{Actor, Store, StoreError};
+use crate::xds::XdsServer;
+use connections::Connections;
+use jiff::Timestamp;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The store's file in the data directory.
+pub const STORE_FILE: &str = "state.redb";
+/// The key file in the data directory, unless the operator puts it elsewhere.
+pub const KEY_FILE: &str = "secret.key";
+/// How long a stop waits for requests that are being answered.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A control plane that serves. Dropping it leaves its tasks running: call [`Server::stop`].
+pub struct Server {
+    address: SocketAddr,
+    context: Context,
+    context_path: PathBuf,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Why a control plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be made or written.
+    #[error("the data directory `{}` cannot be used: {source}", .path.display())]
+    DataDirectory {
+        /// The directory or a file in it.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The address cannot be listened at.
+    #[error("cannot listen at {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A stated name, address or trust domain is none.
+    #[error("{0}")]
+    Options(String),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The authority.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The admin's token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+impl Server {
+    /// Opens the data directory, makes in it what is missing, and serves.
+    ///
+    /// # Errors
+    /// If any of it is not possible; nothing is served then.
+    pub async fn start(options: ServerOptions) -> Result<Self, StartError> {
+        options.check()?;
+        make_data_directory(&options.data_dir)?;
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .map_err(|source| StartError::Listen { address: options.listen, source })?;
+        let address =
+            listener.local_addr().map_err(|source| StartError::Listen { address: options.listen, source })?;
+        let url = options.url(address);
+        let now = Timestamp::now();
+
+        let store_path = options.data_dir.join(STORE_FILE);
+        let store: Arc<dyn Store> =
+            Arc::new(RedbStore::open(&store_path, options.trust_domain.as_deref()).await?);
+        let key_file = options.key_file.clone().unwrap_or_else(|| options.data_dir.join(KEY_FILE));
+        let vault = Arc::new(Vault::open(&key_file, !Authority::exists(&*store).await?)?);
+        let authority = Arc::new(Authority::open(&*store, &vault, options.certificate_lifetime, now).await?);
+        let tokens = Tokens::new(Arc::clone(&store), vault, Arc::clone(&authority));
+        let context_path = options.data_dir.join(ADMIN_CONTEXT);
+        let context = admin_context(&context_path, &url, &authority, &tokens, now).await?;
+        let tls = tls::server_config(Arc::clone(&authority), options.certificate_names(address))?;
+
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let board = Arc::new(AckBoard::default());
+        let (_, fleet) = tokio::sync::watch::channel(Arc::new(Fleet::default()));
+        let xds = XdsServer::new(fleet.clone(), Arc::clone(&board), stop.clone(), tasks.clone());
+        let api =
+            Api { store, tokens, authority: Arc::clone(&authority), board, fleet, url: url.as_str().into() };
+        let router = api::router(api).route_service(XDS_PATH, xds.into_service());
+        let connections = Connections {
+            tls: Arc::new(tls),
+            router,
+            trust_domain: authority.trust_domain().into(),
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn(connections.serve(listener));
+        tracing::info!(url, data_dir = %options.data_dir.display(), "control plane serves");
+        Ok(Self { address, context, context_path, stop, tasks })
+    }
+
+    /// The address that it listens at.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The admin's context.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The file that the admin's context is in.
+    #[must_use]
+    pub fn context_path(&self) -> &Path {
+        &self.context_path
+    }
+
+    /// Stops serving: no new connections, streams end, requests under way are answered. After
+    /// 10 seconds what is left is left alone; what was acknowledged is on disk anyway.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(STOP_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.tasks.len(), "stopped before everything had ended");
+        }
+    }
+}
+
+/// Where Envoy looks for the aggregated discovery service.
+const XDS_PATH: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/{*method}";
+
+fn make_data_directory(path: &Path) -> Result<(), StartError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| StartError::DataDirectory { path: path.to_owned(), source })
+}
+
+/// The context in the data directory, with the URL and root of today. The token stays the same as
+/// long as it is good, for it may have been copied elsewhere.
+async fn admin_context(
+    path: &Path,
+    url: &str,
+    authority: &Authority,
+    tokens: &Tokens,
+    now: Timestamp,
+) -> Result<Context, StartError> {
+    let known = Context::read(path).ok();
+    let token = match &known {
+        Some(known) => tokens.check_role(&known.token, now).await.ok().map(|_| known.token.clone()),
+        None => None,
+    };
+    let token = match token {
+        Some(token) => token,
+        None => {
+            let by = Actor { name: "control plane".to_owned(), at: now };
+            tokens.issue_role(Role::Admin, None, by).await?.text
+        }
+    };
+    let context = Context { url: url.to_owned(), ca_pem: authority.root_pem().to_owned(), token };
+    if known.as_ref() != Some(&context) {
+        context.write(path).map_err(|source| StartError::DataDirectory { path: path.to_owned(), source })?;
+    }
+    Ok(context)
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        let message = error.to_string();
+        match error {
+            StartError::Listen { .. } => Self::failed(message)
+                .help("is another control plane running? choose another address with --listen"),
+            StartError::DataDirectory { .. } => {
+                Self::failed(message).help("choose another with --data-dir, or make it writable")
+            }
+            StartError::Options(_) => Self::bad_input(message),
+            StartError::Store(_) | StartError::Identity(_) | StartError::Token(_) => Self::failed(message),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The API over real TLS, as people and sidecars use it.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::{Server, ServerOptions};
+use crate::api::client::{Client, ClientError, Credentials};
+use crate::api::types::{
+    AuditList, Done, ErrorBody, IdentityResponse, InboundBody, JoinRequest, ProxyList, ProxyStatement,
+    RenewRequest, Role, StatusResponse, TokenList, TokenRequest, TokenResponse,
+};
+use crate::identity::authority;
+use rcgen::{CertificateParams, KeyPair};
+use reqwest::StatusCode;
+use std::path::Path;
+use std::time::Duration;
+
+struct Plane {
+    server: Server,
+    directory: tempfile::TempDir,
+}
+
+async fn serve(directory: &Path) -> Server {
+    Server::start(options(directory)).await.unwrap()
+}
+
+fn options(directory: &Path) -> ServerOptions {
+    ServerOptions {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        advertise: None,
+        data_dir: directory.to_owned(),
+        key_file: None,
+        trust_domain: None,
+        certificate_lifetime: authority::LIFETIME_DEFAULT,
+        leave_after: Duration::from_secs(60),
+    }
+}
+
+async fn plane() -> Plane {
+    let directory = tempfile::tempdir().unwrap();
+    Plane { server: serve(directory.path()).await, directory }
+}
+
+impl Plane {
+    fn client(&self, credentials: Credentials) -> Client {
+        let context = self.server.context();
+        Client::new(&context.url, &context.ca_pem, credentials).unwrap()
+    }
+
+    fn admin(&self) -> Client {
+        self.client(Credentials::Token(self.server.context().token.clone()))
+    }
+
+    async fn join_token(&self, service: &str) -> String {
+        let request = TokenRequest::Join { service: service.to_owned(), lifetime_seconds: None };
+        self.admin().post::<TokenResponse>("/v1/tokens", &request).await.unwrap().token
+    }
+}
+
+fn csr(key: &KeyPair) -> String {
+    CertificateParams::default().serialize_request(key).unwrap().pem().unwrap()
+}
+
+fn join_request(token: String, service: &str, key: &KeyPair) -> JoinRequest {
+    let proxy = ProxyStatement {
+        instance: Some("1".to_owned()),
+        labels: [("version".to_owned(), "v1".to_owned())].into(),
+        inbound: Some(InboundBody {
+            listen: "127.0.0.1:8080".parse().unwrap(),
+            application: "127.0.0.1:9000".parse().unwrap(),
+        }),
+        outbounds: Vec::new(),
+    };
+    JoinRequest { token, service: service.to_owned(), csr_pem: csr(key), proxy }
+}
+
+/// Status and body of a refusal.
+fn refusal<T: std::fmt::Debug>(result: Result<T, ClientError>) -> (u16, ErrorBody) {
+    match result.unwrap_err() {
+        ClientError::Refused { status, body } => (status.as_u16(), body),
+        other => unreachable!("{other:?}"),
+    }
+}
+
+fn code<T: std::fmt::Debug>(result: Result<T, ClientError>) -> (u16, String) {
+    let (status, body) = refusal(result);
+    (status, body.code)
+}
+
+#[tokio::test]
+async fn a_sidecar_joins_renews_and_leaves() {
+    let plane = plane().await;
+    let token = plane.join_token("shop/orders").await;
+    let key = KeyPair::generate().unwrap();
+    let request = join_request(token, "shop/orders", &key);
+    let joined: IdentityResponse = plane.client(Credentials::None).post("/v1/join", &request).await.unwrap();
+    assert_eq!(joined.proxy_id, "shop/orders/1");
+    assert_eq!(joined.spiffe_id, "spiffe://chancery.local/ns/shop/sa/orders");
+    assert_eq!(joined.lifetime_seconds, 24 * 3600);
+
+    let list: ProxyList = plane.admin().get("/v1/proxies").await.unwrap();
+    assert_eq!(list.proxies.len(), 1);
+    let proxy = list.proxies.first().unwrap();
+    assert_eq!((proxy.id.as_str(), proxy.connected, proxy.revision), ("shop/orders/1", false, None));
+
+    let credentials =
+        Credentials::Certificate { chain_pem: joined.certificate_pem, key_pem: key.serialize_pem() };
+    let sidecar = plane.client(credentials);
+    let mut renewal = RenewRequest { csr_pem: csr(&KeyPair::generate().unwrap()), proxy: request.proxy };
+    renewal.proxy.instance = Some("another".to_owned());
+    renewal.proxy.labels.clear();
+    let renewed: IdentityResponse = sidecar.post("/v1/renew", &renewal).await.unwrap();
+    assert_eq!(renewed.proxy_id, "shop/orders/1", "the instance comes from the certificate");
+    let list: ProxyList = plane.admin().get("/v1/proxies").await.unwrap();
+    assert!(list.proxies.first().unwrap().labels.is_empty());
+
+    for _ in 0..2 {
+        let _done: Done = sidecar.post("/v1/leave", &Done {}).await.unwrap();
+    }
+    let status: StatusResponse = plane.admin().get("/v1/status").await.unwrap();
+    assert_eq!((status.revision, status.proxies.len()), (0, 0));
+    plane.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_bad_join_is_refused_for_what_it_is() {
+    let plane = plane().await;
+    let foreign = self::plane().await;
+    let open = plane.client(Credentials::None);
+    let key = KeyPair::generate().unwrap();
+    let token = plane.join_token("shop/orders").await;
+    let join = async |token: &str, service: &str| {
+        let request = join_request(token.to_owned(), service, &key);
+        code(open.post::<IdentityResponse>("/v1/join", &request).await)
+    };
+    assert_eq!(join(&token, "shop/cart").await, (403, "token-other-service".to_owned()));
+    assert_eq!(join("nonsense", "shop/orders").await, (401, "token-malformed".to_owned()));
+    let theirs = foreign.join_token("shop/orders").await;
+    assert_eq!(join(&theirs, "shop/orders").await, (403, "token-foreign".to_owned()));
+    let short = TokenRequest::Join { service: "shop/orders".to_owned(), lifetime_seconds: Some(1) };
+    let short: TokenResponse = plane.admin().post("/v1/tokens", &short).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    assert_eq!(join(&short.token, "shop/orders").await, (401, "token-expired".to_owned()));
+    let id = crate::identity::JoinToken::parse(&token).unwrap().id;
+    let _done: Done = plane.admin().delete(&format!("/v1/tokens/{id}")).await.unwrap();
+    assert_eq!(join(&token, "shop/orders").await, (401, "token-revoked".to_owned()));
+
+    let token = plane.join_token("shop/orders").await;
+    let good = || join_request(token.clone(), "shop/orders", &key);
+    let bad_csr = JoinRequest { csr_pem: "nonsense".to_owned(), ..good() };
+    assert_eq!(code(open.post::<IdentityResponse>("/v1/join", &bad_csr).await), (400, "bad-csr".to_owned()));
+    let mut bad_instance = good();
+    bad_instance.proxy.instance = Some("../x".to_owned());
+    assert_eq!(code(open.post::<IdentityResponse>("/v1/join", &bad_instance).await).0, 400);
+    let mut own_address = good();
+    own_address.proxy.inbound.as_mut().unwrap().application = "127.0.0.1:8080".parse().unwrap();
+    assert_eq!(code(open.post::<IdentityResponse>("/v1/join", &own_address).await).0, 400);
+    let list: ProxyList = plane.admin().get("/v1/proxies").await.unwrap();
+    assert!(list.proxies.is_empty(), "nobody joined");
+}
+
+#[tokio::test]
+async fn roles_are_kept_apart() {
+    let plane = plane().await;
+    let request = TokenRequest::Role { role: Role::Reader, lifetime_seconds: None };
+    let reader: TokenResponse = plane.admin().post("/v1/tokens", &request).await.unwrap();
+    let reader = plane.client(Credentials::Token(reader.token));
+    let _list: ProxyList = reader.get("/v1/proxies").await.unwrap();
+    assert_eq!(code(reader.get::<TokenList>("/v1/tokens").await), (403, "role".to_owned()));
+    assert_eq!(code(reader.post::<TokenResponse>("/v1/tokens", &request).await), (403, "role".to_owned()));
+
+    let nobody = plane.client(Credentials::None);
+    assert_eq!(code(nobody.get::<ProxyList>("/v1/proxies").await), (401, "no-token".to_owned()));
+    assert_eq!(code(nobody.post::<Done>("/v1/leave", &Done {}).await), (401, "no-certificate".to_owned()));
+    let wrong = plane.client(Credentials::Token("chancery-role-1.00.xx".to_owned()));
+    assert_eq!(code(wrong.get::<ProxyList>("/v1/proxies").await), (401, "token-unknown".to_owned()));
+    // A sidecar's certificate is no token.
+    let key = KeyPair::generate().unwrap();
+    let request = join_request(plane.join_token("shop/orders").await, "shop/orders", &key);
+    let joined: IdentityResponse = nobody.post("/v1/join", &request).await.unwrap();
+    let sidecar = plane
+        .client(Credentials::Certificate { chain_pem: joined.certificate_pem, key_pem: key.serialize_pem() });
+    assert_eq!(code(sidecar.get::<ProxyList>("/v1/proxies").await), (401, "no-token".to_owned()));
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_mesh_does_not_get_in() {
+    let plane = plane().await;
+    let foreign = self::plane().await;
+    let key = KeyPair::generate().unwrap();
+    let request = join_request(foreign.join_token("shop/orders").await, "shop/orders", &key);
+    let joined: IdentityResponse =
+        foreign.client(Credentials::None).post("/v1/join", &request).await.unwrap();
+    let stranger = plane
+        .client(Credentials::Certificate { chain_pem: joined.certificate_pem, key_pem: key.serialize_pem() });
+    let refused = stranger.post::<Done>("/v1/leave", &Done {}).await;
+    assert!(matches!(refused, Err(ClientError::Unreachable { .. })), "{refused:?}");
+    // Nor does a client trust a control plane of another mesh.
+    let mixed = Client::new(&plane.server.context().url, &foreign.server.context().ca_pem, Credentials::None);
+    assert!(matches!(mixed.unwrap().get_text("/healthz").await, Err(ClientError::Unreachable { .. })));
+}
+
+#[tokio::test]
+async fn a_restart_keeps_everything_and_reissues_nothing() {
+    let plane = plane().await;
+    let key = KeyPair::generate().unwrap();
+    let request = join_request(plane.join_token("shop/orders").await, "shop/orders", &key);
+    let joined: IdentityResponse = plane.client(Credentials::None).post("/v1/join", &request).await.unwrap();
+    let before = plane.server.context().clone();
+    let Plane { server, directory } = plane;
+    server.stop().await;
+
+    let plane = Plane { server: serve(directory.path()).await, directory };
+    let after = plane.server.context();
+    assert_eq!((&after.ca_pem, &after.token), (&before.ca_pem, &before.token));
+    let list: ProxyList = plane.admin().get("/v1/proxies").await.unwrap();
+    assert_eq!(list.proxies.len(), 1);
+    let sidecar = plane
+        .client(Credentials::Certificate { chain_pem: joined.certificate_pem, key_pem: key.serialize_pem() });
+    let renewal = RenewRequest { csr_pem: csr(&key), proxy: request.proxy.clone() };
+    let renewed: IdentityResponse = sidecar.post("/v1/renew", &renewal).await.unwrap();
+    assert_eq!(renewed.proxy_id, "shop/orders/1");
+    let again: IdentityResponse = plane.client(Credentials::None).post("/v1/join", &request).await.unwrap();
+    assert_eq!(again.proxy_id, "shop/orders/1", "the token is still good");
+}
+
+#[tokio::test]
+async fn every_write_is_in_the_audit_log_with_its_author() {
+    let plane = plane().await;
+    let key = KeyPair::generate().unwrap();
+    let request = join_request(plane.join_token("shop/orders").await, "shop/orders", &key);
+    let _joined: IdentityResponse = plane.client(Credentials::None).post("/v1/join", &request).await.unwrap();
+    let audit: AuditList = plane.admin().get("/v1/audit?count=2").await.unwrap();
+    let lines: Vec<_> =
+        audit.entries.iter().map(|entry| (entry.actor.as_str(), entry.action.as_str())).collect();
+    let [(joiner, registered), (admin, created)] = lines.as_slice() else { unreachable!("{lines:?}") };
+    assert_eq!(*registered, "register proxy `shop/orders/1`");
+    assert!(joiner.starts_with("join token ") && admin.ends_with("(admin)"), "{lines:?}");
+    assert!(created.starts_with("create item `token/join/"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn any_bytes_as_a_request_are_answered_with_place_and_remedy() {
+    let plane = plane().await;
+    let context = plane.server.context();
+    let http = reqwest::Client::builder()
+        .tls_backend_preconfigured(crate::identity::tls::client_config(&context.ca_pem, None).unwrap())
+        .build()
+        .unwrap();
+    let post = async |path: &str, content_type: &str, body: Vec<u8>| {
+        let request = http.post(format!("{}{path}", context.url)).bearer_auth(&context.token);
+        let response = request.header("content-type", content_type).body(body).send().await.unwrap();
+        let status = response.status();
+        let body: ErrorBody = response.json().await.unwrap();
+        assert!(body.help.is_some() && !body.message.is_empty(), "{path}: {body:?}");
+        (status, body.code)
+    };
+    let json = "application/json";
+    for body in [&b""[..], b"{", b"[]", b"\xff\xfe", b"{\"kind\":\"root\"}", b"{\"kind\":\"join\"}"] {
+        assert_eq!(post("/v1/tokens", json, body.to_vec()).await.0, StatusCode::BAD_REQUEST, "{body:?}");
+    }
+    assert_eq!(post("/v1/tokens", "text/plain", b"{}".to_vec()).await.1, "not-json");
+    let misspelt = br#"{"kind":"join","service":"shop/orders","lifetime":5}"#;
+    assert_eq!(post("/v1/tokens", json, misspelt.to_vec()).await.1, "bad-json");
+    let large = vec![b' '; crate::api::BODY_BYTES_MAX + 1];
+    assert_eq!(
+        post("/v1/tokens", json, large).await,
+        (StatusCode::PAYLOAD_TOO_LARGE, "too-large".to_owned())
+    );
+    assert_eq!(post("/v1/nothing", json, Vec::new()).await.1, "unknown-path");
+    assert_eq!(post("/v1/proxies", json, Vec::new()).await.1, "wrong-method");
+}
+
+#[tokio::test]
+async fn the_api_describes_itself_and_its_health() {
+    let plane = plane().await;
+    let open = plane.client(Credentials::None);
+    assert_eq!(open.get_text("/healthz").await.unwrap(), "ok\n");
+    let description: serde_json::Value = open.get("/v1/openapi.json").await.unwrap();
+    assert_eq!(description.pointer("/openapi").unwrap(), "3.1.0");
+    assert_eq!(description.pointer("/paths/~1v1~1tokens/post/security/0/token/0").unwrap(), "admin");
+}
+
+#[tokio::test]
+async fn what_cannot_start_says_why() {
+    let plane = plane().await;
+    let second = Server::start(options(plane.directory.path())).await.err().unwrap();
+    assert!(second.to_string().contains("in use by another control plane"), "{second}");
+    let taken = ServerOptions { listen: plane.server.address(), ..options(plane.directory.path()) };
+    let taken = Server::start(taken).await.err().unwrap();
+    assert!(taken.to_string().contains("cannot listen at"), "{taken}");
+    let Plane { server, directory } = plane;
+    server.stop().await;
+    std::fs::remove_file(directory.path().join("secret.key")).unwrap();
+    let lost = Server::start(options(directory.path())).await.err().unwrap();
+    assert!(lost.to_string().contains("restore it from a backup"), "{lost}");
+    assert!(!directory.path().join("secret.key").exists(), "no new key hides the loss");
+}
