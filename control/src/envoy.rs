@@ -18,8 +18,13 @@ pub mod extension;
 pub mod listener;
 mod message;
 pub mod route;
+mod schema;
 pub mod secret;
+#[cfg(test)]
+mod tests;
 mod tls;
+mod wire;
+pub mod yaml;
 
 use chancery_policy_lang::checked::ServiceRef;
 

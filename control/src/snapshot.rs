@@ -2,7 +2,7 @@
 
 use crate::model::{ProxyId, Revision};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The kinds of xDS resources, in the order in which additions are sent: what is referred to comes
@@ -122,6 +122,8 @@ pub struct Snapshot {
     /// Why the resources are not what the revision states, one sentence each: what could not be
     /// made stays as it was in the last revision in which it could. Mostly empty.
     pub problems: Arc<[String]>,
+    /// Resources that should be there and could not be made: what a proxy holds of them stays.
+    pub unmade: BTreeSet<(ResourceType, String)>,
 }
 
 impl Snapshot {

@@ -5,6 +5,7 @@
 //! ```text
 //! # text                                        a remark
 //! snapshot 2: clusters a=1 b=1; listeners x=2   the control plane has new resources (name=version)
+//! snapshot 3: extensions e!                     e should be there and could not be made
 //! stream                                        the proxy opens a new stream
 //! -> subscribe clusters [*] holding [a=1]       the proxy asks; `unsubscribe` likewise
 //! -> ack 1            -> nack 1 "words"         the proxy answers the response with this nonce
@@ -26,7 +27,7 @@ use chancery_control::model::Revision;
 use chancery_control::snapshot::{Resource, ResourceType, Snapshot};
 use chancery_control::xds::message::{Answer, Event, Request};
 use chancery_control::xds::{Conversation, Memory};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -104,14 +105,17 @@ impl Player {
     }
 
     fn read_snapshot(&mut self, revision: u64, text: &str) -> Snapshot {
-        let mut resources = Vec::new();
+        let (mut resources, mut unmade) = (Vec::new(), BTreeSet::new());
         for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
             let (kind, names) = part.split_once(' ').unwrap_or((part, ""));
-            for name in names.split_whitespace() {
-                resources.push(Arc::new(self.resource(kind_of(kind), name)));
+            for text in names.split_whitespace() {
+                match text.strip_suffix('!') {
+                    Some(name) => _ = unmade.insert((kind_of(kind), name.to_owned())),
+                    None => resources.push(Arc::new(self.resource(kind_of(kind), text))),
+                }
             }
         }
-        Snapshot::new(Revision(revision), resources)
+        Snapshot { unmade, ..Snapshot::new(Revision(revision), resources) }
     }
 
     /// The resource `name=label`; its body is the label.

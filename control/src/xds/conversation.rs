@@ -98,7 +98,7 @@ impl Conversation {
         if is_new_process && !self.subscriptions.contains_key(&kind) {
             self.memory.forgive(ResourceType::Listener);
         }
-        let desired = Desired { kind, resources: self.snapshot.of(kind), memory: &self.memory };
+        let desired = Desired { kind, snapshot: &self.snapshot, memory: &self.memory };
         let mut events = Vec::new();
         let subscription = match self.subscriptions.entry(kind) {
             Entry::Vacant(entry) => {
@@ -167,7 +167,7 @@ impl Conversation {
     }
 
     fn desired(&self, kind: ResourceType) -> Desired<'_> {
-        Desired { kind, resources: self.snapshot.of(kind), memory: &self.memory }
+        Desired { kind, snapshot: &self.snapshot, memory: &self.memory }
     }
 
     fn send(
@@ -210,9 +210,10 @@ impl Conversation {
             Some((resource.clone(), message))
         });
         let held = self.subscriptions.iter().map(|(kind, subscription)| (*kind, subscription.held().clone()));
+        let is_as_stated = self.snapshot.problems.is_empty() && self.snapshot.unmade.is_empty();
         Progress {
             revision: self.snapshot.revision,
-            is_settled: self.snapshot.problems.is_empty() && ResourceType::ALL.into_iter().all(is_settled),
+            is_settled: is_as_stated && ResourceType::ALL.into_iter().all(is_settled),
             refused: refused.collect(),
             problems: self.snapshot.problems.clone(),
             held: held.collect(),

@@ -4,7 +4,7 @@
 
 use super::memory::Memory;
 use super::message::{Answer, Event, Request, WILDCARD};
-use crate::snapshot::{Resource, ResourceType};
+use crate::snapshot::{Resource, ResourceType, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -18,14 +18,23 @@ const RESPONSE_BYTES_MAX: usize = 1024 * 1024;
 #[derive(Clone, Copy)]
 pub(super) struct Desired<'a> {
     pub(super) kind: ResourceType,
-    pub(super) resources: &'a BTreeMap<String, Arc<Resource>>,
+    pub(super) snapshot: &'a Snapshot,
     pub(super) memory: &'a Memory,
 }
 
 impl<'a> Desired<'a> {
+    fn resources(&self) -> &'a BTreeMap<String, Arc<Resource>> {
+        self.snapshot.of(self.kind)
+    }
+
+    /// Whether there is, or should be, a resource of this name.
+    fn exists(&self, name: &str) -> bool {
+        self.resources().contains_key(name) || self.snapshot.unmade.contains(&(self.kind, name.to_owned()))
+    }
+
     /// What to send for this name: the desired resource, or the last good one if the proxy refused that.
     fn target(&self, name: &str) -> Option<&'a Arc<Resource>> {
-        let resource = self.resources.get(name)?;
+        let resource = self.resources().get(name)?;
         if self.memory.refusal(self.kind, name, &resource.version).is_none() {
             return Some(resource);
         }
@@ -180,7 +189,7 @@ impl Subscription {
     /// Resources that the proxy wants, and has not in the version that it should have.
     fn unsent<'a>(&'a self, desired: Desired<'a>) -> impl Iterator<Item = &'a Arc<Resource>> {
         desired
-            .resources
+            .resources()
             .keys()
             .filter(|name| self.wants(name))
             .filter_map(move |name| desired.target(name))
@@ -190,15 +199,13 @@ impl Subscription {
     /// Names asked for that do not exist, as far as the proxy does not know it.
     fn unknown<'a>(&'a self, desired: Desired<'a>) -> impl Iterator<Item = &'a String> {
         self.names.iter().filter(move |name| {
-            !desired.resources.contains_key(*name)
-                && !self.held.contains_key(*name)
-                && !self.absent.contains(*name)
+            !desired.exists(name) && !self.held.contains_key(*name) && !self.absent.contains(*name)
         })
     }
 
     /// Resources that the proxy holds and should not.
     fn obsolete<'a>(&'a self, desired: Desired<'a>) -> impl Iterator<Item = &'a String> {
-        self.held.keys().filter(move |name| !desired.resources.contains_key(*name))
+        self.held.keys().filter(move |name| !desired.exists(name))
     }
 
     /// Whether additions are left that the response in flight, if any, does not contain.
@@ -225,7 +232,7 @@ impl Subscription {
     fn is_done(&self, desired: Desired<'_>, counts: impl Fn(&str) -> bool) -> bool {
         let has = |resource: &Arc<Resource>| self.held.get(&resource.name) == Some(&resource.version);
         self.in_flight.is_none()
-            && desired.resources.values().filter(|resource| counts(&resource.name)).all(has)
+            && desired.resources().values().filter(|resource| counts(&resource.name)).all(has)
             && self.obsolete(desired).next().is_none()
     }
 
