@@ -306,6 +306,10 @@ impl<'t> Parser<'t> {
 
     /// Says that what comes next is not what stands here.
     pub(super) fn unexpected(&mut self, expected: &str) {
+        if self.at(SyntaxKind::Unknown) {
+            // The lexer has spoken of it.
+            return self.silence();
+        }
         self.mistake(errors::expected(self.place(), expected, self.nth(0), self.nth_text(0)));
     }
 
