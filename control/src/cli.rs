@@ -60,6 +60,8 @@ pub enum Command {
     Envoy(command::envoy::Arguments),
     /// Write policies in the one form that there is
     Fmt(command::fmt::Arguments),
+    /// Run Envoy beside a replica of a service, as a member of the mesh
+    Sidecar(Box<command::sidecar::Arguments>),
 }
 
 impl Command {
@@ -67,7 +69,7 @@ impl Command {
     /// went wrong.
     fn default_log(&self) -> &'static str {
         match self {
-            Self::ControlPlane(_) => "info",
+            Self::ControlPlane(_) | Self::Sidecar(_) => "info",
             _ => "warn",
         }
     }
@@ -116,6 +118,7 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Completion(arguments) => command::completion::run(arguments),
         Command::Envoy(arguments) => command::envoy::run(arguments).await,
         Command::Fmt(arguments) => command::fmt::run(arguments),
+        Command::Sidecar(arguments) => command::sidecar::run(arguments).await,
     }
 }
 

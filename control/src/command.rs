@@ -7,6 +7,7 @@ pub mod control_plane;
 pub mod envoy;
 pub mod fmt;
 pub mod proxies;
+pub mod sidecar;
 pub mod status;
 pub mod target;
 pub mod token;

@@ -21,6 +21,7 @@ pub mod logging;
 pub mod model;
 pub mod report;
 pub mod server;
+pub mod sidecar;
 pub mod snapshot;
 pub mod sources;
 pub mod store;
