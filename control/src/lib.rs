@@ -19,6 +19,7 @@ pub mod exit;
 pub mod identity;
 pub mod logging;
 pub mod model;
+pub mod policy_runner;
 pub mod report;
 pub mod server;
 pub mod sidecar;
