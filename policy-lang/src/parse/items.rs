@@ -164,7 +164,8 @@ impl Parser<'_> {
                 SyntaxKind::Name => !OPERATORS.contains(&self.nth_text(1)),
                 _ => false,
             };
-        is_rule || (self.at_label() && self.at_statement()) || self.at_item()
+        let is_named_rule = self.at_label() && matches!(self.nth_text(2), "allow" | "deny");
+        is_rule || is_named_rule || self.at_item()
     }
 
     /// A statement of a policy, if its first word says one or nearly does.
