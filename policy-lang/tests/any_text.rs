@@ -199,12 +199,3 @@ fn deep_and_long_texts_end() {
         }
     }
 }
-
-#[test]
-fn a_file_that_is_too_large_is_refused_with_one_error() {
-    let text = "let a = 1\n".repeat(200_000);
-    let parsed = parse::parse(FileId(0), &text);
-    assert_eq!(parsed.diagnostics.len(), 1);
-    assert_eq!(parsed.diagnostics[0].code.0, "E107");
-    assert_eq!(parsed.tree.root().text(), text.as_str());
-}

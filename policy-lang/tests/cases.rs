@@ -9,6 +9,7 @@
 
 use chancery_policy_lang::check::{self, CheckOptions};
 use chancery_policy_lang::diagnostic::render;
+use chancery_policy_lang::source::SOURCE_BYTES_MAX;
 use chancery_policy_lang::{
     Analysis, Diagnostic, FileId, SourceSet, analyse, eval, lex, parse, print, testing,
 };
@@ -100,6 +101,16 @@ fn every_case_gives_what_its_golden_file_says() {
     }
     assert!(count > 0, "there are cases");
     assert!(failures.is_empty(), "{} of {count} cases fail:\n\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn a_file_that_is_too_large_is_refused_with_one_error() {
+    let text = "let a = 1\n".repeat(SOURCE_BYTES_MAX / 10 + 1);
+    let mut sources = SourceSet::new();
+    let parsed = parse::parse(sources.add("too-large.writ", text.as_str()), &text);
+    assert_eq!(parsed.tree.root().text(), text.as_str());
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/lex/err/too-large.out");
+    compare(&golden, &render::human(&parsed.diagnostics, &sources, false)).unwrap();
 }
 
 #[test]

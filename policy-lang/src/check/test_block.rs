@@ -1,11 +1,11 @@
 //! `test` blocks.
 
-use super::near::nearest;
 use super::policy::OTHERWISE;
 use super::{TEST_TRUST_DOMAIN, errors, request};
 use crate::checked::{CheckedPolicy, CheckedTest, Expectation, TestCase};
 use crate::decision::{BAD_PATH, DEFAULT_DENY, UNRESTRICTED};
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::near::nearest;
 use crate::lex::literal;
 use crate::source::Span;
 use crate::syntax::ast::{AstNode, Expect, ExpectKind, Given, RuleName, Test};

@@ -3,10 +3,10 @@
 use super::super::errors::expression as errors;
 use super::super::errors::{bad_header_name, header_is_attribute, later, warnings};
 use super::super::header_name::{HeaderName, header_name};
-use super::super::near::nearest;
 use super::{Checker, Typed, unparenthesised};
 use crate::checked::{Attribute, BaseType, ExprKind, Type, Value};
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::near::nearest;
 use crate::source::Span;
 use crate::syntax::ast::{self, AstNode};
 use std::sync::Arc;

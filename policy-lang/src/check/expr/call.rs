@@ -2,11 +2,11 @@
 
 use super::super::errors::expression as errors;
 use super::super::errors::{later, warnings};
-use super::super::near::nearest;
 use super::super::peer::network;
 use super::super::scope::ROOTS;
 use super::{Checker, Typed, present, unparenthesised};
 use crate::checked::{BaseType, Builtin, Conversion, ExprKind, Quantifier, Type, Value};
+use crate::diagnostic::near::nearest;
 use crate::regex::Regex;
 use crate::source::Span;
 use crate::syntax::SyntaxToken;
