@@ -54,6 +54,10 @@ pub enum Command {
     Proxies(command::proxies::Arguments),
     /// Say whether every sidecar is on a revision
     Status(command::status::Arguments),
+    /// Say everything that is wrong with policies
+    Check(command::check::Arguments),
+    /// Say what would be decided of a request, by which rule, and why not by another
+    Explain(command::explain::Arguments),
     /// Print completions for a shell
     Completion(command::completion::Arguments),
     /// Find or install the Envoy that sidecars run
@@ -115,6 +119,8 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Token(arguments) => command::token::run(arguments, &cli.global).await,
         Command::Proxies(arguments) => command::proxies::run(arguments, &cli.global).await,
         Command::Status(arguments) => command::status::run(arguments, &cli.global).await,
+        Command::Check(arguments) => command::check::run(arguments),
+        Command::Explain(arguments) => command::explain::run(arguments),
         Command::Completion(arguments) => command::completion::run(arguments),
         Command::Envoy(arguments) => command::envoy::run(arguments).await,
         Command::Fmt(arguments) => command::fmt::run(arguments),

@@ -2,9 +2,11 @@
 //!
 //! A new subcommand is a new file here, a line below, and two lines in [`crate::cli`].
 
+pub mod check;
 pub mod completion;
 pub mod control_plane;
 pub mod envoy;
+pub mod explain;
 pub mod fmt;
 pub mod proxies;
 pub mod sidecar;

@@ -2,5 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say so")]
 
+mod command_line;
 mod delivery;
 mod tidy;
