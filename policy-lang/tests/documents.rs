@@ -1,4 +1,4 @@
-//! Holds the documents about the language to the language: the grammar and the examples of errors.
+//! Holds the grammar in the documents to the parser.
 //!
 //! The grammar test reads `docs/grammar.ebnf`, writes random texts by it and gives them to the parser,
 //! which must find nothing wrong. So whatever the grammar promises, the parser keeps.
@@ -6,13 +6,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
 
 use chancery_policy_lang::diagnostic::render;
-use chancery_policy_lang::{Diagnostic, FileId, SourceSet, check, parse};
+use chancery_policy_lang::{Diagnostic, FileId, SourceSet, parse};
 use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use std::collections::BTreeMap;
 
 const GRAMMAR: &str = include_str!("../../docs/grammar.ebnf");
-const ERRORS: &str = include_str!("../../docs/errors.md");
 
 /// How many texts are written for each production of the grammar.
 const TEXTS: usize = 40;
@@ -156,31 +155,6 @@ fn what_the_grammar_allows_the_parser_understands() {
             assert!(parsed.is_ok(), "{text}\n{}", shown(text, &parsed.diagnostics));
         }
     }
-}
-
-#[test]
-fn examples_of_errors_give_their_errors() {
-    let mut count = 0;
-    for section in ERRORS.split("\n### ").skip(1) {
-        let code = section.split(':').next().unwrap();
-        for block in section.split("```writ-error\n").skip(1) {
-            let text = block.split("```").next().unwrap();
-            let said = diagnostics(text);
-            assert!(said.iter().any(|one| one.code.0 == code), "{code}: {text}\n{}", shown(text, &said));
-            count += 1;
-        }
-    }
-    assert!(count >= 14, "only {count} examples were found");
-}
-
-/// All that is said of one file, up to the checker.
-fn diagnostics(text: &str) -> Vec<Diagnostic> {
-    let mut sources = SourceSet::new();
-    let file = sources.add("example.writ", text);
-    let parsed = parse::parse(file, text);
-    let mut diagnostics = parsed.diagnostics;
-    diagnostics.extend(check::check(&sources, &[parsed.tree], check::CheckOptions::default()).diagnostics);
-    diagnostics
 }
 
 fn shown(text: &str, diagnostics: &[Diagnostic]) -> String {
