@@ -13,6 +13,7 @@ mod extract;
 mod health;
 mod joining;
 mod openapi;
+mod policies;
 mod proxies;
 mod tokens;
 pub mod types;
@@ -110,6 +111,23 @@ impl Endpoint {
 fn endpoints() -> Vec<Endpoint> {
     use Access::{Admin, Open, Reader, Sidecar};
     vec![
+        Endpoint::post(
+            "/v1/policies",
+            Admin,
+            post(policies::apply).layer(DefaultBodyLimit::max(APPLY_BODY_BYTES_MAX)),
+        )
+        .summary("Put policies in force, or replace them by name; all or none")
+        .takes("ApplyRequest")
+        .gives("ApplyResponse"),
+        Endpoint::get("/v1/policies", Reader, get(policies::list))
+            .summary("All policies in force")
+            .gives("PolicyList"),
+        Endpoint::get("/v1/policies/{name}", Reader, get(policies::get))
+            .summary("One policy in force")
+            .gives("PolicyBody"),
+        Endpoint::delete("/v1/policies/{name}", Admin, delete(policies::delete))
+            .summary("Take a policy out of force")
+            .gives("DeleteResponse"),
         Endpoint::get("/v1/proxies", Reader, get(proxies::list))
             .summary("All sidecars that joined, and how far each is")
             .gives("ProxyList"),

@@ -50,6 +50,12 @@ pub enum Command {
     ControlPlane(command::control_plane::Arguments),
     /// Make a token with which a sidecar joins, or one for the API
     Token(command::token::Arguments),
+    /// Put policies in force
+    Apply(command::apply::Arguments),
+    /// Show policies, tokens or the audit log
+    Get(command::get::Arguments),
+    /// Take a policy out of force
+    Delete(command::delete::Arguments),
     /// List the sidecars that joined
     Proxies(command::proxies::Arguments),
     /// Say whether every sidecar is on a revision
@@ -117,6 +123,9 @@ async fn dispatch(cli: Cli) -> CommandResult {
     match &cli.command {
         Command::ControlPlane(arguments) => command::control_plane::run(arguments).await,
         Command::Token(arguments) => command::token::run(arguments, &cli.global).await,
+        Command::Apply(arguments) => command::apply::run(arguments, &cli.global).await,
+        Command::Get(arguments) => command::get::run(arguments, &cli.global).await,
+        Command::Delete(arguments) => command::delete::run(arguments, &cli.global).await,
         Command::Proxies(arguments) => command::proxies::run(arguments, &cli.global).await,
         Command::Status(arguments) => command::status::run(arguments, &cli.global).await,
         Command::Check(arguments) => command::check::run(arguments),

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod acks;
+pub mod admission;
 pub mod api;
 pub mod cli;
 pub mod command;
@@ -18,6 +19,7 @@ pub mod envoy_binary;
 pub mod exit;
 pub mod explained;
 pub mod identity;
+pub mod in_force;
 pub mod logging;
 pub mod model;
 pub mod policy_runner;

@@ -102,13 +102,17 @@ mod tests {
     }
 
     #[test]
-    fn every_schema_that_is_named_is_there() {
+    fn every_schema_that_is_named_is_there_and_every_one_there_is_used() {
         let description = describe().unwrap();
         let mut named = BTreeSet::new();
         references(&description, &mut named);
         for target in &named {
             let pointer = target.trim_start_matches('#');
             assert!(description.pointer(pointer).is_some(), "{target} is missing");
+        }
+        let schemas: Map<String, Value> = serde_json::from_str(SCHEMAS).unwrap();
+        for name in schemas.keys() {
+            assert!(named.contains(&format!("#/components/schemas/{name}")), "{name} is not used");
         }
     }
 

@@ -68,6 +68,7 @@ fn body(registration: &ProxyRegistration, status: Option<ProxyStatus>) -> ProxyB
             .collect(),
         connected: status.as_ref().is_some_and(|status| status.is_connected),
         revision: status.as_ref().and_then(|status| status.applied).map(|revision| revision.0),
+        offered: status.as_ref().map(|status| status.offered.0),
         rejections: refused.iter().map(rejection).collect(),
         problems: status.map(|status| status.problems.to_vec()).unwrap_or_default(),
     }
