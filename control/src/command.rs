@@ -2,8 +2,8 @@
 //!
 //! A new subcommand is a new file here, a line below, and two lines in [`crate::cli`].
 
-pub mod check;
 pub mod apply;
+pub mod check;
 pub mod completion;
 pub mod control_plane;
 pub mod delete;

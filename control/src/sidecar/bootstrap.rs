@@ -8,6 +8,9 @@ use std::path::Path;
 /// have a `/` in them.
 pub const CLUSTER: &str = "chancery_sidecar";
 
+/// Connections of clients at once. Far more than one host can serve, far fewer than exhaust it.
+const CONNECTIONS_MAX: u32 = 50_000;
+
 /// What differs from one sidecar to the next.
 #[derive(Clone, Copy, Debug)]
 pub struct Bootstrap<'a> {
@@ -45,6 +48,14 @@ impl Bootstrap<'_> {
                 "lds_config": from_ads,
                 "cds_config": from_ads,
             },
+            "overload_manager": {"resource_monitors": [{
+                "name": "envoy.resource_monitors.global_downstream_max_connections",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.resource_monitors\
+                        .downstream_connections.v3.DownstreamConnectionsConfig",
+                    "max_active_downstream_connections": CONNECTIONS_MAX,
+                },
+            }]},
             "static_resources": {"clusters": [sidecar_cluster(self.ads_socket)]},
         });
         format!("{value:#}\n")

@@ -3,18 +3,19 @@
 
 use super::errors::SidecarError;
 use super::identity::Identity;
-use crate::api::types::{ErrorBody, IdentityResponse, JoinRequest, ProxyStatement, RenewRequest};
-use crate::identity::tls;
+use crate::api::client::{Client, ClientError, Credentials};
+use crate::api::types::{Done, IdentityResponse, JoinRequest, ProxyStatement, RenewRequest};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use reqwest::StatusCode;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+use tonic::{Code, Status, Streaming};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -27,8 +28,6 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Requests of Envoy that wait for the socket.
 const REQUESTS_WAITING_MAX: usize = 16;
-/// How much of an answer that is not understood is shown.
-const SHOWN_CHARS_MAX: usize = 200;
 
 /// A stream of configuration from the control plane.
 #[derive(Debug)]
@@ -48,8 +47,7 @@ pub async fn join(
     root_pem: &str,
     request: &JoinRequest,
 ) -> Result<IdentityResponse, SidecarError> {
-    let answer = post(url, root_pem, None, "/v1/join", request).await?;
-    understand(url, answer).await
+    post(&Client::new(url, root_pem, Credentials::None)?, "/v1/join", request).await
 }
 
 /// Gets a new certificate for an identity that has one, and registers the sidecar anew.
@@ -61,9 +59,7 @@ pub async fn renew(
     csr_pem: String,
     proxy: ProxyStatement,
 ) -> Result<IdentityResponse, SidecarError> {
-    let request = RenewRequest { csr_pem, proxy };
-    let answer = post(&identity.url, &identity.root_pem, Some(identity), "/v1/renew", &request).await?;
-    understand(&identity.url, answer).await
+    post(&client(identity)?, "/v1/renew", &RenewRequest { csr_pem, proxy }).await
 }
 
 /// Says that the sidecar goes, so that nobody is sent to it any more.
@@ -71,15 +67,15 @@ pub async fn renew(
 /// # Errors
 /// As [`join`].
 pub async fn leave(identity: &Identity) -> Result<(), SidecarError> {
-    let nothing = serde_json::json!({});
-    post(&identity.url, &identity.root_pem, Some(identity), "/v1/leave", &nothing).await.map(drop)
+    let done: Result<Done, _> = post(&client(identity)?, "/v1/leave", &serde_json::json!({})).await;
+    done.map(drop)
 }
 
 /// Opens a stream of configuration.
 ///
 /// # Errors
-/// [`SidecarError::Unreachable`] when there is no connection, and for every refusal of the stream:
-/// what a refusal means shows when it is tried again with a renewed certificate.
+/// [`SidecarError::Refused`] when the control plane does not know this sidecar (any more);
+/// [`SidecarError::Unreachable`] otherwise.
 pub async fn open_stream(identity: &Identity) -> Result<Stream, SidecarError> {
     let failed = |error: &dyn Error| unreachable(&identity.url, chain(error));
     let channel = endpoint(identity)
@@ -92,9 +88,20 @@ pub async fn open_stream(identity: &Identity) -> Result<Stream, SidecarError> {
     let call = client.delta_aggregated_resources(ReceiverStream::new(receiver));
     match tokio::time::timeout(ANSWER_TIMEOUT, call).await {
         Ok(Ok(response)) => Ok(Stream { requests, responses: response.into_inner() }),
+        Ok(Err(status)) if is_stranger(&status) => Err(SidecarError::Refused {
+            code: "stream-refused".to_owned(),
+            message: status.message().to_owned(),
+            help: None,
+        }),
         Ok(Err(status)) => Err(unreachable(&identity.url, status.message().to_owned())),
         Err(_) => Err(unreachable(&identity.url, "it does not answer".to_owned())),
     }
+}
+
+/// Whether a stream was refused because the sidecar is not registered, or shows no good certificate.
+#[must_use]
+pub fn is_stranger(status: &Status) -> bool {
+    matches!(status.code(), Code::FailedPrecondition | Code::Unauthenticated | Code::PermissionDenied)
 }
 
 fn endpoint(identity: &Identity) -> Result<Endpoint, tonic::transport::Error> {
@@ -112,48 +119,42 @@ fn tls_config(identity: &Identity) -> ClientTlsConfig {
         .identity(tonic::transport::Identity::from_pem(&identity.certificate_pem, &identity.key_pem))
 }
 
-async fn post(
-    url: &str,
-    root_pem: &str,
-    identity: Option<&Identity>,
+fn client(identity: &Identity) -> Result<Client, SidecarError> {
+    let (chain_pem, key_pem) = (identity.certificate_pem.clone(), identity.key_pem.clone());
+    let credentials = Credentials::Certificate { chain_pem, key_pem };
+    Ok(Client::new(&identity.url, &identity.root_pem, credentials)?)
+}
+
+async fn post<T: DeserializeOwned>(
+    client: &Client,
     path: &str,
     body: &impl Serialize,
-) -> Result<reqwest::Response, SidecarError> {
-    let pair = identity.map(|identity| (identity.certificate_pem.as_str(), identity.key_pem.as_str()));
-    let tls = tls::client_config(root_pem, pair).map_err(|e| SidecarError::Identity(e.to_string()))?;
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(ANSWER_TIMEOUT)
-        .no_proxy()
-        .build()
-        .map_err(|e| unreachable(url, chain(&e)))?;
-    let address = format!("{}{path}", url.trim_end_matches('/'));
-    let answer = client.post(address).json(body).send().await;
-    let answer = answer.map_err(|e| unreachable(url, chain(&e)))?;
-    if answer.status().is_success() { Ok(answer) } else { Err(refusal(url, answer).await) }
+) -> Result<T, SidecarError> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, client.post(path, body)).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(unreachable(client.url(), "it does not answer".to_owned())),
+    }
 }
 
-async fn understand(url: &str, answer: reqwest::Response) -> Result<IdentityResponse, SidecarError> {
-    answer.json().await.map_err(|e| unreachable(url, chain(&e)))
-}
-
-/// What an answer that is no success means. Only what will be the same next time is a refusal.
-async fn refusal(url: &str, answer: reqwest::Response) -> SidecarError {
-    let status = answer.status();
-    let text = answer.text().await.unwrap_or_default();
-    let is_passing = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
-    let body = serde_json::from_str::<ErrorBody>(&text);
-    match body {
-        Ok(body) if status.is_client_error() && !is_passing => {
-            SidecarError::Refused { code: body.code, message: body.message, help: body.help }
-        }
-        Ok(body) => unreachable(url, body.message),
-        Err(_) => {
-            let shown: String = text.trim().chars().take(SHOWN_CHARS_MAX).collect();
-            unreachable(url, format!("it answered {status}: {shown}"))
+impl From<ClientError> for SidecarError {
+    /// Only what will be the same next time is a refusal.
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused { status, body } if is_final(status) => {
+                Self::Refused { code: body.code, message: body.message, help: body.help }
+            }
+            ClientError::Refused { body, .. } => Self::Busy(body.message),
+            ClientError::Unreachable { url, detail } | ClientError::Odd { url, detail } => {
+                Self::Unreachable { url, problem: detail }
+            }
+            ClientError::Identity(error) => Self::Identity(error.to_string()),
         }
     }
+}
+
+fn is_final(status: StatusCode) -> bool {
+    let is_passing = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+    status.is_client_error() && !is_passing
 }
 
 fn unreachable(url: &str, problem: String) -> SidecarError {

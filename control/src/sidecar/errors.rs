@@ -58,6 +58,9 @@ pub enum SidecarError {
         /// What happened.
         problem: String,
     },
+    /// The control plane is not well at present.
+    #[error("the control plane does not serve at present: {0}")]
+    Busy(String),
     /// A key or certificate is not usable.
     #[error("the identity of this sidecar is not usable: {0}")]
     Identity(String),

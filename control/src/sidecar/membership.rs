@@ -97,7 +97,7 @@ impl Membership {
         let mut backoff = Backoff::new(RETRY_BASE, RETRY_MAX);
         loop {
             match self.join_once().await {
-                Err(error @ SidecarError::Unreachable { .. }) => {
+                Err(error @ (SidecarError::Unreachable { .. } | SidecarError::Busy(_))) => {
                     let delay = backoff.next(backoff::random());
                     tracing::warn!("{error}; trying again in {delay:.1?}");
                     sleep(delay).await;

@@ -14,6 +14,7 @@
 
 use super::backoff::{self, Backoff};
 use super::control_plane::{self, MESSAGE_BYTES_MAX, Stream};
+use super::errors::SidecarError;
 use super::identity::Identity;
 use super::last_good::{LastGood, Tracker};
 use crate::snapshot::{ResourceType, Snapshot};
@@ -221,6 +222,9 @@ impl Shared {
             Ok(stream) => Some(stream),
             Err(error) => {
                 tracing::debug!("{error}");
+                if matches!(error, SidecarError::Refused { .. }) {
+                    self.register.notify_one();
+                }
                 None
             }
         }
@@ -356,7 +360,7 @@ impl Session {
         if is_silent {
             *self.shared.pause() = Some(Instant::now() + SILENT_PAUSE);
         }
-        if matches!(status.code(), tonic::Code::FailedPrecondition | tonic::Code::Unauthenticated) {
+        if control_plane::is_stranger(&status) {
             self.shared.register.notify_one();
         }
         Status::unavailable(status.message())
