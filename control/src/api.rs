@@ -131,6 +131,12 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/v1/proxies", Reader, get(proxies::list))
             .summary("All sidecars that joined, and how far each is")
             .gives("ProxyList"),
+        Endpoint::get(
+            "/v1/proxies/{namespace}/{service}/{instance}/snapshot",
+            Reader,
+            get(proxies::snapshot),
+        )
+        .summary("What a sidecar is given, as YAML"),
         Endpoint::get("/v1/status", Reader, get(proxies::status))
             .summary("Whether everyone is on a revision")
             .query(&[("revision", "The revision that is asked about; the newest if absent")])

@@ -58,6 +58,8 @@ pub enum Command {
     Delete(command::delete::Arguments),
     /// List the sidecars that joined
     Proxies(command::proxies::Arguments),
+    /// Show what a sidecar is given, as YAML
+    Snapshot(command::snapshot::Arguments),
     /// Say whether every sidecar is on a revision
     Status(command::status::Arguments),
     /// Say everything that is wrong with policies
@@ -127,6 +129,7 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Get(arguments) => command::get::run(arguments, &cli.global).await,
         Command::Delete(arguments) => command::delete::run(arguments, &cli.global).await,
         Command::Proxies(arguments) => command::proxies::run(arguments, &cli.global).await,
+        Command::Snapshot(arguments) => command::snapshot::run(arguments, &cli.global).await,
         Command::Status(arguments) => command::status::run(arguments, &cli.global).await,
         Command::Check(arguments) => command::check::run(arguments),
         Command::Explain(arguments) => command::explain::run(arguments),

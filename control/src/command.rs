@@ -13,6 +13,7 @@ pub mod fmt;
 pub mod get;
 pub mod proxies;
 pub mod sidecar;
+pub mod snapshot;
 pub mod status;
 pub mod target;
 pub mod token;
