@@ -94,7 +94,11 @@ impl Parser<'_> {
         if self.eat_one_of(&POLICIES).is_none() {
             self.take_as(SyntaxKind::Keyword);
         }
-        self.expect(SyntaxKind::Name);
+        if self.at_word("on") && !self.nth_is_word(1, "on") {
+            self.missing("the policy's name");
+        } else {
+            self.expect(SyntaxKind::Name);
+        }
         self.targets();
         self.block("a statement", Self::at_statement, |parser| parser.statement(kind));
         self.finish_node();
