@@ -5,6 +5,8 @@
 //! known when it comes back, and after a restart of the control plane ([`refusals`]).
 
 pub mod refusals;
+#[cfg(test)]
+mod tests;
 
 use crate::model::{ProxyId, Revision};
 use crate::snapshot::ResourceType;

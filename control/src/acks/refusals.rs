@@ -44,11 +44,10 @@ pub async fn restore(store: &dyn Store, board: &AckBoard) -> Result<(), StoreErr
 /// Keeps the items of the store as the board has them, until it is dropped.
 pub async fn keep(store: Arc<dyn Store>, board: Arc<AckBoard>) {
     let mut changes = board.refusals.subscribe();
-    let mut kept = items(&board);
     loop {
-        let wanted = items(&board);
-        if let Err(error) = bring(&*store, &mut kept, wanted).await {
-            tracing::error!(%error, "what a proxy refused is not remembered after a restart");
+        changes.borrow_and_update();
+        if let Err(error) = bring(&*store, items(&board)).await {
+            tracing::error!(%error, "what a proxy refused will not be known after a restart");
         }
         if changes.changed().await.is_err() {
             return;
@@ -56,14 +55,15 @@ pub async fn keep(store: Arc<dyn Store>, board: Arc<AckBoard>) {
     }
 }
 
-async fn bring(store: &dyn Store, kept: &mut Items, wanted: Items) -> Result<(), StoreError> {
+async fn bring(store: &dyn Store, wanted: Items) -> Result<(), StoreError> {
+    let kept = store.items(PREFIX).await?;
     for key in kept.keys().filter(|key| !wanted.contains_key(*key)) {
         store.remove_item(key, actor(key)).await?;
     }
-    for (key, message) in wanted.iter().filter(|(key, _)| !kept.contains_key(*key)) {
-        store.create_item(key, message.clone().into_bytes(), actor(key)).await?;
+    for (key, message) in wanted.into_iter().filter(|(key, _)| !kept.contains_key(key)) {
+        let by = actor(&key);
+        store.create_item(&key, message.into_bytes(), by).await?;
     }
-    *kept = wanted;
     Ok(())
 }
 

@@ -3,6 +3,9 @@
 //! A proxy is known by the certificate of its connection; the node id that it sends must be the
 //! one in the certificate. A second stream of the same proxy ends the first.
 
+#[cfg(test)]
+mod tests;
+
 use super::conversation::Conversation;
 use super::stream::{RESPONSES_WAITING_MAX, Snapshots, XdsStream};
 use crate::acks::AckBoard;
