@@ -364,3 +364,6 @@ pub struct AuditBody {
     /// The revision after it.
     pub revision: u64,
 }
+
+#[cfg(test)]
+pub(super) mod samples;
