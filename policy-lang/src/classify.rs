@@ -1,0 +1,243 @@
+//! `classify`: for each subject that rules ask about, the classes into which its values fall.
+//!
+//! Two values are of one class when no rule can tell them apart. There are never more classes than
+//! the rules have constants (and a few), for each class is the set of predicates that hold in it.
+//!
+//! ```text
+//! header x: 0 any other text   1 absent   2 "1"   3 begins with "a"
+//! ```
+
+mod address;
+mod identity;
+mod path;
+mod text;
+
+pub use address::AddressClasses;
+pub use identity::IdentityClasses;
+pub use path::{Automaton, PATH_STATES_SLACK, State};
+pub use text::TextClasses;
+
+use crate::checked::{Attribute, Effect};
+use crate::linked::LinkedProgram;
+use crate::link::order::{pivot, sharing};
+use crate::literals::{Condition, Formula, Literals, Subject, literals_of};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// The name of the header that is the method.
+pub(crate) const METHOD_HEADER: &str = ":method";
+
+/// The number of a class; 0 is the class of values that no rule names.
+pub type ClassId = u32;
+
+/// All that the rules of a program ask, as predicates over classes of attributes.
+#[derive(Clone, Debug)]
+pub struct Classes {
+    /// What is asked about, in a fixed order.
+    pub attributes: Vec<AttributeClasses>,
+    /// For each rule of the program, in its order, what it asks.
+    pub rules: Vec<RuleLiterals>,
+}
+
+/// A rule as predicates.
+#[derive(Clone, Debug)]
+pub struct RuleLiterals {
+    /// What the rule does.
+    pub effect: Effect,
+    /// By index of the attribute, the index of its predicate there.
+    pub predicates: BTreeMap<usize, usize>,
+    /// The attribute by which the rule is found.
+    pub pivot: Option<usize>,
+}
+
+/// One attribute.
+#[derive(Clone, Debug)]
+pub struct AttributeClasses {
+    /// What decides the class of a value.
+    pub kind: AttributeKind,
+    /// The distinct predicates that rules have on it.
+    pub predicates: Vec<Formula>,
+    /// Which predicates hold in class 0.
+    pub base: Vec<bool>,
+    /// The classes.
+    pub classes: Vec<Class>,
+}
+
+/// One class of an attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// The predicates whose truth differs from class 0, sorted.
+    pub flips: Vec<u32>,
+    /// A value of the class, for people.
+    pub witness: String,
+}
+
+/// How a value gets its class.
+#[derive(Clone, Debug)]
+pub enum AttributeKind {
+    /// A string of the request. The method is the header `:method`.
+    Text(Attribute, TextClasses),
+    /// The path, by an automaton over its segments.
+    Path(Automaton),
+    /// The caller's identity.
+    Identity(IdentityClasses),
+    /// The caller's address.
+    Ip(AddressClasses),
+    /// A condition: class 0 is false, class 1 true.
+    Condition(Condition),
+}
+
+/// The classes of a program.
+#[must_use]
+pub fn classify(program: &LinkedProgram) -> Classes {
+    let literals: Vec<Literals> = program.rules.iter().map(|linked| literals_of(&linked.rule)).collect();
+    let sharing = sharing(&literals);
+    let mut formulas: BTreeMap<Subject, Predicates> = BTreeMap::new();
+    for (subject, formula) in literals.iter().flatten() {
+        formulas.entry(subject.clone()).or_default().number(formula);
+    }
+    let stars: Vec<(BTreeSet<u16>, Predicates)> = formulas
+        .iter()
+        .filter_map(|(subject, predicates)| match subject {
+            Subject::Path(stars) => Some((stars.clone(), predicates.clone())),
+            _ => None,
+        })
+        .collect();
+
+    let mut attributes = Vec::new();
+    let mut places: HashMap<Subject, Place> = HashMap::new();
+    for group in path::groups(&stars) {
+        for (stars, offset) in &group.offsets {
+            places.insert(Subject::Path(stars.clone()), Place { attribute: attributes.len(), offset: *offset });
+        }
+        attributes.push(group.classes);
+    }
+    for (subject, predicates) in &formulas {
+        let classes = match subject {
+            Subject::Path(_) => continue,
+            Subject::Text(attribute) => text::classify(attribute, &predicates.list),
+            Subject::Method => text::classify(&Attribute::Header(METHOD_HEADER.into()), &predicates.list),
+            Subject::Identity => identity::classify(&program.target.trust_domain, &predicates.list),
+            Subject::Ip => address::classify(&predicates.list),
+            Subject::Condition(condition) => of_condition(condition, &predicates.list),
+        };
+        places.insert(subject.clone(), Place { attribute: attributes.len(), offset: 0 });
+        attributes.push(classes);
+    }
+
+    let place = |subject: &Subject| places.get(subject).copied();
+    let rules = program.rules.iter().zip(&literals).map(|(linked, literals)| {
+        let predicates = literals.iter().filter_map(|(subject, formula)| {
+            let place = place(subject)?;
+            let number = formulas.get(subject)?.numbers.get(formula)?;
+            Some((place.attribute, place.offset + number))
+        });
+        RuleLiterals {
+            effect: linked.rule.effect,
+            predicates: predicates.collect(),
+            pivot: pivot(literals, &sharing).and_then(|subject| Some(place(subject)?.attribute)),
+        }
+    });
+    Classes { rules: rules.collect(), attributes }
+}
+
+/// Where the predicates of a subject stand.
+#[derive(Clone, Copy)]
+struct Place {
+    attribute: usize,
+    /// What is added to the number of a predicate.
+    offset: usize,
+}
+
+/// The distinct formulas over one subject, numbered in the order of the rules.
+#[derive(Clone, Debug, Default)]
+struct Predicates {
+    list: Vec<Formula>,
+    numbers: HashMap<Formula, usize>,
+}
+
+impl Predicates {
+    fn number(&mut self, formula: &Formula) {
+        if !self.numbers.contains_key(formula) {
+            self.numbers.insert(formula.clone(), self.list.len());
+            self.list.push(formula.clone());
+        }
+    }
+}
+
+fn of_condition(condition: &Condition, predicates: &[Formula]) -> AttributeClasses {
+    let mut builder = Builder::new(predicates, |_| false);
+    let all: Vec<u32> = builder.all();
+    builder.class(&all, |_| true, || "true".to_owned());
+    builder.finish(AttributeKind::Condition(condition.clone()), "false")
+}
+
+/// Collects the classes of one attribute; equal ones become one.
+struct Builder<'a> {
+    predicates: &'a [Formula],
+    base: Vec<bool>,
+    classes: Vec<Class>,
+    known: HashMap<Vec<u32>, ClassId>,
+}
+
+impl<'a> Builder<'a> {
+    /// Begins with class 0, in which the atoms have this truth.
+    fn new(predicates: &'a [Formula], truth: impl Fn(&crate::literals::Atom) -> bool) -> Self {
+        let base = predicates.iter().map(|formula| formula.evaluate(&truth)).collect();
+        Self { predicates, base, classes: vec![Class { flips: Vec::new(), witness: String::new() }], known: HashMap::from([(Vec::new(), 0)]) }
+    }
+
+    /// The numbers of all predicates.
+    fn all(&self) -> Vec<u32> {
+        (0..u32::try_from(self.predicates.len()).unwrap_or(u32::MAX)).collect()
+    }
+
+    /// The class of a value in which atoms have this truth; only the candidates can differ from
+    /// class 0.
+    fn class(
+        &mut self,
+        candidates: &[u32],
+        truth: impl Fn(&crate::literals::Atom) -> bool,
+        witness: impl FnOnce() -> String,
+    ) -> ClassId {
+        let differs = |number: &u32| {
+            let at = *number as usize;
+            match (self.predicates.get(at), self.base.get(at)) {
+                (Some(formula), Some(base)) => formula.evaluate(&truth) != *base,
+                _ => false,
+            }
+        };
+        let mut flips: Vec<u32> = candidates.iter().copied().filter(differs).collect();
+        flips.sort_unstable();
+        flips.dedup();
+        self.class_of_flips(flips, witness)
+    }
+
+    /// The class in which exactly these predicates differ from class 0.
+    fn class_of_flips(&mut self, flips: Vec<u32>, witness: impl FnOnce() -> String) -> ClassId {
+        if let Some(known) = self.known.get(&flips) {
+            return *known;
+        }
+        let id = ClassId::try_from(self.classes.len()).unwrap_or(ClassId::MAX);
+        self.known.insert(flips.clone(), id);
+        self.classes.push(Class { flips, witness: witness() });
+        id
+    }
+
+    fn finish(mut self, kind: AttributeKind, witness: &str) -> AttributeClasses {
+        if let Some(first) = self.classes.first_mut() {
+            first.witness = witness.to_owned();
+        }
+        AttributeClasses { kind, predicates: self.predicates.to_vec(), base: self.base, classes: self.classes }
+    }
+}
+
+/// For each key, the predicates in whose atoms it stands.
+type Mentions<K> = HashMap<K, Vec<u32>>;
+
+fn mention<K: std::hash::Hash + Eq>(mentions: &mut Mentions<K>, key: K, predicate: usize) {
+    let predicate = u32::try_from(predicate).unwrap_or(u32::MAX);
+    let list = mentions.entry(key).or_default();
+    if list.last() != Some(&predicate) {
+        list.push(predicate);
+    }
+}

@@ -1,0 +1,240 @@
+//! Classes of the path: a deterministic automaton over its segments.
+//!
+//! Patterns are kept in a trie whose edges are literal segments and `*`. A state of the automaton
+//! is a set of trie nodes and the set of predicates that a `/**` on the way has made true for
+//! good. Patterns with `*` at the same depths are at one node at a time, so their states are no
+//! more than their segments; others can multiply. So patterns are grouped by the depths of their
+//! `*`, and groups are joined only while the states stay few; each group is an attribute of its own.
+
+use super::{AttributeClasses, AttributeKind, Builder, ClassId, Predicates};
+use crate::checked::{PathPattern, Segment};
+use crate::literals::{Atom, Formula};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Groups are joined while their automaton has at most twice as many states as the patterns have
+/// segments, and this many more.
+pub const PATH_STATES_SLACK: usize = 100;
+
+/// An automaton over segments. The walk begins in state 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Automaton {
+    /// The states.
+    pub states: Vec<State>,
+}
+
+/// One state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The class of a path that ends here.
+    pub class: ClassId,
+    /// The states behind literal segments.
+    pub literals: BTreeMap<String, u32>,
+    /// The state behind any other segment that is not empty.
+    pub other: u32,
+    /// The state behind an empty segment that is no literal.
+    pub empty: u32,
+}
+
+impl State {
+    /// Whether the state, being this number, is never left.
+    #[must_use]
+    pub fn is_final(&self, number: u32) -> bool {
+        self.literals.is_empty() && self.other == number && self.empty == number
+    }
+}
+
+/// Patterns that share an automaton.
+pub(super) struct Group {
+    /// For each set of `*` depths in it, what is added to the numbers of its predicates.
+    pub(super) offsets: Vec<(BTreeSet<u16>, usize)>,
+    /// The classes of the group.
+    pub(super) classes: AttributeClasses,
+}
+
+/// The groups of all patterns; those of neighbouring sets of depths are joined while that is cheap.
+pub(super) fn groups(sets: &[(BTreeSet<u16>, Predicates)]) -> Vec<Group> {
+    if sets.is_empty() {
+        return Vec::new();
+    }
+    if let Some(group) = join(sets) {
+        return vec![group];
+    }
+    let (left, right) = sets.split_at(sets.len() / 2);
+    let mut all = groups(left);
+    all.extend(groups(right));
+    all
+}
+
+/// One group of several sets, unless it has too many states; a single set never has.
+fn join(sets: &[(BTreeSet<u16>, Predicates)]) -> Option<Group> {
+    let mut offsets = Vec::new();
+    let mut predicates: Vec<Formula> = Vec::new();
+    for (stars, list) in sets {
+        offsets.push((stars.clone(), predicates.len()));
+        predicates.extend(list.list.iter().cloned());
+    }
+    let mut trie = Trie::default();
+    let mut segments = 0;
+    for (number, formula) in predicates.iter().enumerate() {
+        formula.atoms(&mut |atom| {
+            if let Atom::Path(pattern) = atom {
+                segments += pattern.segments.len();
+                trie.add(pattern, u32::try_from(number).unwrap_or(u32::MAX));
+            }
+        });
+    }
+    let states_max = if sets.len() == 1 { usize::MAX } else { 2 * segments + PATH_STATES_SLACK };
+    let mut builder = Builder::new(&predicates, |_| false);
+    let automaton = Construction::new(&trie, &mut builder).run(states_max)?;
+    let classes = builder.finish(AttributeKind::Path(automaton), "elsewhere");
+    Some(Group { offsets, classes })
+}
+
+/// Patterns by their segments.
+struct Trie {
+    nodes: Vec<Node>,
+}
+
+#[derive(Default)]
+struct Node {
+    literals: BTreeMap<String, usize>,
+    star: Option<usize>,
+    /// Predicates with a pattern that ends here.
+    ends: Vec<u32>,
+    /// Predicates with a pattern that has `/**` here.
+    rests: Vec<u32>,
+}
+
+impl Default for Trie {
+    fn default() -> Self {
+        Self { nodes: vec![Node::default()] }
+    }
+}
+
+impl Trie {
+    fn add(&mut self, pattern: &PathPattern, predicate: u32) {
+        let mut at = 0;
+        for segment in &pattern.segments {
+            let fresh = self.nodes.len();
+            let Some(node) = self.nodes.get_mut(at) else { return };
+            let next = match segment {
+                Segment::Literal(text) => *node.literals.entry(text.clone()).or_insert(fresh),
+                Segment::Any => *node.star.get_or_insert(fresh),
+            };
+            if next == fresh {
+                self.nodes.push(Node::default());
+            }
+            at = next;
+        }
+        if let Some(node) = self.nodes.get_mut(at) {
+            if pattern.rest { node.rests.push(predicate) } else { node.ends.push(predicate) }
+        }
+    }
+
+    fn at(&self, nodes: &[usize]) -> impl Iterator<Item = &Node> {
+        nodes.iter().filter_map(|node| self.nodes.get(*node))
+    }
+}
+
+/// What a state stands for.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Meaning {
+    /// Where in the trie the walk is, sorted.
+    nodes: Vec<usize>,
+    /// The number of the set of predicates that hold for good.
+    kept: u32,
+}
+
+struct Construction<'a, 'b> {
+    trie: &'a Trie,
+    builder: &'a mut Builder<'b>,
+    /// Sets of predicates, each once.
+    sets: Vec<Vec<u32>>,
+    set_numbers: HashMap<Vec<u32>, u32>,
+    meanings: Vec<Meaning>,
+    numbers: HashMap<Meaning, u32>,
+}
+
+impl<'a, 'b> Construction<'a, 'b> {
+    fn new(trie: &'a Trie, builder: &'a mut Builder<'b>) -> Self {
+        Self {
+            trie,
+            builder,
+            sets: Vec::new(),
+            set_numbers: HashMap::new(),
+            meanings: Vec::new(),
+            numbers: HashMap::new(),
+        }
+    }
+
+    /// The automaton, or `None` if it has more states.
+    fn run(mut self, states_max: usize) -> Option<Automaton> {
+        let nothing = self.set(Vec::new());
+        self.state(vec![0], nothing);
+        let mut states = Vec::new();
+        while let Some(meaning) = self.meanings.get(states.len()).cloned() {
+            if self.meanings.len() > states_max {
+                return None;
+            }
+            states.push(self.expand(&meaning));
+        }
+        Some(Automaton { states })
+    }
+
+    fn expand(&mut self, meaning: &Meaning) -> State {
+        let trie = self.trie;
+        let held = self.sets.get(meaning.kept as usize).cloned().unwrap_or_default();
+        let ends = trie.at(&meaning.nodes).flat_map(|node| &node.ends).copied();
+        let holding = sorted(held.into_iter().chain(ends).collect());
+        let witness = format!("set {}", holding.len());
+        let class = self.builder.class_of_flips(holding, || witness);
+
+        let stars: Vec<usize> = trie.at(&meaning.nodes).filter_map(|node| node.star).collect();
+        let mut behind: BTreeMap<&String, Vec<usize>> = BTreeMap::new();
+        for (text, next) in trie.at(&meaning.nodes).flat_map(|node| &node.literals) {
+            behind.entry(text).or_default().push(*next);
+        }
+        let mut literals = BTreeMap::new();
+        for (text, mut nodes) in behind {
+            if !text.is_empty() {
+                nodes.extend(&stars);
+            }
+            literals.insert(text.clone(), self.state(nodes, meaning.kept));
+        }
+        State { class, literals, other: self.state(stars, meaning.kept), empty: self.state(Vec::new(), meaning.kept) }
+    }
+
+    /// The number of the state at these nodes, where these predicates held before.
+    fn state(&mut self, nodes: Vec<usize>, kept: u32) -> u32 {
+        let nodes: Vec<usize> = nodes.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let rests: Vec<u32> = self.trie.at(&nodes).flat_map(|node| &node.rests).copied().collect();
+        let kept = if rests.is_empty() {
+            kept
+        } else {
+            let before = self.sets.get(kept as usize).cloned().unwrap_or_default();
+            self.set(sorted(before.into_iter().chain(rests).collect()))
+        };
+        let meaning = Meaning { nodes, kept };
+        let fresh = u32::try_from(self.meanings.len()).unwrap_or(u32::MAX);
+        let number = *self.numbers.entry(meaning.clone()).or_insert(fresh);
+        if number == fresh {
+            self.meanings.push(meaning);
+        }
+        number
+    }
+
+    fn set(&mut self, members: Vec<u32>) -> u32 {
+        let fresh = u32::try_from(self.sets.len()).unwrap_or(u32::MAX);
+        let number = *self.set_numbers.entry(members.clone()).or_insert(fresh);
+        if number == fresh {
+            self.sets.push(members);
+        }
+        number
+    }
+}
+
+fn sorted(mut members: Vec<u32>) -> Vec<u32> {
+    members.sort_unstable();
+    members.dedup();
+    members
+}

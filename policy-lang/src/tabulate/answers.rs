@@ -1,0 +1,91 @@
+//! What a module says when something decides: the rule's id, a status, a body, a counter.
+
+use crate::checked::{Effect, Respond, Rule};
+use crate::decision::{BAD_PATH, DEFAULT_DENY, Outcome};
+use crate::eval::{BAD_PATH_STATUS, DENIED_STATUS};
+use crate::linked::{LinkedOtherwise, LinkedProgram};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What is said of one decision.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Answer {
+    /// How it was decided.
+    pub outcome: Outcome,
+    /// By which rule.
+    pub rule: Arc<str>,
+    /// The answer to a denied request; `None` if it is allowed.
+    pub respond: Option<Respond>,
+}
+
+/// All answers of a program, each once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// The answers, sorted.
+    pub list: Vec<Answer>,
+    /// The index of the one for a path that is refused.
+    pub bad_path: u32,
+    /// The index of the one when no rule matches.
+    pub otherwise: u32,
+    /// The index of the one when no rule of any mode matches, if there are shadow policies.
+    pub shadow_otherwise: Option<u32>,
+    numbers: BTreeMap<Answer, u32>,
+}
+
+impl Answers {
+    /// The answers of a program.
+    #[must_use]
+    pub fn new(program: &LinkedProgram) -> Self {
+        let bad_path = Answer {
+            outcome: Outcome::BadPath,
+            rule: BAD_PATH.into(),
+            respond: Some(Respond { status: BAD_PATH_STATUS, body: String::new() }),
+        };
+        let otherwise = of_otherwise(&program.otherwise);
+        let shadow = program.shadow_otherwise.as_ref().map(of_otherwise);
+        let mut numbers: BTreeMap<Answer, u32> =
+            program.rules.iter().map(|linked| (of_rule(&linked.rule), 0)).collect();
+        numbers.extend([(bad_path.clone(), 0), (otherwise.clone(), 0)]);
+        numbers.extend(shadow.iter().map(|answer| (answer.clone(), 0)));
+        for (number, slot) in (0..).zip(numbers.values_mut()) {
+            *slot = number;
+        }
+        let number = |answer: &Answer| numbers.get(answer).copied().unwrap_or(0);
+        Self {
+            list: numbers.keys().cloned().collect(),
+            bad_path: number(&bad_path),
+            otherwise: number(&otherwise),
+            shadow_otherwise: shadow.as_ref().map(number),
+            numbers,
+        }
+    }
+
+    /// The index of the answer when a rule decides.
+    #[must_use]
+    pub fn of_rule(&self, rule: &Rule) -> u32 {
+        self.numbers.get(&of_rule(rule)).copied().unwrap_or(0)
+    }
+}
+
+fn of_rule(rule: &Rule) -> Answer {
+    let (outcome, respond) = match rule.effect {
+        Effect::Exempt => (Outcome::Exempt, None),
+        Effect::Deny => (Outcome::Denied, Some(stated(rule.respond.as_ref()))),
+        Effect::Allow => (Outcome::Allowed, None),
+    };
+    Answer { outcome, rule: rule.id.clone(), respond }
+}
+
+fn of_otherwise(otherwise: &LinkedOtherwise) -> Answer {
+    let (outcome, respond) = match otherwise.allow {
+        true => (Outcome::OtherwiseAllowed, None),
+        false if otherwise.rule.as_ref() == DEFAULT_DENY => (Outcome::DefaultDenied, Some(stated(None))),
+        false => (Outcome::OtherwiseDenied, Some(stated(otherwise.respond.as_ref()))),
+    };
+    Answer { outcome, rule: otherwise.rule.clone(), respond }
+}
+
+/// The stated answer, or 403 without a body.
+fn stated(respond: Option<&Respond>) -> Respond {
+    respond.cloned().unwrap_or(Respond { status: DENIED_STATUS, body: String::new() })
+}
