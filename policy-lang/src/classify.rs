@@ -18,8 +18,8 @@ pub use path::{Automaton, PATH_STATES_SLACK, State};
 pub use text::TextClasses;
 
 use crate::checked::{Attribute, Effect};
-use crate::linked::LinkedProgram;
 use crate::link::order::{pivot, sharing};
+use crate::linked::LinkedProgram;
 use crate::literals::{Condition, Formula, Literals, Subject, literals_of};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -107,7 +107,8 @@ pub fn classify(program: &LinkedProgram) -> Classes {
     let mut places: HashMap<Subject, Place> = HashMap::new();
     for group in path::groups(&stars) {
         for (stars, offset) in &group.offsets {
-            places.insert(Subject::Path(stars.clone()), Place { attribute: attributes.len(), offset: *offset });
+            places
+                .insert(Subject::Path(stars.clone()), Place { attribute: attributes.len(), offset: *offset });
         }
         attributes.push(group.classes);
     }
@@ -183,7 +184,12 @@ impl<'a> Builder<'a> {
     /// Begins with class 0, in which the atoms have this truth.
     fn new(predicates: &'a [Formula], truth: impl Fn(&crate::literals::Atom) -> bool) -> Self {
         let base = predicates.iter().map(|formula| formula.evaluate(&truth)).collect();
-        Self { predicates, base, classes: vec![Class { flips: Vec::new(), witness: String::new() }], known: HashMap::from([(Vec::new(), 0)]) }
+        Self {
+            predicates,
+            base,
+            classes: vec![Class { flips: Vec::new(), witness: String::new() }],
+            known: HashMap::from([(Vec::new(), 0)]),
+        }
     }
 
     /// The numbers of all predicates.
@@ -227,7 +233,12 @@ impl<'a> Builder<'a> {
         if let Some(first) = self.classes.first_mut() {
             first.witness = witness.to_owned();
         }
-        AttributeClasses { kind, predicates: self.predicates.to_vec(), base: self.base, classes: self.classes }
+        AttributeClasses {
+            kind,
+            predicates: self.predicates.to_vec(),
+            base: self.base,
+            classes: self.classes,
+        }
     }
 }
 

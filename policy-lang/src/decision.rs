@@ -7,6 +7,11 @@ use std::sync::Arc;
 pub const DEFAULT_DENY: &str = "default-deny";
 /// The id that stands where only shadow policies concern a target, so that everything is allowed.
 pub const UNRESTRICTED: &str = "unrestricted";
+/// The id of a refusal because the request has no room in the module's memory (431).
+pub const TOO_LARGE: &str = "too-large";
+/// The id of a refusal because the proxy did not say what the policy must know, such as the
+/// caller's address (403).
+pub const UNREADABLE: &str = "unreadable";
 /// The id of a refusal because the path has no single meaning (see `path::is_canonical`).
 pub const BAD_PATH: &str = "bad-path";
 

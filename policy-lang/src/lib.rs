@@ -18,8 +18,10 @@
 pub mod analyse;
 pub mod check;
 pub mod checked;
+pub mod classify;
 pub mod decision;
 pub mod diagnostic;
+pub mod emit;
 pub mod eval;
 pub mod explain;
 pub mod lex;
@@ -35,6 +37,7 @@ pub mod request;
 pub mod source;
 pub mod syntax;
 pub mod testing;
+pub mod tabulate;
 
 pub use analyse::{Analysis, analyse};
 pub use diagnostic::{Code, Diagnostic, Label, Severity};

@@ -6,7 +6,7 @@
 
 mod errors;
 mod fold;
-mod order;
+pub(crate) mod order;
 mod otherwise;
 mod scope;
 

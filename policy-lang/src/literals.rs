@@ -265,3 +265,46 @@ fn subject_of(attribute: &Attribute) -> Option<Subject> {
         _ => None,
     }
 }
+
+/// The property of the host in which an attribute is read, if it is not a header.
+#[must_use]
+pub fn property_of(attribute: &Attribute) -> Option<&'static str> {
+    match attribute {
+        Attribute::Protocol => Some("request.protocol"),
+        Attribute::SourceService | Attribute::SourceNamespace | Attribute::SourcePrincipal => {
+            Some("connection.uri_san_peer_certificate")
+        }
+        Attribute::SourceIp | Attribute::SourcePort => Some("source.address"),
+        Attribute::SourceMtls => Some("connection.mtls"),
+        _ => None,
+    }
+}
+
+/// Whether computing an expression can need a property of the host.
+#[must_use]
+pub fn reads_properties(expr: &Expr) -> bool {
+    let mut asked = BTreeSet::new();
+    attributes_of(expr, &mut asked);
+    asked.iter().any(|attribute| property_of(attribute).is_some())
+}
+
+/// Adds the attributes that an expression asks about.
+pub fn attributes_of(expr: &Expr, into: &mut BTreeSet<Attribute>) {
+    match &expr.kind {
+        ExprKind::Attribute(attribute) => drop(into.insert(attribute.clone())),
+        ExprKind::Literal(_) | ExprKind::Variable(_) => {}
+        ExprKind::Unary(_, inner)
+        | ExprKind::Matches(inner, _)
+        | ExprKind::ContainsIp(_, inner)
+        | ExprKind::Has(inner)
+        | ExprKind::Convert(_, inner) => attributes_of(inner, into),
+        ExprKind::Binary(_, left, right) | ExprKind::Quantify { list: left, body: right, .. } => {
+            attributes_of(left, into);
+            attributes_of(right, into);
+        }
+        ExprKind::Conditional(test, yes, no) => {
+            [test, yes, no].iter().for_each(|inner| attributes_of(inner, into))
+        }
+        ExprKind::Call(_, arguments) => arguments.iter().for_each(|inner| attributes_of(inner, into)),
+    }
+}

@@ -85,7 +85,8 @@ pub fn tabulate(program: &LinkedProgram, classes: &Classes) -> Tables {
         word.answers.push(answers.of_rule(&linked.rule));
         let Some(tests) = tests.get_mut(place.word as usize) else { continue };
         for (attribute, predicate) in &rule.predicates {
-            let test = tests.entry(*attribute).or_insert(Test { attribute: *attribute, testers: 0, base: u64::MAX });
+            let test =
+                tests.entry(*attribute).or_insert(Test { attribute: *attribute, testers: 0, base: u64::MAX });
             test.testers |= place.bit;
             let holds = classes.attributes.get(*attribute).and_then(|a| a.base.get(*predicate)).copied();
             if holds != Some(true) {
@@ -107,12 +108,18 @@ pub fn tabulate(program: &LinkedProgram, classes: &Classes) -> Tables {
         .attributes
         .iter()
         .zip(&holders)
-        .map(|(attribute, holders)| attribute.classes.iter().map(|class| flipped(&class.flips, holders)).collect())
+        .map(|(attribute, holders)| {
+            attribute.classes.iter().map(|class| flipped(&class.flips, holders)).collect()
+        })
         .collect();
     let groups = layout
         .groups
         .into_iter()
-        .map(|group| Group { effect: group.effect, pivot: group.pivot, visits: visits(&group, &words, &differences, classes) })
+        .map(|group| Group {
+            effect: group.effect,
+            pivot: group.pivot,
+            visits: visits(&group, &words, &differences, classes),
+        })
         .collect();
     Tables { words, differences, groups, answers }
 }
@@ -160,7 +167,8 @@ fn lay_out(classes: &Classes) -> Layout {
     for rule in &classes.rules {
         let pivot = if single { None } else { rule.pivot };
         let effect = if single { Effect::Exempt } else { rule.effect };
-        let goes_on = layout.groups.last().is_some_and(|group| group.effect == effect && group.pivot == pivot);
+        let goes_on =
+            layout.groups.last().is_some_and(|group| group.effect == effect && group.pivot == pivot);
         if used == WORD_BITS || !goes_on {
             layout.words.push(Word::default());
             used = 0;
@@ -194,7 +202,12 @@ fn flipped(flips: &[u32], holders: &[Vec<(u32, u64)>]) -> Vec<(u32, u64)> {
 }
 
 /// By class of the pivot, the words of the group in which some rule's literal on it holds.
-fn visits(group: &Range, words: &[Word], differences: &[Vec<Vec<(u32, u64)>>], classes: &Classes) -> Vec<Vec<u32>> {
+fn visits(
+    group: &Range,
+    words: &[Word],
+    differences: &[Vec<Vec<(u32, u64)>>],
+    classes: &Classes,
+) -> Vec<Vec<u32>> {
     let Some(pivot) = group.pivot else { return vec![group.words.clone().collect()] };
     let class_count = classes.attributes.get(pivot).map_or(0, |attribute| attribute.classes.len());
     // Words in which a rule holds in class 0: few, for a pivot is false there as a rule.

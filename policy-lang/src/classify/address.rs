@@ -51,7 +51,12 @@ fn push<T>(intervals: &mut Vec<(T, ClassId)>, start: T, class: ClassId) {
     }
 }
 
-fn interval_class(builder: &mut Builder, by_net: &Mentions<IpNet>, start: IpAddr, holding: &[IpNet]) -> ClassId {
+fn interval_class(
+    builder: &mut Builder,
+    by_net: &Mentions<IpNet>,
+    start: IpAddr,
+    holding: &[IpNet],
+) -> ClassId {
     let candidates: Vec<u32> = holding.iter().filter_map(|net| by_net.get(net)).flatten().copied().collect();
     let truth = |atom: &Atom| matches!(atom, Atom::Net(net) if net.contains(&start));
     builder.class(&candidates, truth, || start.to_string())
@@ -60,7 +65,8 @@ fn interval_class(builder: &mut Builder, by_net: &Mentions<IpNet>, start: IpAddr
 /// The beginnings of all intervals of one family, each with the networks that hold there.
 /// Networks nest or are apart, so those that hold are a stack.
 fn intervals(nets: &BTreeSet<IpNet>, first: IpAddr) -> Vec<(IpAddr, Vec<IpNet>)> {
-    let mut sorted: Vec<IpNet> = nets.iter().copied().filter(|net| net.addr().is_ipv4() == first.is_ipv4()).collect();
+    let mut sorted: Vec<IpNet> =
+        nets.iter().copied().filter(|net| net.addr().is_ipv4() == first.is_ipv4()).collect();
     sorted.sort_by_key(|net| (net.network(), net.prefix_len()));
     let mut found = vec![(first, Vec::new())];
     let mut holding: Vec<IpNet> = Vec::new();

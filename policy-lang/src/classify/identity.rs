@@ -70,7 +70,9 @@ pub(super) fn classify(trust_domain: &str, predicates: &[Formula]) -> AttributeC
             Atom::Equals(other) => *other == principal,
             Atom::AnyService => service.is_some(),
             Atom::Service(other) => service.as_ref() == Some(other),
-            Atom::Namespace(name) => service.as_ref().is_some_and(|service| service.namespace == name.as_ref()),
+            Atom::Namespace(name) => {
+                service.as_ref().is_some_and(|service| service.namespace == name.as_ref())
+            }
             _ => false,
         };
         let class = builder.class(&candidates, truth, || principal.to_string());

@@ -201,7 +201,12 @@ impl<'a, 'b> Construction<'a, 'b> {
             }
             literals.insert(text.clone(), self.state(nodes, meaning.kept));
         }
-        State { class, literals, other: self.state(stars, meaning.kept), empty: self.state(Vec::new(), meaning.kept) }
+        State {
+            class,
+            literals,
+            other: self.state(stars, meaning.kept),
+            empty: self.state(Vec::new(), meaning.kept),
+        }
     }
 
     /// The number of the state at these nodes, where these predicates held before.

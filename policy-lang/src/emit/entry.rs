@@ -1,0 +1,120 @@
+//! The callback and the allocator: what the host calls.
+
+use super::code::{Body, I32, I64, Operand, Value};
+use super::module::{ARENA_BYTES, Emitter, Part};
+
+/// The global that holds the answer to a request that cannot be judged, 0 while it can.
+const FAULT: &str = "fault";
+/// The global that holds where the free part of the arena begins.
+const FREE: &str = "free";
+
+impl Emitter<'_> {
+    /// ```text
+    /// proxy_on_request_headers(context, headers, end_of_stream):
+    ///     forget the request before; scan
+    ///     answer = bad path, if it is; else decide(enforced)
+    ///     if something could not be read or had no room: answer = that
+    ///     shadow = decide(all); if it says something else: report it
+    ///     say the answer
+    /// ```
+    pub(super) fn write_request_headers(&mut self) -> Body {
+        let mut b = Body::new(&[I32, I32, I32], &[I32]);
+        let end_of_stream = b.param(2);
+        b.call(self.part(Part::Reset), &[], &[]);
+        if self.asked.contains(&crate::checked::Attribute::Size) {
+            let kept = self.end_of_stream();
+            b.set_global(kept, end_of_stream);
+        }
+        b.call(self.part(Part::Scan), &[], &[]);
+        let fault = self.fault();
+        let answer = b.let_(self.answers.bad_path);
+        let is_canonical = self.part(Part::PathIsCanonical);
+        let decide = self.part(Part::Decide);
+        let otherwise = self.answers.otherwise;
+        b.if_(Value::from(fault).is_zero(), |b| {
+            b.if_(Value::call(is_canonical, &[], I32), |b| {
+                let mode = self.mode_enforced();
+                b.set(answer, Value::call(decide, &[mode, otherwise.into()], I32));
+                self.report_shadow(b, answer);
+            });
+        });
+        b.if_(fault, |b| b.set(answer, fault));
+        b.push(Value::call(self.part(Part::Answer), &[answer.into()], I32));
+        b
+    }
+
+    /// Reports what the shadow policies would change, unless the request cannot be judged.
+    fn report_shadow(&mut self, b: &mut Body, answer: super::code::Local) {
+        let Some(otherwise) = self.answers.shadow_otherwise else { return };
+        let fault = self.fault();
+        let decide = self.part(Part::Decide);
+        b.if_(Value::from(fault).is_zero(), |b| {
+            let mode = self.mode_all();
+            let shadow = b.let_(Value::call(decide, &[mode, otherwise.into()], I32));
+            b.if_else(
+                fault,
+                // What only the shadow policies needed could not be read: the decision stands.
+                |b| b.set_global(fault, 0),
+                |b| self.say_shadow(b, answer, shadow),
+            );
+        });
+    }
+
+    /// Whether the headers end the request.
+    pub(super) fn end_of_stream(&mut self) -> super::code::Global {
+        self.global("end of stream", I32)
+    }
+
+    /// The answer to a request that cannot be judged, 0 while it can.
+    pub(super) fn fault(&mut self) -> super::code::Global {
+        self.flag(FAULT, I32)
+    }
+
+    /// Where the free part of the arena begins.
+    pub(super) fn free(&mut self) -> super::code::Global {
+        self.global(FREE, I32)
+    }
+
+    /// ```text
+    /// malloc(bytes): the next bytes of the arena; if there are too few, 0, and the request is too large
+    /// ```
+    pub(super) fn write_malloc(&mut self) -> Body {
+        let (start, free, fault) = (self.arena_start(), self.free(), self.fault());
+        let mut b = Body::new(&[I32], &[I32]);
+        let bytes = b.param(0);
+        // Before the first request nothing is taken, and the arena has not been emptied yet.
+        b.if_(Value::from(free).is_zero(), |b| b.set_global(free, start));
+        let taken = b.let_(Value::from(free));
+        let room = Value::from(start) + ARENA_BYTES - taken;
+        b.if_(bytes.gt_u(room), |b| {
+            b.set_global(fault, self.answers.too_large);
+            b.return_value(0);
+        });
+        b.set_global(free, taken + bytes);
+        b.push(taken);
+        b
+    }
+
+    /// Forgets the request before: empties the arena, slots, classes and flags.
+    pub(super) fn write_reset(&mut self) -> Body {
+        let (start, free) = (self.arena_start(), self.free());
+        let mut b = Body::new(&[], &[]);
+        b.set_global(free, start);
+        for flag in self.flags.clone() {
+            let zero = if flag.ty == I64 { Value::from(0_i64) } else { Value::from(0) };
+            b.set_global(flag, zero);
+        }
+        let (from, to) = self.request_memory();
+        if to - from <= UNROLLED_BYTES_MAX {
+            for address in (from..to).step_by(8) {
+                b.store64(0, address, 0_i64);
+            }
+        } else {
+            b.clear(from, to - from);
+        }
+        b
+    }
+}
+
+/// So many bytes are cleared by single stores.
+const UNROLLED_BYTES_MAX: u32 = 128;

@@ -1,0 +1,187 @@
+//! What a request says of itself beside its headers: query parameters, host, size.
+
+use super::code::{Body, I32, I64, Local, Operand, Value};
+use super::module::{Emitter, Part};
+use super::path::NO_DIGIT;
+use super::source::{GlobalText, SOMEWHERE};
+
+impl Emitter<'_> {
+    /// A query parameter, once [`Part::Query`] has run.
+    pub(super) fn query(&mut self, name: &str) -> GlobalText {
+        self.global_text(&format!("query {name}"))
+    }
+
+    /// The host, once [`Part::Host`] has run.
+    pub(super) fn host_text(&mut self) -> GlobalText {
+        self.global_text("host")
+    }
+
+    /// Finds a parameter once a request.
+    pub(super) fn write_query(&mut self, name: &str) -> Body {
+        let text = self.query(name);
+        let known = self.flag(&format!("query {name} known"), I32);
+        let name_at = self.data.string(name);
+        let name_length = u32::try_from(name.len()).unwrap_or(u32::MAX);
+        let find = self.part(Part::FindQuery);
+        let mut b = Body::new(&[], &[]);
+        b.if_(known, |b| b.return_());
+        b.set_global(known, 1);
+        let (at, length) = (b.local(I32), b.local(I32));
+        b.call(find, &[name_at.into(), name_length.into()], &[at, length]);
+        b.set_global(text.at, at);
+        b.set_global(text.length, length);
+        b
+    }
+
+    /// ```text
+    /// find_query(name, length):
+    ///     for each piece between &, if it is not empty and decodes to the name in front of its first =:
+    ///         join what is behind, decoded, to what was found before, with a comma
+    ///     where it lies and its length; 0 and 0 if there is none
+    /// ```
+    pub(super) fn write_find_query(&mut self) -> Body {
+        let (decode, equal, malloc) =
+            (self.part(Part::Decode), self.part(Part::Equal), self.part(Part::Malloc));
+        let (slot, path_end) = (self.path_slot(), self.path_end());
+        let mut b = Body::new(&[I32, I32], &[I32, I32]);
+        let (name, name_length) = (b.param(0), b.param(1));
+        let piece = b.let_(Value::from(path_end) + 1);
+        let end = b.let_(Value::from(0).load32(slot) + Value::from(0).load32(slot + 4));
+        let [behind, equals, key, key_length, value, value_length, found, found_length, joined] =
+            [(); 9].map(|()| b.local(I32));
+        b.while_(piece.lt_u(end), |b, _| {
+            b.set(behind, piece);
+            b.set(equals, 0);
+            b.while_(behind.lt_u(end), |b, out| {
+                b.br_if(out, behind.load8(0).eq(i32::from(b'&')));
+                b.if_(equals.is_zero() & behind.load8(0).eq(i32::from(b'=')), |b| b.set(equals, behind));
+                b.set(behind, behind + 1);
+            });
+            b.if_(equals.is_zero(), |b| b.set(equals, behind));
+            b.if_(piece.ne(behind), |b| {
+                b.call(decode, &[piece.into(), equals.into()], &[key, key_length]);
+                let same = Value::call(equal, &[key.into(), name.into(), name_length.into()], I32);
+                let is_wanted = b.let_(key_length.eq(name_length));
+                b.if_(is_wanted, |b| b.set(is_wanted, same));
+                b.if_(is_wanted, |b| {
+                    b.set(value, (equals + 1).when(equals.ne(behind), behind));
+                    b.call(decode, &[value.into(), behind.into()], &[value, value_length]);
+                    b.if_else(
+                        found.is_zero(),
+                        |b| {
+                            b.set(found, value);
+                            b.set(found_length, value_length);
+                        },
+                        |b| {
+                            b.set(joined, Value::call(malloc, &[found_length + value_length + 1], I32));
+                            b.if_(joined, |b| {
+                                b.copy(joined, found, found_length);
+                                b.store8(joined + found_length, 0, i32::from(b','));
+                                b.copy(joined + found_length + 1, value, value_length);
+                                b.set(found, joined);
+                                b.set(found_length, found_length + value_length + 1);
+                            });
+                        },
+                    );
+                });
+            });
+            b.set(piece, behind + 1);
+        });
+        b.push(found);
+        b.push(found_length);
+        b
+    }
+
+    /// ```text
+    /// decode(text, end):
+    ///     a copy in which + is a space, and % with two hex digits their byte
+    ///     without room an empty text; the request is refused then
+    /// ```
+    pub(super) fn write_decode(&mut self) -> Body {
+        let (malloc, hex_digit) = (self.part(Part::Malloc), self.part(Part::HexDigit));
+        let mut b = Body::new(&[I32, I32], &[I32, I32]);
+        let (at, end) = (b.param(0), b.param(1));
+        let copy = b.let_(Value::call(malloc, &[end - at], I32));
+        b.if_(copy.is_zero(), |b| {
+            b.push(SOMEWHERE);
+            b.push(0);
+            b.return_();
+        });
+        let to = b.let_(copy);
+        let [byte, high, low] = [(); 3].map(|()| b.local(I32));
+        b.while_(at.lt_u(end), |b, _| {
+            b.set(byte, at.load8(0));
+            b.if_(byte.eq(i32::from(b'+')), |b| b.set(byte, i32::from(b' ')));
+            b.if_(at.load8(0).eq(i32::from(b'%')) & (end - at).gt_u(2), |b| {
+                b.set(high, Value::call(hex_digit, &[at.load8(1)], I32));
+                b.set(low, Value::call(hex_digit, &[at.load8(2)], I32));
+                b.if_(high.ne(NO_DIGIT) & low.ne(NO_DIGIT), |b| {
+                    b.set(byte, (high << 4) | low);
+                    b.set(at, at + 2);
+                });
+            });
+            b.store8(to, 0, byte);
+            b.set(to, to + 1);
+            b.set(at, at + 1);
+        });
+        b.push(copy);
+        b.push(to - copy);
+        b
+    }
+
+    /// ```text
+    /// host():
+    ///     the authority in lower case, without a colon and digits at its end
+    /// ```
+    pub(super) fn write_host(&mut self) -> Body {
+        let text = self.host_text();
+        let known = self.flag("host known", I32);
+        let slot = self.slot(":authority").unwrap_or_default();
+        let change_case = self.part(Part::ChangeCase);
+        let mut b = Body::new(&[], &[]);
+        b.if_(known, |b| b.return_());
+        b.set_global(known, 1);
+        let at = b.let_(Value::from(0).load32(slot));
+        let length = b.let_(Value::from(0).load32(slot + 4));
+        let front = b.let_(length);
+        b.while_(front, |b, out| {
+            b.br_if(out, (last_byte(at, front) - i32::from(b'0')).gt_u(9));
+            b.set(front, front - 1);
+        });
+        b.if_(front, |b| {
+            b.if_(last_byte(at, front).eq(i32::from(b':')), |b| b.set(length, front - 1));
+        });
+        b.set_global(text.length, length);
+        b.set_global(text.at, SOMEWHERE);
+        b.if_(length, |b| {
+            let lower = Value::call(change_case, &[at.into(), length.into(), i32::from(b'A').into()], I32);
+            b.set_global(text.at, lower);
+        });
+        b
+    }
+
+    /// `size()`: whether the size of the body is known, and the size.
+    pub(super) fn write_size(&mut self) -> Body {
+        let end_of_stream = self.end_of_stream();
+        let slot = self.slot("content-length").unwrap_or_default();
+        let parse = self.part(Part::ParseInt);
+        let mut b = Body::new(&[], &[I32, I64]);
+        b.if_(end_of_stream, |b| {
+            b.push(1);
+            b.push(0_i64);
+            b.return_();
+        });
+        let at = b.let_(Value::from(0).load32(slot));
+        let (is_known, value) = (b.local(I32), b.local(I64));
+        b.if_(at.is_zero().is_zero() & at.load8(0).ne(i32::from(b'-')), |b| {
+            b.call(parse, &[at.into(), Value::from(0).load32(slot + 4)], &[is_known, value]);
+        });
+        b.push(is_known);
+        b.push(value);
+        b
+    }
+}
+
+fn last_byte(at: Local, length: Local) -> Value {
+    (at + length - 1).load8(0)
+}

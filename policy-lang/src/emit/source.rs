@@ -1,0 +1,273 @@
+//! The caller and the connection: properties of the host, each read at most once.
+
+use super::class::AttributeCode;
+use super::code::{Body, Global, I32, I64, Local, Operand, Value};
+use super::module::{ARENA_BYTES, Emitter, OUT, OUT_LENGTH, Part};
+use crate::checked::Attribute;
+use crate::classify::IdentityClasses;
+use crate::literals::property_of;
+use chancery_sdk_abi::host_calls;
+
+/// Where an empty text may lie: any address that is not 0.
+pub(super) const SOMEWHERE: u32 = OUT;
+
+/// A text in two global variables; address 0: absent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GlobalText {
+    pub(super) at: Global,
+    pub(super) length: Global,
+}
+
+impl Emitter<'_> {
+    /// The principal, once [`Part::Principal`] has run.
+    pub(super) fn principal(&mut self) -> GlobalText {
+        self.global_text("principal")
+    }
+
+    /// The namespace in the principal, once [`Part::Service`] has given 1.
+    pub(super) fn namespace(&mut self) -> GlobalText {
+        self.global_text("namespace")
+    }
+
+    /// The service's name in the principal, once [`Part::Service`] has given 1.
+    pub(super) fn service_name(&mut self) -> GlobalText {
+        self.global_text("service name")
+    }
+
+    /// The protocol, once [`Part::Protocol`] has run.
+    pub(super) fn protocol(&mut self) -> GlobalText {
+        self.global_text("protocol")
+    }
+
+    /// The address as 128 bits, IPv4 as `::ffff:a.b.c.d`, once [`Part::Address`] has run.
+    pub(super) fn address(&mut self) -> (Global, Global) {
+        (self.global("address high", I64), self.global("address low", I64))
+    }
+
+    /// The port, once [`Part::Address`] has run.
+    pub(super) fn port(&mut self) -> Global {
+        self.global("port", I32)
+    }
+
+    /// A text in global variables of this name.
+    pub(super) fn global_text(&mut self, name: &str) -> GlobalText {
+        GlobalText { at: self.global(name, I32), length: self.global(&format!("{name} length"), I32) }
+    }
+
+    /// Leaves the function if it has run in this request.
+    fn once(&mut self, b: &mut Body, name: &str) {
+        let known = self.flag(&format!("{name} known"), I32);
+        b.if_(known, |b| b.return_());
+        b.set_global(known, 1);
+    }
+
+    /// Calls `property` for an attribute.
+    fn read_property(&mut self, b: &mut Body, attribute: &Attribute, at: Local, length: Local) {
+        let path = property_of(attribute).unwrap_or_default().replace('.', "\0");
+        let address = self.data.string(&path);
+        let path_length = u32::try_from(path.len()).unwrap_or(u32::MAX);
+        b.call(self.part(Part::Property), &[address.into(), path_length.into()], &[at, length]);
+    }
+
+    fn set_fault(&mut self, b: &mut Body) {
+        let fault = self.fault();
+        b.set_global(fault, self.answers.unreadable);
+    }
+
+    /// ```text
+    /// property(path, length):
+    ///     0, 0 if the host has none; else where it lies and its length
+    /// ```
+    /// A host that gives what does not lie in the arena is a fault.
+    pub(super) fn write_property(&mut self) -> Body {
+        let mut b = Body::new(&[I32, I32], &[I32, I32]);
+        b.store64(0, OUT, 0_i64);
+        let arguments = [b.param(0).into(), b.param(1).into(), OUT.into(), OUT_LENGTH.into()];
+        let status = self.host(host_calls::GET_PROPERTY, &arguments);
+        b.if_(status, |b| {
+            b.push(0);
+            b.push(0);
+            b.return_();
+        });
+        let at = b.let_(Value::from(0).load32(OUT));
+        let length = b.let_(Value::from(0).load32(OUT_LENGTH));
+        let start = self.arena_start();
+        b.if_else(
+            length.is_zero(),
+            |b| b.set(at, SOMEWHERE),
+            |b| {
+                let room = Value::from(start) + ARENA_BYTES - at;
+                let outside = (at - start).gt_u(ARENA_BYTES) | length.gt_u(room);
+                b.if_(outside, |b| {
+                    self.set_fault(b);
+                    b.set(at, SOMEWHERE);
+                    b.set(length, 0);
+                });
+            },
+        );
+        b.push(at);
+        b.push(length);
+        b
+    }
+
+    pub(super) fn write_principal(&mut self) -> Body {
+        let principal = self.principal();
+        let mut b = Body::new(&[], &[]);
+        self.once(&mut b, "principal");
+        let (at, length) = (b.local(I32), b.local(I32));
+        self.read_property(&mut b, &Attribute::SourcePrincipal, at, length);
+        b.set_global(principal.at, at);
+        b.set_global(principal.length, length);
+        b
+    }
+
+    /// ```text
+    /// service():
+    ///     whether the principal is spiffe://<trust domain>/ns/<namespace>/sa/<service>
+    /// ```
+    pub(super) fn write_service(&mut self) -> Body {
+        let (principal, namespace, name) = (self.principal(), self.namespace(), self.service_name());
+        let prefix = format!("spiffe://{}/ns/", self.program.target.trust_domain);
+        let prefix_at = self.data.string(&prefix);
+        let prefix_length = u32::try_from(prefix.len()).unwrap_or(u32::MAX);
+        let (read, equal) = (self.part(Part::Principal), self.part(Part::Equal));
+        let mut b = Body::new(&[], &[I32]);
+        b.call(read, &[], &[]);
+        let at = b.let_(Value::from(principal.at));
+        let end = b.let_(at + principal.length);
+        let no = |b: &mut Body, condition: Value| b.if_(condition, |b| b.return_value(0));
+        no(&mut b, at.is_zero());
+        no(&mut b, Value::from(principal.length).lt_u(prefix_length));
+        no(&mut b, Value::call(equal, &[at.into(), prefix_at.into(), prefix_length.into()], I32).is_zero());
+        b.set(at, at + prefix_length);
+        b.set_global(namespace.at, at);
+        skip_name(&mut b, at, end);
+        b.set_global(namespace.length, at - namespace.at);
+        no(&mut b, Value::from(namespace.length).is_zero());
+        no(&mut b, (end - at).lt_u(4));
+        no(&mut b, at.load32(0).ne(u32::from_le_bytes(*b"/sa/")));
+        b.set(at, at + 4);
+        b.set_global(name.at, at);
+        skip_name(&mut b, at, end);
+        b.set_global(name.length, at - name.at);
+        b.push(Value::from(name.length).is_zero().is_zero() & at.eq(end));
+        b
+    }
+
+    /// ```text
+    /// class(identity):
+    ///     absent, if it is; class of the whole principal
+    ///     stranger, if it names no service; class of its namespace, else 0
+    /// ```
+    pub(super) fn identity_class(&mut self, b: &mut Body, code: AttributeCode, classes: &IdentityClasses) {
+        let principal = self.principal();
+        b.call(self.part(Part::Principal), &[], &[]);
+        b.if_(Value::from(principal.at).is_zero(), |b| b.return_value(classes.absent));
+        let found = self.lookup(code.exact, principal.at, principal.length);
+        let found = b.let_(found);
+        b.if_(found, |b| b.return_value(found - 1));
+        let service = self.part(Part::Service);
+        b.if_(Value::call(service, &[], I32).is_zero(), |b| b.return_value(classes.stranger));
+        let namespace = self.namespace();
+        b.push(self.lookup(code.second, namespace.at, namespace.length));
+    }
+
+    /// `mtls()`: 1 if the connection is mutual TLS.
+    pub(super) fn write_mtls(&mut self) -> Body {
+        let mut b = Body::new(&[], &[I32]);
+        let (known, mtls) = (self.flag("mtls known", I32), self.global("mtls", I32));
+        b.if_(Value::from(known).is_zero(), |b| {
+            b.set_global(known, 1);
+            let (at, length) = (b.local(I32), b.local(I32));
+            self.read_property(b, &Attribute::SourceMtls, at, length);
+            b.set_global(mtls, 0);
+            b.if_(length, |b| b.set_global(mtls, at.load8(0).is_zero().is_zero()));
+        });
+        b.push(mtls);
+        b
+    }
+
+    pub(super) fn write_protocol(&mut self) -> Body {
+        let protocol = self.protocol();
+        let mut b = Body::new(&[], &[]);
+        self.once(&mut b, "protocol");
+        let (at, length) = (b.local(I32), b.local(I32));
+        self.read_property(&mut b, &Attribute::Protocol, at, length);
+        b.if_(at.is_zero(), |b| self.set_fault(b));
+        b.set_global(protocol.at, at);
+        b.set_global(protocol.length, length);
+        b
+    }
+
+    /// ```text
+    /// address():
+    ///     read `1.2.3.4:80` or `[::1]:80`; anything else is a fault
+    /// ```
+    pub(super) fn write_address(&mut self) -> Body {
+        let ((high, low), port) = (self.address(), self.port());
+        let (v4, v6) = (self.part(Part::AddressV4), self.part(Part::AddressV6));
+        let mut b = Body::new(&[], &[]);
+        self.once(&mut b, "address");
+        let (at, length) = (b.local(I32), b.local(I32));
+        self.read_property(&mut b, &Attribute::SourceIp, at, length);
+        let end = b.let_(at + length);
+        b.block(|b, readable| {
+            b.block(|b, unreadable| {
+                b.br_if(unreadable, length.is_zero());
+                let behind = b.let_(at);
+                b.if_else(
+                    at.load8(0).eq(i32::from(b'[')),
+                    |b| {
+                        find_byte(b, behind, end, b']');
+                        b.br_if(unreadable, Value::call(v6, &[at + 1, behind.into()], I32).is_zero());
+                        b.set(behind, behind + 1);
+                    },
+                    |b| {
+                        find_byte(b, behind, end, b':');
+                        let value = b.let_(Value::call(v4, &[at.into(), behind.into()], I64));
+                        b.br_if(unreadable, value.lt_s(0_i64));
+                        b.set_global(high, 0_i64);
+                        b.set_global(low, value | super::address::V4_MAPPED);
+                    },
+                );
+                b.set_global(port, 0);
+                b.if_(behind.lt_u(end), |b| {
+                    b.br_if(unreadable, behind.load8(0).ne(i32::from(b':')));
+                    let digit = b.local(I32);
+                    b.set(behind, behind + 1);
+                    b.while_(behind.lt_u(end), |b, _| {
+                        b.set(digit, behind.load8(0) - i32::from(b'0'));
+                        b.br_if(unreadable, digit.gt_u(9));
+                        b.set_global(port, Value::from(port) * 10 + digit);
+                        b.br_if(unreadable, Value::from(port).gt_u(u32::from(u16::MAX)));
+                        b.set(behind, behind + 1);
+                    });
+                });
+                b.br(readable);
+            });
+            self.set_fault(b);
+        });
+        b
+    }
+}
+
+/// Sets `at` to the first such byte from it on, or to the end.
+fn find_byte(b: &mut Body, at: Local, end: Local, byte: u8) {
+    b.while_(at.lt_u(end), |b, out| {
+        b.br_if(out, at.load8(0).eq(i32::from(byte)));
+        b.set(at, at + 1);
+    });
+}
+
+/// Moves `at` behind the characters that names of services have.
+fn skip_name(b: &mut Body, at: Local, end: Local) {
+    let byte = b.local(I32);
+    b.while_(at.lt_u(end), |b, out| {
+        b.set(byte, at.load8(0));
+        let letter = ((byte | 0x20) - i32::from(b'a')).lt_u(26);
+        let digit = (byte - i32::from(b'0')).lt_u(10);
+        let mark = byte.eq(i32::from(b'.')) | byte.eq(i32::from(b'_')) | byte.eq(i32::from(b'-'));
+        b.br_if(out, (letter | digit | mark).is_zero());
+        b.set(at, at + 1);
+    });
+}

@@ -1,0 +1,273 @@
+//! Functions over texts and numbers that conditions call.
+
+use super::code::{Body, I32, I64, Local, Operand, Value};
+use super::module::{Emitter, Part};
+use super::source::SOMEWHERE;
+
+/// Bytes of an element of a list: address and length.
+pub(super) const ELEMENT_BYTES: i32 = 8;
+
+impl Emitter<'_> {
+    /// `compare(a, length, b, length)`: below 0, 0 or above 0, byte by byte.
+    pub(super) fn write_compare(&mut self) -> Body {
+        let mut b = Body::new(&[I32, I32, I32, I32], &[I32]);
+        let (one, one_length, other, other_length) = (b.param(0), b.param(1), b.param(2), b.param(3));
+        let common = b.let_(one_length.when(one_length.lt_u(other_length), other_length));
+        let end = b.let_(one + common);
+        let difference = b.local(I32);
+        b.while_(one.lt_u(end), |b, _| {
+            b.set(difference, one.load8(0) - other.load8(0));
+            b.if_(difference, |b| b.return_value(difference));
+            b.set(one, one + 1);
+            b.set(other, other + 1);
+        });
+        b.push(one_length.gt_u(other_length) - one_length.lt_u(other_length));
+        b
+    }
+
+    /// `find(text, length, part, length)`: the offset of the first occurrence, or -1.
+    pub(super) fn write_find(&mut self) -> Body {
+        let equal = self.part(Part::Equal);
+        let mut b = Body::new(&[I32, I32, I32, I32], &[I32]);
+        let (text, length, part, part_length) = (b.param(0), b.param(1), b.param(2), b.param(3));
+        b.if_(part_length.gt_u(length), |b| b.return_value(-1));
+        let at = b.let_(text);
+        let last = b.let_(text + length - part_length);
+        b.while_(at.le_u(last), |b, _| {
+            let found = Value::call(equal, &[at.into(), part.into(), part_length.into()], I32);
+            b.if_(found, |b| b.return_value(at - text));
+            b.set(at, at + 1);
+        });
+        b.push(-1);
+        b
+    }
+
+    /// `characters(text, length)`: how many bytes do not continue a character.
+    pub(super) fn write_characters(&mut self) -> Body {
+        let mut b = Body::new(&[I32, I32], &[I32]);
+        let at = b.param(0);
+        let end = b.let_(at + b.param(1));
+        let count = b.local(I32);
+        b.while_(at.lt_u(end), |b, _| {
+            b.set(count, count + starts_character(at));
+            b.set(at, at + 1);
+        });
+        b.push(count);
+        b
+    }
+
+    /// `character_offset(text, length, character)`: where the character begins; 0 before the text,
+    /// its length behind it.
+    pub(super) fn write_character_offset(&mut self) -> Body {
+        let mut b = Body::new(&[I32, I32, I64], &[I32]);
+        let (text, length, wanted) = (b.param(0), b.param(1), b.param(2));
+        b.if_(wanted.le_s(0_i64), |b| b.return_value(0));
+        let at = b.let_(text);
+        let end = b.let_(text + length);
+        b.while_(at.lt_u(end), |b, _| {
+            b.if_(starts_character(at), |b| {
+                b.if_(wanted.is_zero(), |b| b.return_value(at - text));
+                b.set(wanted, wanted - 1_i64);
+            });
+            b.set(at, at + 1);
+        });
+        b.push(length);
+        b
+    }
+
+    /// `change_case(text, length, first)`: a copy in which the 26 letters from `first` on have the
+    /// other case. Without room the text itself; the request is refused then.
+    pub(super) fn write_change_case(&mut self) -> Body {
+        let malloc = self.part(Part::Malloc);
+        let mut b = Body::new(&[I32, I32, I32], &[I32]);
+        let (text, length, first) = (b.param(0), b.param(1), b.param(2));
+        let copy = b.let_(Value::call(malloc, &[length.into()], I32));
+        b.if_(copy.is_zero(), |b| b.return_value(text));
+        let to = b.let_(copy);
+        let end = b.let_(text + length);
+        let byte = b.local(I32);
+        b.while_(text.lt_u(end), |b, _| {
+            b.set(byte, text.load8(0));
+            b.store8(to, 0, byte ^ ((byte - first).lt_u(26) << 5));
+            b.set(text, text + 1);
+            b.set(to, to + 1);
+        });
+        b.push(copy);
+        b
+    }
+
+    /// `trim(text, length)`: the part without ASCII white space at both ends.
+    pub(super) fn write_trim(&mut self) -> Body {
+        let mut b = Body::new(&[I32, I32], &[I32, I32]);
+        let at = b.param(0);
+        let end = b.let_(at + b.param(1));
+        b.while_(at.lt_u(end), |b, out| {
+            b.br_if(out, is_space(at.load8(0)).is_zero());
+            b.set(at, at + 1);
+        });
+        b.while_(at.lt_u(end), |b, out| {
+            b.br_if(out, is_space((end - 1).load8(0)).is_zero());
+            b.set(end, end - 1);
+        });
+        b.push(at);
+        b.push(end - at);
+        b
+    }
+
+    /// `parse_int(text, length)`: whether it is `-?[0-9]+` that fits, and the number.
+    pub(super) fn write_parse_int(&mut self) -> Body {
+        let mut b = Body::new(&[I32, I32], &[I32, I64]);
+        let at = b.param(0);
+        let end = b.let_(at + b.param(1));
+        let is_negative = b.let_(at.lt_u(end) & at.load8(0).eq(i32::from(b'-')));
+        b.set(at, at + is_negative);
+        // Counted downwards, for there is one more negative number than positive ones.
+        let value = b.local(I64);
+        let digit = b.local(I64);
+        b.block(|b, refused| {
+            b.br_if(refused, at.eq(end));
+            b.while_(at.lt_u(end), |b, _| {
+                b.set(digit, at.load8(0).extend() - i64::from(b'0'));
+                b.br_if(refused, digit.gt_u(9_i64));
+                b.br_if(refused, value.lt_s(i64::MIN / 10));
+                b.set(value, value * 10_i64);
+                b.br_if(refused, value.lt_s(digit + i64::MIN));
+                b.set(value, value - digit);
+                b.set(at, at + 1);
+            });
+            b.if_(is_negative.is_zero(), |b| {
+                b.br_if(refused, value.eq(i64::MIN));
+                b.set(value, Value::from(0_i64) - value);
+            });
+            b.push(1);
+            b.push(value);
+            b.return_();
+        });
+        b.push(0);
+        b.push(0_i64);
+        b
+    }
+
+    /// ```text
+    /// split(text, length, max):
+    ///     the elements between commas, trimmed: their address and number
+    ///     0 and 0, if there are more than max or there is no room
+    /// ```
+    pub(super) fn write_split(&mut self) -> Body {
+        let (malloc, trim) = (self.part(Part::Malloc), self.part(Part::Trim));
+        let mut b = Body::new(&[I32, I32, I32], &[I32, I32]);
+        let (text, length, max) = (b.param(0), b.param(1), b.param(2));
+        let end = b.let_(text + length);
+        let count = b.let_(1);
+        let at = b.let_(text);
+        b.while_(at.lt_u(end), |b, _| {
+            b.set(count, count + at.load8(0).eq(i32::from(b',')));
+            b.set(at, at + 1);
+        });
+        let list = b.local(I32);
+        b.if_(count.le_u(max), |b| b.set(list, Value::call(malloc, &[count * ELEMENT_BYTES], I32)));
+        b.if_(list.is_zero(), |b| {
+            b.push(0);
+            b.push(0);
+            b.return_();
+        });
+        let element = b.let_(list);
+        let (trimmed, trimmed_length) = (b.local(I32), b.local(I32));
+        b.set(at, text);
+        b.while_(at.le_u(end), |b, _| {
+            b.if_(at.eq(end) | at.load8(0).eq(i32::from(b',')), |b| {
+                b.call(trim, &[text.into(), at - text], &[trimmed, trimmed_length]);
+                b.store32(element, 0, trimmed);
+                b.store32(element, 4, trimmed_length);
+                b.set(element, element + ELEMENT_BYTES);
+                b.set(text, at + 1);
+            });
+            b.set(at, at + 1);
+        });
+        b.push(list);
+        b.push(count);
+        b
+    }
+
+    /// `list_contains(list, count, text, length)`.
+    pub(super) fn write_list_contains(&mut self) -> Body {
+        let equal = self.part(Part::Equal);
+        let mut b = Body::new(&[I32, I32, I32, I32], &[I32]);
+        let (list, count, text, length) = (b.param(0), b.param(1), b.param(2), b.param(3));
+        b.while_(count, |b, _| {
+            b.if_(list.load32(4).eq(length), |b| {
+                let same = Value::call(equal, &[list.load32(0), text.into(), length.into()], I32);
+                b.if_(same, |b| b.return_value(1));
+            });
+            b.set(list, list + ELEMENT_BYTES);
+            b.set(count, count - 1);
+        });
+        b.push(0);
+        b
+    }
+
+    /// ```text
+    /// matches(text, length, automaton, state):
+    ///     for each byte: state = transitions[state + classes[byte]]
+    ///     whether the state accepts
+    /// ```
+    /// An automaton is 256 classes and then for each state a row: whether it accepts, and the rows
+    /// behind each class, in 32 bits each. A state is the address of its row.
+    pub(super) fn write_matches(&mut self) -> Body {
+        let mut b = Body::new(&[I32, I32, I32, I32], &[I32]);
+        let (at, length, classes, state) = (b.param(0), b.param(1), b.param(2), b.param(3));
+        let end = b.let_(at + length);
+        b.while_(at.lt_u(end), |b, _| {
+            let class = (classes + at.load8(0)).load8(0);
+            b.set(state, (state + (class << 2)).load32(4));
+            b.set(at, at + 1);
+        });
+        b.push(state.load32(0));
+        b
+    }
+
+    /// `multiply(a, b)`, saturating.
+    pub(super) fn write_multiply(&mut self) -> Body {
+        let mut b = Body::new(&[I64, I64], &[I64]);
+        let (one, other) = (b.param(0), b.param(1));
+        b.if_(one.is_zero(), |b| b.return_value(0_i64));
+        b.if_(one.eq(-1_i64), |b| {
+            let negated = (Value::from(0_i64) - other).when(other.ne(i64::MIN), i64::MAX);
+            b.return_value(negated);
+        });
+        let product = b.let_(one * other);
+        b.if_(product.div_s(one).eq(other), |b| b.return_value(product));
+        // Of one sign if both factors are.
+        b.push(Value::from(i64::MAX) ^ (one ^ other).shr_s(63_i64));
+        b
+    }
+
+    /// Sets a text to its part between two characters.
+    pub(super) fn substring(
+        &mut self,
+        b: &mut Body,
+        text: (Local, Local),
+        bounds: (Local, Local),
+    ) -> (Local, Local) {
+        let offset = self.part(Part::CharacterOffset);
+        let at_character =
+            |character: Local| Value::call(offset, &[text.0.into(), text.1.into(), character.into()], I32);
+        let start = b.let_(at_character(bounds.0));
+        let end = b.let_(at_character(bounds.1));
+        let length = b.let_(0);
+        b.if_(end.gt_u(start), |b| b.set(length, end - start));
+        let at = b.let_(text.0 + start);
+        // A text at address 0 is absent; an empty one may lie anywhere.
+        b.if_(at.is_zero(), |b| b.set(at, SOMEWHERE));
+        (at, length)
+    }
+}
+
+/// 1 if the byte there begins a character.
+fn starts_character(at: Local) -> Value {
+    (at.load8(0) & 0xc0).ne(0x80)
+}
+
+fn is_space(byte: Value) -> Value {
+    byte.clone().eq(i32::from(b' ')) | (byte - i32::from(b'\t')).lt_u(5)
+}

@@ -1,0 +1,316 @@
+//! The decision: bit words, joined by `and` until the first bit that is left names the rule.
+
+use super::code::{Body, I32, I64, Operand, Value};
+use super::module::{Emitter, Part};
+use crate::tabulate::{FETCHED, Tables, cost};
+
+// A word's record: bits of the enforced rules, bits of all, tests, answers.
+const WORD_BYTES: u32 = 24;
+const WORD_ALL: u32 = 8;
+const WORD_TESTS: u32 = 16;
+const WORD_ANSWERS: u32 = 20;
+
+// A test's record: testers, base, attribute. The number of tests stands before the first.
+const TEST_BYTES: u32 = 20;
+const TEST_BASE: u32 = 8;
+const TEST_ATTRIBUTE: u32 = 16;
+
+// A group's record: attribute, visits. Without a pivot, visits is one list.
+const GROUP_BYTES: u32 = 8;
+const NO_PIVOT: u32 = u32::MAX;
+
+// A difference's record: word plus 1, bits; or a list of such, marked by the highest bit.
+const DIFFERENCE_BYTES: u32 = 12;
+const DIFFERENCE_BITS: u32 = 4;
+const IS_LIST: u32 = 1 << 31;
+
+impl Emitter<'_> {
+    /// What `decide` is told to join the enforced rules only.
+    pub(super) fn mode_enforced(&self) -> Value {
+        if self.is_single() { self.bits(|word| word.enforced) } else { Value::from(0) }
+    }
+
+    /// What `decide` is told to join all rules.
+    pub(super) fn mode_all(&self) -> Value {
+        if self.is_single() { self.bits(|word| word.all) } else { Value::from(WORD_ALL) }
+    }
+
+    fn bits(&self, of: impl Fn(&crate::tabulate::Word) -> u64) -> Value {
+        Value::from(self.tables.words.first().map_or(0, of))
+    }
+
+    pub(super) fn write_decide(&mut self) -> Body {
+        if self.is_single() { self.decide_single() } else { self.decide_many() }
+    }
+
+    /// ```text
+    /// decide(v, otherwise):                       one word
+    ///     for each attribute, cheap ones first:
+    ///         if no rule that is left tests it: go on
+    ///         if it must be fetched, and the first rule that is left needs no more of those: stop
+    ///         v &= base ^ difference[class]
+    ///     v ? answer of the first bit : otherwise
+    /// ```
+    fn decide_single(&mut self) -> Body {
+        let tables = self.tables;
+        let mut b = Body::new(&[I64, I32], &[I32]);
+        let (v, otherwise) = (b.param(0), b.param(1));
+        let Some(word) = tables.words.first() else {
+            b.push(otherwise);
+            return b;
+        };
+        b.block(|b, decided| {
+            for (at, test) in word.tests.iter().enumerate() {
+                if self.is_fetched(test.attribute) {
+                    let rest = word.tests.iter().skip(at).fold(0, |testers, test| testers | test.testers);
+                    let first = v & (Value::from(0_i64) - v);
+                    b.br_if(decided, (first & rest).is_zero());
+                }
+                let differences = self.single_differences(test.attribute);
+                let class = self.class_of(test.attribute);
+                let difference = match differences.as_slice() {
+                    [0, only] => Value::from(*only).when(class, 0_i64),
+                    _ => {
+                        let bytes: Vec<u8> = differences.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+                        (class << 3).load64(self.data.table(&bytes))
+                    }
+                };
+                b.if_((v & test.testers).is_zero().is_zero(), |b| b.set(v, v & (difference ^ test.base)));
+            }
+        });
+        b.if_(v.is_zero(), |b| b.return_value(otherwise));
+        let answers: Vec<u8> = self.answer_addresses(word).iter().flat_map(|at| at.to_le_bytes()).collect();
+        b.push((v.ctz().wrap() << 2).load32(self.data.table(&answers)));
+        b
+    }
+
+    fn is_fetched(&self, attribute: usize) -> bool {
+        self.classes.attributes.get(attribute).is_some_and(|attribute| cost(attribute) >= FETCHED)
+    }
+
+    /// By class, the bits that differ in the only word.
+    fn single_differences(&self, attribute: usize) -> Vec<u64> {
+        let classes = self.tables.differences.get(attribute).into_iter().flatten();
+        classes.map(|words| words.first().map_or(0, |(_, bits)| *bits)).collect()
+    }
+
+    fn answer_addresses(&self, word: &crate::tabulate::Word) -> Vec<u32> {
+        let address = |index: &u32| self.answers.addresses.get(*index as usize).copied();
+        word.answers.iter().map(|index| address(index).unwrap_or(self.answers.unreadable)).collect()
+    }
+
+    /// ```text
+    /// decide(mode, otherwise):                    many words
+    ///     for each group, in order: for each word to visit in the class of its pivot:
+    ///         r = word(w, mode); if r: r
+    ///     otherwise
+    /// ```
+    fn decide_many(&mut self) -> Body {
+        let tables = self.tables;
+        let (groups, end) = self.lay_out_groups(tables);
+        let word = self.part(Part::Word);
+        let class_once = self.part(Part::ClassOnce);
+        let mut b = Body::new(&[I32, I32], &[I32]);
+        let (mode, otherwise) = (b.param(0), b.param(1));
+        let group = b.let_(groups);
+        let visits = b.local(I32);
+        let list_end = b.local(I32);
+        let found = b.local(I32);
+        b.while_(group.lt_u(end), |b, _| {
+            b.set(visits, group.load32(4));
+            let attribute = b.let_(group.load32(0));
+            b.if_(attribute.ne(NO_PIVOT), |b| {
+                let class = Value::call(class_once, &[attribute.into()], I32);
+                b.set(visits, (visits + (class << 2)).load32(0));
+            });
+            b.if_else(
+                visits & 1,
+                |b| {
+                    b.set(found, Value::call(word, &[visits >> 1, mode.into()], I32));
+                    b.if_(found, |b| b.return_value(found));
+                },
+                |b| {
+                    b.if_(visits, |b| {
+                        b.set(list_end, visits + 4 + (visits.load32(0) << 2));
+                        b.set(visits, visits + 4);
+                        b.while_(visits.lt_u(list_end), |b, _| {
+                            b.set(found, Value::call(word, &[visits.load32(0), mode.into()], I32));
+                            b.if_(found, |b| b.return_value(found));
+                            b.set(visits, visits + 4);
+                        });
+                    });
+                },
+            );
+            b.set(group, group + GROUP_BYTES);
+        });
+        b.push(otherwise);
+        b
+    }
+
+    /// The groups' records: where they begin and end.
+    fn lay_out_groups(&mut self, tables: &Tables) -> (u32, u32) {
+        let mut records = Vec::new();
+        for group in &tables.groups {
+            let pivot = group.pivot.and_then(|pivot| u32::try_from(pivot).ok()).unwrap_or(NO_PIVOT);
+            let visits = match group.pivot {
+                None => self.visit_list(group.visits.first().map_or(&[], Vec::as_slice)),
+                Some(_) => {
+                    let entries: Vec<u32> = group.visits.iter().map(|words| self.visit(words)).collect();
+                    let bytes: Vec<u8> = entries.into_iter().flat_map(u32::to_le_bytes).collect();
+                    self.data.table(&bytes)
+                }
+            };
+            records.extend([pivot, visits]);
+        }
+        let bytes: Vec<u8> = records.into_iter().flat_map(u32::to_le_bytes).collect();
+        let start = self.data.table(&bytes);
+        (start, start + u32::try_from(bytes.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Words to visit: 0 for none, an odd number for one, else the address of a list.
+    fn visit(&mut self, words: &[u32]) -> u32 {
+        match words {
+            [] => 0,
+            [only] => only << 1 | 1,
+            _ => self.visit_list(words),
+        }
+    }
+
+    fn visit_list(&mut self, words: &[u32]) -> u32 {
+        let count = u32::try_from(words.len()).unwrap_or(u32::MAX);
+        let bytes: Vec<u8> = [count].iter().chain(words).flat_map(|word| word.to_le_bytes()).collect();
+        self.data.table(&bytes)
+    }
+
+    /// ```text
+    /// word(w, mode):
+    ///     v = valid[w]
+    ///     for (attribute, testers, base) in tests[w]:
+    ///         if no rule that is left tests it: go on
+    ///         v &= base ^ difference(attribute, class(attribute), w); if none is left: 0
+    ///     answer of the first bit
+    /// ```
+    pub(super) fn write_word(&mut self) -> Body {
+        let words = self.lay_out_words();
+        let (class_once, difference) = (self.part(Part::ClassOnce), self.part(Part::Difference));
+        let mut b = Body::new(&[I32, I32], &[I32]);
+        let (number, mode) = (b.param(0), b.param(1));
+        let word = b.let_(number * WORD_BYTES + words);
+        let v = b.let_((word + mode).load64(0));
+        let test = b.let_(word.load32(WORD_TESTS));
+        let left = b.let_(test.load32(0));
+        b.set(test, test + 4);
+        b.while_(left, |b, _| {
+            b.if_((v & test.load64(0)).is_zero().is_zero(), |b| {
+                let attribute = test.load32(TEST_ATTRIBUTE);
+                let class = Value::call(class_once, &[attribute.clone()], I32);
+                let bits = Value::call(difference, &[attribute, class, number.into()], I64);
+                b.set(v, v & (bits ^ test.load64(TEST_BASE)));
+            });
+            b.if_(v.is_zero(), |b| b.return_value(0));
+            b.set(test, test + TEST_BYTES);
+            b.set(left, left - 1);
+        });
+        b.if_(v.is_zero(), |b| b.return_value(0));
+        b.push((word.load32(WORD_ANSWERS) + (v.ctz().wrap() << 2)).load32(0));
+        b
+    }
+
+    fn lay_out_words(&mut self) -> u32 {
+        let tables = self.tables;
+        let mut records: Vec<u8> = Vec::new();
+        for word in &tables.words {
+            let count = u32::try_from(word.tests.len()).unwrap_or(u32::MAX);
+            let mut tests = count.to_le_bytes().to_vec();
+            for test in &word.tests {
+                tests.extend(test.testers.to_le_bytes());
+                tests.extend(test.base.to_le_bytes());
+                tests.extend(u32::try_from(test.attribute).unwrap_or(u32::MAX).to_le_bytes());
+            }
+            let tests = self.data.table(&tests);
+            let answers: Vec<u8> =
+                self.answer_addresses(word).iter().flat_map(|at| at.to_le_bytes()).collect();
+            let answers = self.data.table(&answers);
+            records.extend(word.enforced.to_le_bytes());
+            records.extend(word.all.to_le_bytes());
+            records.extend(tests.to_le_bytes());
+            records.extend(answers.to_le_bytes());
+        }
+        self.data.table(&records)
+    }
+
+    /// ```text
+    /// difference(attribute, class, w):
+    ///     the entry of the class is one word: its bits if it is w, else 0
+    ///     or a sorted list of words: binary search
+    /// ```
+    pub(super) fn write_difference(&mut self) -> Body {
+        let differences = self.lay_out_differences();
+        let mut b = Body::new(&[I32, I32, I32], &[I64]);
+        let (attribute, class, number) = (b.param(0), b.param(1), b.param(2));
+        let entry = b.let_((attribute << 2).load32(differences) + class * DIFFERENCE_BYTES);
+        let head = b.let_(entry.load32(0));
+        let wanted = b.let_(number + 1);
+        b.if_(head.eq(wanted), |b| b.return_value(entry.load64(DIFFERENCE_BITS)));
+        b.if_((head & IS_LIST).is_zero(), |b| b.return_value(0_i64));
+        let low = b.let_(entry.load32(DIFFERENCE_BITS));
+        let count = b.let_(head ^ IS_LIST);
+        // Of the entries from `low` on, `count` may be the wanted one.
+        b.while_(count, |b, _| {
+            let half = b.let_(count >> 1);
+            let middle = b.let_(low + half * DIFFERENCE_BYTES);
+            b.if_(middle.load32(0).eq(wanted), |b| b.return_value(middle.load64(DIFFERENCE_BITS)));
+            b.if_else(
+                middle.load32(0).lt_u(wanted),
+                |b| {
+                    b.set(low, middle + DIFFERENCE_BYTES);
+                    b.set(count, count - half - 1);
+                },
+                |b| b.set(count, half),
+            );
+        });
+        b.push(0_i64);
+        b
+    }
+
+    /// By attribute the address of its classes' entries.
+    fn lay_out_differences(&mut self) -> u32 {
+        let tables = self.tables;
+        let mut attributes: Vec<u8> = Vec::new();
+        for classes in &tables.differences {
+            let mut entries: Vec<u8> = Vec::with_capacity(classes.len() * DIFFERENCE_BYTES as usize);
+            for words in classes {
+                let (head, bits) = match words.as_slice() {
+                    [] => (0, 0),
+                    [(word, bits)] => (word + 1, *bits),
+                    _ => {
+                        let list: Vec<u8> =
+                            words.iter().flat_map(|(word, bits)| entry_bytes(word + 1, *bits)).collect();
+                        (u32::try_from(words.len()).unwrap_or(0) | IS_LIST, u64::from(self.data.table(&list)))
+                    }
+                };
+                entries.extend(entry_bytes(head, bits));
+            }
+            attributes.extend(self.data.table(&entries).to_le_bytes());
+        }
+        self.data.table(&attributes)
+    }
+
+    /// A bound of the words, tests and classifications that one decision visits.
+    pub(super) fn cost_bound(&self) -> u64 {
+        let tests = |number: &u32| {
+            self.tables.words.get(*number as usize).map_or(0, |word| 1 + word.tests.len() as u64)
+        };
+        let of_group = |group: &crate::tabulate::Group| {
+            group.visits.iter().map(|words| words.iter().map(tests).sum::<u64>()).max().unwrap_or(0)
+        };
+        let visited: u64 = self.tables.groups.iter().map(of_group).sum();
+        let passes = if self.answers.shadow_otherwise.is_some() { 2 } else { 1 };
+        let look_ups = self.classes.attributes.len() as u64 * u64::from(self.keys_table.chain_max);
+        look_ups + passes * (self.tables.groups.len() as u64 + visited)
+    }
+}
+
+fn entry_bytes(head: u32, bits: u64) -> impl Iterator<Item = u8> {
+    head.to_le_bytes().into_iter().chain(bits.to_le_bytes())
+}
