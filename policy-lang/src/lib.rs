@@ -36,8 +36,8 @@ pub mod regex;
 pub mod request;
 pub mod source;
 pub mod syntax;
-pub mod testing;
 pub mod tabulate;
+pub mod testing;
 
 pub use analyse::{Analysis, analyse};
 pub use diagnostic::{Code, Diagnostic, Label, Severity};
