@@ -7,7 +7,8 @@
 //! a later stage runs out of stack.
 //!
 //! ```text
-//! items    the file: use, let, schema, policies, proofs, targets
+//! items    the file: use, let, policies, proofs, targets
+//! schema   schemas and types
 //! auth     the statements of auth policies, and matches and peers, which all statements use
 //! traffic  the statements of the other kinds of policies
 //! tests    test blocks and requests
@@ -20,6 +21,7 @@ mod errors;
 mod expr;
 mod items;
 mod parser;
+mod schema;
 mod tests;
 mod traffic;
 
