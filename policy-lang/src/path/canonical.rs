@@ -17,6 +17,9 @@ pub enum Refusal {
     BrokenEscape,
     /// It has `%25` with two hex digits behind it: an escape inside an escape.
     DoubleEscape,
+    /// It has an escape of a byte that means the same without, such as `%2e`. Envoy undoes these,
+    /// so only a path that was not normalised has one.
+    NeedlessEscape,
     /// It is two or more slashes and nothing else, which Envoy does not merge to one.
     OnlySlashes,
 }
@@ -31,21 +34,24 @@ impl Refusal {
             Self::EscapedNul => "an escaped NUL (`%00`) is refused",
             Self::BrokenEscape => "`%` needs two hex digits behind it",
             Self::DoubleEscape => "an escape inside an escape (`%25` and two hex digits) is refused",
+            Self::NeedlessEscape => "an escape of a letter, a digit, `-`, `.`, `_` or `~` was not undone",
             Self::OnlySlashes => "a path of several slashes and nothing else is refused",
         }
     }
 }
 
 /// Whether a path without query has a single meaning: it begins with `/`; no segment is `.` or
-/// `..`, and only the last one is empty; it has no `\`, no broken escape, no `%2f`, `%5c` or `%00`,
-/// and no `%25` in front of two hex digits.
+/// `..`, alone or with parameters (`..;x`), and only the last one is empty; it has no `\`, no broken
+/// escape, no `%2f`, `%5c` or `%00`, no escape of a letter, a digit, `-`, `.`, `_` or `~`, and no
+/// `%25` in front of two hex digits.
 #[must_use]
 pub fn is_canonical(path: &[u8]) -> bool {
     let Some(inner) = path.strip_prefix(b"/") else { return false };
     let mut segments = inner.split(|byte| *byte == b'/').peekable();
     while let Some(segment) = segments.next() {
         let is_last = segments.peek().is_none();
-        if segment == b"." || segment == b".." || (segment.is_empty() && !is_last) {
+        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
+        if name == b"." || name == b".." || (segment.is_empty() && !is_last) {
             return false;
         }
     }
@@ -86,6 +92,7 @@ fn escape_refusals(path: &[u8]) -> impl Iterator<Item = Refusal> {
         None => Some(Refusal::BrokenEscape),
         Some(b'/' | b'\\') => Some(Refusal::EscapedSlash),
         Some(0) => Some(Refusal::EscapedNul),
+        Some(byte) if is_unreserved(byte) => Some(Refusal::NeedlessEscape),
         // Behind `%25` the piece goes on up to the next `%`.
         Some(b'%') if piece.get(2..).and_then(hex_byte).is_some() => Some(Refusal::DoubleEscape),
         Some(_) => None,
@@ -226,12 +233,36 @@ mod tests {
 
     #[test]
     fn only_a_path_with_one_meaning_is_canonical() {
-        for path in ["/", "/a", "/a/", "/a.b/..c/...", "/;", "/%25", "/%25z0", "/%c3%a9", "/é", "/%2e"] {
+        for path in ["/", "/a", "/a/", "/a.b/..c/...", "/;", "/%25", "/%25z0", "/%c3%a9", "/é", "/a;/..a;x"]
+        {
             assert!(is_canonical(path.as_bytes()), "{path}");
         }
         for path in [
-            "", "a", "*", "//", "/a//b", "//a", "/.", "/..", "/a/../b", "/a/.", "/a\\b", "/%", "/%2", "/%zz",
-            "/%2f", "/%5C", "/%00", "/%2500", "/a%25ff",
+            "",
+            "a",
+            "*",
+            "//",
+            "/a//b",
+            "//a",
+            "/.",
+            "/..",
+            "/a/../b",
+            "/a/.",
+            "/a\\b",
+            "/%",
+            "/%2",
+            "/%zz",
+            "/%2f",
+            "/%5C",
+            "/%00",
+            "/%2500",
+            "/a%25ff",
+            "/%2e",
+            "/a/%2E%2e/b",
+            "/%41",
+            "/%7E",
+            "/a/..;/b",
+            "/.;x",
         ] {
             assert!(!is_canonical(path.as_bytes()), "{path}");
         }
