@@ -16,6 +16,7 @@ mod errors;
 mod expr;
 mod header_name;
 mod lets;
+mod near;
 mod pattern;
 mod peer;
 mod policy;

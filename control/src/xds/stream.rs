@@ -3,8 +3,7 @@
 use super::conversation::{Conversation, Progress};
 use super::message::Event;
 use super::wire::{read_request, write_response};
-use crate::model::ProxyId;
-use crate::snapshot::{Fleet, Snapshot};
+use crate::snapshot::Snapshot;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,57 +13,36 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 /// Responses that wait for the socket.
-pub(super) const RESPONSES_WAITING_MAX: usize = 4;
+pub const RESPONSES_WAITING_MAX: usize = 4;
 /// How long a proxy may leave a response unread before its stream is ended.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The snapshots of one proxy, out of those of all.
-#[derive(Debug)]
-pub(super) struct Snapshots {
-    fleet: watch::Receiver<Arc<Fleet>>,
-    proxy: ProxyId,
-    last: Option<Arc<Snapshot>>,
+/// Where a stream's snapshots come from.
+pub trait Snapshots: Send + 'static {
+    /// Waits for the next snapshot; `None` when there will be no more, which ends the stream.
+    fn next(&mut self) -> impl Future<Output = Option<Arc<Snapshot>>> + Send;
 }
 
-impl Snapshots {
-    pub(super) fn new(fleet: watch::Receiver<Arc<Fleet>>, proxy: ProxyId) -> Self {
-        Self { fleet, proxy, last: None }
-    }
-
-    /// Waits until there is a snapshot; `None` if there never will be.
-    pub(super) async fn first(&mut self) -> Option<Arc<Snapshot>> {
-        let proxy = &self.proxy;
-        let fleet = self.fleet.wait_for(|fleet| fleet.snapshots.contains_key(proxy)).await.ok()?;
-        self.last = fleet.snapshots.get(proxy).cloned();
-        self.last.clone()
-    }
-
-    /// Waits for the next one; `None` when there will be no more.
+impl Snapshots for watch::Receiver<Arc<Snapshot>> {
     async fn next(&mut self) -> Option<Arc<Snapshot>> {
-        loop {
-            self.fleet.changed().await.ok()?;
-            let snapshot = self.fleet.borrow_and_update().snapshots.get(&self.proxy).cloned()?;
-            if self.last.as_ref() != Some(&snapshot) {
-                self.last = Some(snapshot.clone());
-                return Some(snapshot);
-            }
-        }
+        self.changed().await.ok()?;
+        Some(self.borrow_and_update().clone())
     }
 }
 
 /// One stream; [`Self::run`] ends when either side does.
 #[derive(Debug)]
-pub(super) struct XdsStream<R> {
+pub struct XdsStream<R, S> {
     /// What the proxy says.
-    pub(super) requests: R,
+    pub requests: R,
     /// What is said to it.
-    pub(super) responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
+    pub responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
     /// The state of the conversation.
-    pub(super) conversation: Conversation,
+    pub conversation: Conversation,
     /// Newer snapshots than the conversation began with.
-    pub(super) snapshots: Snapshots,
+    pub snapshots: S,
     /// Ends the stream from outside.
-    pub(super) stop: CancellationToken,
+    pub stop: CancellationToken,
 }
 
 /// Something that a stream waits for.
@@ -74,12 +52,13 @@ enum Input {
     Stop,
 }
 
-impl<R> XdsStream<R>
+impl<R, S> XdsStream<R, S>
 where
     R: Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin + Send,
+    S: Snapshots,
 {
     /// Serves the stream; `note` hears what answers mean and how far the proxy is.
-    pub(super) async fn run(mut self, mut note: impl FnMut(&[Event], Progress) + Send) {
+    pub async fn run(mut self, mut note: impl FnMut(&[Event], Progress) + Send) {
         note(&[], self.conversation.progress());
         let end = self.serve(&mut note).await;
         if let Err(status) = end {

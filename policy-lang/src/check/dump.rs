@@ -1,5 +1,6 @@
 //! The text form of checked policies and tests (`--emit checked`).
 
+use super::Checked;
 use crate::checked::{CheckedPolicy, CheckedTest, Effect, Expectation, Mode, Peer, Respond, Rule, Target};
 use crate::literals::expression_text;
 use crate::request::Request;
@@ -8,12 +9,12 @@ use std::fmt::Write as _;
 /// The policies and tests as text, one statement a line, every part resolved. Conditions stand in
 /// their normal form.
 #[must_use]
-pub fn dump(policies: &[CheckedPolicy], tests: &[CheckedTest]) -> String {
+pub fn dump(checked: &Checked) -> String {
     let mut out = String::new();
-    for policy in policies {
+    for policy in &checked.policies {
         dump_policy(&mut out, policy);
     }
-    for test in tests {
+    for test in &checked.tests {
         dump_test(&mut out, test);
     }
     out

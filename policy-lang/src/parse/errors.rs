@@ -1,7 +1,6 @@
 //! What the parser says to the author.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::lex::errors::NUMBER;
 use crate::source::Span;
 use crate::syntax::SyntaxKind;
 
@@ -102,7 +101,7 @@ pub(super) fn fraction(span: Span, found: &str) -> Diagnostic {
 }
 
 pub(super) fn percentage(span: Span, text: &str) -> Diagnostic {
-    Diagnostic::error(NUMBER, span, format!("`{text}` is not a percentage"))
+    Diagnostic::error(Code("E104"), span, format!("`{text}` is not a percentage"))
         .help("percentages go from 0% to 100%, with at most four digits behind the point")
 }
 
