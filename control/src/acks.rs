@@ -2,7 +2,11 @@
 //! and liveness to ask.
 //!
 //! A proxy stands here from its first stream on, also while it has none: what it refused must be
-//! known when it comes back.
+//! known when it comes back, and after a restart of the control plane ([`refusals`]).
+
+pub mod refusals;
+#[cfg(test)]
+mod tests;
 
 use crate::model::{ProxyId, Revision};
 use crate::snapshot::ResourceType;
@@ -23,6 +27,8 @@ const LEFT_PROXIES_MAX: usize = 4096;
 pub struct AckBoard {
     proxies: Mutex<BTreeMap<ProxyId, Entry>>,
     changes: watch::Sender<u64>,
+    /// Grows whenever what is to be remembered for ever changes.
+    refusals: watch::Sender<u64>,
 }
 
 /// What is known of one proxy.
@@ -110,6 +116,9 @@ impl AckBoard {
             log(&ticket.proxy, event);
             entry.memory.apply(event);
         }
+        if events.iter().any(|event| matches!(event, Event::Rejected { .. })) {
+            self.refusals.send_modify(|changes| *changes += 1);
+        }
         let before = entry.status.clone();
         entry.status.take_in(progress);
         let is_changed = entry.status != before;
@@ -143,6 +152,7 @@ impl AckBoard {
         let oldest = left.clone().min_by_key(|(_, entry)| entry.status.since).map(|(id, _)| id.clone());
         if left.count() > LEFT_PROXIES_MAX {
             oldest.and_then(|id| proxies.remove(&id));
+            self.refusals.send_modify(|changes| *changes += 1);
         }
         drop(proxies);
         self.tell();

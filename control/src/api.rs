@@ -13,6 +13,7 @@ mod extract;
 mod health;
 mod joining;
 mod openapi;
+mod policies;
 mod proxies;
 mod tokens;
 pub mod types;
@@ -26,6 +27,7 @@ use crate::snapshot::Fleet;
 use crate::store::Store;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
 use axum::http::{Method, StatusCode};
 use axum::routing::{MethodRouter, delete, get, post};
 use std::sync::Arc;
@@ -73,16 +75,21 @@ impl Endpoint {
         Self { method, path, summary: "", access, request: None, response: None, query: &[], handler }
     }
 
-    fn get(path: &'static str, access: Access, handler: MethodRouter<Api>) -> Self {
-        Self::new(Method::GET, path, access, handler)
+    fn get<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
+        Self::new(Method::GET, path, access, get(handler))
     }
 
-    fn post(path: &'static str, access: Access, handler: MethodRouter<Api>) -> Self {
-        Self::new(Method::POST, path, access, handler)
+    fn post<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
+        Self::new(Method::POST, path, access, post(handler))
     }
 
-    fn delete(path: &'static str, access: Access, handler: MethodRouter<Api>) -> Self {
-        Self::new(Method::DELETE, path, access, handler)
+    fn delete<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
+        Self::new(Method::DELETE, path, access, delete(handler))
+    }
+
+    fn body_bytes_max(mut self, bytes: usize) -> Self {
+        self.handler = self.handler.layer(DefaultBodyLimit::max(bytes));
+        self
     }
 
     fn summary(mut self, text: &'static str) -> Self {
@@ -110,41 +117,53 @@ impl Endpoint {
 fn endpoints() -> Vec<Endpoint> {
     use Access::{Admin, Open, Reader, Sidecar};
     vec![
-        Endpoint::get("/v1/proxies", Reader, get(proxies::list))
+        Endpoint::post("/v1/policies", Admin, policies::apply)
+            .body_bytes_max(APPLY_BODY_BYTES_MAX)
+            .summary("Put policies in force, or replace them by name; all or none")
+            .takes("ApplyRequest")
+            .gives("ApplyResponse"),
+        Endpoint::get("/v1/policies", Reader, policies::list)
+            .summary("All policies in force")
+            .gives("PolicyList"),
+        Endpoint::get("/v1/policies/{name}", Reader, policies::get)
+            .summary("One policy in force")
+            .gives("PolicyBody"),
+        Endpoint::delete("/v1/policies/{name}", Admin, policies::delete)
+            .summary("Take a policy out of force")
+            .gives("DeleteResponse"),
+        Endpoint::get("/v1/proxies", Reader, proxies::list)
             .summary("All sidecars that joined, and how far each is")
             .gives("ProxyList"),
-        Endpoint::get("/v1/status", Reader, get(proxies::status))
+        Endpoint::get("/v1/proxies/{namespace}/{service}/{instance}/snapshot", Reader, proxies::snapshot)
+            .summary("What a sidecar is given, as YAML"),
+        Endpoint::get("/v1/status", Reader, proxies::status)
             .summary("Whether everyone is on a revision")
             .query(&[("revision", "The revision that is asked about; the newest if absent")])
             .gives("StatusResponse"),
-        Endpoint::post("/v1/tokens", Admin, post(tokens::create))
+        Endpoint::post("/v1/tokens", Admin, tokens::create)
             .summary("Make a token for joining, or for this API")
             .takes("TokenRequest")
             .gives("TokenResponse"),
-        Endpoint::get("/v1/tokens", Admin, get(tokens::list))
+        Endpoint::get("/v1/tokens", Admin, tokens::list)
             .summary("All tokens in force, without their secrets")
             .gives("TokenList"),
-        Endpoint::delete("/v1/tokens/{id}", Admin, delete(tokens::revoke))
-            .summary("Revoke a token")
-            .gives("Done"),
-        Endpoint::get("/v1/audit", Admin, get(tokens::audit))
+        Endpoint::delete("/v1/tokens/{id}", Admin, tokens::revoke).summary("Revoke a token").gives("Done"),
+        Endpoint::get("/v1/audit", Admin, tokens::audit)
             .summary("The newest writes, newest first: who did what when")
             .query(&[("count", "How many entries; 100 if absent")])
             .gives("AuditList"),
-        Endpoint::post("/v1/join", Open, post(joining::join))
+        Endpoint::post("/v1/join", Open, joining::join)
             .summary("Become a sidecar of the mesh with a join token")
             .takes("JoinRequest")
             .gives("IdentityResponse"),
-        Endpoint::post("/v1/renew", Sidecar, post(joining::renew))
+        Endpoint::post("/v1/renew", Sidecar, joining::renew)
             .summary("Renew the client certificate, and state the sidecar anew")
             .takes("RenewRequest")
             .gives("IdentityResponse"),
-        Endpoint::post("/v1/leave", Sidecar, post(joining::leave)).summary("Leave the mesh").gives("Done"),
-        Endpoint::get("/v1/openapi.json", Open, get(openapi::serve))
-            .summary("This description")
-            .gives("OpenApi"),
-        Endpoint::get("/healthz", Open, get(health::alive)).summary("Whether the process is alive"),
-        Endpoint::get("/readyz", Open, get(health::ready)).summary("Whether sidecars can be served"),
+        Endpoint::post("/v1/leave", Sidecar, joining::leave).summary("Leave the mesh").gives("Done"),
+        Endpoint::get("/v1/openapi.json", Open, openapi::serve).summary("This description").gives("OpenApi"),
+        Endpoint::get("/healthz", Open, health::alive).summary("Whether the process is alive"),
+        Endpoint::get("/readyz", Open, health::ready).summary("Whether sidecars can be served"),
     ]
 }
 

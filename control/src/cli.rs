@@ -50,16 +50,30 @@ pub enum Command {
     ControlPlane(command::control_plane::Arguments),
     /// Make a token with which a sidecar joins, or one for the API
     Token(command::token::Arguments),
+    /// Put policies in force
+    Apply(command::apply::Arguments),
+    /// Show policies, tokens or the audit log
+    Get(command::get::Arguments),
+    /// Take a policy out of force
+    Delete(command::delete::Arguments),
     /// List the sidecars that joined
     Proxies(command::proxies::Arguments),
+    /// Show what a sidecar is given, as YAML
+    Snapshot(command::snapshot::Arguments),
     /// Say whether every sidecar is on a revision
     Status(command::status::Arguments),
+    /// Say everything that is wrong with policies
+    Check(command::check::Arguments),
+    /// Say what would be decided of a request, by which rule, and why not by another
+    Explain(command::explain::Arguments),
     /// Print completions for a shell
     Completion(command::completion::Arguments),
     /// Find or install the Envoy that sidecars run
     Envoy(command::envoy::Arguments),
     /// Write policies in the one form that there is
     Fmt(command::fmt::Arguments),
+    /// Run Envoy beside a replica of a service, as a member of the mesh
+    Sidecar(Box<command::sidecar::Arguments>),
 }
 
 impl Command {
@@ -67,7 +81,7 @@ impl Command {
     /// went wrong.
     fn default_log(&self) -> &'static str {
         match self {
-            Self::ControlPlane(_) => "info",
+            Self::ControlPlane(_) | Self::Sidecar(_) => "info",
             _ => "warn",
         }
     }
@@ -111,11 +125,18 @@ async fn dispatch(cli: Cli) -> CommandResult {
     match &cli.command {
         Command::ControlPlane(arguments) => command::control_plane::run(arguments).await,
         Command::Token(arguments) => command::token::run(arguments, &cli.global).await,
+        Command::Apply(arguments) => command::apply::run(arguments, &cli.global).await,
+        Command::Get(arguments) => command::get::run(arguments, &cli.global).await,
+        Command::Delete(arguments) => command::delete::run(arguments, &cli.global).await,
         Command::Proxies(arguments) => command::proxies::run(arguments, &cli.global).await,
+        Command::Snapshot(arguments) => command::snapshot::run(arguments, &cli.global).await,
         Command::Status(arguments) => command::status::run(arguments, &cli.global).await,
+        Command::Check(arguments) => command::check::run(arguments),
+        Command::Explain(arguments) => command::explain::run(arguments),
         Command::Completion(arguments) => command::completion::run(arguments),
         Command::Envoy(arguments) => command::envoy::run(arguments).await,
         Command::Fmt(arguments) => command::fmt::run(arguments),
+        Command::Sidecar(arguments) => command::sidecar::run(arguments).await,
     }
 }
 

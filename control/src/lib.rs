@@ -8,6 +8,7 @@
 //! ```
 
 pub mod acks;
+pub mod admission;
 pub mod api;
 pub mod cli;
 pub mod command;
@@ -16,11 +17,16 @@ pub mod durations;
 pub mod envoy;
 pub mod envoy_binary;
 pub mod exit;
+pub mod explained;
 pub mod identity;
+pub mod in_force;
 pub mod logging;
 pub mod model;
+pub mod policy_files;
+pub mod policy_runner;
 pub mod report;
 pub mod server;
+pub mod sidecar;
 pub mod snapshot;
 pub mod sources;
 pub mod store;

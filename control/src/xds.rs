@@ -18,15 +18,13 @@
 //! plane is away.
 
 pub mod conversation;
-pub mod local;
 pub mod memory;
 pub mod message;
 pub mod server;
-pub mod stream;
+mod stream;
 mod subscription;
 pub mod wire;
 
 pub use conversation::Conversation;
-pub use local::LocalServer;
 pub use memory::Memory;
 pub use server::XdsServer;

@@ -16,7 +16,6 @@ mod errors;
 mod expr;
 mod header_name;
 mod lets;
-mod near;
 mod pattern;
 mod peer;
 mod policy;

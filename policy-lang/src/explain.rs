@@ -177,3 +177,87 @@ fn literal(value: &Computed) -> String {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on shall say so")]
+mod tests {
+    use super::*;
+    use crate::analyse::analyse;
+    use crate::check::{CheckOptions, request_of};
+    use crate::link::link;
+    use crate::source::{FileId, SourceSet};
+    use std::collections::BTreeMap;
+
+    const POLICY: &str = r#"auth p on mesh {
+  mixed: allow /a/*, /*/b from service s/x, ip 10.0.0.0/8 when has(headers["h"]) && headers["i"] != "2"
+  no: deny /a/** unless (headers["j"] == "1" || source.port > 5)
+}
+"#;
+
+    fn explained(request: &str) -> Explanation {
+        let mut sources = SourceSet::new();
+        sources.add("p.writ", POLICY);
+        let analysis = analyse(&sources, CheckOptions::default());
+        assert!(analysis.is_ok(), "{:?}", analysis.diagnostics);
+        let target = TargetContext {
+            namespace: "s".to_owned(),
+            service: "t".to_owned(),
+            labels: BTreeMap::new(),
+            trust_domain: "mesh.local".to_owned(),
+        };
+        let program = link(&analysis.policies, &target).unwrap().unwrap();
+        explain(&program, &request_of(FileId(0), request, "mesh.local").unwrap())
+    }
+
+    /// The parts of a rule that failed, as `m`ethod, `p`ath, `c`aller and the text of conditions.
+    #[track_caller]
+    fn check(request: &str, rule: &str, decided_by: &str, failed: &[&str]) {
+        let explanation = explained(request);
+        assert_eq!(&*explanation.decision.rule, decided_by, "{request}");
+        let finding = explanation.rules.iter().find(|finding| &*finding.rule == rule).unwrap();
+        let parts = [(finding.method, "m"), (finding.path, "p"), (finding.peer, "c")];
+        let mut found: Vec<String> =
+            parts.iter().filter(|(met, _)| !met).map(|(_, part)| (*part).to_owned()).collect();
+        for part in finding.conditions.iter().filter(|part| !part.satisfied) {
+            let text = POLICY.get(part.span.start as usize..part.span.end as usize).unwrap();
+            found.push(format!("{text} = {}", part.value));
+        }
+        assert_eq!(found, failed, "{request}");
+        assert_eq!(finding.matches(), failed.is_empty(), "{request}");
+    }
+
+    #[test]
+    fn a_rule_that_stands_as_several_entries_is_one_finding() {
+        let identified = r#"GET /x/b from service s/x with header h = """#;
+        check(identified, "p/mixed", "p/mixed", &[]);
+        assert_eq!(explained(identified).rules.len(), 2);
+        check(r#"GET /x/b with ip 10.1.1.1 with header h = """#, "p/mixed", "p/mixed", &[]);
+        check(r#"GET /x/c with ip 10.1.1.1 with header h = """#, "p/mixed", "default-deny", &["p"]);
+        check(r#"GET /x/b from service s/y with header h = """#, "p/mixed", "default-deny", &["c"]);
+    }
+
+    #[test]
+    fn a_condition_is_taken_apart_at_what_must_all_hold() {
+        check(
+            r#"GET /x/b with ip 10.1.1.1 with header i = "2""#,
+            "p/mixed",
+            "default-deny",
+            &[r#"has(headers["h"]) = false"#, r#"headers["i"] != "2" = false"#],
+        );
+        check(r#"GET /a/b with header j = "1""#, "p/no", "default-deny", &[r#"headers["j"] == "1" = true"#]);
+        check("GET /a/b", "p/no", "p/no", &[]);
+    }
+
+    #[test]
+    fn attributes_are_shown_with_their_values() {
+        let explanation = explained(r#"GET /a/b with header h = "\"" with header i = "2""#);
+        let values: Vec<Option<String>> = explanation
+            .rules
+            .iter()
+            .flat_map(|finding| &finding.conditions)
+            .flat_map(|part| part.attributes.iter().map(|attribute| attribute.value.clone()))
+            .collect();
+        let shown = |text: &str| Some(text.to_owned());
+        assert_eq!(values, [None, shown("0"), shown(r#""\"""#), shown(r#""2""#)]);
+    }
+}

@@ -7,7 +7,7 @@
 //! `size/2`). In an expression, where a path cannot stand, the parser takes a path apart again
 //! (`a / b`, `a /b`), and likewise `5%2` and `10/s`.
 
-mod errors;
+pub(crate) mod errors;
 pub mod literal;
 mod token;
 

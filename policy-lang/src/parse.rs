@@ -7,7 +7,8 @@
 //! a later stage runs out of stack.
 //!
 //! ```text
-//! items    the file: use, let, schema, policies, proofs, targets
+//! items    the file: use, let, policies, proofs, targets
+//! schema   schemas and types
 //! auth     the statements of auth policies, and matches and peers, which all statements use
 //! traffic  the statements of the other kinds of policies
 //! tests    test blocks and requests
@@ -20,6 +21,7 @@ mod errors;
 mod expr;
 mod items;
 mod parser;
+mod schema;
 mod tests;
 mod traffic;
 
@@ -32,12 +34,15 @@ use parser::Parser;
 /// How deep an expression may be, counting parentheses, operators, and calls in chains.
 pub const EXPRESSION_DEPTH_MAX: u32 = 128;
 
+/// How many mistakes of a file are told: who has more will not read them all, and to show one costs time.
+pub const DIAGNOSTICS_MAX: usize = 100;
+
 /// A tree and what is wrong with the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
     /// The tree; its text is the input.
     pub tree: SyntaxTree,
-    /// What is wrong, in the order of the text.
+    /// What is wrong, in the order of the text; the first [`DIAGNOSTICS_MAX`].
     pub diagnostics: Vec<Diagnostic>,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! It changes white space only: all tokens and comments stay, in order, and what is printed prints as
 //! itself. One statement a line, two spaces a block; items are set apart by an empty line, and an empty
-//! line between statements stays (several become one). The names of rules that follow each other are
-//! followed by as much space as makes their effects stand in one column. A statement longer than
+//! line between statements stays (several become one). In statements that follow each other, what is behind
+//! the names of rules stands in one column, and so do the `expect`s of tests. A statement longer than
 //! [`LINE_WIDTH_MAX`] is broken before its clauses, and where that is not enough behind commas and before
 //! `&&` and `||`.
 //!

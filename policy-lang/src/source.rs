@@ -111,6 +111,12 @@ impl SourceFile {
 }
 
 impl Span {
+    /// Whether the other lies inside this one.
+    #[must_use]
+    pub fn contains(self, other: Self) -> bool {
+        self.file == other.file && self.start <= other.start && other.end <= self.end
+    }
+
     /// The smallest span that covers both; they must be of one file.
     #[must_use]
     pub fn to(self, other: Self) -> Self {

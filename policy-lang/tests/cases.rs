@@ -7,8 +7,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+use chancery_policy_lang::check::{self, CheckOptions};
 use chancery_policy_lang::diagnostic::render;
-use chancery_policy_lang::{Diagnostic, FileId, SourceSet, lex, parse, print};
+use chancery_policy_lang::source::SOURCE_BYTES_MAX;
+use chancery_policy_lang::{
+    Analysis, Diagnostic, FileId, SourceSet, analyse, eval, lex, parse, print, testing,
+};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +22,11 @@ type Made = (String, Vec<Diagnostic>);
 type Run = fn(FileId, &str) -> Made;
 
 /// The stages, in order, and what is run for each. One line for a new stage.
-const STAGES: &[(&str, Run)] = &[("lex", run_lex), ("parse", run_parse), ("print", run_print)];
+const STAGES: &[(&str, Run)] =
+    &[("lex", run_lex), ("parse", run_parse), ("print", run_print), ("check", run_check), ("eval", run_eval)];
+
+/// The day of the cases, for warnings about days that are over.
+const TODAY: &str = "2026-06-01";
 
 fn run_lex(file: FileId, text: &str) -> Made {
     let lexed = lex::lex(file, text);
@@ -39,6 +47,43 @@ fn run_print(file: FileId, text: &str) -> Made {
     (printed, parsed.diagnostics)
 }
 
+fn run_check(_: FileId, text: &str) -> Made {
+    let analysis = analyse_text(text);
+    (check::dump(&analysis.policies, &analysis.tests), analysis.diagnostics)
+}
+
+/// Runs the `test` blocks by the evaluator; the text form is a line for each request.
+fn run_eval(_: FileId, text: &str) -> Made {
+    let mut analysis = analyse_text(text);
+    let mut out = String::new();
+    for test in &analysis.tests {
+        writeln!(out, "{}", test.name).unwrap();
+        let program = match testing::link_test(test, &analysis.policies) {
+            Ok(program) => program,
+            Err(diagnostics) => {
+                analysis.diagnostics.extend(diagnostics);
+                continue;
+            }
+        };
+        for case in &test.cases {
+            let decision = eval::evaluate(&program, &case.request);
+            let failures: Vec<String> =
+                case.expect.iter().filter_map(|expected| testing::failure(expected, &decision)).collect();
+            assert!(failures.is_empty(), "{}: {}", test.name, failures.join(", "));
+            let path = String::from_utf8_lossy(&case.request.path).into_owned();
+            let status = decision.respond.map(|respond| format!(" {}", respond.status)).unwrap_or_default();
+            writeln!(out, "  {path}: {}{status} by {}", decision.outcome.as_str(), decision.rule).unwrap();
+        }
+    }
+    (out, analysis.diagnostics)
+}
+
+fn analyse_text(text: &str) -> Analysis {
+    let mut sources = SourceSet::new();
+    sources.add("case", text);
+    analyse(&sources, CheckOptions { today: Some(TODAY) })
+}
+
 #[test]
 fn every_case_gives_what_its_golden_file_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
@@ -48,7 +93,7 @@ fn every_case_gives_what_its_golden_file_says() {
         for outcome in ["ok", "err"] {
             for path in cases(&root.join(stage).join(outcome)) {
                 count += 1;
-                if let Err(failure) = check(&path, outcome, *run) {
+                if let Err(failure) = check_case(&path, outcome, *run) {
                     failures.push(format!("{}:\n{failure}", path.display()));
                 }
             }
@@ -56,6 +101,16 @@ fn every_case_gives_what_its_golden_file_says() {
     }
     assert!(count > 0, "there are cases");
     assert!(failures.is_empty(), "{} of {count} cases fail:\n\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn a_file_that_is_too_large_is_refused_with_one_error() {
+    let text = "let a = 1\n".repeat(SOURCE_BYTES_MAX / 10 + 1);
+    let mut sources = SourceSet::new();
+    let parsed = parse::parse(sources.add("too-large.writ", text.as_str()), &text);
+    assert_eq!(parsed.tree.root().text(), text.as_str());
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/lex/err/too-large.out");
+    compare(&golden, &render::human(&parsed.diagnostics, &sources, false)).unwrap();
 }
 
 #[test]
@@ -77,7 +132,7 @@ fn cases(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn check(path: &Path, outcome: &str, run: Run) -> Result<(), String> {
+fn check_case(path: &Path, outcome: &str, run: Run) -> Result<(), String> {
     let text = std::fs::read_to_string(path).unwrap();
     if !text.starts_with("# ") {
         return Err("the first line is no comment that says what the case shows".to_owned());

@@ -1,1 +1,7 @@
-//! Placeholder.
+//! What the integration tests and the benchmarks share: generators, a real Envoy, load.
+//!
+//! Nobody but this package knows it. A function here gives errors; whether one is fatal is for the
+//! test to say.
+
+pub mod envoy;
+pub mod random;

@@ -112,8 +112,28 @@ async fn a_proxy_that_comes_back_is_sent_only_what_it_lacks() {
     proxy.stop_control_plane().await;
     assert_eq!(proxy.get("/").await.unwrap(), StatusCode::FORBIDDEN);
 
-    proxy.start_control_plane(2, proxy.resources(extension::policy(&silent())));
+    proxy.start_control_plane(2, proxy.resources(extension::policy(&silent()))).await;
     proxy.until(|status| status.applied == Some(Revision(2))).await;
+    assert_eq!(proxy.get("/").await.unwrap(), StatusCode::OK);
+    proxy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_proxy_refused_is_known_after_a_restart_of_the_control_plane() {
+    let mut proxy = Proxy::start().await;
+    proxy.give(1, proxy.resources(extension::policy(&answering(403))));
+    proxy.until(|status| status.applied == Some(Revision(1))).await;
+    proxy.give(2, proxy.resources(extension::policy(&garbage())));
+    proxy.until(|status| !status.refused.is_empty()).await;
+    proxy.stop_control_plane().await;
+
+    // Sent again, it would be acknowledged.
+    proxy.start_control_plane(3, proxy.resources(extension::policy(&garbage()))).await;
+    let status = proxy.until(|status| !status.held.is_empty()).await;
+    assert_eq!((status.applied, status.refused.len()), (None, 1));
+    proxy.give(4, proxy.resources(extension::policy(&silent())));
+    let status = proxy.until(|status| status.applied == Some(Revision(4))).await;
+    assert_eq!(status.refused, []);
     assert_eq!(proxy.get("/").await.unwrap(), StatusCode::OK);
     proxy.stop().await;
 }

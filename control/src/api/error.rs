@@ -46,7 +46,7 @@ impl ApiError {
     }
 
     /// What is our fault is told to the operator in the log, and to the caller without details.
-    fn internal(error: &dyn std::fmt::Display) -> Self {
+    pub(super) fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "a request failed inside the control plane");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the control plane could not do this")
             .help("its log says why; nothing was changed")

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn every_schema_that_is_named_is_there() {
+    fn every_schema_that_is_named_is_there_and_every_one_there_is_used() {
         let description = describe().unwrap();
         let mut named = BTreeSet::new();
         references(&description, &mut named);
@@ -110,14 +110,73 @@ mod tests {
             let pointer = target.trim_start_matches('#');
             assert!(description.pointer(pointer).is_some(), "{target} is missing");
         }
+        let schemas: Map<String, Value> = serde_json::from_str(SCHEMAS).unwrap();
+        for name in schemas.keys() {
+            assert!(named.contains(&format!("#/components/schemas/{name}")), "{name} is not used");
+        }
     }
 
     #[test]
-    fn every_endpoint_is_described_once_and_answers_by_its_method() {
+    fn every_endpoint_is_described_once() {
         let mut seen = BTreeSet::new();
         for endpoint in endpoints() {
             assert!(!endpoint.summary.is_empty(), "{} has no summary", endpoint.path);
             assert!(seen.insert((endpoint.path, endpoint.method.to_string())), "{} twice", endpoint.path);
+        }
+    }
+
+    /// Checks that the fields of a value are those of its schema, at every depth.
+    fn check_fields(value: &Value, schema: &Value, schemas: &Value, place: &str) {
+        if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
+            let name = target.rsplit('/').next().unwrap();
+            return check_fields(value, schemas.get(name).unwrap(), schemas, name);
+        }
+        let one_of = |key: &str| schema.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+        let choices = [one_of("anyOf"), one_of("oneOf")].concat();
+        if !choices.is_empty() {
+            let is_null = |schema: &&Value| schema.get("type").is_some_and(|kind| kind == "null");
+            let kind = |schema: &&Value| schema.pointer("/properties/kind/const") == value.get("kind");
+            let choice = choices.iter().find(|choice| is_null(choice) == value.is_null() && kind(choice));
+            return check_fields(value, choice.unwrap(), schemas, place);
+        }
+        match value {
+            Value::Object(object) => {
+                let Some(Value::Object(properties)) = schema.get("properties") else { return };
+                for (name, value) in object {
+                    let schema = properties.get(name);
+                    let schema = schema.unwrap_or_else(|| unreachable!("{place}.{name} is not described"));
+                    check_fields(value, schema, schemas, &format!("{place}.{name}"));
+                }
+                for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
+                    assert!(
+                        object.contains_key(name.as_str().unwrap()),
+                        "{place}.{name} is required, and absent"
+                    );
+                }
+            }
+            Value::Array(values) => {
+                values
+                    .iter()
+                    .for_each(|value| check_fields(value, schema.get("items").unwrap(), schemas, place));
+            }
+            Value::String(text) => {
+                if let Some(Value::Array(words)) = schema.get("enum") {
+                    assert!(words.iter().any(|word| word == text), "{place} is `{text}`");
+                } else if schema.get("const").is_none() {
+                    assert_eq!(schema.get("type").unwrap(), "string", "{place}");
+                }
+            }
+            Value::Bool(_) => assert_eq!(schema.get("type").unwrap(), "boolean", "{place}"),
+            Value::Number(_) => assert_eq!(schema.get("type").unwrap(), "integer", "{place}"),
+            Value::Null => assert_eq!(schema.get("type").unwrap(), "null", "{place}"),
+        }
+    }
+
+    #[test]
+    fn schemas_have_the_fields_of_the_types() {
+        let schemas: Value = serde_json::from_str(SCHEMAS).unwrap();
+        for (name, value) in crate::api::types::samples::all() {
+            check_fields(&value, &json!({ "$ref": format!("#/components/schemas/{name}") }), &schemas, name);
         }
     }
 }

@@ -1,12 +1,23 @@
 //! `/v1/proxies` and `/v1/status`: who is in the mesh, what each has, and how far it is.
 
-use super::extract::{Json, Query};
+use super::extract::{Json, Path, Query};
 use super::types::{InboundBody, OutboundBody, ProxyBody, ProxyList, Rejection, StatusResponse};
 use super::{Api, ApiError};
 use crate::acks::{ProxyStatus, Refused};
-use crate::model::{ProxyRegistration, Revision};
+use crate::envoy::yaml;
+use crate::model::{ProxyId, ProxyRegistration, Revision};
+use crate::store::StoreError;
 use axum::extract::State;
+use axum::http::{HeaderName, header};
 use serde::Deserialize;
+
+/// What a proxy's id is made of.
+#[derive(Debug, Deserialize)]
+pub(super) struct IdParts {
+    namespace: String,
+    service: String,
+    instance: String,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +54,18 @@ pub(super) async fn status(
     }))
 }
 
+/// What a sidecar is given, as YAML.
+pub(super) async fn snapshot(
+    State(api): State<Api>,
+    Path(id): Path<IdParts>,
+) -> Result<([(HeaderName, &'static str); 1], String), ApiError> {
+    let id = ProxyId(format!("{}/{}/{}", id.namespace, id.service, id.instance));
+    let snapshot = api.fleet.borrow().snapshots.get(&id).cloned();
+    let snapshot = snapshot.ok_or(StoreError::NoSuchProxy(id.0))?;
+    let text = yaml::of_snapshot(&snapshot).map_err(|error| ApiError::internal(&error))?;
+    Ok(([(header::CONTENT_TYPE, "application/yaml")], text))
+}
+
 fn proxies(api: &Api) -> Vec<ProxyBody> {
     let desired = api.store.watch().borrow().clone();
     let mut statuses = api.board.statuses();
@@ -68,6 +91,7 @@ fn body(registration: &ProxyRegistration, status: Option<ProxyStatus>) -> ProxyB
             .collect(),
         connected: status.as_ref().is_some_and(|status| status.is_connected),
         revision: status.as_ref().and_then(|status| status.applied).map(|revision| revision.0),
+        offered: status.as_ref().map(|status| status.offered.0),
         rejections: refused.iter().map(rejection).collect(),
         problems: status.map(|status| status.problems.to_vec()).unwrap_or_default(),
     }

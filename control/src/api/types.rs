@@ -110,7 +110,7 @@ pub struct PolicyBody {
     pub revision: u64,
     /// What it is attached to, as written.
     pub targets: Vec<String>,
-    /// `enforce`, `shadow` or `off`.
+    /// `enforce`, `shadow` or `off`; `unreadable` if this version of the control plane is too old for it.
     pub mode: String,
     /// The file it was applied from.
     pub file: String,
@@ -158,6 +158,8 @@ pub struct ProxyBody {
     pub connected: bool,
     /// The newest revision of which it acknowledged everything.
     pub revision: Option<u64>,
+    /// The revision that it is being given.
+    pub offered: Option<u64>,
     /// What it refuses at present.
     pub rejections: Vec<Rejection>,
     /// Why what it is given is not what the policies say.
@@ -362,3 +364,6 @@ pub struct AuditBody {
     /// The revision after it.
     pub revision: u64,
 }
+
+#[cfg(test)]
+pub(super) mod samples;

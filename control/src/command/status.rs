@@ -1,6 +1,7 @@
 //! `chancery status`: whether everyone is on a revision, and if not, who and why.
 
 use super::proxies::state;
+use super::wait::{Progress, progress};
 use crate::api::types::{ProxyBody, StatusResponse};
 use crate::cli::Global;
 use crate::context::Context;
@@ -45,10 +46,13 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
 
 /// What the exit code says of a status.
 pub(super) fn verdict(status: &StatusResponse) -> Exit {
-    let refuses = |proxy: &ProxyBody| !proxy.rejections.is_empty() || !proxy.problems.is_empty();
-    if status.proxies.iter().any(refuses) {
+    let is_any = |wanted| {
+        let mut connected = status.proxies.iter().filter(|proxy| proxy.connected);
+        connected.any(|proxy| progress(proxy, status.revision) == wanted)
+    };
+    if is_any(Progress::Refused) {
         Exit::Refused
-    } else if status.on_revision < status.connected {
+    } else if is_any(Progress::Waiting) {
         Exit::Failed
     } else {
         Exit::Well
@@ -117,6 +121,7 @@ mod tests {
             outbounds: Vec::new(),
             connected: true,
             revision: Some(revision),
+            offered: Some(12),
             rejections: Vec::new(),
             problems: Vec::new(),
         }

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::durations;
 use crate::exit::{CommandResult, Exit, Failure};
 use crate::terminal;
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use std::time::Duration;
 
 /// Arguments of `chancery token`.
@@ -20,7 +20,7 @@ use std::time::Duration;
     chancery token --role reader --expires 30d > reader.json     # a context file for --context\n  \
     chancery token --revoke 3f2a9c51d0e4"
 )]
-#[group(required = true, multiple = false, id = "what")]
+#[command(group = ArgGroup::new("what").required(true).multiple(false))]
 pub struct Arguments {
     /// Make a token with which sidecars of this service join
     #[arg(long, value_name = "NAMESPACE/NAME", group = "what")]

@@ -4,7 +4,8 @@
 use super::{Server, ServerOptions};
 use crate::api::client::{Client, ClientError, Credentials};
 use crate::api::types::{
-    AuditList, Done, ErrorBody, IdentityResponse, InboundBody, JoinRequest, ProxyList, ProxyStatement,
+    ApplyOutcome, ApplyRequest, ApplyResponse, AuditList, DeleteResponse, Done, ErrorBody, FileBody,
+    IdentityResponse, InboundBody, JoinRequest, PolicyBody, PolicyList, ProxyList, ProxyStatement,
     RenewRequest, Role, StatusResponse, TokenList, TokenRequest, TokenResponse,
 };
 use crate::identity::authority;
@@ -293,4 +294,77 @@ async fn what_cannot_start_says_why() {
     let lost = Server::start(options(directory.path())).await.err().unwrap();
     assert!(lost.to_string().contains("restore it from a backup"), "{lost}");
     assert!(!directory.path().join("secret.key").exists(), "no new key hides the loss");
+}
+
+const ORDERS: &str =
+    "auth orders on service shop/orders {\n  read: allow GET /api/** from service shop/web\n}\n";
+
+fn apply(text: &str, dry_run: bool) -> ApplyRequest {
+    let files = vec![FileBody { name: "orders.writ".to_owned(), text: text.to_owned() }];
+    ApplyRequest { files, dry_run }
+}
+
+#[tokio::test]
+async fn policies_are_applied_read_and_deleted() {
+    let plane = plane().await;
+    let admin = plane.admin();
+    let dry: ApplyResponse = admin.post("/v1/policies", &apply(ORDERS, true)).await.unwrap();
+    assert_eq!((dry.revision, dry.dry_run), (0, true));
+    assert!(admin.get::<PolicyList>("/v1/policies").await.unwrap().policies.is_empty());
+
+    let applied: ApplyResponse = admin.post("/v1/policies", &apply(ORDERS, false)).await.unwrap();
+    assert_eq!(applied.revision, 1);
+    assert_eq!(applied.policies.first().unwrap().outcome, ApplyOutcome::Created);
+    let again: ApplyResponse = admin.post("/v1/policies", &apply(ORDERS, false)).await.unwrap();
+    assert_eq!(again.revision, 1, "nothing changed");
+    assert_eq!(again.policies.first().unwrap().outcome, ApplyOutcome::Unchanged);
+
+    let policy: PolicyBody = admin.get("/v1/policies/orders").await.unwrap();
+    assert_eq!((policy.mode.as_str(), policy.file.as_str()), ("enforce", "orders.writ"));
+    assert_eq!(policy.targets, ["service shop/orders"]);
+    assert_eq!(policy.text.trim(), ORDERS.trim());
+
+    let deleted: DeleteResponse = admin.delete("/v1/policies/orders").await.unwrap();
+    assert_eq!(deleted.revision, 2);
+    assert_eq!(
+        code(admin.get::<PolicyBody>("/v1/policies/orders").await),
+        (404, "unknown-policy".to_owned())
+    );
+    let gone = admin.delete::<DeleteResponse>("/v1/policies/orders").await;
+    assert_eq!(code(gone), (404, "unknown-policy".to_owned()));
+}
+
+#[tokio::test]
+async fn a_wrong_policy_is_refused_with_findings_and_nothing_changes() {
+    let plane = plane().await;
+    let admin = plane.admin();
+    let _applied: ApplyResponse = admin.post("/v1/policies", &apply(ORDERS, false)).await.unwrap();
+    let wrong = apply(&ORDERS.replace("allow", "alow"), false);
+    let (status, body) = refusal(admin.post::<ApplyResponse>("/v1/policies", &wrong).await);
+    assert_eq!((status, body.code.as_str()), (422, "bad-policy"));
+    let finding = body.diagnostics.first().unwrap();
+    assert_eq!((finding.file.as_str(), finding.line), ("orders.writ", 2));
+    assert!(body.message.contains("nothing was changed"), "{}", body.message);
+    let (status, body) = refusal(admin.post::<ApplyResponse>("/v1/policies", &apply("# empty", false)).await);
+    assert_eq!((status, body.code.as_str()), (400, "bad-request"));
+    let list: PolicyList = admin.get("/v1/policies").await.unwrap();
+    assert_eq!((list.revision, list.policies.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn of_many_who_apply_at_once_each_gets_a_revision_of_its_own() {
+    let plane = plane().await;
+    let mut applying = tokio::task::JoinSet::new();
+    for at in 0..6 {
+        let admin = plane.admin();
+        let text = ORDERS.replace("auth orders", &format!("auth orders-{at}"));
+        applying.spawn(async move {
+            let request = apply(&text, false);
+            admin.post::<ApplyResponse>("/v1/policies", &request).await.unwrap().revision
+        });
+    }
+    let mut revisions = applying.join_all().await;
+    revisions.sort_unstable();
+    assert_eq!(revisions, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(plane.admin().get::<PolicyList>("/v1/policies").await.unwrap().policies.len(), 6);
 }

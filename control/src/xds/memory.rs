@@ -47,6 +47,19 @@ impl Memory {
         self.resources.get(&(kind, name.to_owned()))?.accepted.as_ref()
     }
 
+    /// All refusals of a type: name, version, and the proxy's words.
+    pub fn refusals(&self, kind: ResourceType) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.resources.iter().filter(move |((of, _), _)| *of == kind).flat_map(|((_, name), remembered)| {
+            let refused = remembered.refused.iter();
+            refused.map(|refusal| (name.as_str(), refusal.version.as_str(), &*refusal.message))
+        })
+    }
+
+    /// Puts back a refusal that was remembered elsewhere.
+    pub fn restore(&mut self, kind: ResourceType, name: &str, version: &str, message: &str) {
+        self.note_refusal(kind, name, version, message.into());
+    }
+
     /// Learns from what a proxy's answer meant.
     pub fn apply(&mut self, event: &Event) {
         match event {
@@ -64,14 +77,18 @@ impl Memory {
 
     /// Of a long message the end is kept.
     fn refuse(&mut self, resource: &Resource, message: &str) {
-        let remembered = self.resources.entry((resource.kind, resource.name.clone())).or_default();
-        remembered.refused.retain(|refusal| refusal.version != resource.version);
+        let message = tail(message, MESSAGE_BYTES_MAX).into();
+        self.note_refusal(resource.kind, &resource.name, &resource.version, message);
+    }
+
+    fn note_refusal(&mut self, kind: ResourceType, name: &str, version: &str, message: Arc<str>) {
+        let remembered = self.resources.entry((kind, name.to_owned())).or_default();
+        remembered.refused.retain(|refusal| refusal.version != version);
         if remembered.refused.len() >= REFUSED_PER_RESOURCE_MAX {
             remembered.refused.pop_front();
         }
-        remembered.accepted.take_if(|accepted| accepted.version == resource.version);
-        let message = tail(message, MESSAGE_BYTES_MAX).into();
-        remembered.refused.push_back(Refusal { version: resource.version.clone(), message });
+        remembered.accepted.take_if(|accepted| accepted.version == version);
+        remembered.refused.push_back(Refusal { version: version.to_owned(), message });
     }
 
     /// Refusals of extensions outlive the extension: only for those is a repetition dangerous.
@@ -111,9 +128,9 @@ mod tests {
 
     #[test]
     fn of_a_long_message_the_end_is_kept() {
-        let message = format!("{}é: duplicate address", "x".repeat(5000));
-        let kept = tail(&message, 23);
-        assert_eq!(kept, "… é: duplicate address");
-        assert_eq!(tail("short", 23), "short");
+        let message = format!("{}é: duplicate", "x".repeat(5000));
+        assert_eq!(tail(&message, 13), "… é: duplicate");
+        assert_eq!(tail(&message, 12), "… : duplicate", "no part of a character is kept");
+        assert_eq!(tail("short", 12), "short");
     }
 }

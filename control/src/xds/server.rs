@@ -3,6 +3,9 @@
 //! A proxy is known by the certificate of its connection; the node id that it sends must be the
 //! one in the certificate. A second stream of the same proxy ends the first.
 
+#[cfg(test)]
+mod tests;
+
 use super::conversation::Conversation;
 use super::stream::{RESPONSES_WAITING_MAX, Snapshots, XdsStream};
 use crate::acks::AckBoard;
@@ -101,7 +104,7 @@ impl XdsServer {
         mut requests: Streaming<DeltaDiscoveryRequest>,
         responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
     ) {
-        let mut snapshots = SnapshotsOf { fleet: self.fleet.clone(), proxy: proxy.clone(), last: None };
+        let mut snapshots = Snapshots::new(self.fleet.clone(), proxy.clone());
         let begun = tokio::select! {
             begun = begin(&proxy, &mut requests, &mut snapshots) => begun,
             () = self.stop.cancelled() => Err(Status::unavailable("the control plane is stopping")),
@@ -134,7 +137,7 @@ impl XdsServer {
 async fn begin(
     proxy: &ProxyId,
     requests: &mut (impl Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin),
-    snapshots: &mut SnapshotsOf,
+    snapshots: &mut Snapshots,
 ) -> Result<(DeltaDiscoveryRequest, Arc<Snapshot>), Status> {
     let first = timeout(FIRST_REQUEST_TIMEOUT, requests.next()).await;
     let first = match first {
@@ -160,36 +163,6 @@ async fn begin(
 }
 
 /// The answer to a proxy that asks for all resources at each change.
-pub(super) fn refuse_state_of_the_world() -> Status {
+fn refuse_state_of_the_world() -> Status {
     Status::unimplemented("only incremental xDS is spoken here: set `api_type: DELTA_GRPC` in `ads_config`")
-}
-
-/// The snapshots of one proxy, out of those of all.
-struct SnapshotsOf {
-    fleet: watch::Receiver<Arc<Fleet>>,
-    proxy: ProxyId,
-    last: Option<Arc<Snapshot>>,
-}
-
-impl SnapshotsOf {
-    /// Waits until there is a snapshot; `None` if there never will be.
-    async fn first(&mut self) -> Option<Arc<Snapshot>> {
-        let proxy = &self.proxy;
-        let fleet = self.fleet.wait_for(|fleet| fleet.snapshots.contains_key(proxy)).await.ok()?;
-        self.last = fleet.snapshots.get(proxy).cloned();
-        self.last.clone()
-    }
-}
-
-impl Snapshots for SnapshotsOf {
-    async fn next(&mut self) -> Option<Arc<Snapshot>> {
-        loop {
-            self.fleet.changed().await.ok()?;
-            let snapshot = self.fleet.borrow_and_update().snapshots.get(&self.proxy).cloned()?;
-            if self.last.as_ref() != Some(&snapshot) {
-                self.last = Some(snapshot.clone());
-                return Some(snapshot);
-            }
-        }
-    }
 }

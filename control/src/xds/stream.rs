@@ -3,7 +3,8 @@
 use super::conversation::{Conversation, Progress};
 use super::message::Event;
 use super::wire::{read_request, write_response};
-use crate::snapshot::Snapshot;
+use crate::model::ProxyId;
+use crate::snapshot::{Fleet, Snapshot};
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,36 +14,57 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 /// Responses that wait for the socket.
-pub const RESPONSES_WAITING_MAX: usize = 4;
+pub(super) const RESPONSES_WAITING_MAX: usize = 4;
 /// How long a proxy may leave a response unread before its stream is ended.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where a stream's snapshots come from.
-pub trait Snapshots: Send + 'static {
-    /// Waits for the next snapshot; `None` when there will be no more, which ends the stream.
-    fn next(&mut self) -> impl Future<Output = Option<Arc<Snapshot>>> + Send;
+/// The snapshots of one proxy, out of those of all.
+#[derive(Debug)]
+pub(super) struct Snapshots {
+    fleet: watch::Receiver<Arc<Fleet>>,
+    proxy: ProxyId,
+    last: Option<Arc<Snapshot>>,
 }
 
-impl Snapshots for watch::Receiver<Arc<Snapshot>> {
+impl Snapshots {
+    pub(super) fn new(fleet: watch::Receiver<Arc<Fleet>>, proxy: ProxyId) -> Self {
+        Self { fleet, proxy, last: None }
+    }
+
+    /// Waits until there is a snapshot; `None` if there never will be.
+    pub(super) async fn first(&mut self) -> Option<Arc<Snapshot>> {
+        let proxy = &self.proxy;
+        let fleet = self.fleet.wait_for(|fleet| fleet.snapshots.contains_key(proxy)).await.ok()?;
+        self.last = fleet.snapshots.get(proxy).cloned();
+        self.last.clone()
+    }
+
+    /// Waits for the next one; `None` when there will be no more.
     async fn next(&mut self) -> Option<Arc<Snapshot>> {
-        self.changed().await.ok()?;
-        Some(self.borrow_and_update().clone())
+        loop {
+            self.fleet.changed().await.ok()?;
+            let snapshot = self.fleet.borrow_and_update().snapshots.get(&self.proxy).cloned()?;
+            if self.last.as_ref() != Some(&snapshot) {
+                self.last = Some(snapshot.clone());
+                return Some(snapshot);
+            }
+        }
     }
 }
 
 /// One stream; [`Self::run`] ends when either side does.
 #[derive(Debug)]
-pub struct XdsStream<R, S> {
+pub(super) struct XdsStream<R> {
     /// What the proxy says.
-    pub requests: R,
+    pub(super) requests: R,
     /// What is said to it.
-    pub responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
+    pub(super) responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
     /// The state of the conversation.
-    pub conversation: Conversation,
+    pub(super) conversation: Conversation,
     /// Newer snapshots than the conversation began with.
-    pub snapshots: S,
+    pub(super) snapshots: Snapshots,
     /// Ends the stream from outside.
-    pub stop: CancellationToken,
+    pub(super) stop: CancellationToken,
 }
 
 /// Something that a stream waits for.
@@ -52,13 +74,12 @@ enum Input {
     Stop,
 }
 
-impl<R, S> XdsStream<R, S>
+impl<R> XdsStream<R>
 where
     R: Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin + Send,
-    S: Snapshots,
 {
     /// Serves the stream; `note` hears what answers mean and how far the proxy is.
-    pub async fn run(mut self, mut note: impl FnMut(&[Event], Progress) + Send) {
+    pub(super) async fn run(mut self, mut note: impl FnMut(&[Event], Progress) + Send) {
         note(&[], self.conversation.progress());
         let end = self.serve(&mut note).await;
         if let Err(status) = end {

@@ -45,6 +45,7 @@ fn check_one(node: &Condition, captures: &Captures, around: &mut Around<'_>) -> 
         in_let: false,
         variables: Vec::new(),
         depth: 0,
+        is_too_deep: false,
         diagnostics: around.diagnostics,
     };
     let typed = checker.expr(&expr)?;

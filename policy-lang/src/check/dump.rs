@@ -1,6 +1,5 @@
 //! The text form of checked policies and tests (`--emit checked`).
 
-use super::Checked;
 use crate::checked::{CheckedPolicy, CheckedTest, Effect, Expectation, Mode, Peer, Respond, Rule, Target};
 use crate::literals::expression_text;
 use crate::request::Request;
@@ -9,12 +8,12 @@ use std::fmt::Write as _;
 /// The policies and tests as text, one statement a line, every part resolved. Conditions stand in
 /// their normal form.
 #[must_use]
-pub fn dump(checked: &Checked) -> String {
+pub fn dump(policies: &[CheckedPolicy], tests: &[CheckedTest]) -> String {
     let mut out = String::new();
-    for policy in &checked.policies {
+    for policy in policies {
         dump_policy(&mut out, policy);
     }
-    for test in &checked.tests {
+    for test in tests {
         dump_test(&mut out, test);
     }
     out

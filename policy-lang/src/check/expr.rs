@@ -7,10 +7,10 @@ mod operator;
 use super::errors::expression as errors;
 use super::errors::later;
 use super::lets::Let;
-use super::near::nearest;
 use super::scope::{Captures, FileScope, ROOTS};
 use crate::checked::{BaseType, BinaryOp, Expr, ExprKind, Type, UnaryOp, Value};
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::near::nearest;
 use crate::eval;
 use crate::source::Span;
 use crate::syntax::SyntaxTree;
@@ -49,6 +49,8 @@ pub(super) struct Checker<'a> {
     pub(super) variables: Vec<(String, u32)>,
     /// How deeply the expression that is being checked is nested.
     pub(super) depth: u32,
+    /// Whether it has been reported as too deeply nested.
+    pub(super) is_too_deep: bool,
     /// What is wrong.
     pub(super) diagnostics: &'a mut Vec<Diagnostic>,
 }
@@ -152,6 +154,9 @@ impl Checker<'_> {
     /// The typed expression of a node.
     pub(super) fn expr(&mut self, node: &ast::Expr) -> Option<Typed> {
         if self.depth >= EXPRESSION_DEPTH_MAX {
+            if std::mem::replace(&mut self.is_too_deep, true) {
+                return None;
+            }
             let span = self.span(node);
             return self.fail(errors::too_large(span, EXPRESSION_PARTS_MAX, EXPRESSION_DEPTH_MAX));
         }
@@ -240,6 +245,9 @@ impl Checker<'_> {
         }
         if let Some(found) = self.find_let(name) {
             return found.value.clone();
+        }
+        if let Some(diagnostic) = self.not_known_in_auth(node) {
+            return self.fail(diagnostic);
         }
         if ROOTS.contains(&name) {
             return self.fail(errors::root_alone(span, name));

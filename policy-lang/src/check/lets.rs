@@ -88,6 +88,7 @@ fn check_one(
             in_let: true,
             variables: Vec::new(),
             depth: 0,
+            is_too_deep: false,
             diagnostics,
         }
         .expr(&value)

@@ -8,6 +8,7 @@ use crate::source::Span;
 use crate::syntax::SyntaxTree;
 use crate::syntax::ast::{self, AstNode, ModeKind, Policy, PolicyKind, Statement};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The name under which a policy's `otherwise` decides; no rule may have it.
 pub(super) const OTHERWISE: &str = "otherwise";
@@ -91,21 +92,24 @@ fn add_otherwise(
 /// The rules without those whose id is taken. Two statements that say the same in the same words
 /// are one, with a warning; two with one name are an error.
 fn unique(rules: Vec<NamedRule>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Rule> {
-    let mut kept: Vec<NamedRule> = Vec::new();
+    let mut places: BTreeMap<Arc<str>, Span> = BTreeMap::new();
+    let mut kept = Vec::with_capacity(rules.len());
     for (rule, name_span) in rules {
-        let first = kept.iter().find(|(first, _)| first.id == rule.id);
-        match (first, name_span) {
-            (None, _) => kept.push((rule, name_span)),
-            (Some((first, first_name)), Some(span)) => {
-                let name = rule.id.rsplit('/').next().unwrap_or_default();
-                diagnostics.push(errors::duplicate_rule(span, name, first_name.unwrap_or(first.span)));
+        match (places.get(&rule.id), name_span) {
+            (None, _) => {
+                places.insert(rule.id.clone(), name_span.unwrap_or(rule.span));
+                kept.push(rule);
             }
-            (Some((first, _)), None) => {
-                diagnostics.push(errors::warnings::said_twice(rule.span, "this statement", first.span));
+            (Some(first), Some(span)) => {
+                let name = rule.id.rsplit('/').next().unwrap_or_default();
+                diagnostics.push(errors::duplicate_rule(span, name, *first));
+            }
+            (Some(first), None) => {
+                diagnostics.push(errors::warnings::said_twice(rule.span, "this statement", *first));
             }
         }
     }
-    kept.into_iter().map(|(rule, _)| rule).collect()
+    kept
 }
 
 /// The mode; `enforce` if none is stated.

@@ -3,12 +3,12 @@
 use super::errors;
 use super::errors::later;
 use super::header_name::{HeaderName, header_name};
-use super::near::nearest;
 use super::peer;
 use super::rule::METHODS;
 use super::target::service_ref;
 use crate::checked::{Peer, ServiceRef};
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::near::nearest;
 use crate::lex::literal;
 use crate::linked::TargetContext;
 use crate::parse;

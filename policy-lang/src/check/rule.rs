@@ -166,7 +166,7 @@ impl Around<'_> {
         let mut methods = BTreeSet::new();
         for token in node.methods() {
             let method = token.text();
-            if let Some(near) = super::near::nearest(method, METHODS.iter().copied())
+            if let Some(near) = crate::diagnostic::near::nearest(method, METHODS.iter().copied())
                 && !METHODS.contains(&method)
             {
                 let span = self.tree.span(token.text_range());

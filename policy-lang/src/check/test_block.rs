@@ -1,11 +1,11 @@
 //! `test` blocks.
 
-use super::near::nearest;
 use super::policy::OTHERWISE;
 use super::{TEST_TRUST_DOMAIN, errors, request};
 use crate::checked::{CheckedPolicy, CheckedTest, Expectation, TestCase};
 use crate::decision::{BAD_PATH, DEFAULT_DENY, UNRESTRICTED};
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::near::nearest;
 use crate::lex::literal;
 use crate::source::Span;
 use crate::syntax::ast::{AstNode, Expect, ExpectKind, Given, RuleName, Test};
@@ -123,7 +123,11 @@ impl Surroundings<'_> {
         }
         let short = known.iter().filter_map(|id| id.split_once('/')).map(|(_, name)| name.to_owned());
         let all: Vec<String> = short.chain(known.iter().cloned()).collect();
-        if all.contains(&written) {
+        // A rule that is wrong has been reported and is not among the policy's.
+        let is_wrong = |policy: &&CheckedPolicy| {
+            self.diagnostics.iter().any(|found| found.is_error() && policy.span.contains(found.primary.span))
+        };
+        if all.contains(&written) || self.tested.iter().any(is_wrong) {
             return Some(written);
         }
         let near = nearest(&written, all.iter().map(String::as_str));

@@ -4,8 +4,8 @@
 const WORD_BYTES_MAX: usize = 64;
 
 /// The candidate nearest to `word`, if it is near enough to be a slip: one letter wrong, missing, too
-/// many or swapped with its neighbour in short words, two in words of six letters and more. Among
-/// equally near ones, the first.
+/// many or swapped with its neighbour, in words of six letters and more two of these, or capitals alone.
+/// Among equally near ones, the first. A word that is a candidate itself has none.
 #[must_use]
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     if word.len() > WORD_BYTES_MAX || word.len() < 2 {
@@ -15,10 +15,18 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
     candidates
         .into_iter()
         .filter(|candidate| candidate.len() <= WORD_BYTES_MAX && candidate.len() >= 2)
-        .map(|candidate| (distance(word.as_bytes(), candidate.as_bytes()), candidate))
-        .filter(|(distance, _)| *distance <= slips)
+        .map(|candidate| (slips_between(word, candidate), candidate))
+        .filter(|(distance, _)| (1..=slips).contains(distance))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// How many slips lie between two words; writing one in other capitals is one slip.
+fn slips_between(word: &str, candidate: &str) -> usize {
+    if word != candidate && word.eq_ignore_ascii_case(candidate) {
+        return 1;
+    }
+    distance(word.as_bytes(), candidate.as_bytes())
 }
 
 /// The optimal string alignment distance: Levenshtein's, with swapped neighbours as one slip.
@@ -56,5 +64,7 @@ mod tests {
         assert_eq!(nearest("permit", words), None);
         assert_eq!(nearest("den", words), Some("deny"));
         assert_eq!(nearest("a", words), None);
+        assert_eq!(nearest("deny", words), None);
+        assert_eq!(nearest("startswith", ["startsWith"]), Some("startsWith"));
     }
 }

@@ -10,17 +10,23 @@ use std::ops::Range;
 /// own, so that what is shown stays in sight.
 const LINES_SHOWN_MAX: usize = 40;
 
+/// How many diagnostics are shown; of the others, how many they are.
+pub const SHOWN_MAX: usize = 100;
+
 /// With the lines of the source and underlines, an empty line between two diagnostics.
 #[must_use]
 pub fn human(diagnostics: &[Diagnostic], sources: &SourceSet, colour: bool) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
-    for diagnostic in diagnostics {
+    for diagnostic in diagnostics.iter().take(SHOWN_MAX) {
         if !out.is_empty() {
             out.push('\n');
         }
         out.push_str(renderer.render(&[group(diagnostic, sources)]).trim_end());
         out.push('\n');
+    }
+    if let Some(rest) = rest(diagnostics) {
+        out.push_str(&format!("\n{rest}\n"));
     }
     out
 }
@@ -29,7 +35,7 @@ pub fn human(diagnostics: &[Diagnostic], sources: &SourceSet, colour: bool) -> S
 #[must_use]
 pub fn plain(diagnostics: &[Diagnostic], sources: &SourceSet) -> String {
     let mut out = String::new();
-    for diagnostic in diagnostics {
+    for diagnostic in diagnostics.iter().take(SHOWN_MAX) {
         let severity = match diagnostic.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
@@ -42,7 +48,16 @@ pub fn plain(diagnostics: &[Diagnostic], sources: &SourceSet) -> String {
         }
         out.push('\n');
     }
+    if let Some(rest) = rest(diagnostics) {
+        out.push_str(&format!("{rest}\n"));
+    }
     out
+}
+
+/// What is said of those that are not shown.
+fn rest(diagnostics: &[Diagnostic]) -> Option<String> {
+    let count = diagnostics.len().checked_sub(SHOWN_MAX).filter(|count| *count > 0)?;
+    Some(format!("... and {count} more"))
 }
 
 fn group<'d>(diagnostic: &'d Diagnostic, sources: &'d SourceSet) -> Group<'d> {
@@ -165,8 +180,9 @@ fn printable(text: &str) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
 mod tests {
-    use super::{human, plain};
+    use super::{SHOWN_MAX, human, plain};
     use crate::diagnostic::{Code, Diagnostic};
     use crate::source::{SourceSet, Span};
 
@@ -185,6 +201,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn of_very_many_the_first_are_shown_and_the_others_counted() {
+        let mut sources = SourceSet::new();
+        let file = sources.add("x.writ", "a");
+        let one = Diagnostic::error(Code("E101"), Span { file, start: 0, end: 1 }, "it is so");
+        let many = vec![one; SHOWN_MAX + 7];
+        for text in [plain(&many, &sources), human(&many, &sources, false)] {
+            assert_eq!(text.matches("E101").count(), SHOWN_MAX);
+            assert!(text.ends_with("... and 7 more\n"), "{text}");
+        }
+        assert!(!plain(&many[..SHOWN_MAX], &sources).contains("more"));
     }
 
     #[test]

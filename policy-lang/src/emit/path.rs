@@ -29,9 +29,10 @@ impl Emitter<'_> {
     /// path_is_canonical():                        no for each path of which is_canonical says so
     ///     no, if it does not begin with /
     ///     for each byte up to the query:
-    ///         /: no, if behind it stand / or . or .. and then / or the end
+    ///         /: no, if behind it stand / or . or .. and then / or ; or the end
     ///         \: no
-    ///         %: no, without two hex digits; no, if they say / \ NUL, or % in front of two more
+    ///         %: no, without two hex digits; no, if they say / \ NUL or a byte that needs no escape,
+    ///            or % in front of two more
     /// ```
     pub(super) fn write_path_is_canonical(&mut self) -> Body {
         let (slot, path_end) = (self.path_slot(), self.path_end());
@@ -39,7 +40,7 @@ impl Emitter<'_> {
         let mut b = Body::new(&[], &[I32]);
         let at = b.let_(Value::from(0).load32(slot));
         let end = b.let_(at + Value::from(0).load32(slot + 4));
-        b.if_(at.eqz() | byte_at(at, 0, end).ne(i32::from(b'/')), |b| b.return_value(0));
+        b.if_(at.is_zero() | byte_at(at, 0, end).ne(i32::from(b'/')), |b| b.return_value(0));
         let byte = b.local(I32);
         let digits = b.local(I32);
         b.while_(at.lt_u(end), |b, out| {
@@ -54,8 +55,8 @@ impl Emitter<'_> {
                 let low = b.let_(digit(2));
                 b.if_(low.eq(NO_DIGIT), |b| b.return_value(0));
                 b.set(digits, (digits << 4) | low);
-                let refused = digits.eqz() | digits.eq(i32::from(b'/')) | digits.eq(i32::from(b'\\'));
-                b.if_(refused, |b| b.return_value(0));
+                let refused = digits.is_zero() | digits.eq(i32::from(b'/')) | digits.eq(i32::from(b'\\'));
+                b.if_(refused | is_unreserved(digits), |b| b.return_value(0));
                 let is_escape = digit(3).ne(NO_DIGIT) & digit(4).ne(NO_DIGIT);
                 b.if_(digits.eq(i32::from(b'%')), |b| b.if_(is_escape, |b| b.return_value(0)));
             });
@@ -96,7 +97,7 @@ impl Emitter<'_> {
             find_slash(b, segment, behind, end);
             let length = b.let_(behind - segment);
             b.set(next, self.lookup(state, segment, length));
-            b.if_(next.eqz(), |b| {
+            b.if_(next.is_zero(), |b| {
                 b.set(next, record.load32(STATE_OTHER).when(length, record.load32(STATE_EMPTY)));
             });
             b.set(state, next);
@@ -117,7 +118,7 @@ impl Emitter<'_> {
         let behind = b.local(I32);
         b.while_(segment.le_u(end), |b, _| {
             find_slash(b, segment, behind, end);
-            b.if_(number.eqz(), |b| {
+            b.if_(number.is_zero(), |b| {
                 b.push(segment);
                 b.push(behind - segment);
                 b.return_();
@@ -146,9 +147,21 @@ fn byte_at(at: Local, offset: u32, end: Local) -> Value {
     at.load8(offset).when((at + offset).lt_u(end), END)
 }
 
-/// Refuses the path if the segment behind this slash is empty and not the last, or `.` or `..`.
+/// Whether a byte means the same escaped and plain: letters, digits, `-`, `.`, `_`, `~`.
+fn is_unreserved(byte: Local) -> Value {
+    let is = |one: u8| byte.eq(i32::from(one));
+    let letter = ((byte | 0x20) - i32::from(b'a')).lt_u(26);
+    let digit = (byte - i32::from(b'0')).lt_u(10);
+    letter | digit | is(b'-') | is(b'.') | is(b'_') | is(b'~')
+}
+
+/// Refuses the path if the segment behind this slash is empty and not the last, or `.` or `..`, be it
+/// with parameters.
 fn refuse_segment(b: &mut Body, at: Local, end: Local) {
-    let is_behind = |offset| byte_at(at, offset, end).eq(i32::from(b'/')) | byte_at(at, offset, end).eq(END);
+    let is_behind = |offset| {
+        let is = |byte: i32| byte_at(at, offset, end).eq(byte);
+        is(i32::from(b'/')) | is(i32::from(b';')) | is(END)
+    };
     b.if_(byte_at(at, 1, end).eq(i32::from(b'/')), |b| b.return_value(0));
     b.if_(byte_at(at, 1, end).eq(i32::from(b'.')), |b| {
         b.if_(is_behind(2), |b| b.return_value(0));

@@ -6,7 +6,7 @@ use crate::source::{SOURCE_BYTES_MAX, Span};
 pub(super) const UNKNOWN_CHARACTER: Code = Code("E101");
 pub(super) const STRING_NOT_CLOSED: Code = Code("E102");
 pub(super) const ESCAPE: Code = Code("E103");
-pub(super) const NUMBER: Code = Code("E104");
+pub(crate) const NUMBER: Code = Code("E104");
 pub(super) const ADDRESS: Code = Code("E105");
 pub(super) const DATE: Code = Code("E106");
 pub(super) const FILE_TOO_LARGE: Code = Code("E107");

@@ -4,7 +4,8 @@ use super::scope::Specificity;
 use crate::checked::{CheckedPolicy, Otherwise};
 use crate::diagnostic::{Code, Diagnostic};
 
-/// E401: two policies of one scope state different `otherwise`.
+const OTHERWISE_CONFLICT: Code = Code("E401");
+
 pub(super) fn otherwise_conflict(
     scope: Specificity,
     first: (&CheckedPolicy, &Otherwise),
@@ -16,7 +17,7 @@ pub(super) fn otherwise_conflict(
         second.0.name,
         scope.as_str()
     );
-    Diagnostic::error(Code("E401"), second.1.span, message)
+    Diagnostic::error(OTHERWISE_CONFLICT, second.1.span, message)
         .labelled(format!("`{}` says this", second.0.name))
         .with(first.1.span, format!("`{}` says this", first.0.name))
         .help("state `otherwise` in one of them only, or attach one of them to a narrower target")

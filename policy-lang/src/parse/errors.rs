@@ -1,6 +1,7 @@
 //! What the parser says to the author.
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::lex::errors::NUMBER;
 use crate::source::Span;
 use crate::syntax::SyntaxKind;
 
@@ -101,7 +102,7 @@ pub(super) fn fraction(span: Span, found: &str) -> Diagnostic {
 }
 
 pub(super) fn percentage(span: Span, text: &str) -> Diagnostic {
-    Diagnostic::error(Code("E104"), span, format!("`{text}` is not a percentage"))
+    Diagnostic::error(NUMBER, span, format!("`{text}` is not a percentage"))
         .help("percentages go from 0% to 100%, with at most four digits behind the point")
 }
 

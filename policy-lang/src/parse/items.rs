@@ -11,8 +11,6 @@ const ITEMS: [&str; 9] = ["use", "schema", "let", "auth", "traffic", "log", "fil
 const POLICIES: [&str; 4] = ["auth", "traffic", "log", "filter"];
 /// The words that say what a target is.
 const TARGETS: [&str; 6] = ["mesh", "namespace", "service", "gateway", "route", "workload"];
-/// The types.
-const TYPES: [&str; 5] = ["string", "int", "bool", "list", "enum"];
 /// The statements of `auth` policies.
 const AUTH: [&str; 6] = ["allow", "deny", "exempt", "otherwise", "mode", "let"];
 impl Parser<'_> {
@@ -94,7 +92,11 @@ impl Parser<'_> {
         if self.eat_one_of(&POLICIES).is_none() {
             self.take_as(SyntaxKind::Keyword);
         }
-        self.expect(SyntaxKind::Name);
+        if self.at_word("on") && !self.nth_is_word(1, "on") {
+            self.missing("the policy's name");
+        } else {
+            self.expect(SyntaxKind::Name);
+        }
         self.targets();
         self.block("a statement", Self::at_statement, |parser| parser.statement(kind));
         self.finish_node();
@@ -164,7 +166,8 @@ impl Parser<'_> {
                 SyntaxKind::Name => !OPERATORS.contains(&self.nth_text(1)),
                 _ => false,
             };
-        is_rule || (self.at_label() && self.at_statement()) || self.at_item()
+        let is_named_rule = self.at_label() && matches!(self.nth_text(2), "allow" | "deny");
+        is_rule || is_named_rule || self.at_item()
     }
 
     /// A statement of a policy, if its first word says one or nearly does.
@@ -323,145 +326,6 @@ impl Parser<'_> {
             self.take();
         } else {
             self.missing("`namespace/name`");
-        }
-        self.finish_node();
-    }
-
-    /// `"schema" "{" { jwt | apikey | header } "}"`
-    fn schema(&mut self) {
-        self.start(SyntaxKind::Schema);
-        self.eat_one_of(&["schema"]);
-        self.block("`header`, `jwt` or `apikey`", Self::at_schema_entry, |parser| {
-            let is_entry = parser.at_schema_entry();
-            if is_entry {
-                parser.schema_entry();
-            }
-            is_entry
-        });
-        self.finish_node();
-    }
-
-    fn at_schema_entry(&self) -> bool {
-        self.at_any_word(&["header", "jwt", "apikey"])
-    }
-
-    fn schema_entry(&mut self) {
-        match self.nth_text(0) {
-            "header" => {
-                self.start(SyntaxKind::SchemaHeader);
-                self.eat_word("header");
-                if self.expect(SyntaxKind::Name) && self.expect(SyntaxKind::Colon) {
-                    self.type_name();
-                }
-            }
-            "jwt" => {
-                self.start(SyntaxKind::SchemaJwt);
-                self.eat_word("jwt");
-                self.schema_jwt();
-            }
-            _ => {
-                self.start(SyntaxKind::SchemaApiKey);
-                self.eat_word("apikey");
-                self.schema_api_key();
-            }
-        }
-        self.finish_node();
-    }
-
-    /// `NAME "{" "issuer" STRING "jwks" STRING ["audience" STRING] "claims" "{" fields "}" "}"`
-    fn schema_jwt(&mut self) {
-        self.expect(SyntaxKind::Name);
-        let opened = self.open(SyntaxKind::LeftBrace);
-        if opened.is_none() {
-            return;
-        }
-        if self.expect_word("issuer") {
-            self.expect(SyntaxKind::String);
-        }
-        if self.expect_word("jwks") {
-            self.expect(SyntaxKind::String);
-        }
-        if self.eat_word("audience") {
-            self.expect(SyntaxKind::String);
-        }
-        if self.expect_word("claims") {
-            self.fields();
-        }
-        self.skip_until(|_| false);
-        self.close(SyntaxKind::RightBrace, opened);
-    }
-
-    /// `NAME "{" "header" STRING "secret" ref ["as" "{" fields "}"] "}"`
-    fn schema_api_key(&mut self) {
-        self.expect(SyntaxKind::Name);
-        let opened = self.open(SyntaxKind::LeftBrace);
-        if opened.is_none() {
-            return;
-        }
-        if self.expect_word("header") {
-            self.expect(SyntaxKind::String);
-        }
-        if self.expect_word("secret") {
-            self.reference();
-        }
-        if self.eat_word("as") {
-            self.fields();
-        }
-        self.skip_until(|_| false);
-        self.close(SyntaxKind::RightBrace, opened);
-    }
-
-    /// `"{" NAME ":" type {"," NAME ":" type} "}"`
-    fn fields(&mut self) {
-        let opened = self.open(SyntaxKind::LeftBrace);
-        if opened.is_none() {
-            return;
-        }
-        while self.at(SyntaxKind::Name) {
-            self.start(SyntaxKind::Field);
-            self.take();
-            if self.expect(SyntaxKind::Colon) {
-                self.type_name();
-            }
-            self.finish_node();
-            self.skip_until(|parser| parser.at(SyntaxKind::Comma) || parser.at(SyntaxKind::LeftBrace));
-            if !self.eat(SyntaxKind::Comma) {
-                break;
-            }
-        }
-        self.close(SyntaxKind::RightBrace, opened);
-    }
-
-    /// `"string" ["(" INT ")"] | "int" | "bool" | "list" "<" "string" "," INT ">" | "enum" "(" … ")"`
-    fn type_name(&mut self) {
-        self.start(SyntaxKind::TypeName);
-        match self.eat_one_of(&TYPES) {
-            Some("string") => {
-                if self.at(SyntaxKind::LeftParen) {
-                    let opened = self.open(SyntaxKind::LeftParen);
-                    self.expect(SyntaxKind::Int);
-                    self.close(SyntaxKind::RightParen, opened);
-                }
-            }
-            Some("list") => {
-                let _ = self.expect(SyntaxKind::Less)
-                    && self.expect_word("string")
-                    && self.expect(SyntaxKind::Comma)
-                    && self.expect(SyntaxKind::Int)
-                    && self.expect(SyntaxKind::Greater);
-            }
-            Some("enum") => {
-                let opened = self.open(SyntaxKind::LeftParen);
-                self.expect(SyntaxKind::String);
-                while self.eat(SyntaxKind::Comma) {
-                    self.expect(SyntaxKind::String);
-                }
-                self.close(SyntaxKind::RightParen, opened);
-            }
-            Some(_) => {}
-            None => {
-                self.missing("a type: `string`, `int`, `bool`, `list<string, N>` or `enum(…)`");
-            }
         }
         self.finish_node();
     }

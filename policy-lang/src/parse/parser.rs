@@ -4,7 +4,7 @@
 //! [`SyntaxKind::Keyword`] in the tree. White space and comments go into the tree before the token or
 //! node that follows them, so a node begins and ends with tokens of its own.
 
-use super::{Parsed, ROOT, errors};
+use super::{DIAGNOSTICS_MAX, Parsed, ROOT, errors};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::near::nearest;
 use crate::lex::{self, Token};
@@ -57,6 +57,7 @@ impl<'t> Parser<'t> {
         self.builder.finish_node();
         // A mistake of the lexer and one of the parser may meet; the reader wants the order of the text.
         self.diagnostics.sort_by_key(|diagnostic| diagnostic.primary.span.start);
+        self.diagnostics.truncate(DIAGNOSTICS_MAX);
         Parsed { tree: SyntaxTree::new(self.file, self.builder.finish()), diagnostics: self.diagnostics }
     }
 

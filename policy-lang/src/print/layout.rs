@@ -9,9 +9,9 @@ pub(super) fn lay_out(pieces: &[Piece]) -> String {
     let mut lines: Vec<&[Piece]> = pieces.chunk_by(|_, next| !matches!(next.gap, Gap::Line(_))).collect();
     // The last piece only carries the comments at the end of the file.
     let rest = lines.pop();
-    let labels = label_widths(&lines);
-    for (line, label_width) in lines.into_iter().zip(labels) {
-        page.line(line, label_width);
+    let columns = columns(&lines);
+    for (line, column) in lines.into_iter().zip(columns) {
+        page.line(line, column);
     }
     if let Some([end]) = rest {
         page.comments(&end.comments, 0, matches!(end.gap, Gap::Line(Line::CloseItem)));
@@ -19,28 +19,35 @@ pub(super) fn lay_out(pieces: &[Piece]) -> String {
     page.finish()
 }
 
-/// For each line, how wide its name with colon shall be: as wide as the widest of the names in the lines
-/// that follow each other without an empty line, a comment or a line without a name between; 0 if it
-/// has none.
-fn label_widths(lines: &[&[Piece]]) -> Vec<usize> {
-    let mut widths = Vec::with_capacity(lines.len());
+/// For each line, how wide what stands before its column shall be: as wide as the widest of the lines
+/// that follow each other with a column and without an empty line or a comment between.
+fn columns(lines: &[&[Piece]]) -> Vec<usize> {
+    let mut columns = Vec::with_capacity(lines.len());
     for group in lines.chunk_by(|last, next| {
         let stands_apart = next
             .first()
             .is_none_or(|first| first.blank_before || first.comments.iter().any(|comment| comment.own_line));
-        label_width(last) > 0 && label_width(next) > 0 && !stands_apart
+        head(last).is_some() && head(next).is_some() && !stands_apart
     }) {
-        let widest = group.iter().map(|line| label_width(line)).max().unwrap_or(0);
-        widths.extend(std::iter::repeat_n(widest, group.len()));
+        let widest = group.iter().filter_map(|line| head(line)).map(flat_width).max().unwrap_or(0);
+        columns.extend(std::iter::repeat_n(widest, group.len()));
     }
-    widths
+    columns
 }
 
-fn label_width(line: &[Piece]) -> usize {
-    match line {
-        [name, colon, ..] if colon.ends_label => width(&name.text) + width(&colon.text),
-        _ => 0,
-    }
+/// What stands before the column of a line, if it has one: not if a comment breaks the line there, nor if
+/// the line does not fit and would be broken at the column.
+fn head(line: &[Piece]) -> Option<&[Piece]> {
+    let at = line.iter().position(|piece| piece.is_in_column)?;
+    let breaks = line.get(1..=at)?.iter().any(|piece| !piece.comments.is_empty());
+    let is_clause = line.get(at)?.gap == Gap::Clause;
+    if breaks || (is_clause && !fits(line, 0)) { None } else { line.get(..at) }
+}
+
+/// Whether a line fits if it has this many further spaces.
+fn fits(line: &[Piece], spaces: usize) -> bool {
+    let indent = line.first().map_or(0, |first| first.depth * BLOCK_INDENT);
+    indent + flat_width(line) + spaces <= LINE_WIDTH_MAX
 }
 
 fn width(text: &str) -> usize {
@@ -63,22 +70,24 @@ struct Page {
 }
 
 impl Page {
-    /// A statement, or another row of pieces that begins on a line of its own.
-    fn line(&mut self, pieces: &[Piece], label_width: usize) {
+    /// A statement, or another row of pieces that begins on a line of its own. `column`: how wide what
+    /// stands before its column shall be.
+    fn line(&mut self, pieces: &[Piece], column: usize) {
         let Some((first, others)) = pieces.split_first() else { return };
         let indent = first.depth * BLOCK_INDENT;
         self.begin(first, indent);
         self.write(&first.text);
-        let is_broken = indent + flat_width(pieces) > LINE_WIDTH_MAX;
+        let padding = head(pieces).map_or(0, |head| column.saturating_sub(flat_width(head)));
+        let is_broken = !fits(pieces, 0);
+        // Where a line is too long only for its column, it goes without.
+        let padding = if is_broken || fits(pieces, padding) { padding } else { 0 };
         for (at, piece) in others.iter().enumerate() {
-            let behind_label = at == 1 && label_width > 0;
             let inner = indent + BROKEN_INDENT;
             self.comments(&piece.comments, inner, false);
             if self.line_is_full || (is_broken && self.must_break(piece, others.get(at..).unwrap_or(&[]))) {
                 self.break_line(inner);
-            } else if behind_label {
-                let written = pieces.iter().take(2).map(|piece| width(&piece.text)).sum::<usize>();
-                self.write(&" ".repeat(label_width.saturating_sub(written) + 1));
+            } else if piece.is_in_column {
+                self.write(&" ".repeat(padding + 1));
             } else if piece.gap != Gap::None {
                 self.write(" ");
             }

@@ -15,8 +15,9 @@ pub(super) struct Piece {
     pub(super) comments: Vec<Comment>,
     /// Whether the source has an empty line directly before it.
     pub(super) blank_before: bool,
-    /// Whether it is the colon behind a rule's name.
-    pub(super) ends_label: bool,
+    /// Whether it stands in one column with its like in the lines around: what a rule's name names, and
+    /// the `expect` of a `given`.
+    pub(super) is_in_column: bool,
 }
 
 /// What stands before a token.
@@ -153,17 +154,19 @@ impl Walk {
             }
         };
         self.next = None;
-        self.push(token.text().to_owned(), gap, spacing::ends_label(token));
+        let is_in_column =
+            self.last.as_ref().is_some_and(spacing::ends_label) || spacing::begins_expectations(token);
+        self.push(token.text().to_owned(), gap, is_in_column);
         if spacing::opens_block(token) {
             self.blocks.extend(parent);
         }
         self.last = Some(token.clone());
     }
 
-    fn push(&mut self, text: String, gap: Gap, ends_label: bool) {
+    fn push(&mut self, text: String, gap: Gap, is_in_column: bool) {
         let blank_before = self.line_breaks.take().unwrap_or(0) > 1;
         let depth = self.blocks.len();
         let comments = std::mem::take(&mut self.comments);
-        self.pieces.push(Piece { text, gap, depth, comments, blank_before, ends_label });
+        self.pieces.push(Piece { text, gap, depth, comments, blank_before, is_in_column });
     }
 }

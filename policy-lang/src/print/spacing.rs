@@ -45,6 +45,13 @@ pub(super) fn ends_label(token: &SyntaxToken) -> bool {
         && matches!(parent_kind(token), Some(SyntaxKind::Rule | SyntaxKind::Statement))
 }
 
+/// Whether it is the `expect` of a `given`.
+pub(super) fn begins_expectations(token: &SyntaxToken) -> bool {
+    token.text() == "expect"
+        && token.kind() == SyntaxKind::Keyword
+        && parent_kind(token) == Some(SyntaxKind::Given)
+}
+
 fn parent_kind(token: &SyntaxToken) -> Option<SyntaxKind> {
     token.parent().map(|parent| parent.kind())
 }
@@ -65,11 +72,9 @@ pub(super) fn between(last: &SyntaxToken, next: &SyntaxToken) -> Gap {
     let is_clause_word = next.kind() == SyntaxKind::Keyword
         && matches!(
             (next.text(), next_in),
-            ("from", Some(SyntaxKind::Match | SyntaxKind::Request))
-                | ("expect", Some(SyntaxKind::Given))
-                | ("for", Some(SyntaxKind::Statement))
+            ("from", Some(SyntaxKind::Match | SyntaxKind::Request)) | ("for", Some(SyntaxKind::Statement))
         );
-    let is_clause = is_clause_word || next.kind() == SyntaxKind::Arrow;
+    let is_clause = is_clause_word || begins_expectations(next) || next.kind() == SyntaxKind::Arrow;
     if is_clause { Gap::Clause } else { Gap::Space }
 }
 

@@ -12,6 +12,7 @@ const ID_STEP: u32 = 4;
 pub struct Metrics {
     values: BTreeMap<(MetricType, String), u64>,
     names: HashMap<u32, (MetricType, String)>,
+    changes: u64,
 }
 
 impl Metrics {
@@ -25,6 +26,12 @@ impl Metrics {
     /// All metrics by type and name: sums of counters, levels of gauges, last values of histograms.
     pub fn iter(&self) -> impl Iterator<Item = (MetricType, &str, u64)> {
         self.values.iter().map(|((metric_type, name), value)| (*metric_type, name.as_str(), *value))
+    }
+
+    /// How often a metric was incremented or recorded, whichever it was.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Sets every value to 0. Definitions stay, for a module keeps its ids.
@@ -50,6 +57,7 @@ impl Metrics {
             MetricType::Gauge => *value = value.saturating_add_signed(difference),
             MetricType::Counter | MetricType::Histogram => return Err(Status::BadArgument),
         }
+        self.changes += 1;
         Ok(())
     }
 
@@ -59,6 +67,7 @@ impl Metrics {
             MetricType::Counter => *value = value.wrapping_add(recorded),
             MetricType::Gauge | MetricType::Histogram => *value = recorded,
         }
+        self.changes += 1;
         Ok(())
     }
 
@@ -90,6 +99,7 @@ mod tests {
         assert_eq!(metrics.increment(id + 4, 1), Err(Status::NotFound));
         assert_eq!(metrics.get(id), Ok(2));
         assert_eq!(metrics.value("c"), 2);
+        assert_eq!(metrics.changes(), 1);
     }
 
     #[test]

@@ -3,12 +3,14 @@
 #![expect(clippy::panic, reason = "a failure shows what Envoy said")]
 
 use super::application;
-use chancery_control::acks::{AckBoard, ProxyStatus};
+use chancery_control::acks::{AckBoard, ProxyStatus, refusals};
 use chancery_control::envoy::{cluster, endpoints, listener, route, secret};
 use chancery_control::envoy_binary::Search;
 use chancery_control::identity::PeerIdentity;
 use chancery_control::model::{Inbound, Outbound, ProxyId, Revision};
 use chancery_control::snapshot::{Fleet, Resource, Snapshot};
+use chancery_control::store::Store;
+use chancery_control::store::redb::RedbStore;
 use chancery_control::xds::XdsServer;
 use chancery_policy_lang::checked::ServiceRef;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
@@ -39,6 +41,7 @@ const LOG_LINES_SHOWN: usize = 30;
 /// An Envoy with one service, and the discovery server that it is configured by.
 pub(super) struct Proxy {
     folder: TempDir,
+    store: Arc<dyn Store>,
     envoy: Child,
     application: SocketAddr,
     application_task: JoinHandle<()>,
@@ -62,12 +65,16 @@ impl Proxy {
         // Another test may have been first.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
-        let control_plane = ControlPlane::start(&folder.path().join("ads.sock"), Fleet::default());
+        let store = RedbStore::open(&folder.path().join("state.redb"), Some(TRUST_DOMAIN)).await.unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let control_plane =
+            ControlPlane::start(&folder.path().join("ads.sock"), store.clone(), Fleet::default()).await;
         let (application, application_task) = application::start().await;
         let envoy = start_envoy(folder.path());
         let (inbound, outbound) = (free_address(), free_address());
         Self {
             folder,
+            store,
             envoy,
             application,
             application_task,
@@ -162,10 +169,11 @@ impl Proxy {
         self.control_plane.stop().await;
     }
 
-    /// Starts a discovery server that knows nothing of earlier ones.
-    pub(super) fn start_control_plane(&mut self, revision: u64, resources: Vec<Resource>) {
+    /// Starts a discovery server that knows of earlier ones what is in the store.
+    pub(super) async fn start_control_plane(&mut self, revision: u64, resources: Vec<Resource>) {
         let socket = self.folder.path().join("ads.sock");
-        self.control_plane = ControlPlane::start(&socket, fleet(revision, resources));
+        let fleet = fleet(revision, resources);
+        self.control_plane = ControlPlane::start(&socket, self.store.clone(), fleet).await;
     }
 
     /// Stops everything that was started.
@@ -184,9 +192,11 @@ impl Proxy {
 }
 
 impl ControlPlane {
-    fn start(socket: &Path, fleet: Fleet) -> Self {
+    async fn start(socket: &Path, store: Arc<dyn Store>, fleet: Fleet) -> Self {
         let (fleet, receiver) = watch::channel(Arc::new(fleet));
         let (board, stop, tasks) = (Arc::<AckBoard>::default(), CancellationToken::new(), TaskTracker::new());
+        refusals::restore(&*store, &board).await.unwrap();
+        tasks.spawn(stop.clone().run_until_cancelled_owned(refusals::keep(store, board.clone())));
         let server = XdsServer::new(receiver, board.clone(), stop.clone(), tasks.clone());
         // Stands for the TLS layer, which knows the sidecar by its certificate.
         let service =

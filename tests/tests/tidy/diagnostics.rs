@@ -20,8 +20,9 @@ fn codes() -> BTreeMap<String, Vec<String>> {
     codes
 }
 
+/// Cases of the language, and transcripts of the command line.
 fn goldens() -> Vec<TextFile> {
-    files(&["out"]).into_iter().filter(|file| file.path.starts_with("policy-lang/tests/cases/")).collect()
+    files(&["out", "txt"]).into_iter().filter(|file| file.path.contains("tests/cases/")).collect()
 }
 
 #[test]

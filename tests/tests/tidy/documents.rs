@@ -3,15 +3,22 @@
 use super::shell::chancery_calls;
 use super::{Problems, TextFile, files, root};
 use chancery_control::cli::Cli;
+use chancery_policy_lang::SourceSet;
+use chancery_policy_lang::analyse::analyse;
+use chancery_policy_lang::check::CheckOptions;
+use chancery_policy_lang::print::print;
 use clap::Parser;
 use std::path::Path;
 
+/// Documents whose `writ` blocks are wrong on purpose.
+const ABOUT_MISTAKES: &[&str] = &["docs/errors.md"];
+
 /// A fenced block of a document.
-struct Block {
+pub(crate) struct Block {
     /// `path:line` of its first line.
-    place: String,
-    language: String,
-    text: String,
+    pub(crate) place: String,
+    pub(crate) language: String,
+    pub(crate) text: String,
 }
 
 #[test]
@@ -57,8 +64,27 @@ fn commands_in_documents_are_commands() {
     problems.must_be_none();
 }
 
+#[test]
+fn policies_in_documents_are_right() {
+    let mut problems = Problems::default();
+    let documents = files(&["md"]);
+    for document in documents.iter().filter(|document| !ABOUT_MISTAKES.contains(&document.path.as_str())) {
+        for block in blocks(document).into_iter().filter(|block| block.language == "writ") {
+            let mut sources = SourceSet::new();
+            sources.add(&block.place, block.text.as_str());
+            let analysis = analyse(&sources, CheckOptions::default());
+            for found in analysis.diagnostics.iter().filter(|found| found.is_error()) {
+                problems.add(&block.place, &found.message);
+            }
+            let printed = analysis.trees.iter().map(print).collect::<String>();
+            problems.add_if(printed != block.text, &block.place, "`chancery fmt` writes it otherwise");
+        }
+    }
+    problems.must_be_none();
+}
+
 /// The fenced blocks of a document.
-fn blocks(file: &TextFile) -> Vec<Block> {
+pub(crate) fn blocks(file: &TextFile) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
     for (number, line) in file.text.lines().enumerate() {

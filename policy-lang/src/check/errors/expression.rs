@@ -215,17 +215,25 @@ pub(in crate::check) fn address_not_constant(span: Span, function: &str) -> Diag
 
 pub(in crate::check) fn bad_regex(span: Span, pattern: &str, error: &RegexError) -> Diagnostic {
     let place = error.at.clone().and_then(|range| pattern.get(range)).filter(|text| !text.is_empty());
-    let message = match place {
-        Some(text) => format!("the pattern is not understood at `{text}`: {}", error.message),
-        None => format!("the pattern is not understood: {}", error.message),
-    };
-    Diagnostic::error(REGEX, span, message)
-        .help("patterns have the syntax of RE2; a string `r\"…\"` keeps backslashes as they are")
+    match place {
+        Some(text) => {
+            let message = format!("the pattern is not understood at `{text}`: {}", error.message);
+            Diagnostic::error(REGEX, span, message)
+                .help("patterns have the syntax of RE2; a string `r\"…\"` keeps backslashes as they are")
+        }
+        None => Diagnostic::error(REGEX, span, error.message.clone())
+            .help("write a shorter one; large counts such as `.{100}` need many states"),
+    }
 }
 
-pub(in crate::check) fn bad_address(span: Span, text: &str, expected: &str) -> Diagnostic {
-    Diagnostic::error(ADDRESS, span, format!("`{text}` is not {expected}"))
-        .help("behind the prefix of a range all bits are 0")
+pub(in crate::check) fn bad_address(span: Span, text: &str) -> Diagnostic {
+    Diagnostic::error(ADDRESS, span, format!("`{text}` is not an IP address"))
+        .help("write an address such as \"10.1.2.3\" or \"2001:db8::1\"")
+}
+
+pub(in crate::check) fn bad_range(span: Span, text: &str) -> Diagnostic {
+    Diagnostic::error(ADDRESS, span, format!("`{text}` is not an address range"))
+        .help("write a range such as \"10.0.0.0/8\"; behind the prefix all bits are 0")
 }
 
 pub(in crate::check) fn not_a_range(span: Span) -> Diagnostic {

@@ -3,10 +3,10 @@
 use super::super::errors::expression as errors;
 use super::super::errors::{bad_header_name, header_is_attribute, later, warnings};
 use super::super::header_name::{HeaderName, header_name};
-use super::super::near::nearest;
 use super::{Checker, Typed, unparenthesised};
 use crate::checked::{Attribute, BaseType, ExprKind, Type, Value};
 use crate::diagnostic::Diagnostic;
+use crate::diagnostic::near::nearest;
 use crate::source::Span;
 use crate::syntax::ast::{self, AstNode};
 use std::sync::Arc;
@@ -79,8 +79,8 @@ impl Checker<'_> {
         self.fail(errors::no_fields(self.tree.span(token.text_range()), token.text(), value.expr.ty))
     }
 
-    /// What is wrong with `a.b.c` or `a["b"]` if `a` is known in a later phase, or not supported yet.
-    fn not_known_in_auth(&self, node: &impl AstNode) -> Option<Diagnostic> {
+    /// What is wrong with `a`, `a.b` or `a["b"]` if `a` is known in a later phase, or not supported yet.
+    pub(super) fn not_known_in_auth(&self, node: &impl AstNode) -> Option<Diagnostic> {
         let root =
             outermost_root(&ast::Expr::cast(node.syntax().clone())?).filter(|root| self.is_root(root))?;
         let span = self.span(node);

@@ -2,11 +2,11 @@
 
 use super::super::errors::expression as errors;
 use super::super::errors::{later, warnings};
-use super::super::near::nearest;
 use super::super::peer::network;
 use super::super::scope::ROOTS;
 use super::{Checker, Typed, present, unparenthesised};
 use crate::checked::{BaseType, Builtin, Conversion, ExprKind, Quantifier, Type, Value};
+use crate::diagnostic::near::nearest;
 use crate::regex::Regex;
 use crate::source::Span;
 use crate::syntax::SyntaxToken;
@@ -187,7 +187,7 @@ impl Checker<'_> {
         };
         match text.parse::<std::net::IpAddr>() {
             Ok(address) => Some(Typed::literal(Value::Ip(address.to_canonical()), span)),
-            Err(_) => self.fail(errors::bad_address(value.expr.span, text, "an IP address such as 10.1.2.3")),
+            Err(_) => self.fail(errors::bad_address(value.expr.span, text)),
         }
     }
 
@@ -233,7 +233,7 @@ impl Checker<'_> {
             typed => match typed.constant() {
                 Some(Value::String(text)) => match text.parse::<std::net::IpAddr>() {
                     Ok(address) => Typed::literal(Value::Ip(address.to_canonical()), typed.expr.span),
-                    Err(_) => return self.fail(errors::bad_address(typed.expr.span, text, "an IP address")),
+                    Err(_) => return self.fail(errors::bad_address(typed.expr.span, text)),
                 },
                 _ => {
                     return self.fail(errors::operand(
@@ -275,9 +275,7 @@ impl Checker<'_> {
         let parsed = text.parse::<ipnet::IpNet>().ok().filter(|range| range.addr() == range.network());
         match parsed.and_then(|_| network(text)) {
             Some(range) => Some(range),
-            None => {
-                self.fail(errors::bad_address(value.expr.span, text, "an address range such as 10.0.0.0/8"))
-            }
+            None => self.fail(errors::bad_range(value.expr.span, text)),
         }
     }
 

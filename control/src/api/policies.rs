@@ -1,0 +1,151 @@
+//! `/v1/policies`: putting policies in force, reading them, taking them out.
+
+use super::access::Caller;
+use super::extract::{Json, Path};
+use super::types::{ApplyRequest, ApplyResponse, DeleteResponse, PolicyBody, PolicyList};
+use super::{Api, ApiError};
+use crate::admission::{Admission, Refusal, admit, admit_deletion};
+use crate::in_force::PoliciesInForce;
+use crate::model::{DesiredState, PolicyRecord};
+use crate::store::StoreError;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chancery_policy_lang::checked::{CheckedPolicy, Mode};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use std::sync::Arc;
+
+/// How often a change is prepared anew because another one came in between.
+const ATTEMPTS_MAX: usize = 8;
+
+/// Puts policies in force; all of the files or none.
+pub(super) async fn apply(
+    State(api): State<Api>,
+    caller: Caller,
+    Json(request): Json<ApplyRequest>,
+) -> Result<Json<ApplyResponse>, ApiError> {
+    let ApplyRequest { files, dry_run } = request;
+    for _ in 0..ATTEMPTS_MAX {
+        let state = now(&api);
+        let (base, files) = (Arc::clone(&state), files.clone());
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date().to_string();
+        // Compiling takes a while; other requests go on meanwhile.
+        let admission = blocking(move || admit(&base, files, &today)).await??;
+        let Admission { change, outcomes: policies, warnings } = admission;
+        let respond = |revision: u64| Json(ApplyResponse { revision, dry_run, policies, warnings });
+        match change {
+            Some(change) if !dry_run => match api.store.commit(change, caller.now()).await {
+                Ok(state) => {
+                    tracing::info!(revision = %state.revision, "policies applied");
+                    return Ok(respond(state.revision.0));
+                }
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            },
+            _ => return Ok(respond(state.revision.0)),
+        }
+    }
+    Err(too_busy())
+}
+
+/// All policies in force.
+pub(super) async fn list(State(api): State<Api>) -> Result<Json<PolicyList>, ApiError> {
+    let state = now(&api);
+    let revision = state.revision.0;
+    let policies = blocking(move || bodies(&state)).await?;
+    Ok(Json(PolicyList { revision, policies }))
+}
+
+/// One policy in force.
+pub(super) async fn get(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<Json<PolicyBody>, ApiError> {
+    let state = now(&api);
+    let wanted = name.clone();
+    let found = blocking(move || bodies(&state).into_iter().find(|policy| policy.name == wanted)).await?;
+    found.map(Json).ok_or_else(|| StoreError::NoSuchPolicy(name).into())
+}
+
+/// Takes a policy out of force.
+pub(super) async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Json<DeleteResponse>, ApiError> {
+    for _ in 0..ATTEMPTS_MAX {
+        let state = now(&api);
+        if !state.policies.contains_key(&name) {
+            return Err(StoreError::NoSuchPolicy(name).into());
+        }
+        let unwanted = name.clone();
+        let change = blocking(move || admit_deletion(&state, &unwanted)).await??;
+        match api.store.commit(change, caller.now()).await {
+            Ok(state) => {
+                tracing::info!(revision = %state.revision, policy = name, "policy deleted");
+                return Ok(Json(DeleteResponse { revision: state.revision.0 }));
+            }
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(too_busy())
+}
+
+fn now(api: &Api) -> Arc<DesiredState> {
+    api.store.watch().borrow().clone()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "the compiler broke an invariant of its own");
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the policies could not be compiled")
+            .help("this is a fault of chancery, not of the policies: nothing was changed; its log says more")
+    })
+}
+
+fn too_busy() -> ApiError {
+    ApiError::new(StatusCode::CONFLICT, "conflict", "other changes kept coming in between")
+        .help("do it again")
+}
+
+fn bodies(state: &DesiredState) -> Vec<PolicyBody> {
+    let in_force = PoliciesInForce::of(state);
+    state.policies.values().map(|record| body(state, &in_force, record)).collect()
+}
+
+fn body(state: &DesiredState, in_force: &PoliciesInForce, record: &PolicyRecord) -> PolicyBody {
+    let policy = in_force.policies.get(&record.name);
+    let text = |policy: &CheckedPolicy| in_force.sources.snippet(policy.span).to_owned();
+    let targets = policy.into_iter().flat_map(|policy| &policy.targets);
+    PolicyBody {
+        name: record.name.clone(),
+        revision: record.revision.0,
+        targets: targets.map(|scope| in_force.sources.snippet(scope.span).to_owned()).collect(),
+        mode: policy.map_or("unreadable", |policy| mode(&policy.mode)).to_owned(),
+        file: state.documents.get(&record.document).map(|document| document.name.clone()).unwrap_or_default(),
+        text: policy.map(text).unwrap_or_default(),
+    }
+}
+
+fn mode(mode: &Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Shadow { .. } => "shadow",
+        Mode::Off => "off",
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            Refusal::Request { help, .. } => Self::bad_request(message).help(help),
+            Refusal::Policies(diagnostics) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-policy", message)
+                    .help("the findings name the place and the remedy of each")
+                    .diagnostics(diagnostics)
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One value of each type with every optional part present, to hold the schemas to the types.
+
+use super::{
+    AppliedPolicy, ApplyOutcome, ApplyRequest, ApplyResponse, AuditBody, AuditList, DeleteResponse,
+    DiagnosticBody, Done, ErrorBody, FileBody, IdentityResponse, InboundBody, JoinRequest, OutboundBody,
+    PolicyBody, PolicyList, ProxyBody, ProxyList, ProxyStatement, Rejection, RenewRequest, Role,
+    StatusResponse, TokenBody, TokenList, TokenRequest, TokenResponse,
+};
+use serde_json::{Value, json};
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Names of schemas and values that they describe.
+pub(crate) fn all() -> Vec<(&'static str, Value)> {
+    let error =
+        ErrorBody { code: text(), message: text(), help: Some(text()), diagnostics: vec![diagnostic()] };
+    let apply = ApplyRequest { files: vec![FileBody { name: text(), text: text() }], dry_run: true };
+    let join = JoinRequest { token: text(), service: text(), csr_pem: text(), proxy: statement() };
+    let join_token = TokenRequest::Join { service: text(), lifetime_seconds: Some(1) };
+    let role_token = TokenRequest::Role { role: Role::Reader, lifetime_seconds: None };
+    vec![
+        ("ErrorBody", json!(error)),
+        ("ApplyRequest", json!(apply)),
+        ("ApplyResponse", json!(applied())),
+        ("PolicyList", json!(PolicyList { revision: 1, policies: vec![policy()] })),
+        ("DeleteResponse", json!(DeleteResponse { revision: 1 })),
+        ("ProxyList", json!(ProxyList { proxies: vec![proxy()] })),
+        ("StatusResponse", json!(status())),
+        ("TokenRequest", json!(join_token)),
+        ("TokenRequest", json!(role_token)),
+        ("TokenResponse", json!(TokenResponse { token: text(), id: text(), expires_at: Some(text()) })),
+        ("TokenList", json!(TokenList { tokens: vec![token()] })),
+        ("AuditList", json!(AuditList { entries: vec![audit()] })),
+        ("JoinRequest", json!(join)),
+        ("RenewRequest", json!(RenewRequest { csr_pem: text(), proxy: statement() })),
+        ("IdentityResponse", json!(identity())),
+        ("Done", json!(Done {})),
+    ]
+}
+
+fn text() -> String {
+    "text".to_owned()
+}
+
+fn address() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 1))
+}
+
+fn inbound() -> InboundBody {
+    InboundBody { listen: address(), application: address() }
+}
+
+fn outbound() -> OutboundBody {
+    OutboundBody { service: text(), listen: address() }
+}
+
+fn statement() -> ProxyStatement {
+    ProxyStatement {
+        instance: Some(text()),
+        labels: [(text(), text())].into(),
+        inbound: Some(inbound()),
+        outbounds: vec![outbound()],
+    }
+}
+
+fn diagnostic() -> DiagnosticBody {
+    DiagnosticBody {
+        code: text(),
+        severity: "error".to_owned(),
+        message: text(),
+        file: text(),
+        line: 1,
+        column: 1,
+        help: Some(text()),
+        rendered: text(),
+    }
+}
+
+fn applied() -> ApplyResponse {
+    ApplyResponse {
+        revision: 1,
+        dry_run: false,
+        policies: vec![AppliedPolicy { name: text(), outcome: ApplyOutcome::Unchanged }],
+        warnings: vec![diagnostic()],
+    }
+}
+
+fn policy() -> PolicyBody {
+    PolicyBody {
+        name: text(),
+        revision: 1,
+        targets: vec![text()],
+        mode: "enforce".to_owned(),
+        file: text(),
+        text: text(),
+    }
+}
+
+fn proxy() -> ProxyBody {
+    let rejection =
+        Rejection { resource_type: text(), resource: text(), policies: vec![text()], message: text() };
+    ProxyBody {
+        id: text(),
+        service: text(),
+        labels: [(text(), text())].into(),
+        inbound: Some(inbound()),
+        outbounds: vec![outbound()],
+        connected: true,
+        revision: Some(1),
+        offered: Some(1),
+        rejections: vec![rejection],
+        problems: vec![text()],
+    }
+}
+
+fn status() -> StatusResponse {
+    StatusResponse {
+        revision: 1,
+        trust_domain: text(),
+        policies: 1,
+        on_revision: 1,
+        connected: 1,
+        proxies: vec![proxy()],
+    }
+}
+
+fn token() -> TokenBody {
+    TokenBody { id: text(), grants: text(), expires_at: None }
+}
+
+fn audit() -> AuditBody {
+    AuditBody { number: 1, at: text(), actor: text(), action: text(), revision: 1 }
+}
+
+fn identity() -> IdentityResponse {
+    IdentityResponse {
+        proxy_id: text(),
+        spiffe_id: text(),
+        certificate_pem: text(),
+        bundle_pem: text(),
+        trust_domain: text(),
+        lifetime_seconds: 1,
+        expires_at: text(),
+    }
+}

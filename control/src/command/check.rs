@@ -1,0 +1,57 @@
+//! `chancery check`: says everything that is wrong with policies, and what they cost.
+
+use crate::command::target::DEFAULT_TRUST_DOMAIN;
+use crate::exit::{CommandResult, Exit, Failure};
+use crate::policy_files::PolicyFiles;
+use crate::report::{self, Counts, Format, JsonDiagnostic};
+use crate::terminal;
+use clap::Args;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Arguments of `chancery check`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  chancery check policies/\n  \
+    chancery check --format json policies/ | jq .counts")]
+pub struct Arguments {
+    /// Policy files, folders of them, or `-` for standard input
+    #[arg(required = true, value_name = "FILE|DIR")]
+    files: Vec<PathBuf>,
+    /// The form of the report
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+}
+
+/// The report as JSON.
+#[derive(Serialize)]
+struct JsonReport {
+    diagnostics: Vec<JsonDiagnostic>,
+    counts: Counts,
+}
+
+/// Checks the files and prints the report.
+///
+/// # Errors
+/// Bad input if a file cannot be read or a policy is wrong.
+pub fn run(arguments: &Arguments) -> CommandResult {
+    let mut files = PolicyFiles::read(&arguments.files)?;
+    files.check_combinations(DEFAULT_TRUST_DOMAIN);
+    let counts = files.counts();
+    if arguments.format == Format::Json {
+        let diagnostics = report::to_json(&files.sources, &files.analysis.diagnostics);
+        terminal::print_json(&JsonReport { diagnostics, counts })?;
+    } else {
+        let colours = terminal::stdout_has_colours();
+        terminal::print(&report::render(
+            &files.sources,
+            &files.analysis.diagnostics,
+            arguments.format,
+            colours,
+        ))?;
+        terminal::print_error(&format!("{}: {counts}", files.summary()));
+    }
+    if counts.errors != 0 {
+        return Err(Failure::silent(Exit::BadInput));
+    }
+    Ok(Exit::Well)
+}

@@ -1,0 +1,45 @@
+//! `chancery delete`: takes something out of force.
+
+use super::wait::{WaitArguments, wait};
+use crate::api::client::escape;
+use crate::api::types::DeleteResponse;
+use crate::cli::Global;
+use crate::context::Context;
+use crate::exit::CommandResult;
+use crate::terminal;
+use clap::{Args, Subcommand};
+
+/// Arguments of `chancery delete`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "When the last policy of a service goes, every request to it is allowed again: write\n\
+    `otherwise deny` in a policy of the mesh to keep it shut.\n\nExample:\n  chancery delete policy orders --wait"
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Take a policy out of force
+    Policy {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        wait: WaitArguments,
+    },
+}
+
+/// Deletes it.
+///
+/// # Errors
+/// If there is none, if the others do not fit together without it, or if a sidecar refuses what is
+/// left (with `--wait`).
+pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
+    let What::Policy { name, wait: waiting } = &arguments.what;
+    let client = Context::find(global)?.client()?;
+    let response: DeleteResponse = client.delete(&format!("/v1/policies/{}", escape(name))).await?;
+    terminal::print_line(&format!("policy {name} deleted\nrevision {}", response.revision))?;
+    wait(&client, response.revision, waiting).await
+}

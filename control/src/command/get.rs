@@ -1,0 +1,115 @@
+//! `chancery get`: shows what the control plane has.
+
+use crate::api::client::{Client, escape};
+use crate::api::types::{AuditList, PolicyBody, PolicyList, TokenList};
+use crate::cli::Global;
+use crate::context::Context;
+use crate::exit::{CommandResult, Exit, Failure};
+use crate::terminal;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+/// Arguments of `chancery get`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  chancery get policy\n  chancery get policy orders > orders.writ\n  \
+    chancery get token\n  chancery get audit --count 20")]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// All policies in force, or the text of one
+    #[command(visible_alias = "policies")]
+    Policy {
+        /// Its name
+        name: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// All tokens in force, without their secrets
+    #[command(visible_alias = "tokens")]
+    Token {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The newest writes: who did what when
+    Audit {
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        count: usize,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Prints what was asked for.
+///
+/// # Errors
+/// If the control plane does not answer, or refuses.
+pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
+    let client = Context::find(global)?.client()?;
+    let text = match &arguments.what {
+        What::Policy { name: Some(name), json } => policy(&client, name, *json).await?,
+        What::Policy { name: None, json } => policies(&client, *json).await?,
+        What::Token { json } => tokens(&client, *json).await?,
+        What::Audit { count, json } => audit(&client, *count, *json).await?,
+    };
+    terminal::print(&text)?;
+    Ok(Exit::Well)
+}
+
+async fn policy(client: &Client, name: &str, json: bool) -> Result<String, Failure> {
+    let policy: PolicyBody = client.get(&format!("/v1/policies/{}", escape(name))).await?;
+    if json {
+        return pretty(&policy);
+    }
+    Ok(format!("{}\n", policy.text.trim_end()))
+}
+
+async fn policies(client: &Client, json: bool) -> Result<String, Failure> {
+    let list: PolicyList = client.get("/v1/policies").await?;
+    if json {
+        return pretty(&list);
+    }
+    if list.policies.is_empty() {
+        return Ok("no policy is in force; put some in force with `chancery apply`\n".to_owned());
+    }
+    let row = |policy: PolicyBody| {
+        vec![policy.name, policy.mode, policy.targets.join(", "), policy.revision.to_string(), policy.file]
+    };
+    let rows: Vec<_> = list.policies.into_iter().map(row).collect();
+    Ok(terminal::table(&["POLICY", "MODE", "ON", "REVISION", "FILE"], &rows))
+}
+
+async fn tokens(client: &Client, json: bool) -> Result<String, Failure> {
+    let list: TokenList = client.get("/v1/tokens").await?;
+    if json {
+        return pretty(&list);
+    }
+    let end = |at: Option<String>| at.unwrap_or_else(|| "-".to_owned());
+    let rows: Vec<_> =
+        list.tokens.into_iter().map(|token| vec![token.id, token.grants, end(token.expires_at)]).collect();
+    Ok(terminal::table(&["TOKEN", "GRANTS", "ENDS"], &rows))
+}
+
+async fn audit(client: &Client, count: usize, json: bool) -> Result<String, Failure> {
+    let list: AuditList = client.get(&format!("/v1/audit?count={count}")).await?;
+    if json {
+        return pretty(&list);
+    }
+    let row = |entry: crate::api::types::AuditBody| {
+        vec![entry.number.to_string(), entry.at, entry.revision.to_string(), entry.actor, entry.action]
+    };
+    let rows: Vec<_> = list.entries.into_iter().map(row).collect();
+    Ok(terminal::table(&["N", "AT", "REVISION", "BY", "DID"], &rows))
+}
+
+fn pretty(value: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(error.to_string()))?;
+    Ok(format!("{text}\n"))
+}

@@ -1,0 +1,216 @@
+//! An explanation of a decision, as it is shown: with places in files and the author's own words.
+//!
+//! The same value is printed for people and serialised for programs, so that both say the same. The
+//! JSON is a stable format, documented in `docs/command-line.md`.
+
+use crate::exit::Failure;
+use crate::policy_files::PolicyFiles;
+use crate::workloads;
+use chancery_policy_lang::Span;
+use chancery_policy_lang::checked::Effect;
+use chancery_policy_lang::decision::{Decision, Outcome};
+use chancery_policy_lang::explain::{ConditionFinding, RuleFinding, explain};
+use chancery_policy_lang::linked::TargetContext;
+use chancery_policy_lang::request::{Request, service_of};
+use serde::Serialize;
+use std::fmt;
+
+/// The id that stands for the decision where no policy concerns the workload.
+pub const NO_POLICY: &str = "no-policy";
+
+/// A decision and how each rule met the request.
+#[derive(Debug, Serialize)]
+pub struct Explained {
+    /// The request line as the policy sees it.
+    request: String,
+    /// The workload.
+    target: String,
+    decision: Decided,
+    /// What would be decided with the shadow policies enforced too; `None` if there are none.
+    shadow: Option<Decided>,
+    /// All rules that concern the workload, in the order in which they are asked.
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Decided {
+    allow: bool,
+    outcome: &'static str,
+    rule: String,
+    /// `file:line` of the rule, if it is written somewhere.
+    place: Option<String>,
+    status: Option<u16>,
+    body: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Rule {
+    rule: String,
+    effect: &'static str,
+    place: String,
+    shadow: bool,
+    matches: bool,
+    /// Each part of the rule that the request does not meet, in words; empty if it matches.
+    failed: Vec<String>,
+}
+
+impl Explained {
+    /// Explains what these policies decide of a request to a workload.
+    ///
+    /// # Errors
+    /// Bad input if policies that meet there conflict; the conflicts are said.
+    pub fn new(files: &PolicyFiles, workload: &TargetContext, request: &Request) -> Result<Self, Failure> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut explained = Self {
+            request: format!("{} {}", text(&request.method), text(&request.path)),
+            target: workloads::shown(workload),
+            decision: Decided {
+                allow: true,
+                outcome: NO_POLICY,
+                rule: NO_POLICY.to_owned(),
+                place: None,
+                status: None,
+                body: None,
+            },
+            shadow: None,
+            rules: Vec::new(),
+        };
+        if let Some(program) = files.link(workload)? {
+            let explanation = explain(&program, request);
+            let (decision, rules) = (&explanation.decision, &explanation.rules);
+            explained.decision = decided(files, rules, decision);
+            explained.shadow = decision.shadow.as_deref().map(|shadow| decided(files, rules, shadow));
+            // A path without a single meaning is refused before any rule is asked.
+            if decision.outcome != Outcome::BadPath {
+                explained.rules =
+                    rules.iter().map(|finding| Rule::new(files, finding, workload, request)).collect();
+            }
+        }
+        Ok(explained)
+    }
+}
+
+fn decided(files: &PolicyFiles, rules: &[RuleFinding], decision: &Decision) -> Decided {
+    let rule = rules.iter().find(|finding| finding.rule == decision.rule).map(|finding| finding.span);
+    let place = rule.or_else(|| otherwise_span(files, &decision.rule));
+    Decided {
+        allow: decision.outcome.allows(),
+        outcome: decision.outcome.as_str(),
+        rule: decision.rule.to_string(),
+        place: place.map(|span| files.sources.location(span)),
+        status: decision.respond.as_ref().map(|respond| respond.status),
+        body: decision.respond.as_ref().map(|respond| respond.body.clone()),
+    }
+}
+
+/// Where the `otherwise` of this id is written.
+fn otherwise_span(files: &PolicyFiles, id: &str) -> Option<Span> {
+    let name = id.strip_suffix("/otherwise")?;
+    let policy = files.analysis.policies.iter().find(|policy| policy.name == name)?;
+    policy.otherwise.as_ref().map(|otherwise| otherwise.span)
+}
+
+impl Rule {
+    fn new(files: &PolicyFiles, finding: &RuleFinding, workload: &TargetContext, request: &Request) -> Self {
+        let mut failed = Vec::new();
+        if !finding.method {
+            failed.push(format!("the method is {}", String::from_utf8_lossy(&request.method)));
+        }
+        if !finding.path {
+            failed.push("the path is another".to_owned());
+        }
+        if !finding.peer {
+            failed.push(format!("the caller is {}", caller_text(request, workload)));
+        }
+        let unsatisfied = finding.conditions.iter().filter(|part| !part.satisfied);
+        failed.extend(unsatisfied.map(|part| condition_text(files, part)));
+        Self {
+            rule: finding.rule.to_string(),
+            effect: effect_word(finding.effect),
+            place: files.sources.location(finding.span),
+            shadow: finding.shadow,
+            matches: finding.matches(),
+            failed,
+        }
+    }
+}
+
+/// The caller as rules see it: a service, or another identity, and its address.
+fn caller_text(request: &Request, workload: &TargetContext) -> String {
+    let principal = request.source.principal.as_deref();
+    let identity = match principal.and_then(|principal| service_of(principal, &workload.trust_domain)) {
+        Some(service) => format!("service {}/{}", service.namespace, service.name),
+        None => match principal {
+            Some(principal) => format!("{:?}", String::from_utf8_lossy(principal)),
+            None => "without an identity".to_owned(),
+        },
+    };
+    format!("{identity}, at {}", request.source.canonical_ip())
+}
+
+/// `` `headers["x-role"] == "lead"` is false: headers["x-role"] is absent ``
+fn condition_text(files: &PolicyFiles, part: &ConditionFinding) -> String {
+    let snippet = |span| files.sources.snippet(span).split_whitespace().collect::<Vec<_>>().join(" ");
+    let attributes: Vec<String> = part
+        .attributes
+        .iter()
+        .map(|attribute| {
+            let value = attribute.value.as_deref().unwrap_or("absent");
+            format!("{} is {value}", snippet(attribute.span))
+        })
+        .collect();
+    let because = if attributes.is_empty() { String::new() } else { format!(": {}", attributes.join(", ")) };
+    format!("`{}` is {}{because}", snippet(part.span), part.value)
+}
+
+fn effect_word(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Exempt => "exempt",
+        Effect::Deny => "deny",
+        Effect::Allow => "allow",
+    }
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} on {}", self.request, self.target)?;
+        writeln!(f, "{}", self.decision)?;
+        match &self.shadow {
+            Some(shadow) if *shadow == self.decision => writeln!(f, "shadow: the same")?,
+            Some(shadow) => writeln!(f, "shadow: {shadow}")?,
+            None => {}
+        }
+        if !self.rules.is_empty() {
+            writeln!(f)?;
+        }
+        for rule in &self.rules {
+            let shadow = if rule.shadow { " (shadow)" } else { "" };
+            let met = if rule.matches { "matches" } else { "does not match" };
+            writeln!(f, "{} {} ({}){shadow} {met}", rule.effect, rule.rule, rule.place)?;
+            for failed in &rule.failed {
+                writeln!(f, "    {failed}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Decided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.outcome == NO_POLICY {
+            return f.write_str("allow: no policy concerns it");
+        }
+        f.write_str(if self.allow { "allow" } else { "deny" })?;
+        if let Some(status) = self.status {
+            write!(f, " {status}")?;
+        }
+        write!(f, " by {}", self.rule)?;
+        if let Some(place) = &self.place {
+            write!(f, " ({place})")?;
+        }
+        match self.body.as_deref() {
+            None | Some("") => Ok(()),
+            Some(body) => write!(f, ": {body:?}"),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The policies in force, read back from the documents that state them.
+//!
+//! Each document is checked alone, as `let` and `schema` reach no further than their file, and of
+//! its policies only those count that are in force *from it*: a policy that was applied anew from
+//! another file has left its old text behind there.
+
+use crate::model::{DesiredState, Document, ProxyRegistration};
+use crate::workloads::representatives;
+use chancery_policy_lang::check::{CheckOptions, check};
+use chancery_policy_lang::checked::CheckedPolicy;
+use chancery_policy_lang::linked::TargetContext;
+use chancery_policy_lang::parse::parse;
+use chancery_policy_lang::syntax::SyntaxTree;
+use chancery_policy_lang::syntax::ast::{AstNode, Item};
+use chancery_policy_lang::{Diagnostic, SourceSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Policies in force, and the texts that their spans point into.
+#[derive(Clone, Debug, Default)]
+pub struct PoliciesInForce {
+    /// The documents.
+    pub sources: SourceSet,
+    /// The policies, by name.
+    pub policies: BTreeMap<String, CheckedPolicy>,
+    /// What everything but policies and tests says in each document, by the document's digest.
+    pub surroundings: BTreeMap<String, String>,
+    /// Policies that are stored and yet cannot be read by this version of the program, one sentence
+    /// each. They were accepted once, so this is empty unless the program is older than the data.
+    pub problems: Vec<String>,
+}
+
+impl PoliciesInForce {
+    /// Reads all documents of a state.
+    #[must_use]
+    pub fn of(state: &DesiredState) -> Self {
+        let mut this = Self::default();
+        for (digest, document) in &state.documents {
+            this.add(state, digest, document);
+        }
+        for name in state.policies.keys().filter(|name| !this.policies.contains_key(*name)) {
+            this.problems.push(format!(
+                "policy `{name}` cannot be read by this version of chancery: apply it again, or run the newer version"
+            ));
+        }
+        this
+    }
+
+    fn add(&mut self, state: &DesiredState, digest: &str, document: &Document) {
+        let file = self.sources.add(document.name.clone(), document.text.clone());
+        let tree = parse(file, &document.text).tree;
+        let checked = check(&self.sources, std::slice::from_ref(&tree), CheckOptions::default());
+        // An error in a test block says nothing about the policies beside it.
+        let broken = |policy: &CheckedPolicy| {
+            let inside = |found: &Diagnostic| {
+                found.primary.span.start >= policy.span.start && found.primary.span.end <= policy.span.end
+            };
+            checked.diagnostics.iter().any(|found| found.is_error() && inside(found))
+        };
+        for policy in &checked.policies {
+            let is_in_force =
+                state.policies.get(&policy.name).is_some_and(|record| record.document == digest);
+            if is_in_force && !broken(policy) {
+                self.policies.insert(policy.name.clone(), policy.clone());
+            }
+        }
+        self.surroundings.insert(digest.to_owned(), surroundings(&tree));
+    }
+}
+
+/// What everything but policies and tests says in a file: what can change the meaning of a policy
+/// whose own text stays the same.
+#[must_use]
+pub fn surroundings(tree: &SyntaxTree) -> String {
+    let mut text = String::new();
+    for item in tree.file().into_iter().flat_map(|file| file.items()) {
+        match item {
+            Item::Policy(_) | Item::Test(_) => {}
+            Item::Schema(node) => text.push_str(&node.syntax().to_string()),
+            Item::Let(node) => text.push_str(&node.syntax().to_string()),
+            Item::Use(node) => text.push_str(&node.syntax().to_string()),
+            Item::Prove(node) => text.push_str(&node.syntax().to_string()),
+        }
+    }
+    text
+}
+
+/// The workload that a sidecar's policies are linked for.
+#[must_use]
+pub fn context_of(registration: &ProxyRegistration, trust_domain: &str) -> TargetContext {
+    TargetContext {
+        namespace: registration.service.namespace.clone(),
+        service: registration.service.name.clone(),
+        labels: registration.labels.clone(),
+        trust_domain: trust_domain.to_owned(),
+    }
+}
+
+/// The workloads for which a set of policies has to make sense: all sidecars that joined, and one
+/// that stands for each scope, so that the first sidecar of a service finds no surprise.
+#[must_use]
+pub fn contexts(state: &DesiredState, policies: &[CheckedPolicy]) -> BTreeSet<TargetContext> {
+    let mut contexts = representatives(policies, &state.trust_domain);
+    contexts.extend(state.proxies.values().map(|proxy| context_of(proxy, &state.trust_domain)));
+    contexts
+}

@@ -1,0 +1,110 @@
+//! Asks Envoy's administration over its Unix socket.
+
+use super::errors::SidecarError;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::net::UnixStream;
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest answer that is read.
+const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The administration of one Envoy.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    socket: PathBuf,
+}
+
+impl Admin {
+    /// The administration that listens on this socket, now or later.
+    #[must_use]
+    pub fn new(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    /// Whether Envoy has all it needs and its listeners are open.
+    pub async fn is_live(&self) -> bool {
+        matches!(self.ask(Method::GET, "/ready").await, Ok((StatusCode::OK, _)))
+    }
+
+    /// Tells Envoy to take leave of its clients: it goes on to serve, and asks them to close.
+    ///
+    /// # Errors
+    /// When Envoy does not answer, or refuses.
+    pub async fn drain(&self) -> Result<(), SidecarError> {
+        match self.ask(Method::POST, "/drain_listeners?graceful").await? {
+            (StatusCode::OK, _) => Ok(()),
+            (status, body) => Err(self.failed(format!("{status}: {}", body.trim()))),
+        }
+    }
+
+    /// How many connections of clients are open.
+    ///
+    /// # Errors
+    /// When Envoy does not answer.
+    pub async fn downstream_connections(&self) -> Result<u64, SidecarError> {
+        let path = "/stats?filter=^listener\\..*downstream_cx_active$";
+        let (_, body) = self.ask(Method::GET, path).await?;
+        Ok(sum_of_stats(&body))
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> Result<(StatusCode, String), SidecarError> {
+        match tokio::time::timeout(TIMEOUT, self.exchange(method, path)).await {
+            Ok(outcome) => outcome.map_err(|error| self.failed(format!("{error:#}"))),
+            Err(_) => Err(self.failed(format!("no answer within {} s", TIMEOUT.as_secs()))),
+        }
+    }
+
+    async fn exchange(&self, method: Method, path: &str) -> anyhow::Result<(StatusCode, String)> {
+        let stream = UnixStream::connect(&self.socket).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let request = Request::builder().method(method).uri(path).header("host", "envoy");
+        let exchange = async {
+            let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
+            let body = body.map_err(anyhow::Error::from_boxed)?.to_bytes();
+            anyhow::Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        };
+        tokio::pin!(exchange);
+        tokio::select! {
+            outcome = &mut exchange => outcome,
+            ended = connection => match ended {
+                // The connection may end together with the answer.
+                Ok(()) => exchange.await,
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+
+    fn failed(&self, problem: String) -> SidecarError {
+        SidecarError::Admin { socket: self.socket.clone(), problem }
+    }
+}
+
+/// The sum of lines such as `listener.127.0.0.1_8080.downstream_cx_active: 3`; the listener of the
+/// administration is not counted, for it is this very question.
+fn sum_of_stats(text: &str) -> u64 {
+    text.lines()
+        .filter(|line| !line.starts_with("listener.admin."))
+        .filter_map(|line| line.rsplit_once(": ")?.1.trim().parse::<u64>().ok())
+        .fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_of_all_listeners_but_the_administration_are_added_up() {
+        let text = "listener.127.0.0.1_8080.downstream_cx_active: 3\n\
+            listener.admin.downstream_cx_active: 1\nlistener.[__1]_1.downstream_cx_active: 2\nodd\n";
+        assert_eq!(sum_of_stats(text), 5);
+        assert_eq!(sum_of_stats(""), 0);
+    }
+}

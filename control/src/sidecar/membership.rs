@@ -1,0 +1,204 @@
+//! Membership in the mesh: gets the first identity, and keeps it young and registered.
+
+use super::backoff::{self, Backoff, renewal_delay};
+use super::control_plane;
+use super::errors::SidecarError;
+use super::identity::{Identity, Request};
+use super::settings::Settings;
+use super::state::{self, StateDirectory};
+use crate::api::types::{InboundBody, JoinRequest, OutboundBody, ProxyStatement};
+use crate::identity::join_token::JoinToken;
+use jiff::Timestamp;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+
+/// How soon, and how seldom, joining and renewing are tried again.
+const RETRY_BASE: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// The least time between two renewals, whatever asks for them.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
+
+/// What joining needs to know.
+#[derive(Debug)]
+pub struct Membership {
+    service: String,
+    statement: ProxyStatement,
+    token_file: PathBuf,
+    identity_file: PathBuf,
+}
+
+impl Membership {
+    /// The membership of a sidecar with these settings.
+    #[must_use]
+    pub fn new(settings: &Settings, state: &StateDirectory) -> Self {
+        let name = |service: &chancery_policy_lang::checked::ServiceRef| {
+            format!("{}/{}", service.namespace, service.name)
+        };
+        let outbounds = settings.outbounds.iter();
+        let statement = ProxyStatement {
+            instance: Some(settings.instance.clone()),
+            labels: settings.labels.clone(),
+            inbound: settings
+                .inbound
+                .map(|inbound| InboundBody { listen: inbound.listen, application: inbound.application }),
+            outbounds: outbounds
+                .map(|outbound| OutboundBody { service: name(&outbound.service), listen: outbound.listen })
+                .collect(),
+        };
+        Self {
+            service: name(&settings.service),
+            statement,
+            token_file: settings.token_file.clone(),
+            identity_file: state.identity(),
+        }
+    }
+
+    /// The identity on disk, if it is one of this replica and of the control plane that the token
+    /// names. A token file that is gone is no reason to forget who one is.
+    ///
+    /// # Errors
+    /// When the token is for another service.
+    pub fn recall(&self) -> Result<Option<Identity>, SidecarError> {
+        let identity: Identity = match state::read_json(&self.identity_file) {
+            Ok(Some(identity)) => identity,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                tracing::warn!(path = %self.identity_file.display(), %error, "the saved identity cannot be read: joining anew");
+                return Ok(None);
+            }
+        };
+        let instance = self.statement.instance.as_deref().unwrap_or_default();
+        if identity.proxy_id != format!("{}/{instance}", self.service) {
+            tracing::warn!(saved = identity.proxy_id, "the saved identity is another one's: joining anew");
+            return Ok(None);
+        }
+        match self.read_token() {
+            Ok((_, token)) if token.root_pem != identity.root_pem || token.url != identity.url => {
+                tracing::info!(
+                    url = token.url,
+                    "the token is of another control plane than before: joining anew"
+                );
+                Ok(None)
+            }
+            Ok(_) | Err(SidecarError::TokenFile { .. }) => Ok(Some(identity)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Joins, and tries again while the control plane cannot be reached.
+    ///
+    /// # Errors
+    /// When the token is not good or the control plane refuses it.
+    pub async fn join(&self) -> Result<Identity, SidecarError> {
+        let mut backoff = Backoff::new(RETRY_BASE, RETRY_MAX);
+        loop {
+            match self.join_once().await {
+                Err(error @ (SidecarError::Unreachable { .. } | SidecarError::Busy(_))) => {
+                    let delay = backoff.next(backoff::random());
+                    tracing::warn!("{error}; trying again in {delay:.1?}");
+                    sleep(delay).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn join_once(&self) -> Result<Identity, SidecarError> {
+        let (text, token) = self.read_token()?;
+        let request = Request::new()?;
+        let join = JoinRequest {
+            token: text,
+            service: self.service.clone(),
+            csr_pem: request.csr_pem.clone(),
+            proxy: self.statement.clone(),
+        };
+        let answer = control_plane::join(&token.url, &token.root_pem, &join).await?;
+        let identity = request.grant(&token.url, &token.root_pem, answer, Timestamp::now());
+        self.save(&identity);
+        tracing::info!(proxy = identity.proxy_id, "joined the mesh");
+        Ok(identity)
+    }
+
+    async fn renew_once(&self, present: &Identity) -> Result<Identity, SidecarError> {
+        let request = Request::new()?;
+        let answer = control_plane::renew(present, request.csr_pem.clone(), self.statement.clone()).await?;
+        let identity = request.grant(&present.url, &present.root_pem, answer, Timestamp::now());
+        self.save(&identity);
+        tracing::info!(proxy = identity.proxy_id, "renewed the certificate");
+        Ok(identity)
+    }
+
+    /// Keeps the identity in `current` young: renews it at about half of its life, and whenever
+    /// `register` asks for it. Ends only by being dropped.
+    pub async fn keep(&self, current: &watch::Sender<Arc<Identity>>, register: &Notify) {
+        let mut backoff = Backoff::new(RETRY_BASE, RETRY_MAX);
+        loop {
+            let present = current.borrow().clone();
+            let age = Duration::from_secs(present.lifetime_seconds)
+                .saturating_sub(present.remaining(Timestamp::now()));
+            let due = renewal_delay(Duration::from_secs(present.lifetime_seconds), backoff::random());
+            tokio::select! {
+                () = sleep(due.saturating_sub(age)) => {}
+                () = register.notified() => {}
+            }
+            loop {
+                match self.renew_or_join(&present).await {
+                    Ok(identity) => {
+                        current.send_replace(Arc::new(identity));
+                        backoff.reset();
+                        break;
+                    }
+                    Err(error) => {
+                        let delay = backoff.next(backoff::random());
+                        let left = present.remaining(Timestamp::now()).as_secs();
+                        tracing::warn!(
+                            "the certificate is not renewed ({left} s left): {error}; trying again in {delay:.1?}"
+                        );
+                        sleep(delay).await;
+                    }
+                }
+            }
+            sleep(RENEWAL_PAUSE).await;
+        }
+    }
+
+    /// A control plane that does not take the certificate any more may take the token.
+    async fn renew_or_join(&self, present: &Identity) -> Result<Identity, SidecarError> {
+        let is_over = present.remaining(Timestamp::now()).is_zero();
+        match if is_over { self.join_once().await } else { self.renew_once(present).await } {
+            Err(refused @ SidecarError::Refused { .. }) if !is_over => {
+                self.join_once().await.map_err(|error| match error {
+                    SidecarError::TokenFile { .. } | SidecarError::Token { .. } => refused,
+                    other => other,
+                })
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn read_token(&self) -> Result<(String, JoinToken), SidecarError> {
+        let path = &self.token_file;
+        let read = std::fs::read(path);
+        let bytes = read.map_err(|source| SidecarError::TokenFile { path: path.clone(), source })?;
+        let unusable = |problem: String| SidecarError::Token { path: path.clone(), problem };
+        let text = String::from_utf8(bytes).map_err(|_| unusable("it is not text".into()))?;
+        let token = JoinToken::parse(&text).map_err(|error| unusable(error.to_string()))?;
+        let bound = format!("{}/{}", token.service.namespace, token.service.name);
+        if bound != self.service {
+            return Err(unusable(format!("it is for the service {bound}, not for {}", self.service)));
+        }
+        Ok((text.trim().to_owned(), token))
+    }
+
+    /// Without the file the sidecar runs as well; only a restart has to join anew.
+    fn save(&self, identity: &Identity) {
+        let saved: io::Result<()> = state::write_json(&self.identity_file, identity);
+        if let Err(error) = saved {
+            tracing::error!(path = %self.identity_file.display(), %error, "the identity cannot be saved");
+        }
+    }
+}

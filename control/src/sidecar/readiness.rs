@@ -1,0 +1,99 @@
+//! Says over HTTP whether the sidecar is ready: 200 or 503, with the reason as JSON.
+
+use super::admin::Admin;
+use super::errors::SidecarError;
+use super::relay::{Link, RelayStatus};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// The endpoint, bound but not served yet.
+#[derive(Debug)]
+pub struct Readiness {
+    listener: TcpListener,
+    /// Where it is.
+    pub address: SocketAddr,
+}
+
+/// What readiness depends on.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// Envoy.
+    pub admin: Admin,
+    /// Its configuration.
+    pub relay: watch::Receiver<RelayStatus>,
+    /// Whether the sidecar is leaving.
+    pub leaving: CancellationToken,
+}
+
+impl Readiness {
+    /// Binds the endpoint; port 0 takes any that is free.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub async fn bind(address: SocketAddr) -> Result<Self, SidecarError> {
+        let failed = |source| SidecarError::Listen { address: address.to_string(), source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Serves `GET /ready` until `stop`.
+    ///
+    /// # Errors
+    /// When the socket breaks.
+    pub async fn serve(self, sources: Sources, stop: CancellationToken) -> std::io::Result<()> {
+        let router = Router::new().route("/ready", get(answer)).with_state(sources);
+        axum::serve(self.listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    }
+}
+
+async fn answer(State(sources): State<Sources>) -> (StatusCode, Json<Value>) {
+    let status = *sources.relay.borrow();
+    let is_live = sources.admin.is_live().await;
+    let reason = reason(status, is_live, sources.leaving.is_cancelled());
+    let code = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let configuration = match status.link {
+        Link::None | Link::Waiting => "none",
+        Link::Through => "control-plane",
+        Link::StandIn => "last-good",
+    };
+    (code, Json(json!({"ready": reason.is_none(), "reason": reason, "configuration": configuration})))
+}
+
+/// Why the sidecar is not ready; `None` when it is.
+fn reason(status: RelayStatus, is_live: bool, is_leaving: bool) -> Option<&'static str> {
+    if is_leaving {
+        Some("the sidecar is leaving")
+    } else if status.link == Link::Waiting {
+        Some("the control plane is away, and there is no earlier configuration")
+    } else if !status.is_configured {
+        Some("Envoy has no configuration yet")
+    } else if !is_live {
+        Some("Envoy is not live yet")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sidecar_is_ready_when_envoy_is_live_with_a_configuration() {
+        let status = |link, is_configured| RelayStatus { link, is_configured };
+        assert_eq!(reason(status(Link::Through, true), true, false), None);
+        assert_eq!(reason(status(Link::StandIn, true), true, false), None);
+        assert!(reason(status(Link::None, false), true, false).is_some());
+        assert!(reason(status(Link::Waiting, false), true, false).is_some());
+        assert!(reason(status(Link::Through, true), false, false).is_some());
+        assert!(reason(status(Link::Through, true), true, true).is_some());
+    }
+}

@@ -1,0 +1,433 @@
+//! The sidecar's own discovery service, on a Unix socket that only its Envoy uses.
+//!
+//! ```text
+//!            secrets: answered here                       all else, message by message
+//!   Envoy <---------------------------> relay <-----------------------------------------> control plane
+//!                                         | what Envoy acknowledged
+//!                                         v
+//!                                     last good  ---> disk
+//! ```
+//!
+//! While the control plane is away the relay *stands in* for it with the last good configuration.
+//! When it is back the stream to Envoy is ended; Envoy connects anew, with what it holds, and its
+//! new stream goes through. No connection of a client is touched by any of this.
+
+use super::backoff::{self, Backoff};
+use super::control_plane::{self, MESSAGE_BYTES_MAX, Stream};
+use super::errors::SidecarError;
+use super::identity::Identity;
+use super::last_good::{LastGood, Tracker};
+use crate::snapshot::{ResourceType, Snapshot};
+use crate::xds::message::Event;
+use crate::xds::wire::{read_request, write_response};
+use crate::xds::{Conversation, Memory};
+use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
+    AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
+};
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Responses that wait for Envoy.
+const RESPONSES_WAITING_MAX: usize = 4;
+/// How long Envoy may leave a response unread.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long nothing must have passed until a stream counts as settled.
+const QUIET: Duration = Duration::from_secs(5);
+/// How soon, and how seldom, a control plane that is away is asked again.
+const RETRY_BASE: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(15);
+/// How long a control plane that closed a stream without a word on it is left alone.
+const SILENT_PAUSE: Duration = Duration::from_secs(3);
+
+/// Where Envoy's configuration comes from at present.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Link {
+    /// Envoy has not asked yet.
+    #[default]
+    None,
+    /// From the control plane.
+    Through,
+    /// From the last good configuration.
+    StandIn,
+    /// From nowhere: the control plane is away, and there is nothing from earlier.
+    Waiting,
+}
+
+/// What the sidecar knows of Envoy's configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RelayStatus {
+    /// Where it comes from.
+    pub link: Link,
+    /// Whether Envoy has accepted listeners.
+    pub is_configured: bool,
+}
+
+/// The discovery service. Its clones are one.
+#[derive(Clone, Debug)]
+pub struct Relay {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    identity: watch::Receiver<Arc<Identity>>,
+    last_good: Mutex<LastGood>,
+    /// Counts the changes of `last_good`.
+    changes: watch::Sender<u64>,
+    status: watch::Sender<RelayStatus>,
+    /// Until when the control plane is not asked for a stream.
+    pause: Mutex<Option<Instant>>,
+    /// Asks for a new registration.
+    register: Arc<Notify>,
+    /// No stream to the control plane any more: the sidecar is leaving.
+    leaving: CancellationToken,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// How the relay is tied to the rest of the sidecar.
+#[derive(Debug)]
+pub struct Ties {
+    /// The identity, whenever it changes.
+    pub identity: watch::Receiver<Arc<Identity>>,
+    /// Notified when the control plane does not know this sidecar.
+    pub register: Arc<Notify>,
+    /// Ends all streams to the control plane.
+    pub leaving: CancellationToken,
+    /// Ends all streams.
+    pub stop: CancellationToken,
+    /// On which the streams run, to be waited for.
+    pub tasks: TaskTracker,
+}
+
+/// Why a stream with Envoy is over.
+type End = Result<(), Status>;
+
+impl Relay {
+    /// A relay that begins with what was on disk.
+    #[must_use]
+    pub fn new(last_good: LastGood, ties: Ties) -> Self {
+        let Ties { identity, register, leaving, stop, tasks } = ties;
+        let shared = Shared {
+            identity,
+            last_good: Mutex::new(last_good),
+            changes: watch::Sender::default(),
+            status: watch::Sender::default(),
+            pause: Mutex::default(),
+            register,
+            leaving,
+            stop,
+            tasks,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// As a service that a tonic router takes.
+    #[must_use]
+    pub fn into_service(self) -> AggregatedDiscoveryServiceServer<Self> {
+        AggregatedDiscoveryServiceServer::new(self).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// What is known of Envoy's configuration, now and whenever it changes.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<RelayStatus> {
+        self.shared.status.subscribe()
+    }
+
+    /// Counts the changes of the last good configuration.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
+    /// The last good configuration.
+    #[must_use]
+    pub fn last_good(&self) -> LastGood {
+        self.shared.last_good().clone()
+    }
+}
+
+#[tonic::async_trait]
+impl AggregatedDiscoveryService for Relay {
+    type StreamAggregatedResourcesStream = ReceiverStream<Result<DiscoveryResponse, Status>>;
+    type DeltaAggregatedResourcesStream = ReceiverStream<Result<DeltaDiscoveryResponse, Status>>;
+
+    async fn stream_aggregated_resources(
+        &self,
+        _: Request<Streaming<DiscoveryRequest>>,
+    ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
+        Err(Status::unimplemented("only incremental xDS is spoken here"))
+    }
+
+    async fn delta_aggregated_resources(
+        &self,
+        request: Request<Streaming<DeltaDiscoveryRequest>>,
+    ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
+        let (responses, receiver) = mpsc::channel(RESPONSES_WAITING_MAX);
+        let session = Session::new(self.shared.clone(), request.into_inner(), responses);
+        self.shared.tasks.spawn(session.serve());
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
+impl Shared {
+    fn last_good(&self) -> MutexGuard<'_, LastGood> {
+        self.last_good.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pause(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_change(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    fn note_link(&self, link: Link) {
+        let changed =
+            self.status.send_if_modified(|status| std::mem::replace(&mut status.link, link) != link);
+        match link {
+            _ if !changed => {}
+            Link::None => {}
+            Link::Through => tracing::info!("Envoy gets its configuration from the control plane"),
+            Link::StandIn => {
+                tracing::warn!("the control plane is away: Envoy keeps its last good configuration")
+            }
+            Link::Waiting => {
+                tracing::warn!("the control plane is away, and there is no earlier configuration: waiting")
+            }
+        }
+    }
+
+    fn note_configured(&self) {
+        self.status.send_if_modified(|status| !std::mem::replace(&mut status.is_configured, true));
+    }
+
+    async fn connect(&self) -> Option<Stream> {
+        let paused = self.pause().is_some_and(|until| Instant::now() < until);
+        if paused || self.leaving.is_cancelled() {
+            return None;
+        }
+        let identity = self.identity.borrow().clone();
+        match control_plane::open_stream(&identity).await {
+            Ok(stream) => Some(stream),
+            Err(error) => {
+                tracing::debug!("{error}");
+                if matches!(error, SidecarError::Refused { .. }) {
+                    self.register.notify_one();
+                }
+                None
+            }
+        }
+    }
+
+    /// Waits until the control plane takes a stream again.
+    async fn wait_for_control_plane(&self) {
+        let mut backoff = Backoff::new(RETRY_BASE, RETRY_MAX);
+        loop {
+            sleep(backoff.next(backoff::random())).await;
+            if self.connect().await.is_some() {
+                return;
+            }
+        }
+    }
+}
+
+/// One stream of Envoy.
+struct Session {
+    shared: Arc<Shared>,
+    identity: watch::Receiver<Arc<Identity>>,
+    requests: Streaming<DeltaDiscoveryRequest>,
+    responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
+    /// What is answered here: secrets always, everything while standing in.
+    conversation: Conversation,
+}
+
+impl Session {
+    fn new(
+        shared: Arc<Shared>,
+        requests: Streaming<DeltaDiscoveryRequest>,
+        responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
+    ) -> Self {
+        let identity = shared.identity.clone();
+        let conversation = Conversation::new(Arc::new(Snapshot::default()), Memory::default());
+        Self { shared, identity, requests, responses, conversation }
+    }
+
+    async fn serve(mut self) {
+        let connected = tokio::select! {
+            connected = self.shared.connect() => connected,
+            () = self.shared.stop.cancelled() => return,
+        };
+        let end = match connected {
+            Some(upstream) => {
+                self.shared.note_link(Link::Through);
+                self.pass_through(upstream).await
+            }
+            None => self.stand_in().await,
+        };
+        if let Err(status) = end {
+            tracing::debug!(%status, "the stream with Envoy is ended");
+            // An Envoy that is gone need not be told.
+            let _gone = self.responses.send_timeout(Err(status), SEND_TIMEOUT).await;
+        }
+    }
+
+    /// Passes messages on in both directions, and notes what Envoy acknowledges.
+    async fn pass_through(&mut self, mut upstream: Stream) -> End {
+        let mut tracker = Tracker::default();
+        let mut is_silent = true;
+        let mut quiet_at = Instant::now() + QUIET;
+        self.update(false);
+        loop {
+            tokio::select! {
+                request = self.requests.message() => {
+                    let Some(request) = request? else { return Ok(()) };
+                    quiet_at = Instant::now() + QUIET;
+                    self.receive_through(request, &mut tracker, &upstream).await?;
+                }
+                response = upstream.responses.message() => {
+                    quiet_at = Instant::now() + QUIET;
+                    match response {
+                        Ok(Some(response)) => {
+                            is_silent = false;
+                            if let Some(kind) = ResourceType::from_type_url(&response.type_url) {
+                                tracker.response(kind, &response);
+                            }
+                            self.send(response).await?;
+                        }
+                        ended => return Err(self.upstream_ended(ended.err(), is_silent)),
+                    }
+                }
+                Ok(()) = self.identity.changed() => {
+                    self.update(false);
+                    self.answer().await?;
+                }
+                () = sleep_until(quiet_at) => {
+                    if tracker.settle(&mut self.shared.last_good()) {
+                        self.shared.note_change();
+                    }
+                    quiet_at = Instant::now() + QUIET * 60;
+                }
+                () = self.shared.leaving.cancelled() => return Err(Status::unavailable("the sidecar is leaving")),
+                () = self.shared.stop.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    async fn receive_through(
+        &mut self,
+        request: DeltaDiscoveryRequest,
+        tracker: &mut Tracker,
+        upstream: &Stream,
+    ) -> End {
+        match ResourceType::from_type_url(&request.type_url) {
+            Some(ResourceType::Secret) => {
+                self.receive_here(request)?;
+                return self.answer().await;
+            }
+            Some(kind) => {
+                let is_accepted = request.error_detail.is_none() && !request.response_nonce.is_empty();
+                if let Some(detail) = &request.error_detail {
+                    tracing::warn!(kind = kind.as_str(), "Envoy refused: {}", detail.message);
+                }
+                if tracker.request(kind, &request, &mut self.shared.last_good()) {
+                    self.shared.note_change();
+                }
+                if is_accepted && kind == ResourceType::Listener {
+                    self.shared.note_configured();
+                }
+            }
+            None => {}
+        }
+        let sent = upstream.requests.send_timeout(request, SEND_TIMEOUT).await;
+        sent.map_err(|_| Status::unavailable("the control plane does not listen"))
+    }
+
+    /// What is said to Envoy when the stream of the control plane is over.
+    fn upstream_ended(&self, status: Option<Status>, is_silent: bool) -> Status {
+        let status = status.unwrap_or_else(|| Status::unavailable("the control plane ended the stream"));
+        tracing::info!(reason = status.message(), "the control plane ended the stream");
+        if is_silent {
+            *self.shared.pause() = Some(Instant::now() + SILENT_PAUSE);
+        }
+        if control_plane::is_stranger(&status) {
+            self.shared.register.notify_one();
+        }
+        Status::unavailable(status.message())
+    }
+
+    /// Answers from the last good configuration until the control plane is back.
+    async fn stand_in(&mut self) -> End {
+        let is_usable = self.shared.last_good().is_usable();
+        self.shared.note_link(if is_usable { Link::StandIn } else { Link::Waiting });
+        self.update(is_usable);
+        let shared = self.shared.clone();
+        let mut back = std::pin::pin!(shared.wait_for_control_plane());
+        loop {
+            tokio::select! {
+                request = self.requests.message() => {
+                    let Some(request) = request? else { return Ok(()) };
+                    // Without anything to serve, silence keeps Envoy waiting; an empty answer would
+                    // make it drop what it has.
+                    let kind = ResourceType::from_type_url(&request.type_url);
+                    if is_usable || kind == Some(ResourceType::Secret) {
+                        self.receive_here(request)?;
+                        self.answer().await?;
+                    }
+                }
+                Ok(()) = self.identity.changed() => {
+                    self.update(is_usable);
+                    self.answer().await?;
+                }
+                () = &mut back => return Err(Status::unavailable("the control plane is back")),
+                () = self.shared.stop.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    /// Renews what is answered here.
+    fn update(&mut self, with_last_good: bool) {
+        let secrets = self.identity.borrow_and_update().secrets();
+        let last_good = if with_last_good { self.shared.last_good().clone() } else { LastGood::default() };
+        self.conversation.update(Arc::new(last_good.snapshot(&secrets)));
+    }
+
+    fn receive_here(&mut self, request: DeltaDiscoveryRequest) -> End {
+        let (kind, request) = read_request(request)?;
+        let events = self.conversation.receive(kind, &request);
+        for event in events.map_err(|violation| Status::resource_exhausted(violation.to_string()))? {
+            match event {
+                Event::Accepted { resource } if resource.kind == ResourceType::Listener => {
+                    self.shared.note_configured();
+                }
+                Event::Rejected { resource, message } => {
+                    tracing::error!(kind = kind.as_str(), name = resource.name, "Envoy refused: {message}");
+                }
+                Event::Accepted { .. } | Event::Removed { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self) -> End {
+        while let Some(response) = self.conversation.next_response() {
+            self.send(write_response(response)).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, response: DeltaDiscoveryResponse) -> End {
+        let sent = self.responses.send_timeout(Ok(response), SEND_TIMEOUT).await;
+        sent.map_err(|_| Status::deadline_exceeded("Envoy does not read"))
+    }
+}

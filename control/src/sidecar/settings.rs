@@ -1,0 +1,190 @@
+//! What a sidecar is told on its command line, and reading the forms that are written with colons.
+
+use crate::identity::spiffe::{self, is_name};
+use crate::model::{Inbound, Outbound};
+use chancery_policy_lang::checked::ServiceRef;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The longest value of a label, in bytes.
+const LABEL_BYTES_MAX: usize = 63;
+
+/// Everything that a sidecar needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The service it is a replica of.
+    pub service: ServiceRef,
+    /// Its name among the replicas.
+    pub instance: String,
+    /// Labels of the workload.
+    pub labels: BTreeMap<String, String>,
+    /// Where the service is offered, if it is.
+    pub inbound: Option<Inbound>,
+    /// Services that the workload calls.
+    pub outbounds: Vec<Outbound>,
+    /// The file with the join token.
+    pub token_file: PathBuf,
+    /// Where its key, its certificate and its last good configuration are kept.
+    pub data_dir: PathBuf,
+    /// Where it says whether it is ready.
+    pub readiness: SocketAddr,
+    /// The Envoy to run.
+    pub envoy: EnvoySettings,
+    /// How long connections may take to end when it is stopped.
+    pub drain_time: Duration,
+}
+
+/// How to run Envoy.
+#[derive(Clone, Debug)]
+pub struct EnvoySettings {
+    /// The binary.
+    pub path: PathBuf,
+    /// Worker threads.
+    pub concurrency: u32,
+    /// The level of its log, in its own words.
+    pub log_level: String,
+}
+
+/// `--inbound` as it is written: where the address is left out, the advertised address is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InboundOption {
+    /// Where to listen; `None` means the advertised address.
+    pub address: Option<IpAddr>,
+    /// The port to listen on.
+    pub port: u16,
+    /// The application.
+    pub application: SocketAddr,
+}
+
+impl InboundOption {
+    /// The inbound of a host that others reach by `address`.
+    #[must_use]
+    pub fn at(self, address: IpAddr) -> Inbound {
+        Inbound {
+            listen: SocketAddr::new(self.address.unwrap_or(address), self.port),
+            application: self.application,
+        }
+    }
+}
+
+/// Reads `PORT:ADDRESS:PORT` or `ADDRESS:PORT:ADDRESS:PORT`; an IPv6 address stands in brackets.
+///
+/// # Errors
+/// Says how it is written.
+pub fn parse_inbound(text: &str) -> Result<InboundOption, String> {
+    let halves = text.match_indices(':').filter_map(|(at, _)| text.split_at_checked(at));
+    for (listen, application) in halves {
+        let Ok(application) = application.strip_prefix(':').unwrap_or_default().parse::<SocketAddr>() else {
+            continue;
+        };
+        let (address, port) = match (listen.parse::<u16>(), listen.parse::<SocketAddr>()) {
+            (Ok(port), _) => (None, port),
+            (_, Ok(listen)) => (Some(listen.ip()), listen.port()),
+            _ => continue,
+        };
+        if port == 0 || application.port() == 0 {
+            return Err(format!("`{text}` names port 0, and others could not know which one is meant"));
+        }
+        return Ok(InboundOption { address, port, application });
+    }
+    Err(format!(
+        "`{text}` does not say where to listen and where the application is: write PORT:ADDRESS:PORT such \
+         as 8080:127.0.0.1:9000, or ADDRESS:PORT:ADDRESS:PORT"
+    ))
+}
+
+/// Reads `NAMESPACE/NAME@ADDRESS:PORT`.
+///
+/// # Errors
+/// Says how it is written.
+pub fn parse_outbound(text: &str) -> Result<Outbound, String> {
+    let form = "write SERVICE@ADDRESS:PORT such as shop/cart@127.0.0.1:7001";
+    let (service, listen) = text.split_once('@').ok_or_else(|| format!("`{text}` has no `@`: {form}"))?;
+    let service = spiffe::parse_service(service)?;
+    match listen.parse::<SocketAddr>() {
+        Ok(listen) if listen.port() != 0 => Ok(Outbound { service, listen }),
+        _ => Err(format!("`{listen}` is not an address and a port: {form}")),
+    }
+}
+
+/// Reads `KEY=VALUE`.
+///
+/// # Errors
+/// Says how it is written.
+pub fn parse_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if is_name(key) && value.len() <= LABEL_BYTES_MAX => {
+            Ok((key.to_owned(), value.to_owned()))
+        }
+        _ => Err(format!("`{text}` is not a label: write KEY=VALUE such as version=v2")),
+    }
+}
+
+/// The name of a replica unless the user gives one: the host and the port by which it is known
+/// there, so that it is the same after a restart.
+#[must_use]
+pub fn default_instance(host: &str, inbound: Option<u16>, outbounds: &[Outbound]) -> String {
+    let port = inbound.or_else(|| outbounds.first().map(|outbound| outbound.listen.port()));
+    let host = host.split('.').next().unwrap_or_default();
+    let mut name: String =
+        host.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).collect();
+    name.truncate(spiffe::NAME_BYTES_MAX - ":65535".len());
+    let name = name.trim_start_matches('-');
+    let name = if name.is_empty() { "replica" } else { name };
+    port.map_or_else(|| name.to_owned(), |port| format!("{name}-{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+    use super::*;
+
+    #[test]
+    fn an_inbound_names_two_ends() {
+        let advertised: IpAddr = "10.0.0.7".parse().unwrap();
+        let check = |text: &str, listen: &str, application: &str| {
+            let inbound = parse_inbound(text).unwrap().at(advertised);
+            assert_eq!(inbound.listen, listen.parse().unwrap(), "{text}");
+            assert_eq!(inbound.application, application.parse().unwrap(), "{text}");
+        };
+        check("8080:127.0.0.1:9000", "10.0.0.7:8080", "127.0.0.1:9000");
+        check("0.0.0.0:8080:127.0.0.1:9000", "0.0.0.0:8080", "127.0.0.1:9000");
+        check("8080:[::1]:9000", "10.0.0.7:8080", "[::1]:9000");
+        check("[::1]:8080:127.0.0.1:9000", "[::1]:8080", "127.0.0.1:9000");
+    }
+
+    #[test]
+    fn a_wrong_inbound_is_answered_with_the_right_form() {
+        for text in ["", "8080", "8080:9000", "8080:localhost:9000", "99999:127.0.0.1:9000", "a:b:c:d", ":::"]
+        {
+            assert!(parse_inbound(text).unwrap_err().contains("PORT:ADDRESS:PORT"), "{text}");
+        }
+        assert!(parse_inbound("0:127.0.0.1:9000").unwrap_err().contains("port 0"));
+    }
+
+    #[test]
+    fn an_outbound_names_a_service_and_where_it_is_reached() {
+        let outbound = parse_outbound("shop/cart@127.0.0.1:7001").unwrap();
+        assert_eq!((outbound.service.name.as_str(), outbound.listen.port()), ("cart", 7001));
+        for text in ["shop/cart", "cart@127.0.0.1:1", "shop/cart@7001", "shop/cart@127.0.0.1:0", "@", ""] {
+            parse_outbound(text).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn labels_are_read_strictly() {
+        assert_eq!(parse_label("version=v2").unwrap(), ("version".into(), "v2".into()));
+        assert!(parse_label("=v2").is_err() && parse_label("version").is_err());
+    }
+
+    #[test]
+    fn replicas_on_one_host_have_different_names() {
+        let outbound = parse_outbound("shop/cart@127.0.0.1:7001").unwrap();
+        assert_eq!(default_instance("web-1.example.com", Some(8080), &[]), "web-1-8080");
+        assert_eq!(default_instance("web_1", None, std::slice::from_ref(&outbound)), "web-1-7001");
+        assert_eq!(default_instance("", None, &[]), "replica");
+        assert!(is_name(&default_instance(&"x".repeat(300), Some(65535), &[])));
+    }
+}

@@ -1,0 +1,117 @@
+//! The checker over several files, and requests and targets as people write them.
+
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
+use chancery_policy_lang::check::{request_of, target_of};
+use chancery_policy_lang::diagnostic::render;
+use chancery_policy_lang::{Analysis, FileId, SourceSet, analyse};
+use std::collections::BTreeMap;
+
+fn files(texts: &[&str]) -> (SourceSet, Analysis) {
+    let mut sources = SourceSet::new();
+    for (number, text) in texts.iter().enumerate() {
+        sources.add(format!("{number}.writ"), *text);
+    }
+    let analysis = analyse(&sources, Default::default());
+    (sources, analysis)
+}
+
+/// The codes that are said of files, each with its file.
+#[track_caller]
+fn check(texts: &[&str], expected: &[&str]) {
+    let (sources, analysis) = files(texts);
+    let said: Vec<String> = (analysis.diagnostics.iter())
+        .map(|found| format!("{} {}", found.code.0, sources.location(found.primary.span)))
+        .collect();
+    assert_eq!(said, expected, "{}", render::human(&analysis.diagnostics, &sources, false));
+}
+
+#[test]
+fn names_of_policies_are_unique_over_all_files() {
+    check(&["auth a on mesh { allow }", "auth a on mesh { deny }"], &["E201 1.writ:1"]);
+    check(&["auth a on mesh { r: allow }", "auth b on mesh { r: deny }"], &[]);
+    let test = "test \"t\" for a { given GET / expect allow by r }";
+    check(&[test, "auth a on mesh { r: allow }"], &[]);
+}
+
+#[test]
+fn what_a_file_names_holds_in_that_file() {
+    let first = "let inside = source.mtls\nschema { header x: int }\nauth a on mesh { allow when inside && headers[\"x\"] > 1 }";
+    check(&[first, "auth b on mesh { allow when inside }"], &["E301 1.writ:1"]);
+    check(&[first, "auth b on mesh { allow when headers[\"x\"] > 1 }"], &["E305 1.writ:1"]);
+    check(&[first, "let inside = true\nauth b on mesh { allow when headers[\"x\"] > \"1\" && inside }"], &[]);
+}
+
+#[test]
+fn the_id_of_a_rule_depends_on_its_words_alone() {
+    let ids = |texts: &[&str]| {
+        let (_, analysis) = files(texts);
+        let mut ids: Vec<String> = analysis
+            .policies
+            .iter()
+            .flat_map(|policy| &policy.rules)
+            .map(|rule| rule.id.to_string())
+            .collect();
+        ids.sort();
+        ids
+    };
+    let one = ids(&["auth a on mesh { allow GET /x when source.mtls  deny /y }"]);
+    let two =
+        ids(&["# moved\nauth a on mesh {\n  deny /y\n\n  allow GET   /x # why\n    when source.mtls\n}"]);
+    assert_eq!(one, two);
+    assert_eq!(one.len(), 2);
+}
+
+#[test]
+fn a_request_is_read_as_it_is_written() {
+    let text = "PUT /a/../b?c=1 from service shop/cart with header X-A = \"1\" with header x-a = \"2\" \
+                with header host = \"shop.example\" with ip 10.1.2.3";
+    let request = request_of(FileId(0), text, "mesh.example").unwrap();
+    assert_eq!(request.method, b"PUT");
+    assert_eq!(request.path, b"/b?c=1");
+    assert_eq!(request.header("x-a"), Some(b"1,2".to_vec()));
+    assert_eq!(request.host(), b"shop.example");
+    assert_eq!(request.source.principal, Some(b"spiffe://mesh.example/ns/shop/sa/cart".to_vec()));
+    assert!(request.source.mtls);
+    assert_eq!(request.source.ip.to_string(), "10.1.2.3");
+
+    let refused_path = request_of(FileId(0), "GET /a%2Fb/../c", "mesh.example").unwrap();
+    assert_eq!(refused_path.path, b"/a%2Fb/../c", "a path that Envoy refuses stays as it is");
+}
+
+#[test]
+fn what_is_no_request_is_said() {
+    for (text, code) in [
+        ("", "E110"),
+        ("GET", "E110"),
+        ("GET /a from", "E110"),
+        ("GET /{x}", "E222"),
+        ("GET / from namespace shop", "E222"),
+        ("GET / from service shop/*", "E222"),
+        ("GET / from jwt corp", "E904"),
+        ("GET / with ip 10.1.2", "E105"),
+        ("GET / expect allow", "E110"),
+    ] {
+        let said = request_of(FileId(0), text, "mesh").unwrap_err();
+        assert!(said.iter().any(|found| found.code.0 == code), "{text}: {said:?}");
+    }
+}
+
+#[test]
+fn a_target_is_one_service() {
+    let labels = BTreeMap::from([("version".to_owned(), "v2".to_owned())]);
+    let target = target_of(FileId(0), "service shop/orders", labels.clone(), "mesh").unwrap();
+    assert_eq!((target.namespace.as_str(), target.service.as_str()), ("shop", "orders"));
+    assert_eq!((target.labels, target.trust_domain.as_str()), (labels, "mesh"));
+    for text in [
+        "",
+        "mesh",
+        "namespace shop",
+        "service shop/*",
+        "service shop",
+        "gateway a/b",
+        "service shop/orders x",
+    ] {
+        assert!(target_of(FileId(0), text, BTreeMap::new(), "mesh").is_err(), "{text}");
+    }
+}

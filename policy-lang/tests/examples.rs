@@ -1,0 +1,97 @@
+//! What the documents show is so: their policies check, their tests pass, their errors come.
+//!
+//! Fences: `writ` is right; `writ-error` and `writ-warning` give the code of the heading above.
+
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
+
+use chancery_policy_lang::check::CheckOptions;
+use chancery_policy_lang::diagnostic::render;
+use chancery_policy_lang::{Diagnostic, SourceSet, analyse, eval, testing};
+use std::path::Path;
+
+/// A fenced block.
+struct Block {
+    /// The first word of the heading before it; a code in the list of errors.
+    code: String,
+    fence: String,
+    line: usize,
+    text: String,
+}
+
+fn blocks(document: &str) -> Vec<Block> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(document);
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut blocks = Vec::new();
+    let mut code = String::new();
+    let mut open: Option<Block> = None;
+    for (number, line) in text.lines().enumerate() {
+        match (&mut open, line.strip_prefix("```")) {
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(block), None) => block.text += &format!("{line}\n"),
+            (None, Some(fence)) => {
+                let (code, fence) = (code.clone(), fence.to_owned());
+                open = Some(Block { code, fence, line: number + 1, text: String::new() });
+            }
+            (None, None) if line.starts_with('#') => {
+                code = line.split([' ', ':']).nth(1).unwrap_or_default().to_owned();
+            }
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+/// All that is said of a text, its tests run, and the same for people.
+fn said(text: &str) -> (Vec<Diagnostic>, String) {
+    let mut sources = SourceSet::new();
+    sources.add("document", text);
+    let mut analysis = analyse(&sources, CheckOptions { today: Some("2026-06-01") });
+    let mut failures = String::new();
+    if analysis.is_ok() {
+        for test in &analysis.tests {
+            match testing::link_test(test, &analysis.policies) {
+                Err(found) => analysis.diagnostics.extend(found),
+                Ok(program) => {
+                    for case in &test.cases {
+                        let decision = eval::evaluate(&program, &case.request);
+                        for failure in case.expect.iter().filter_map(|e| testing::failure(e, &decision)) {
+                            failures += &format!("{}: {failure}\n", test.name);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let shown = render::human(&analysis.diagnostics, &sources, false) + &failures;
+    (analysis.diagnostics, shown)
+}
+
+#[test]
+fn policies_in_documents_are_right() {
+    let mut count = 0;
+    for document in ["language.md", "embedding.md", "command-line.md"] {
+        for block in blocks(document).iter().filter(|block| block.fence == "writ") {
+            count += 1;
+            let (_, shown) = said(&block.text);
+            assert!(shown.is_empty(), "{document}:{}\n{shown}", block.line);
+        }
+    }
+    assert!(count >= 5, "only {count} policies were found");
+}
+
+#[test]
+fn each_documented_error_comes_of_its_example() {
+    let mut count = 0;
+    for block in blocks("errors.md") {
+        if !["writ-error", "writ-warning"].contains(&block.fence.as_str()) {
+            continue;
+        }
+        count += 1;
+        let (diagnostics, shown) = said(&block.text);
+        let place = format!("errors.md:{}: {}\n{shown}", block.line, block.code);
+        assert!(diagnostics.iter().any(|found| found.code.0 == block.code), "{place}");
+        let has_error = diagnostics.iter().any(Diagnostic::is_error);
+        assert_eq!(has_error, block.fence == "writ-error", "{place}");
+    }
+    assert!(count >= 60, "only {count} examples were found");
+}

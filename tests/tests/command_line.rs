@@ -1,0 +1,18 @@
+//! The command line as people use it: what each command prints, where, and how it exits.
+
+pub(crate) mod transcript;
+
+#[test]
+fn check_says_everything_that_is_wrong() {
+    transcript::check("check");
+}
+
+#[test]
+fn fmt_has_one_form() {
+    transcript::check("fmt");
+}
+
+#[test]
+fn explain_names_the_rule_and_what_failed_of_the_others() {
+    transcript::check("explain");
+}

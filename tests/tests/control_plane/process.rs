@@ -1,0 +1,89 @@
+//! `chancery control-plane` as a child process, and other commands that talk to it.
+
+use chancery_control::api::client::{Client, Credentials};
+use chancery_control::context::{ADMIN_CONTEXT, Context};
+use chancery_control::exit::Exit;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// How long a process may take to start, to answer or to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running control plane. It is killed when this is dropped.
+pub(super) struct ControlPlane {
+    child: Child,
+    context_path: PathBuf,
+}
+
+/// How a command ended.
+pub(super) struct Ended {
+    pub(super) exit: Exit,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+impl ControlPlane {
+    /// Starts one on a free port, and waits until it serves.
+    pub(super) async fn start(data_dir: &Path) -> Self {
+        let mut child = command()
+            .args(["control-plane", "--listen", "127.0.0.1:0", "--log", "warn", "--data-dir"])
+            .arg(data_dir)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
+        assert!(first.starts_with("The control plane serves at https://127.0.0.1:"), "{first}");
+        // What else it prints must not fill the pipe.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { child, context_path: data_dir.join(ADMIN_CONTEXT) }
+    }
+
+    /// A client with the admin's context.
+    pub(super) fn admin(&self) -> Client {
+        let context = Context::read(&self.context_path).unwrap();
+        Client::new(&context.url, &context.ca_pem, Credentials::Token(context.token)).unwrap()
+    }
+
+    /// Runs a command as the admin.
+    pub(super) async fn run(&self, arguments: &[&str]) -> Ended {
+        Self::run_with(&self.context_path, arguments).await
+    }
+
+    /// Runs a command with a context.
+    pub(super) async fn run_with(context: &Path, arguments: &[&str]) -> Ended {
+        let running = command().args(arguments).env("CHANCERY_CONTEXT", context).output();
+        let output = timeout(PATIENCE, running).await.unwrap().unwrap();
+        let known = [Exit::Well, Exit::Failed, Exit::BadInput, Exit::Refused];
+        let code = output.status.code().unwrap();
+        Ended {
+            exit: known.into_iter().find(|exit| i32::from(exit.code()) == code).unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Ends it without giving it a chance to do anything.
+    pub(super) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Ends it orderly, as a supervisor does, and expects that it ends well.
+    pub(super) async fn terminate(mut self) {
+        let id = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+        let status = timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
+        assert!(status.success(), "{status}");
+    }
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chancery-under-test"));
+    command.env_remove("CHANCERY_LOG").stdin(Stdio::null());
+    command
+}
