@@ -49,7 +49,7 @@ impl Emitter<'_> {
         let (high, low) = self.address();
         b.call(self.part(Part::Address), &[], &[]);
         let (v4, v6) = (self.part(Part::IntervalV4), self.part(Part::IntervalV6));
-        let is_v4 = Value::from(high).is_zero() & (Value::from(low) >> 32_i64).eq(V4_MAPPED >> 32);
+        let is_v4 = Value::from(high).eqz() & (Value::from(low) >> 32_i64).eq(V4_MAPPED >> 32);
         b.if_(is_v4, |b| {
             let arguments = [code.table.into(), code.count.into(), Value::from(low).wrap()];
             b.return_value(Value::call(v4, &arguments, I32));
@@ -118,7 +118,7 @@ impl Emitter<'_> {
             b.if_else(
                 byte.eq(i32::from(b'.')),
                 |b| {
-                    no(b, digits.is_zero());
+                    no(b, digits.eqz());
                     b.set(address, (address << 8) | octet);
                     b.set(octet, 0);
                     b.set(digits, 0);
@@ -134,7 +134,7 @@ impl Emitter<'_> {
             );
             b.set(at, at + 1);
         });
-        no(&mut b, dots.ne(3) | digits.is_zero());
+        no(&mut b, dots.ne(3) | digits.eqz());
         b.push(((address << 8) | octet).extend());
         b
     }

@@ -128,7 +128,7 @@ impl Emitter<'_> {
         let count = self.part(Part::Count);
         b.call(count, &[record + COUNTER], &[]);
         let status = b.let_(record.load32(STATUS));
-        b.if_(status.is_zero(), |b| b.return_value(Action::Continue.number()));
+        b.if_(status.eqz(), |b| b.return_value(Action::Continue.number()));
         let body_length = record.load32(BODY_LENGTH);
         let (headers, headers_length) = self.answers.content_type;
         let reply = self.host(
@@ -151,7 +151,7 @@ impl Emitter<'_> {
 
     /// Reports a shadow decision that says something else: another verdict, or another rule.
     pub(super) fn say_shadow(&mut self, b: &mut Body, answer: Local, shadow: Local) {
-        let verdicts = answer.load32(STATUS).is_zero().ne(shadow.load32(STATUS).is_zero());
+        let verdicts = answer.load32(STATUS).eqz().ne(shadow.load32(STATUS).eqz());
         let differs = verdicts | answer.load32(RULE_NUMBER).ne(shadow.load32(RULE_NUMBER));
         let count = self.part(Part::Count);
         b.if_(differs, |b| {
@@ -176,7 +176,7 @@ impl Emitter<'_> {
     pub(super) fn write_count(&mut self) -> Body {
         let mut b = Body::new(&[I32], &[]);
         let counter = b.param(0);
-        b.if_(counter.load32(DEFINED).is_zero(), |b| {
+        b.if_(counter.load32(DEFINED).eqz(), |b| {
             let kind = MetricType::Counter.number();
             let arguments = [kind.into(), counter.load32(NAME), counter.load32(NAME_LENGTH), OUT.into()];
             let status = self.host(host_calls::DEFINE_METRIC, &arguments);

@@ -137,13 +137,13 @@ impl Emitter<'_> {
     ) {
         let text = self.text(b, attribute);
         if text.optional && classes.absent != 0 {
-            b.if_(text.at.is_zero(), |b| b.return_value(classes.absent));
+            b.if_(text.at.eqz(), |b| b.return_value(classes.absent));
         }
         if !text.optional {
             // What is never absent is empty where the host has nothing.
-            b.if_(text.at.is_zero(), |b| b.set(text.length, 0));
+            b.if_(text.at.eqz(), |b| b.set(text.length, 0));
         } else if classes.absent == 0 {
-            b.if_(text.at.is_zero(), |b| b.return_value(0));
+            b.if_(text.at.eqz(), |b| b.return_value(0));
         }
         if classes.prefixes.is_empty() {
             b.push(self.lookup(code.exact, text.at, text.length));

@@ -76,7 +76,7 @@ impl Value {
     ) -> Self {
         let ty = self.ty;
         let write = if ty == I64 { wide } else { narrow };
-        self.with(other).then(result.unwrap_or(ty), |sink| write(sink))
+        self.with(other).then(result.unwrap_or(ty), write)
     }
 }
 
@@ -128,7 +128,7 @@ pub(super) trait Operand: Into<Value> {
     }
 
     /// Whether it is 0.
-    fn is_zero(self) -> Value {
+    fn eqz(self) -> Value {
         let value = self.into();
         let wide = value.ty == I64;
         value.then(I32, |sink| {
@@ -578,7 +578,7 @@ impl Body {
             body.sink().loop_(BlockType::Empty);
             let top = Label(body.depth);
             body.inside(|body| {
-                body.br_if(out, condition.is_zero());
+                body.br_if(out, condition.eqz());
                 write(body, out);
                 body.br(top);
             });

@@ -152,7 +152,7 @@ impl Emitter<'_> {
             ExprKind::Attribute(attribute) => self.attribute(b, attribute),
             ExprKind::Unary(UnaryOp::Not, operand) => {
                 let holds = self.holds(b, operand, bound);
-                Place::Bool(b.let_(holds.is_zero()), None)
+                Place::Bool(b.let_(holds.eqz()), None)
             }
             ExprKind::Unary(UnaryOp::Negate, operand) => {
                 let (value, present) = self.int(b, operand, bound);
@@ -259,7 +259,7 @@ impl Emitter<'_> {
             BinaryOp::And | BinaryOp::Or => {
                 let left = self.holds(b, sides.0, bound);
                 let result = b.let_(left);
-                let undecided = if op == BinaryOp::And { Value::from(left) } else { left.is_zero() };
+                let undecided = if op == BinaryOp::And { Value::from(left) } else { left.eqz() };
                 b.if_(undecided, |b| {
                     let right = self.holds(b, sides.1, bound);
                     b.set(result, right);
@@ -306,7 +306,7 @@ impl Emitter<'_> {
             _ => {
                 let result = b.let_(0_i64);
                 let is_division = op == BinaryOp::Divide;
-                b.if_(right.is_zero().is_zero(), |b| {
+                b.if_(right.eqz().eqz(), |b| {
                     // The smallest number divided by -1 would trap.
                     let overflows = left.eq(i64::MIN) & right.eq(-1_i64);
                     let overflow = if is_division { i64::MAX } else { 0 };
@@ -338,7 +338,7 @@ impl Emitter<'_> {
             _ => {}
         });
         if op == BinaryOp::NotEqual {
-            b.set(result, result.is_zero());
+            b.set(result, result.eqz());
         }
         Place::Bool(result, None)
     }
@@ -373,7 +373,7 @@ impl Emitter<'_> {
                     b.set(same, Value::call(equal, &[one.load32(0), other.load32(0), length.into()], I32));
                 });
                 b.set(result, same);
-                b.br_if(out, same.is_zero());
+                b.br_if(out, same.eqz());
                 b.set(at, at + 1);
             });
         });
@@ -403,7 +403,7 @@ impl Emitter<'_> {
         let result = empty_place(b, ty);
         let holds = self.holds(b, test, bound);
         // Both branches are written by this function, one after the other.
-        let is_no = b.let_(holds.is_zero());
+        let is_no = b.let_(holds.eqz());
         b.if_(holds, |b| {
             let value = self.value(b, yes, bound);
             assign(b, result, value);
@@ -449,7 +449,7 @@ impl Emitter<'_> {
                 let text_there = optional_presence(b, Place::Text(*text));
                 let present = both(b, text_there, bounds);
                 if let Some(present) = present {
-                    b.if_(present.is_zero(), |b| b.set(at, 0));
+                    b.if_(present.eqz(), |b| b.set(at, 0));
                 }
                 Place::Text(Text { at, length, optional: present.is_some() })
             }
@@ -555,7 +555,7 @@ impl Emitter<'_> {
             Conversion::BoundedString(bytes_max) => {
                 let result = Text { at: b.let_(0), length: text.length, optional: true };
                 b.if_(text.length.le_u(*bytes_max), |b| b.set(result.at, text_address(text)));
-                b.if_(there.is_zero(), |b| b.set(result.at, 0));
+                b.if_(there.eqz(), |b| b.set(result.at, 0));
                 Place::Text(result)
             }
             Conversion::Enum(values) => {
@@ -639,8 +639,8 @@ fn presence(b: &mut Body, place: Place) -> Local {
 fn optional_presence(b: &mut Body, place: Place) -> Option<Local> {
     match place {
         Place::Bool(_, present) | Place::Int(_, present) => present,
-        Place::Text(text) if text.optional => Some(b.let_(text.at.is_zero().is_zero())),
-        Place::List(at, _, true) => Some(b.let_(at.is_zero().is_zero())),
+        Place::Text(text) if text.optional => Some(b.let_(text.at.eqz().eqz())),
+        Place::List(at, _, true) => Some(b.let_(at.eqz().eqz())),
         Place::Text(_) | Place::Ip(..) | Place::List(..) => None,
     }
 }
@@ -702,15 +702,15 @@ fn assign(b: &mut Body, to: Place, from: Place) {
 
 fn contains_ip(b: &mut Body, net: IpNet, address: Place) -> Place {
     let Place::Ip(high, low) = address else { return Place::Bool(b.let_(0), None) };
-    let is_v4 = high.is_zero() & (low >> 32_i64).eq(super::address::V4_MAPPED >> 32);
-    let family = if net.addr().is_ipv4() { is_v4 } else { is_v4.is_zero() };
+    let is_v4 = high.eqz() & (low >> 32_i64).eq(super::address::V4_MAPPED >> 32);
+    let family = if net.addr().is_ipv4() { is_v4 } else { is_v4.eqz() };
     // The bits of the mask are those that are equal in all addresses of the network.
     let (net_high, net_low) = halves(net.network());
     let (mask_high, mask_low) = match net {
         IpNet::V4(net) => (u64::MAX, u64::from(net.netmask().to_bits()) | u64::MAX << 32),
         IpNet::V6(net) => ((net.netmask().to_bits() >> 64) as u64, net.netmask().to_bits() as u64),
     };
-    let inside = ((high ^ net_high) & mask_high).is_zero() & ((low ^ net_low) & mask_low).is_zero();
+    let inside = ((high ^ net_high) & mask_high).eqz() & ((low ^ net_low) & mask_low).eqz();
     Place::Bool(b.let_(family & inside), None)
 }
 

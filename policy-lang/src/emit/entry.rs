@@ -31,7 +31,7 @@ impl Emitter<'_> {
         let is_canonical = self.part(Part::PathIsCanonical);
         let decide = self.part(Part::Decide);
         let otherwise = self.answers.otherwise;
-        b.if_(Value::from(fault).is_zero(), |b| {
+        b.if_(Value::from(fault).eqz(), |b| {
             b.if_(Value::call(is_canonical, &[], I32), |b| {
                 let mode = self.mode_enforced();
                 b.set(answer, Value::call(decide, &[mode, otherwise.into()], I32));
@@ -48,7 +48,7 @@ impl Emitter<'_> {
         let Some(otherwise) = self.answers.shadow_otherwise else { return };
         let fault = self.fault();
         let decide = self.part(Part::Decide);
-        b.if_(Value::from(fault).is_zero(), |b| {
+        b.if_(Value::from(fault).eqz(), |b| {
             let mode = self.mode_all();
             let shadow = b.let_(Value::call(decide, &[mode, otherwise.into()], I32));
             b.if_else(
@@ -83,7 +83,7 @@ impl Emitter<'_> {
         let mut b = Body::new(&[I32], &[I32]);
         let bytes = b.param(0);
         // Before the first request nothing is taken, and the arena has not been emptied yet.
-        b.if_(Value::from(free).is_zero(), |b| b.set_global(free, start));
+        b.if_(Value::from(free).eqz(), |b| b.set_global(free, start));
         let taken = b.let_(Value::from(free));
         let room = Value::from(start) + ARENA_BYTES - taken;
         b.if_(bytes.gt_u(room), |b| {

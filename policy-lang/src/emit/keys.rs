@@ -94,7 +94,7 @@ fn hash(space: u32, text: &[u8]) -> u64 {
 }
 
 fn index(hash: u64, capacity: usize) -> usize {
-    ((hash >> 32) * capacity as u64 >> 32) as usize
+    (((hash >> 32) * capacity as u64) >> 32) as usize
 }
 
 impl Emitter<'_> {
@@ -132,7 +132,7 @@ impl Emitter<'_> {
             b.set(left, left - 8);
         });
         b.if_(left, |b| mix(b, at.load64(0) & low_bytes(left.extend())));
-        let index = ((hash >> 32_i64) * i64::from(table.capacity) >> 32_i64).wrap();
+        let index = (((hash >> 32_i64) * i64::from(table.capacity)) >> 32_i64).wrap();
         let entry = b.let_(index * ENTRY_BYTES as i32 + table.address);
         let equal = self.part(Part::Equal);
         b.while_(entry.load32(0), |b, _| {
@@ -158,8 +158,8 @@ impl Emitter<'_> {
             b.set(other, other + 8);
             b.set(left, left - 8);
         });
-        b.if_(left.is_zero(), |b| b.return_value(1));
-        b.push(((one.load64(0) ^ other.load64(0)) & low_bytes(left.extend())).is_zero());
+        b.if_(left.eqz(), |b| b.return_value(1));
+        b.push(((one.load64(0) ^ other.load64(0)) & low_bytes(left.extend())).eqz());
         b
     }
 }

@@ -40,7 +40,7 @@ impl Emitter<'_> {
         let mut b = Body::new(&[], &[I32]);
         let at = b.let_(Value::from(0).load32(slot));
         let end = b.let_(at + Value::from(0).load32(slot + 4));
-        b.if_(at.is_zero() | byte_at(at, 0, end).ne(i32::from(b'/')), |b| b.return_value(0));
+        b.if_(at.eqz() | byte_at(at, 0, end).ne(i32::from(b'/')), |b| b.return_value(0));
         let byte = b.local(I32);
         let digits = b.local(I32);
         b.while_(at.lt_u(end), |b, out| {
@@ -55,7 +55,7 @@ impl Emitter<'_> {
                 let low = b.let_(digit(2));
                 b.if_(low.eq(NO_DIGIT), |b| b.return_value(0));
                 b.set(digits, (digits << 4) | low);
-                let refused = digits.is_zero() | digits.eq(i32::from(b'/')) | digits.eq(i32::from(b'\\'));
+                let refused = digits.eqz() | digits.eq(i32::from(b'/')) | digits.eq(i32::from(b'\\'));
                 b.if_(refused | is_unreserved(digits), |b| b.return_value(0));
                 let is_escape = digit(3).ne(NO_DIGIT) & digit(4).ne(NO_DIGIT);
                 b.if_(digits.eq(i32::from(b'%')), |b| b.if_(is_escape, |b| b.return_value(0)));
@@ -97,7 +97,7 @@ impl Emitter<'_> {
             find_slash(b, segment, behind, end);
             let length = b.let_(behind - segment);
             b.set(next, self.lookup(state, segment, length));
-            b.if_(next.is_zero(), |b| {
+            b.if_(next.eqz(), |b| {
                 b.set(next, record.load32(STATE_OTHER).when(length, record.load32(STATE_EMPTY)));
             });
             b.set(state, next);
@@ -118,7 +118,7 @@ impl Emitter<'_> {
         let behind = b.local(I32);
         b.while_(segment.le_u(end), |b, _| {
             find_slash(b, segment, behind, end);
-            b.if_(number.is_zero(), |b| {
+            b.if_(number.eqz(), |b| {
                 b.push(segment);
                 b.push(behind - segment);
                 b.return_();

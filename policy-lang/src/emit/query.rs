@@ -54,10 +54,10 @@ impl Emitter<'_> {
             b.set(equals, 0);
             b.while_(behind.lt_u(end), |b, out| {
                 b.br_if(out, behind.load8(0).eq(i32::from(b'&')));
-                b.if_(equals.is_zero() & behind.load8(0).eq(i32::from(b'=')), |b| b.set(equals, behind));
+                b.if_(equals.eqz() & behind.load8(0).eq(i32::from(b'=')), |b| b.set(equals, behind));
                 b.set(behind, behind + 1);
             });
-            b.if_(equals.is_zero(), |b| b.set(equals, behind));
+            b.if_(equals.eqz(), |b| b.set(equals, behind));
             b.if_(piece.ne(behind), |b| {
                 b.call(decode, &[piece.into(), equals.into()], &[key, key_length]);
                 let same = Value::call(equal, &[key.into(), name.into(), name_length.into()], I32);
@@ -67,7 +67,7 @@ impl Emitter<'_> {
                     b.set(value, (equals + 1).when(equals.ne(behind), behind));
                     b.call(decode, &[value.into(), behind.into()], &[value, value_length]);
                     b.if_else(
-                        found.is_zero(),
+                        found.eqz(),
                         |b| {
                             b.set(found, value);
                             b.set(found_length, value_length);
@@ -102,7 +102,7 @@ impl Emitter<'_> {
         let mut b = Body::new(&[I32, I32], &[I32, I32]);
         let (at, end) = (b.param(0), b.param(1));
         let copy = b.let_(Value::call(malloc, &[end - at], I32));
-        b.if_(copy.is_zero(), |b| {
+        b.if_(copy.eqz(), |b| {
             b.push(SOMEWHERE);
             b.push(0);
             b.return_();
@@ -173,7 +173,7 @@ impl Emitter<'_> {
         });
         let at = b.let_(Value::from(0).load32(slot));
         let (is_known, value) = (b.local(I32), b.local(I64));
-        b.if_(at.is_zero().is_zero() & at.load8(0).ne(i32::from(b'-')), |b| {
+        b.if_(at.eqz().eqz() & at.load8(0).ne(i32::from(b'-')), |b| {
             b.call(parse, &[at.into(), Value::from(0).load32(slot + 4)], &[is_known, value]);
         });
         b.push(is_known);

@@ -57,7 +57,7 @@ impl Emitter<'_> {
         });
         let fault = self.fault();
         // A host that found no room has set the fault already.
-        b.if_(Value::from(fault).is_zero(), |b| b.set_global(fault, self.answers.unreadable));
+        b.if_(Value::from(fault).eqz(), |b| b.set_global(fault, self.answers.unreadable));
         b
     }
 
@@ -87,7 +87,7 @@ impl Emitter<'_> {
         let malloc = self.part(Part::Malloc);
         let free = self.free();
         b.if_else(
-            before.is_zero(),
+            before.eqz(),
             |b| {
                 b.store32(slot, 0, value);
                 b.store32(slot, 4, length);
@@ -95,10 +95,10 @@ impl Emitter<'_> {
             |b| {
                 let bytes = b.let_(length + 1);
                 let is_last = b.let_((before + before_length).eq(free));
-                b.if_(is_last.is_zero(), |b| b.set(bytes, bytes + before_length));
+                b.if_(is_last.eqz(), |b| b.set(bytes, bytes + before_length));
                 let joined = b.let_(Value::call(malloc, &[bytes.into()], I32));
                 b.if_(joined, |b| {
-                    b.if_(is_last.is_zero(), |b| {
+                    b.if_(is_last.eqz(), |b| {
                         b.copy(joined, before, before_length);
                         b.store32(slot, 0, joined);
                         b.set(joined, joined + before_length);

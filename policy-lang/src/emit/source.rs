@@ -93,7 +93,7 @@ impl Emitter<'_> {
         let length = b.let_(Value::from(0).load32(OUT_LENGTH));
         let start = self.arena_start();
         b.if_else(
-            length.is_zero(),
+            length.eqz(),
             |b| b.set(at, SOMEWHERE),
             |b| {
                 let room = Value::from(start) + ARENA_BYTES - at;
@@ -136,21 +136,21 @@ impl Emitter<'_> {
         let at = b.let_(Value::from(principal.at));
         let end = b.let_(at + principal.length);
         let no = |b: &mut Body, condition: Value| b.if_(condition, |b| b.return_value(0));
-        no(&mut b, at.is_zero());
+        no(&mut b, at.eqz());
         no(&mut b, Value::from(principal.length).lt_u(prefix_length));
-        no(&mut b, Value::call(equal, &[at.into(), prefix_at.into(), prefix_length.into()], I32).is_zero());
+        no(&mut b, Value::call(equal, &[at.into(), prefix_at.into(), prefix_length.into()], I32).eqz());
         b.set(at, at + prefix_length);
         b.set_global(namespace.at, at);
         skip_name(&mut b, at, end);
         b.set_global(namespace.length, at - namespace.at);
-        no(&mut b, Value::from(namespace.length).is_zero());
+        no(&mut b, Value::from(namespace.length).eqz());
         no(&mut b, (end - at).lt_u(4));
         no(&mut b, at.load32(0).ne(u32::from_le_bytes(*b"/sa/")));
         b.set(at, at + 4);
         b.set_global(name.at, at);
         skip_name(&mut b, at, end);
         b.set_global(name.length, at - name.at);
-        b.push(Value::from(name.length).is_zero().is_zero() & at.eq(end));
+        b.push(Value::from(name.length).eqz().eqz() & at.eq(end));
         b
     }
 
@@ -162,12 +162,12 @@ impl Emitter<'_> {
     pub(super) fn identity_class(&mut self, b: &mut Body, code: AttributeCode, classes: &IdentityClasses) {
         let principal = self.principal();
         b.call(self.part(Part::Principal), &[], &[]);
-        b.if_(Value::from(principal.at).is_zero(), |b| b.return_value(classes.absent));
+        b.if_(Value::from(principal.at).eqz(), |b| b.return_value(classes.absent));
         let found = self.lookup(code.exact, principal.at, principal.length);
         let found = b.let_(found);
         b.if_(found, |b| b.return_value(found - 1));
         let service = self.part(Part::Service);
-        b.if_(Value::call(service, &[], I32).is_zero(), |b| b.return_value(classes.stranger));
+        b.if_(Value::call(service, &[], I32).eqz(), |b| b.return_value(classes.stranger));
         let namespace = self.namespace();
         b.push(self.lookup(code.second, namespace.at, namespace.length));
     }
@@ -176,12 +176,12 @@ impl Emitter<'_> {
     pub(super) fn write_mtls(&mut self) -> Body {
         let mut b = Body::new(&[], &[I32]);
         let (known, mtls) = (self.flag("mtls known", I32), self.global("mtls", I32));
-        b.if_(Value::from(known).is_zero(), |b| {
+        b.if_(Value::from(known).eqz(), |b| {
             b.set_global(known, 1);
             let (at, length) = (b.local(I32), b.local(I32));
             self.read_property(b, &Attribute::SourceMtls, at, length);
             b.set_global(mtls, 0);
-            b.if_(length, |b| b.set_global(mtls, at.load8(0).is_zero().is_zero()));
+            b.if_(length, |b| b.set_global(mtls, at.load8(0).eqz().eqz()));
         });
         b.push(mtls);
         b
@@ -193,7 +193,7 @@ impl Emitter<'_> {
         self.once(&mut b, "protocol");
         let (at, length) = (b.local(I32), b.local(I32));
         self.read_property(&mut b, &Attribute::Protocol, at, length);
-        b.if_(at.is_zero(), |b| self.set_fault(b));
+        b.if_(at.eqz(), |b| self.set_fault(b));
         b.set_global(protocol.at, at);
         b.set_global(protocol.length, length);
         b
@@ -213,13 +213,13 @@ impl Emitter<'_> {
         let end = b.let_(at + length);
         b.block(|b, readable| {
             b.block(|b, unreadable| {
-                b.br_if(unreadable, length.is_zero());
+                b.br_if(unreadable, length.eqz());
                 let behind = b.let_(at);
                 b.if_else(
                     at.load8(0).eq(i32::from(b'[')),
                     |b| {
                         find_byte(b, behind, end, b']');
-                        b.br_if(unreadable, Value::call(v6, &[at + 1, behind.into()], I32).is_zero());
+                        b.br_if(unreadable, Value::call(v6, &[at + 1, behind.into()], I32).eqz());
                         b.set(behind, behind + 1);
                     },
                     |b| {
@@ -267,7 +267,7 @@ fn skip_name(b: &mut Body, at: Local, end: Local) {
         let letter = ((byte | 0x20) - i32::from(b'a')).lt_u(26);
         let digit = (byte - i32::from(b'0')).lt_u(10);
         let mark = byte.eq(i32::from(b'.')) | byte.eq(i32::from(b'_')) | byte.eq(i32::from(b'-'));
-        b.br_if(out, (letter | digit | mark).is_zero());
+        b.br_if(out, (letter | digit | mark).eqz());
         b.set(at, at + 1);
     });
 }

@@ -66,7 +66,7 @@ impl Emitter<'_> {
         let end = b.let_(text + length);
         b.while_(at.lt_u(end), |b, _| {
             b.if_(starts_character(at), |b| {
-                b.if_(wanted.is_zero(), |b| b.return_value(at - text));
+                b.if_(wanted.eqz(), |b| b.return_value(at - text));
                 b.set(wanted, wanted - 1_i64);
             });
             b.set(at, at + 1);
@@ -82,7 +82,7 @@ impl Emitter<'_> {
         let mut b = Body::new(&[I32, I32, I32], &[I32]);
         let (text, length, first) = (b.param(0), b.param(1), b.param(2));
         let copy = b.let_(Value::call(malloc, &[length.into()], I32));
-        b.if_(copy.is_zero(), |b| b.return_value(text));
+        b.if_(copy.eqz(), |b| b.return_value(text));
         let to = b.let_(copy);
         let end = b.let_(text + length);
         let byte = b.local(I32);
@@ -102,11 +102,11 @@ impl Emitter<'_> {
         let at = b.param(0);
         let end = b.let_(at + b.param(1));
         b.while_(at.lt_u(end), |b, out| {
-            b.br_if(out, is_space(at.load8(0)).is_zero());
+            b.br_if(out, is_space(at.load8(0)).eqz());
             b.set(at, at + 1);
         });
         b.while_(at.lt_u(end), |b, out| {
-            b.br_if(out, is_space((end - 1).load8(0)).is_zero());
+            b.br_if(out, is_space((end - 1).load8(0)).eqz());
             b.set(end, end - 1);
         });
         b.push(at);
@@ -135,7 +135,7 @@ impl Emitter<'_> {
                 b.set(value, value - digit);
                 b.set(at, at + 1);
             });
-            b.if_(is_negative.is_zero(), |b| {
+            b.if_(is_negative.eqz(), |b| {
                 b.br_if(refused, value.eq(i64::MIN));
                 b.set(value, Value::from(0_i64) - value);
             });
@@ -166,7 +166,7 @@ impl Emitter<'_> {
         });
         let list = b.local(I32);
         b.if_(count.le_u(max), |b| b.set(list, Value::call(malloc, &[count * ELEMENT_BYTES], I32)));
-        b.if_(list.is_zero(), |b| {
+        b.if_(list.eqz(), |b| {
             b.push(0);
             b.push(0);
             b.return_();
@@ -230,7 +230,7 @@ impl Emitter<'_> {
     pub(super) fn write_multiply(&mut self) -> Body {
         let mut b = Body::new(&[I64, I64], &[I64]);
         let (one, other) = (b.param(0), b.param(1));
-        b.if_(one.is_zero(), |b| b.return_value(0_i64));
+        b.if_(one.eqz(), |b| b.return_value(0_i64));
         b.if_(one.eq(-1_i64), |b| {
             let negated = (Value::from(0_i64) - other).when(other.ne(i64::MIN), i64::MAX);
             b.return_value(negated);
@@ -258,7 +258,7 @@ impl Emitter<'_> {
         b.if_(end.gt_u(start), |b| b.set(length, end - start));
         let at = b.let_(text.0 + start);
         // A text at address 0 is absent; an empty one may lie anywhere.
-        b.if_(at.is_zero(), |b| b.set(at, SOMEWHERE));
+        b.if_(at.eqz(), |b| b.set(at, SOMEWHERE));
         (at, length)
     }
 }

@@ -64,7 +64,7 @@ impl Emitter<'_> {
                 if self.is_fetched(test.attribute) {
                     let rest = word.tests.iter().skip(at).fold(0, |testers, test| testers | test.testers);
                     let first = v & (Value::from(0_i64) - v);
-                    b.br_if(decided, (first & rest).is_zero());
+                    b.br_if(decided, (first & rest).eqz());
                 }
                 let differences = self.single_differences(test.attribute);
                 let class = self.class_of(test.attribute);
@@ -75,10 +75,10 @@ impl Emitter<'_> {
                         (class << 3).load64(self.data.table(&bytes))
                     }
                 };
-                b.if_((v & test.testers).is_zero().is_zero(), |b| b.set(v, v & (difference ^ test.base)));
+                b.if_((v & test.testers).eqz().eqz(), |b| b.set(v, v & (difference ^ test.base)));
             }
         });
-        b.if_(v.is_zero(), |b| b.return_value(otherwise));
+        b.if_(v.eqz(), |b| b.return_value(otherwise));
         let answers: Vec<u8> = self.answer_addresses(word).iter().flat_map(|at| at.to_le_bytes()).collect();
         b.push((v.ctz().wrap() << 2).load32(self.data.table(&answers)));
         b
@@ -201,17 +201,17 @@ impl Emitter<'_> {
         let left = b.let_(test.load32(0));
         b.set(test, test + 4);
         b.while_(left, |b, _| {
-            b.if_((v & test.load64(0)).is_zero().is_zero(), |b| {
+            b.if_((v & test.load64(0)).eqz().eqz(), |b| {
                 let attribute = test.load32(TEST_ATTRIBUTE);
-                let class = Value::call(class_once, &[attribute.clone()], I32);
+                let class = Value::call(class_once, std::slice::from_ref(&attribute), I32);
                 let bits = Value::call(difference, &[attribute, class, number.into()], I64);
                 b.set(v, v & (bits ^ test.load64(TEST_BASE)));
             });
-            b.if_(v.is_zero(), |b| b.return_value(0));
+            b.if_(v.eqz(), |b| b.return_value(0));
             b.set(test, test + TEST_BYTES);
             b.set(left, left - 1);
         });
-        b.if_(v.is_zero(), |b| b.return_value(0));
+        b.if_(v.eqz(), |b| b.return_value(0));
         b.push((word.load32(WORD_ANSWERS) + (v.ctz().wrap() << 2)).load32(0));
         b
     }
@@ -252,7 +252,7 @@ impl Emitter<'_> {
         let head = b.let_(entry.load32(0));
         let wanted = b.let_(number + 1);
         b.if_(head.eq(wanted), |b| b.return_value(entry.load64(DIFFERENCE_BITS)));
-        b.if_((head & IS_LIST).is_zero(), |b| b.return_value(0_i64));
+        b.if_((head & IS_LIST).eqz(), |b| b.return_value(0_i64));
         let low = b.let_(entry.load32(DIFFERENCE_BITS));
         let count = b.let_(head ^ IS_LIST);
         // Of the entries from `low` on, `count` may be the wanted one.

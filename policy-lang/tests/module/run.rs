@@ -1,0 +1,224 @@
+//! Running a request through the evaluator and through the module, and comparing what they say.
+
+use chancery_policy_lang::check::{CheckOptions, check};
+use chancery_policy_lang::decision::Decision;
+use chancery_policy_lang::emit::compile;
+use chancery_policy_lang::eval::evaluate;
+use chancery_policy_lang::link::link;
+use chancery_policy_lang::linked::{LinkedProgram, TargetContext};
+use chancery_policy_lang::module::Module;
+use chancery_policy_lang::request::Request;
+use chancery_policy_lang::{SourceSet, parse};
+use chancery_sdk_host::abi::Action;
+use chancery_sdk_host::{HeaderMap, Host, Limits, Plugin, PluginConfiguration, Properties, PropertyValue};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// The workload that tests compile for.
+pub(crate) fn target() -> TargetContext {
+    TargetContext {
+        namespace: "shop".to_owned(),
+        service: "orders".to_owned(),
+        labels: BTreeMap::from([("version".to_owned(), "v2".to_owned())]),
+        trust_domain: "chancery.local".to_owned(),
+    }
+}
+
+/// Policies as a linked program; they must be right and concern the target.
+pub(crate) fn link_text(text: &str) -> LinkedProgram {
+    link_texts(&[text])
+}
+
+/// Policies of several files as a linked program.
+pub(crate) fn link_texts(texts: &[&str]) -> LinkedProgram {
+    let mut sources = SourceSet::new();
+    let mut trees = Vec::new();
+    for (at, text) in texts.iter().enumerate() {
+        let file = sources.add(format!("{at}.writ"), *text);
+        let parsed = parse::parse(file, text);
+        assert!(parsed.diagnostics.is_empty(), "{:?} in\n{text}", parsed.diagnostics);
+        trees.push(parsed.tree);
+    }
+    let checked = check(&sources, &trees, CheckOptions::default());
+    let errors: Vec<_> = checked.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    link(&checked.policies, &target()).unwrap().unwrap()
+}
+
+/// A program beside its module.
+pub(crate) struct Pair {
+    pub(crate) program: LinkedProgram,
+    pub(crate) module: Module,
+    plugin: Plugin,
+}
+
+/// What was decided, in words that both sides can say.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    allowed: bool,
+    status: u32,
+    body: Vec<u8>,
+    rule: String,
+    shadow: Option<String>,
+    counters: Vec<String>,
+}
+
+impl Pair {
+    pub(crate) fn of_text(text: &str) -> Self {
+        Self::new(link_text(text))
+    }
+
+    pub(crate) fn new(program: LinkedProgram) -> Self {
+        let module = compile(&program);
+        validate(&module.bytes);
+        let host = Host::new(Limits::default()).unwrap();
+        let loaded = host.load(&module.bytes).unwrap();
+        let plugin = loaded.start(PluginConfiguration::default()).unwrap();
+        Self { program, module, plugin }
+    }
+
+    /// Asserts that both sides say the same of a request, and gives it.
+    pub(crate) fn agree(&mut self, request: &Request) -> Said {
+        let wanted = said_by(&evaluate(&self.program, request));
+        let found = self.run(request);
+        assert_eq!(found, wanted, "module (left) and evaluator differ on {request:?}");
+        found
+    }
+
+    /// What the module says.
+    pub(crate) fn run(&mut self, request: &Request) -> Said {
+        self.run_raw(headers(request), properties(request), request.end_of_stream)
+    }
+
+    /// What the module says of any headers and properties.
+    pub(crate) fn run_raw(
+        &mut self,
+        headers: HeaderMap,
+        properties: Properties,
+        end_of_stream: bool,
+    ) -> Said {
+        self.plugin.reset_metrics();
+        let mut stream = self.plugin.open(properties).unwrap();
+        let outcome = stream.on_request_headers(headers, end_of_stream).unwrap();
+        let closed = stream.close().unwrap();
+        let text = |name: &str| {
+            closed.filter_state.get(name.as_bytes()).map(|value| String::from_utf8(value.clone()).unwrap())
+        };
+        let counters = self.plugin.metrics().iter().filter(|(_, _, value)| *value > 0);
+        let counters = counters.map(|(_, name, value)| {
+            assert_eq!(value, 1, "{name}");
+            name.to_owned()
+        });
+        let mut counters: Vec<String> = counters.collect();
+        counters.sort();
+        let (status, body) = match &outcome.local_response {
+            Some(response) => {
+                assert_eq!(String::from_utf8_lossy(&response.details), text("rule").unwrap());
+                let is_text = response.headers.first(b"content-type") == Some(b"text/plain".as_slice());
+                assert_eq!(is_text, !response.body.is_empty(), "a body, and only that, has a type");
+                (response.status, response.body.clone())
+            }
+            None => (0, Vec::new()),
+        };
+        let allowed = outcome.action == Action::Continue;
+        assert_eq!(allowed, outcome.local_response.is_none());
+        Said { allowed, status, body, rule: text("rule").unwrap(), shadow: text("shadow"), counters }
+    }
+
+    /// Fuel that the last request used.
+    pub(crate) fn fuel(&self) -> u64 {
+        self.plugin.fuel_used()
+    }
+}
+
+impl Said {
+    pub(crate) fn rule(&self) -> &str {
+        &self.rule
+    }
+
+    pub(crate) fn status(&self) -> u32 {
+        self.status
+    }
+}
+
+fn said_by(decision: &Decision) -> Said {
+    let respond = decision.respond.as_ref();
+    let mut counters = vec![format!("writ.{}.{}", decision.outcome.as_str(), decision.rule)];
+    let differing = decision.shadow.as_ref().filter(|shadow| {
+        shadow.rule != decision.rule || shadow.outcome.allows() != decision.outcome.allows()
+    });
+    if let Some(shadow) = differing {
+        let verdict = if shadow.outcome.allows() { "allowed" } else { "denied" };
+        counters.push(format!("writ.shadow-{verdict}.{}", shadow.rule));
+    }
+    counters.sort();
+    Said {
+        allowed: decision.outcome.allows(),
+        status: respond.map_or(0, |respond| u32::from(respond.status)),
+        body: respond.map_or_else(Vec::new, |respond| respond.body.clone().into_bytes()),
+        rule: decision.rule.to_string(),
+        shadow: differing.map(|shadow| shadow.rule.to_string()),
+        counters,
+    }
+}
+
+/// The header map that Envoy gives for a request.
+pub(crate) fn headers(request: &Request) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    map.add(b":authority", request.authority.clone());
+    map.add(b":path", request.path.clone());
+    map.add(b":method", request.method.clone());
+    map.add(b":scheme", request.scheme.clone());
+    for (name, value) in &request.headers {
+        map.add(name, value.clone());
+    }
+    map
+}
+
+/// The properties that Envoy gives for a request.
+pub(crate) fn properties(request: &Request) -> Properties {
+    let mut properties = Properties::new();
+    let source = &request.source;
+    if let Some(principal) = &source.principal {
+        let path = ["connection", "uri_san_peer_certificate"];
+        properties.set(&path, PropertyValue::Bytes(principal.clone()));
+    }
+    let address = match source.ip {
+        IpAddr::V4(ip) => format!("{ip}:{}", source.port),
+        IpAddr::V6(ip) => format!("[{ip}]:{}", source.port),
+    };
+    properties.set(&["source", "address"], PropertyValue::Bytes(address.into_bytes()));
+    properties.set(&["connection", "mtls"], PropertyValue::Bool(source.mtls));
+    properties.set(&["request", "protocol"], PropertyValue::Bytes(request.protocol.clone()));
+    properties
+}
+
+/// Asserts that a module is valid with no feature beyond the few that generated code may use.
+pub(crate) fn validate(bytes: &[u8]) {
+    use wasmparser::{Validator, WasmFeatures};
+    let features = WasmFeatures::MUTABLE_GLOBAL
+        | WasmFeatures::SIGN_EXTENSION
+        | WasmFeatures::BULK_MEMORY
+        | WasmFeatures::MULTI_VALUE;
+    let result = Validator::new_with_features(features).validate_all(bytes);
+    if let Err(error) = result {
+        panic!("the module is not valid: {error}");
+    }
+}
+
+/// A request of this method and path by a caller of this service.
+pub(crate) fn request(method: &str, path: &str, service: Option<&str>) -> Request {
+    let mut request = Request { method: method.into(), path: path.into(), ..Request::default() };
+    request.source.principal = service.map(|service| {
+        let (namespace, name) = service.split_once('/').unwrap();
+        format!("spiffe://chancery.local/ns/{namespace}/sa/{name}").into_bytes()
+    });
+    request.source.mtls = service.is_some();
+    request
+}
+
+/// The request with a further header.
+pub(crate) fn with(mut request: Request, name: &str, value: impl AsRef<[u8]>) -> Request {
+    request.headers.push((name.into(), value.as_ref().to_vec()));
+    request
+}
