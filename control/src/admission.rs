@@ -4,12 +4,14 @@
 use crate::api::types::{AppliedPolicy, ApplyOutcome, DiagnosticBody, FileBody};
 use crate::in_force::{PoliciesInForce, contexts, surroundings};
 use crate::model::{DesiredState, Document};
+use crate::preflight::{Preflight, TrialError};
 use crate::sources::FILES_MAX;
 use crate::store::{Change, Placement};
 use chancery_policy_lang::check::{CheckOptions, check};
 use chancery_policy_lang::checked::CheckedPolicy;
 use chancery_policy_lang::diagnostic::render;
 use chancery_policy_lang::link::link;
+use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::parse::parse;
 use chancery_policy_lang::source::SOURCE_BYTES_MAX;
 use chancery_policy_lang::{Diagnostic, Severity, SourceSet};
@@ -46,6 +48,9 @@ pub enum Refusal {
     /// The policies are wrong, or do not fit together.
     #[error("{}", summary(.0))]
     Policies(Vec<DiagnosticBody>),
+    /// The compiler made something that must not go out.
+    #[error(transparent)]
+    Trial(TrialError),
 }
 
 /// Checks files against the state that they are applied to. `today` is `YYYY-MM-DD`, for shadow
@@ -53,7 +58,12 @@ pub enum Refusal {
 ///
 /// # Errors
 /// If the request or a policy is wrong.
-pub fn admit(state: &DesiredState, files: Vec<FileBody>, today: &str) -> Result<Admission, Refusal> {
+pub fn admit(
+    state: &DesiredState,
+    files: Vec<FileBody>,
+    today: &str,
+    preflight: &Preflight,
+) -> Result<Admission, Refusal> {
     let documents = documents(files)?;
     let mut in_force = PoliciesInForce::of(state);
     let new = NewPolicies::check(&mut in_force.sources, &documents, today);
@@ -70,7 +80,7 @@ pub fn admit(state: &DesiredState, files: Vec<FileBody>, today: &str) -> Result<
     let staying = in_force.policies.values().filter(|policy| new.of(&policy.name).is_none());
     let all: Vec<CheckedPolicy> =
         staying.cloned().chain(new.policies.iter().map(|(policy, _)| policy.clone())).collect();
-    check_together(state, &in_force.sources, &all)?;
+    check_together(state, &in_force.sources, &all, preflight)?;
 
     let mut policies = BTreeMap::new();
     let mut outcomes = Vec::new();
@@ -89,11 +99,11 @@ pub fn admit(state: &DesiredState, files: Vec<FileBody>, today: &str) -> Result<
 ///
 /// # Errors
 /// If they do not: it may have hidden a conflict between two others.
-pub fn admit_deletion(state: &DesiredState, name: &str) -> Result<Change, Refusal> {
+pub fn admit_deletion(state: &DesiredState, name: &str, preflight: &Preflight) -> Result<Change, Refusal> {
     let in_force = PoliciesInForce::of(state);
     let staying: Vec<CheckedPolicy> =
         in_force.policies.values().filter(|policy| policy.name != name).cloned().collect();
-    check_together(state, &in_force.sources, &staying)?;
+    check_together(state, &in_force.sources, &staying, preflight)?;
     Ok(Change::DeletePolicy { base: state.revision, name: name.to_owned() })
 }
 
@@ -171,16 +181,34 @@ fn check_together(
     state: &DesiredState,
     sources: &SourceSet,
     policies: &[CheckedPolicy],
+    preflight: &Preflight,
 ) -> Result<(), Refusal> {
     let mut conflicts: Vec<Diagnostic> = Vec::new();
+    let mut programs: Vec<LinkedProgram> = Vec::new();
     for context in contexts(state, policies) {
-        for conflict in link(policies, &context).err().unwrap_or_default() {
-            if !conflicts.contains(&conflict) {
-                conflicts.push(conflict);
+        match link(policies, &context) {
+            Ok(Some(program)) if programs.iter().any(|known| is_same(known, &program)) => {}
+            Ok(program) => programs.extend(program),
+            Err(found) => {
+                let new = found.into_iter().filter(|conflict| !conflicts.contains(conflict));
+                conflicts.extend(new.collect::<Vec<_>>());
             }
         }
     }
-    if conflicts.is_empty() { Ok(()) } else { Err(Refusal::Policies(bodies(&conflicts, sources))) }
+    if !conflicts.is_empty() {
+        return Err(Refusal::Policies(bodies(&conflicts, sources)));
+    }
+    programs.iter().try_for_each(|program| preflight.try_out(program)).map_err(Refusal::Trial)
+}
+
+/// Whether two programs decide the same, whatever their targets are called: `target.*` is folded.
+fn is_same(one: &LinkedProgram, other: &LinkedProgram) -> bool {
+    let LinkedProgram { target, rules, otherwise, shadow_otherwise, policies } = one;
+    target.trust_domain == other.target.trust_domain
+        && *rules == other.rules
+        && *otherwise == other.otherwise
+        && *shadow_otherwise == other.shadow_otherwise
+        && *policies == other.policies
 }
 
 /// Whether a policy says something else than the one of its name that is in force.
@@ -256,6 +284,10 @@ mod tests {
         FileBody { name: name.to_owned(), text: text.to_owned() }
     }
 
+    fn preflight() -> Preflight {
+        Preflight::new().unwrap()
+    }
+
     fn outcomes(admission: &Admission) -> Vec<(&str, ApplyOutcome)> {
         admission.outcomes.iter().map(|applied| (applied.name.as_str(), applied.outcome)).collect()
     }
@@ -264,15 +296,15 @@ mod tests {
     fn after(steps: &[&[FileBody]]) -> DesiredState {
         let empty = DesiredState { trust_domain: "chancery.local".to_owned(), ..DesiredState::default() };
         steps.iter().fold(empty, |state, files| {
-            let change = admit(&state, files.to_vec(), DAY).unwrap().change.unwrap();
+            let change = admit(&state, files.to_vec(), DAY, &preflight()).unwrap().change.unwrap();
             change.apply_to(&state).unwrap()
         })
     }
 
     fn refused(state: &DesiredState, files: Vec<FileBody>) -> Vec<DiagnosticBody> {
-        match admit(state, files, DAY).unwrap_err() {
+        match admit(state, files, DAY, &preflight()).unwrap_err() {
             Refusal::Policies(diagnostics) => diagnostics,
-            other @ Refusal::Request { .. } => unreachable!("{other}"),
+            other => unreachable!("{other}"),
         }
     }
 
@@ -280,11 +312,12 @@ mod tests {
     fn policies_are_created_changed_and_unchanged_by_what_they_say() {
         let state = after(&[&[file("all.writ", &format!("{ORDERS}{CART}"))]]);
         assert_eq!(state.policies.len(), 2);
-        let same = admit(&state, vec![file("all.writ", &format!("{ORDERS}{CART}"))], DAY).unwrap();
+        let same =
+            admit(&state, vec![file("all.writ", &format!("{ORDERS}{CART}"))], DAY, &preflight()).unwrap();
         assert!(same.change.is_none());
 
         let apart = [file("orders.writ", ORDERS), file("cart.writ", &CART.replace("GET", "POST"))];
-        let admission = admit(&state, apart.to_vec(), DAY).unwrap();
+        let admission = admit(&state, apart.to_vec(), DAY, &preflight()).unwrap();
         assert_eq!(
             outcomes(&admission),
             [("cart", ApplyOutcome::Changed), ("orders", ApplyOutcome::Unchanged)]
@@ -302,7 +335,7 @@ mod tests {
             format!("let limit = {limit}\nauth a on mesh {{\n  allow GET when request.size < limit\n}}\n")
         };
         let state = after(&[&[file("a.writ", &text("10"))]]);
-        let admission = admit(&state, vec![file("a.writ", &text("20"))], DAY).unwrap();
+        let admission = admit(&state, vec![file("a.writ", &text("20"))], DAY, &preflight()).unwrap();
         assert_eq!(outcomes(&admission), [("a", ApplyOutcome::Changed)]);
     }
 
@@ -337,7 +370,9 @@ mod tests {
         let found = refused(&state, vec![file("shut.writ", shut)]);
         let rendered = &found.first().unwrap().rendered;
         assert!(rendered.contains("open.writ") && rendered.contains("shut.writ"), "{rendered}");
-        let replaced = admit(&state, vec![file("open.writ", &open.replace("allow", "deny"))], DAY).unwrap();
+        let replaced =
+            admit(&state, vec![file("open.writ", &open.replace("allow", "deny"))], DAY, &preflight())
+                .unwrap();
         assert_eq!(
             outcomes(&replaced),
             [("open", ApplyOutcome::Changed)],
@@ -349,9 +384,15 @@ mod tests {
     fn the_order_of_files_does_not_matter() {
         let files = vec![file("b.writ", CART), file("a.writ", ORDERS)];
         let empty = DesiredState::default();
-        let one = admit(&empty, files.clone(), DAY).unwrap().change.unwrap().apply_to(&empty).unwrap();
+        let one = admit(&empty, files.clone(), DAY, &preflight())
+            .unwrap()
+            .change
+            .unwrap()
+            .apply_to(&empty)
+            .unwrap();
         let other = files.into_iter().rev().collect();
-        let other = admit(&empty, other, DAY).unwrap().change.unwrap().apply_to(&empty).unwrap();
+        let other =
+            admit(&empty, other, DAY, &preflight()).unwrap().change.unwrap().apply_to(&empty).unwrap();
         assert_eq!(one, other);
     }
 
@@ -367,7 +408,7 @@ mod tests {
             vec![file("a.writ", ORDERS), file("a.writ", CART)],
             vec![file("a.writ", &large)],
         ] {
-            let refusal = admit(&empty, files, DAY).unwrap_err();
+            let refusal = admit(&empty, files, DAY, &preflight()).unwrap_err();
             assert!(matches!(&refusal, Refusal::Request { help, .. } if !help.is_empty()), "{refusal}");
         }
     }

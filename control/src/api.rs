@@ -23,6 +23,7 @@ pub use error::ApiError;
 
 use crate::acks::AckBoard;
 use crate::identity::{Authority, Tokens};
+use crate::preflight::Preflight;
 use crate::snapshot::Fleet;
 use crate::store::Store;
 use axum::Router;
@@ -51,6 +52,8 @@ pub struct Api {
     pub board: Arc<AckBoard>,
     /// The snapshots that the proxies are given.
     pub fleet: watch::Receiver<Arc<Fleet>>,
+    /// Tries compiled policies out before they are stored.
+    pub preflight: Arc<Preflight>,
     /// Where others reach this control plane; goes into join tokens.
     pub url: Arc<str>,
 }

@@ -24,6 +24,7 @@ pub mod logging;
 pub mod model;
 pub mod policy_files;
 pub mod policy_runner;
+pub mod preflight;
 pub mod report;
 pub mod server;
 pub mod sidecar;

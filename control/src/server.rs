@@ -19,6 +19,7 @@ use crate::api::{self, Api};
 use crate::context::{ADMIN_CONTEXT, Context};
 use crate::exit::Failure;
 use crate::identity::{Authority, IdentityError, TokenError, Tokens, Vault, tls};
+use crate::preflight::Preflight;
 use crate::snapshot::Fleet;
 use crate::store::redb::RedbStore;
 use crate::store::{Actor, Store, StoreError};
@@ -74,6 +75,9 @@ pub enum StartError {
     /// A stated name, address or trust domain is none.
     #[error("{0}")]
     Options(String),
+    /// WebAssembly cannot be run on this machine.
+    #[error("the host that tries policies out cannot be made: {0}")]
+    Host(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -112,13 +116,22 @@ impl Server {
         let context = admin_context(&context_path, &url, &authority, &tokens, now).await?;
         let tls = tls::server_config(Arc::clone(&authority), options.certificate_names(address))?;
 
+        let preflight = Preflight::new().map_err(|error| StartError::Host(error.to_string()))?;
+        let preflight = Arc::new(preflight);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let board = Arc::new(AckBoard::default());
         let (_, fleet) = tokio::sync::watch::channel(Arc::new(Fleet::default()));
         let xds = XdsServer::new(fleet.clone(), Arc::clone(&board), stop.clone(), tasks.clone());
-        let api =
-            Api { store, tokens, authority: Arc::clone(&authority), board, fleet, url: url.as_str().into() };
+        let api = Api {
+            store,
+            tokens,
+            authority: Arc::clone(&authority),
+            board,
+            fleet,
+            preflight,
+            url: url.as_str().into(),
+        };
         let router = api::router(api).route_service(XDS_PATH, xds.into_service());
         let connections = Connections {
             tls: Arc::new(tls),
@@ -210,7 +223,9 @@ impl From<StartError> for Failure {
                 Self::failed(message).help("choose another with --data-dir, or make it writable")
             }
             StartError::Options(_) => Self::bad_input(message),
-            StartError::Store(_) | StartError::Identity(_) | StartError::Token(_) => Self::failed(message),
+            StartError::Host(_) | StartError::Store(_) | StartError::Identity(_) | StartError::Token(_) => {
+                Self::failed(message)
+            }
         }
     }
 }

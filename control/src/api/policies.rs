@@ -27,10 +27,10 @@ pub(super) async fn apply(
     let ApplyRequest { files, dry_run } = request;
     for _ in 0..ATTEMPTS_MAX {
         let state = now(&api);
-        let (base, files) = (Arc::clone(&state), files.clone());
+        let (base, files, preflight) = (Arc::clone(&state), files.clone(), Arc::clone(&api.preflight));
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date().to_string();
         // Compiling takes a while; other requests go on meanwhile.
-        let admission = blocking(move || admit(&base, files, &today)).await??;
+        let admission = blocking(move || admit(&base, files, &today, &preflight)).await??;
         let Admission { change, outcomes: policies, warnings } = admission;
         let respond = |revision: u64| Json(ApplyResponse { revision, dry_run, policies, warnings });
         match change {
@@ -78,8 +78,8 @@ pub(super) async fn delete(
         if !state.policies.contains_key(&name) {
             return Err(StoreError::NoSuchPolicy(name).into());
         }
-        let unwanted = name.clone();
-        let change = blocking(move || admit_deletion(&state, &unwanted)).await??;
+        let (unwanted, preflight) = (name.clone(), Arc::clone(&api.preflight));
+        let change = blocking(move || admit_deletion(&state, &unwanted, &preflight)).await??;
         match api.store.commit(change, caller.now()).await {
             Ok(state) => {
                 tracing::info!(revision = %state.revision, policy = name, "policy deleted");
@@ -141,6 +141,12 @@ impl From<Refusal> for ApiError {
         let message = refusal.to_string();
         match refusal {
             Refusal::Request { help, .. } => Self::bad_request(message).help(help),
+            Refusal::Trial(_) => {
+                tracing::error!(error = message, "a compiled policy failed its trial");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "trial", message).help(
+                    "this is a fault of chancery, not of the policies: nothing was changed; please report it",
+                )
+            }
             Refusal::Policies(diagnostics) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-policy", message)
                     .help("the findings name the place and the remedy of each")
