@@ -11,7 +11,7 @@
 //! must not use the policies.
 
 mod condition;
-mod dump;
+pub(crate) mod dump;
 mod errors;
 mod expr;
 mod header_name;

@@ -8,11 +8,13 @@
 //! ```
 
 mod address;
+mod dump;
 mod identity;
 mod path;
 mod text;
 
 pub use address::AddressClasses;
+pub use dump::dump;
 pub use identity::IdentityClasses;
 pub use path::{Automaton, PATH_STATES_SLACK, State};
 pub use text::TextClasses;

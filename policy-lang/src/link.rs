@@ -4,11 +4,14 @@
 //! rules are a set, `otherwise` is chosen by the specificity of its scope, and the order in which
 //! rules are asked is computed from their content.
 
+mod dump;
 mod errors;
 mod fold;
 pub(crate) mod order;
 mod otherwise;
 mod scope;
+
+pub use dump::dump;
 
 use crate::checked::{CheckedPolicy, Mode, Peer, Rule};
 use crate::diagnostic::Diagnostic;

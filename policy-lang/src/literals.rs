@@ -12,6 +12,7 @@
 mod condition;
 mod formula;
 
+pub(crate) use condition::attribute_text;
 pub use condition::{Condition, expression_text};
 pub use formula::{Atom, Formula};
 

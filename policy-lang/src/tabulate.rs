@@ -9,8 +9,10 @@
 //! satisfies, so the cost does not grow with the number of rules.
 
 mod answers;
+mod dump;
 
 pub use answers::{Answer, Answers};
+pub use dump::dump;
 
 use crate::checked::Effect;
 use crate::classify::{AttributeClasses, AttributeKind, ClassId, Classes};

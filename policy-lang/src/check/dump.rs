@@ -55,7 +55,7 @@ fn target_text(target: &Target) -> String {
     }
 }
 
-fn rule_text(rule: &Rule) -> String {
+pub(crate) fn rule_text(rule: &Rule) -> String {
     let effect = match rule.effect {
         Effect::Exempt => "exempt",
         Effect::Deny => "deny",
@@ -88,7 +88,7 @@ fn peer_text(peer: &Peer) -> String {
     }
 }
 
-fn respond_text(respond: Option<&Respond>) -> String {
+pub(crate) fn respond_text(respond: Option<&Respond>) -> String {
     match respond {
         Some(respond) if respond.body.is_empty() => format!(" respond {}", respond.status),
         Some(respond) => format!(" respond {} {:?}", respond.status, respond.body),

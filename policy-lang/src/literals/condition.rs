@@ -190,7 +190,7 @@ fn conversion_text(conversion: &Conversion) -> String {
     }
 }
 
-fn attribute_text(attribute: &Attribute) -> String {
+pub(crate) fn attribute_text(attribute: &Attribute) -> String {
     match attribute {
         Attribute::Method => "request.method".to_owned(),
         Attribute::Path => "request.path".to_owned(),
