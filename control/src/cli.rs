@@ -66,6 +66,10 @@ pub enum Command {
     Check(command::check::Arguments),
     /// Say what would be decided of a request, by which rule, and why not by another
     Explain(command::explain::Arguments),
+    /// Run the `test` blocks of policies, on the bytes that sidecars run
+    Test(command::test::Arguments),
+    /// Write the module of a workload, or any stage on the way to it
+    Compile(command::compile::Arguments),
     /// Print completions for a shell
     Completion(command::completion::Arguments),
     /// Find or install the Envoy that sidecars run
@@ -133,6 +137,8 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Status(arguments) => command::status::run(arguments, &cli.global).await,
         Command::Check(arguments) => command::check::run(arguments),
         Command::Explain(arguments) => command::explain::run(arguments),
+        Command::Test(arguments) => command::test::run(arguments),
+        Command::Compile(arguments) => command::compile::run(arguments),
         Command::Completion(arguments) => command::completion::run(arguments),
         Command::Envoy(arguments) => command::envoy::run(arguments).await,
         Command::Fmt(arguments) => command::fmt::run(arguments),

@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod check;
+pub mod compile;
 pub mod completion;
 pub mod control_plane;
 pub mod delete;
@@ -16,5 +17,6 @@ pub mod sidecar;
 pub mod snapshot;
 pub mod status;
 pub mod target;
+pub mod test;
 pub mod token;
 pub mod wait;

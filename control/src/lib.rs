@@ -32,6 +32,7 @@ pub mod snapshot;
 pub mod sources;
 pub mod store;
 pub mod terminal;
+pub mod test_run;
 pub mod workloads;
 pub mod xds;
 

@@ -1,5 +1,7 @@
 //! The command line as people use it: what each command prints, where, and how it exits.
 
+mod documented;
+mod module;
 pub(crate) mod transcript;
 
 #[test]
@@ -13,6 +15,16 @@ fn fmt_has_one_form() {
 }
 
 #[test]
+fn test_runs_the_tests_of_policies() {
+    transcript::check("test");
+}
+
+#[test]
 fn explain_names_the_rule_and_what_failed_of_the_others() {
     transcript::check("explain");
+}
+
+#[test]
+fn compile_writes_stages() {
+    transcript::check("compile");
 }

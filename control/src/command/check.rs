@@ -5,6 +5,8 @@ use crate::exit::{CommandResult, Exit, Failure};
 use crate::policy_files::PolicyFiles;
 use crate::report::{self, Counts, Format, JsonDiagnostic};
 use crate::terminal;
+use crate::workloads::{self, representatives};
+use chancery_policy_lang::emit;
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -12,7 +14,7 @@ use std::path::PathBuf;
 /// Arguments of `chancery check`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  chancery check policies/\n  \
-    chancery check --format json policies/ | jq .counts")]
+    chancery check --format json policies/ | jq .counts\n  chancery check --cost orders.writ")]
 pub struct Arguments {
     /// Policy files, folders of them, or `-` for standard input
     #[arg(required = true, value_name = "FILE|DIR")]
@@ -20,6 +22,9 @@ pub struct Arguments {
     /// The form of the report
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
+    /// Also print the size and the cost bound of the module of each workload that a policy names
+    #[arg(long, conflicts_with = "format")]
+    cost: bool,
 }
 
 /// The report as JSON.
@@ -53,5 +58,25 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     if counts.errors != 0 {
         return Err(Failure::silent(Exit::BadInput));
     }
+    if arguments.cost {
+        terminal::print(&cost_table(&files)?)?;
+    }
     Ok(Exit::Well)
+}
+
+/// What the module of each workload weighs.
+fn cost_table(files: &PolicyFiles) -> Result<String, Failure> {
+    let mut rows = Vec::new();
+    for workload in representatives(&files.analysis.policies, DEFAULT_TRUST_DOMAIN) {
+        let Some(program) = files.link(&workload)? else { continue };
+        let module = emit::compile(&program);
+        rows.push(vec![
+            workloads::shown(&workload),
+            module.manifest.policies.join(" "),
+            module.manifest.rules.len().to_string(),
+            module.bytes.len().to_string(),
+            module.manifest.cost_bound.to_string(),
+        ]);
+    }
+    Ok(terminal::table(&["WORKLOAD", "POLICIES", "RULES", "BYTES", "COST"], &rows))
 }

@@ -65,6 +65,17 @@ fn commands_in_documents_are_commands() {
 }
 
 #[test]
+fn json_in_documents_is_json() {
+    let mut problems = Problems::default();
+    for block in files(&["md"]).iter().flat_map(blocks).filter(|block| block.language == "json") {
+        if let Err(error) = serde_json::from_str::<serde_json::Value>(&block.text) {
+            problems.add(&block.place, error);
+        }
+    }
+    problems.must_be_none();
+}
+
+#[test]
 fn policies_in_documents_are_right() {
     let mut problems = Problems::default();
     let documents = files(&["md"]);
