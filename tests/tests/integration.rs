@@ -5,4 +5,5 @@
 mod command_line;
 mod control_plane;
 mod delivery;
+mod standalone;
 mod tidy;
