@@ -13,14 +13,14 @@ mod tests;
 
 pub use options::ServerOptions;
 
-use crate::acks::AckBoard;
+use crate::acks::{AckBoard, refusals};
 use crate::api::types::Role;
 use crate::api::{self, Api};
 use crate::context::{ADMIN_CONTEXT, Context};
 use crate::exit::Failure;
 use crate::identity::{Authority, IdentityError, TokenError, Tokens, Vault, tls};
 use crate::preflight::Preflight;
-use crate::snapshot::Fleet;
+use crate::reconcile;
 use crate::store::redb::RedbStore;
 use crate::store::{Actor, Store, StoreError};
 use crate::xds::XdsServer;
@@ -121,7 +121,8 @@ impl Server {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let board = Arc::new(AckBoard::default());
-        let (_, fleet) = tokio::sync::watch::channel(Arc::new(Fleet::default()));
+        refusals::restore(&*store, &board).await?;
+        let fleet = reconcile::start(&store, &board, options.leave_after, &stop, &tasks);
         let xds = XdsServer::new(fleet.clone(), Arc::clone(&board), stop.clone(), tasks.clone());
         let api = Api {
             store,

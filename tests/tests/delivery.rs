@@ -10,6 +10,7 @@ mod proxy;
 use chancery_control::acks::ProxyStatus;
 use chancery_control::envoy::extension;
 use chancery_control::model::Revision;
+use chancery_control::reconcile::Reconciler;
 use chancery_control::snapshot::ResourceType;
 use modules::{answering, garbage, silent};
 use proxy::Proxy;
@@ -26,7 +27,7 @@ async fn a_policy_is_swapped_and_a_bad_one_leaves_the_old_one_in_force() {
     let deny = extension::policy(&answering(403));
     proxy.give(2, proxy.resources(deny.clone()));
     proxy.until(|status| status.applied == Some(Revision(2))).await;
-    assert_eq!(proxy.get("/").await.unwrap(), StatusCode::FORBIDDEN);
+    proxy.get_until("/", StatusCode::FORBIDDEN).await;
 
     // Refused; the status says what and why, and the old policy goes on.
     proxy.give(3, proxy.resources(extension::policy(&garbage())));
@@ -47,11 +48,11 @@ async fn a_policy_is_swapped_and_a_bad_one_leaves_the_old_one_in_force() {
     // Forward to a good one, and back to an earlier one.
     proxy.give(5, proxy.resources(extension::policy(&silent())));
     proxy.until(|status| status.applied == Some(Revision(5))).await;
-    assert_eq!(proxy.get("/").await.unwrap(), StatusCode::OK);
+    proxy.get_until("/", StatusCode::OK).await;
     proxy.give(6, proxy.resources(deny));
     let status = proxy.until(|status| status.applied == Some(Revision(6))).await;
     assert_eq!(status.refused, []);
-    assert_eq!(proxy.get("/").await.unwrap(), StatusCode::FORBIDDEN);
+    proxy.get_until("/", StatusCode::FORBIDDEN).await;
 
     proxy.stop().await;
 }
@@ -70,12 +71,12 @@ async fn listeners_and_clusters_come_and_go() {
     let clusters: Vec<_> =
         status.held.get(&ResourceType::Cluster).into_iter().flat_map(|held| held.keys()).collect();
     assert_eq!(clusters, ["local_app"]);
-    assert!(proxy.get("/").await.unwrap_err().is_connect());
+    proxy.until_closed().await;
 
     // And back.
     proxy.give(3, proxy.resources(extension::unrestricted()));
     proxy.until(|status| status.applied == Some(Revision(3))).await;
-    assert_eq!(proxy.get("/").await.unwrap(), StatusCode::OK);
+    proxy.get_until("/", StatusCode::OK).await;
 
     // A changed cluster is warm as soon as it has its endpoints, which it does not ask for again.
     let begun = std::time::Instant::now();
@@ -114,7 +115,7 @@ async fn a_proxy_that_comes_back_is_sent_only_what_it_lacks() {
 
     proxy.start_control_plane(2, proxy.resources(extension::policy(&silent()))).await;
     proxy.until(|status| status.applied == Some(Revision(2))).await;
-    assert_eq!(proxy.get("/").await.unwrap(), StatusCode::OK);
+    proxy.get_until("/", StatusCode::OK).await;
     proxy.stop().await;
 }
 
@@ -134,7 +135,42 @@ async fn what_a_proxy_refused_is_known_after_a_restart_of_the_control_plane() {
     proxy.give(4, proxy.resources(extension::policy(&silent())));
     let status = proxy.until(|status| status.applied == Some(Revision(4))).await;
     assert_eq!(status.refused, []);
-    assert_eq!(proxy.get("/").await.unwrap(), StatusCode::OK);
+    proxy.get_until("/", StatusCode::OK).await;
+    proxy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_become_the_decisions_of_the_proxy() {
+    let proxy = Proxy::start().await;
+    let mut reconciler = Reconciler::default();
+    proxy.give_fleet(reconciler.build(&proxy.desired(
+        1,
+        "auth orders on service shop/orders {
+             read: allow GET /api/** from service shop/orders
+             no-secrets: deny GET /api/secret/** from anyone
+         }",
+    )));
+    proxy.until(|status| status.applied == Some(Revision(1))).await;
+    proxy.get_until("/api/items", StatusCode::OK).await;
+    assert_eq!(proxy.get("/api/secret/7").await.unwrap(), StatusCode::FORBIDDEN);
+    assert_eq!(proxy.get("/other").await.unwrap(), StatusCode::FORBIDDEN);
+    assert_eq!(proxy.get("/api/a%2fb").await.unwrap(), StatusCode::BAD_REQUEST);
+    let log = proxy.access_log(4).await;
+    let rules: Vec<_> = log.iter().map(|line| line.get("rule").and_then(|rule| rule.as_str())).collect();
+    let by_envoy = None;
+    assert_eq!(rules, [Some("orders/read"), Some("orders/no-secrets"), Some("default-deny"), by_envoy]);
+    let first = log.first().unwrap();
+    assert_eq!(first["principal"], "spiffe://mesh.test/ns/shop/sa/orders");
+    assert_eq!(
+        (&first["method"], &first["path"], &first["code"]),
+        (&"GET".into(), &"/api/items".into(), &200.into())
+    );
+
+    proxy.give_fleet(
+        reconciler.build(&proxy.desired(2, "auth orders on service shop/orders { otherwise allow }")),
+    );
+    proxy.until(|status| status.applied == Some(Revision(2))).await;
+    proxy.get_until("/other", StatusCode::OK).await;
     proxy.stop().await;
 }
 

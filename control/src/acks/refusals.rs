@@ -11,6 +11,7 @@ use crate::store::{Actor, Store, StoreError};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// What keys of items begin with. The rest is `PROXY/VERSION/NAME`; a proxy's name has three parts.
 const PREFIX: &str = "refused-extension/";
@@ -41,16 +42,22 @@ pub async fn restore(store: &dyn Store, board: &AckBoard) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Keeps the items of the store as the board has them, until it is dropped.
-pub async fn keep(store: Arc<dyn Store>, board: Arc<AckBoard>) {
+/// Keeps the items of the store as the board has them, until `stop`, and once more then.
+pub async fn keep(store: Arc<dyn Store>, board: Arc<AckBoard>, stop: CancellationToken) {
     let mut changes = board.refusals.subscribe();
     loop {
         changes.borrow_and_update();
+        let is_last = stop.is_cancelled();
         if let Err(error) = bring(&*store, items(&board)).await {
             tracing::error!(%error, "what a proxy refused will not be known after a restart");
         }
-        if changes.changed().await.is_err() {
+        if is_last {
             return;
+        }
+        tokio::select! {
+            // The board has both ends of the channel: it cannot close.
+            _ = changes.changed() => {}
+            () = stop.cancelled() => {}
         }
     }
 }

@@ -94,16 +94,11 @@ async fn what_was_refused_outlives_the_process() {
         Arc::new(RedbStore::open(&folder.path().join("state.redb"), Some("mesh.test")).await.unwrap());
     let board = Arc::<AckBoard>::default();
     let stop = CancellationToken::new();
-    let keeping = tokio::spawn(refusals::keep(store.clone(), board.clone()));
+    let keeping = tokio::spawn(refusals::keep(store.clone(), board.clone(), stop.clone()));
     let ticket = board.open(&orders(), at(1), &stop);
     board.note(&ticket, &[refusal("bad")], progress(1, false));
-    let kept = async {
-        while store.items("").await.unwrap().is_empty() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), kept).await.unwrap();
-    keeping.abort();
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(10), keeping).await.unwrap().unwrap();
 
     let later = AckBoard::default();
     refusals::restore(&*store, &later).await.unwrap();

@@ -7,7 +7,9 @@ use chancery_control::acks::{AckBoard, ProxyStatus, refusals};
 use chancery_control::envoy::{cluster, endpoints, listener, route, secret};
 use chancery_control::envoy_binary::Search;
 use chancery_control::identity::PeerIdentity;
-use chancery_control::model::{Inbound, Outbound, ProxyId, Revision};
+use chancery_control::model::{
+    DesiredState, Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Revision,
+};
 use chancery_control::snapshot::{Fleet, Resource, Snapshot};
 use chancery_control::store::Store;
 use chancery_control::store::redb::RedbStore;
@@ -16,6 +18,7 @@ use chancery_policy_lang::checked::ServiceRef;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
 use reqwest::StatusCode;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -124,6 +127,49 @@ impl Proxy {
         self.control_plane.fleet.send_replace(Arc::new(fleet(revision, resources)));
     }
 
+    /// The desired state with this service and this document of policies.
+    pub(super) fn desired(&self, revision: u64, text: &str) -> DesiredState {
+        let document = Document { name: "orders.writ".to_owned(), text: text.into() };
+        let (name, digest) = ("orders".to_owned(), document.digest());
+        let record =
+            PolicyRecord { name: name.clone(), document: digest.clone(), revision: Revision(revision) };
+        let registration = ProxyRegistration {
+            id: ProxyId(NODE.to_owned()),
+            service: service(),
+            labels: BTreeMap::new(),
+            inbound: Some(Inbound { listen: self.inbound, application: self.application }),
+            outbounds: vec![Outbound { service: service(), listen: self.outbound }],
+        };
+        DesiredState {
+            revision: Revision(revision),
+            trust_domain: TRUST_DOMAIN.to_owned(),
+            policies: [(name, record)].into(),
+            documents: [(digest, Arc::new(document))].into(),
+            proxies: [(registration.id.clone(), Arc::new(registration))].into(),
+        }
+    }
+
+    /// Publishes snapshots, with the secrets that a sidecar would add.
+    pub(super) fn give_fleet(&self, built: Fleet) {
+        let snapshots = built.snapshots.values().flat_map(|snapshot| snapshot.resources.values());
+        let resources = snapshots.flat_map(BTreeMap::values).map(|resource| (**resource).clone());
+        self.give(built.revision.0, resources.chain(self.secrets.clone()).collect());
+    }
+
+    /// The lines of the access log, of which there are at least so many.
+    pub(super) async fn access_log(&self, lines_min: usize) -> Vec<serde_json::Value> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = std::fs::read_to_string(self.folder.path().join("envoy.log")).unwrap();
+            let lines: Vec<_> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            if lines.len() >= lines_min {
+                return lines;
+            }
+            assert!(Instant::now() < deadline, "{lines:?}; Envoy said:\n{}", self.log());
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Waits until the board shows what is asked for.
     pub(super) async fn until(&self, condition: impl Fn(&ProxyStatus) -> bool) -> ProxyStatus {
         let board = &self.control_plane.board;
@@ -164,6 +210,19 @@ impl Proxy {
         }
     }
 
+    /// Waits until nothing listens for requests any more.
+    pub(super) async fn until_closed(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let got = self.get("/").await;
+            if got.as_ref().is_err_and(reqwest::Error::is_connect) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "got {got:?}; Envoy said:\n{}", self.log());
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Ends the discovery server and all its streams.
     pub(super) async fn stop_control_plane(&mut self) {
         self.control_plane.stop().await;
@@ -196,7 +255,7 @@ impl ControlPlane {
         let (fleet, receiver) = watch::channel(Arc::new(fleet));
         let (board, stop, tasks) = (Arc::<AckBoard>::default(), CancellationToken::new(), TaskTracker::new());
         refusals::restore(&*store, &board).await.unwrap();
-        tasks.spawn(stop.clone().run_until_cancelled_owned(refusals::keep(store, board.clone())));
+        tasks.spawn(refusals::keep(store, board.clone(), stop.clone()));
         let server = XdsServer::new(receiver, board.clone(), stop.clone(), tasks.clone());
         // Stands for the TLS layer, which knows the sidecar by its certificate.
         let service =
@@ -232,7 +291,16 @@ fn start_envoy(folder: &Path) -> Child {
         .unwrap();
     let log = std::fs::File::create(folder.join("envoy.log")).unwrap();
     Command::new(binary.path)
-        .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "info", "-c"])
+        .args([
+            "--use-dynamic-base-id",
+            "--concurrency",
+            "1",
+            "--log-level",
+            "info",
+            "--file-flush-interval-msec",
+            "50",
+            "-c",
+        ])
         .arg(config)
         .stdout(log.try_clone().unwrap())
         .stderr(log)
