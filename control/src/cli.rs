@@ -46,6 +46,8 @@ pub struct Global {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show a whole mesh at work on this machine
+    Demo(command::demo::Arguments),
     /// Run the control plane
     ControlPlane(command::control_plane::Arguments),
     /// Make a token with which a sidecar joins, or one for the API
@@ -127,6 +129,7 @@ fn start(cli: Cli) -> CommandResult {
 /// One line a subcommand.
 async fn dispatch(cli: Cli) -> CommandResult {
     match &cli.command {
+        Command::Demo(arguments) => command::demo::run(arguments).await,
         Command::ControlPlane(arguments) => command::control_plane::run(arguments).await,
         Command::Token(arguments) => command::token::run(arguments, &cli.global).await,
         Command::Apply(arguments) => command::apply::run(arguments, &cli.global).await,

@@ -8,6 +8,7 @@ pub mod compile;
 pub mod completion;
 pub mod control_plane;
 pub mod delete;
+pub mod demo;
 pub mod envoy;
 pub mod explain;
 pub mod fmt;

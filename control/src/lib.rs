@@ -13,6 +13,7 @@ pub mod api;
 pub mod cli;
 pub mod command;
 pub mod context;
+pub mod demo;
 pub mod durations;
 pub mod envoy;
 pub mod envoy_binary;

@@ -16,7 +16,7 @@ pub fn print(text: &str) -> io::Result<()> {
 /// Writes text and a line end to standard output.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_line(text: &str) -> io::Result<()> {
     print(&format!("{text}\n"))
 }
@@ -24,7 +24,7 @@ pub fn print_line(text: &str) -> io::Result<()> {
 /// Writes bytes to standard output.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_bytes(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     forgive_closed_pipe(out.write_all(bytes).and_then(|()| out.flush()))
@@ -57,7 +57,7 @@ pub fn stderr_has_colours() -> bool {
 /// Writes a value to standard output as JSON, for programs.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
     print_line(&serde_json::to_string_pretty(value)?)
 }

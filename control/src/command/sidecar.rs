@@ -150,7 +150,7 @@ fn parse_instance(text: &str) -> Result<String, String> {
 }
 
 /// Cancels `stop` when the process is told to end.
-fn cancel_on_signal(stop: &CancellationToken) -> Result<(), Failure> {
+pub(super) fn cancel_on_signal(stop: &CancellationToken) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = stop.clone();

@@ -150,7 +150,7 @@ fn pass_on_lines(child: &mut Child) -> JoinSet<()> {
 }
 
 /// Hands on each line, cut off at [`LINE_BYTES_MAX`].
-async fn each_line(stream: impl AsyncRead + Unpin, mut take: impl FnMut(&str)) {
+pub(crate) async fn each_line(stream: impl AsyncRead + Unpin, mut take: impl FnMut(&str)) {
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
     loop {
