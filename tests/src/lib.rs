@@ -3,5 +3,6 @@
 //! Nobody but this package knows it. A function here gives errors; whether one is fatal is for the
 //! test to say.
 
+pub mod differential;
 pub mod envoy;
 pub mod random;

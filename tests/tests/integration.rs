@@ -5,5 +5,6 @@
 mod command_line;
 mod control_plane;
 mod delivery;
+mod differential;
 mod standalone;
 mod tidy;

@@ -1,0 +1,165 @@
+//! The differential test: what the evaluator decides, the compiled module decides.
+//!
+//! Policies are generated as source text, so the way from the text to the program is tested on the
+//! way; requests are generated near them. On a difference both are made smaller until each part
+//! matters, and the report can be pasted into a test.
+//!
+//! ```text
+//! seed -> Sketch -> text -> check -> link -+-> eval ------------------> Decision -> Ran --+
+//!    \--> Request -------------------------+-> compile -> Plugin (wasmtime) -> Ran -------+-> equal?
+//! ```
+
+mod expressions;
+mod policies;
+mod report;
+mod requests;
+mod shrink;
+mod sketch;
+mod words;
+
+pub use report::Difference;
+pub use sketch::{ExprSketch, Kind, PolicySketch, RuleSketch, Sketch};
+
+use crate::random::Random;
+use chancery_control::policy_runner::{PolicyRunner, Ran};
+use chancery_policy_lang::check::CheckOptions;
+use chancery_policy_lang::decision::Outcome;
+use chancery_policy_lang::emit::compile;
+use chancery_policy_lang::eval::evaluate;
+use chancery_policy_lang::link::link;
+use chancery_policy_lang::linked::LinkedProgram;
+use chancery_policy_lang::request::Request;
+use chancery_policy_lang::{SourceSet, analyse};
+use chancery_sdk_host::{Host, HostError, Limits};
+use std::collections::BTreeMap;
+
+/// Requests that are tried on one program; compiling it costs more than running them.
+pub const REQUESTS_PER_PROGRAM: usize = 200;
+
+/// What was compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Programs that were linked and compiled.
+    pub programs: usize,
+    /// Texts that the checker or the linker refused; they test nothing.
+    pub refused: usize,
+    /// Pairs of program and request.
+    pub pairs: usize,
+    /// How often each outcome was decided.
+    pub outcomes: BTreeMap<&'static str, usize>,
+    /// How often a shadow decision differed.
+    pub shadows: usize,
+}
+
+/// Compares evaluator and module on so many pairs that follow from a seed.
+///
+/// # Errors
+/// The first difference, made small; or [`Difference::Host`] if the host cannot be set up.
+pub fn compare(seed: u64, pairs: usize) -> Result<Summary, Box<Difference>> {
+    let host = Host::new(Limits::default()).map_err(Difference::host)?;
+    let mut random = Random::new(seed);
+    let mut summary = Summary::default();
+    while summary.pairs < pairs {
+        let sketch = policies::sketch(&mut random);
+        match program_of(&sketch) {
+            Ok(program) => compare_program(&host, &sketch, &program, &mut random, &mut summary)?,
+            Err(_) => summary.refused += 1,
+        }
+    }
+    Ok(summary)
+}
+
+/// The program of a sketch for the one target of this test.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn program_of(sketch: &Sketch) -> Result<LinkedProgram, String> {
+    let mut sources = SourceSet::new();
+    sources.add("generated.writ", sketch.text());
+    let analysis = analyse(&sources, CheckOptions::default());
+    if let Some(error) = analysis.diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {
+        return Err(format!("{}: {}", error.code.0, error.message));
+    }
+    match link(&analysis.policies, &policies::target()) {
+        Ok(Some(program)) => Ok(program),
+        Ok(None) => Err("no policy concerns the target".to_owned()),
+        Err(conflicts) => Err(conflicts.into_iter().map(|conflict| conflict.message).collect()),
+    }
+}
+
+/// Sketches of a seed, for tests of the generator itself.
+#[must_use]
+pub fn sketches(seed: u64, count: usize) -> Vec<Sketch> {
+    let mut random = Random::new(seed);
+    (0..count).map(|_| policies::sketch(&mut random)).collect()
+}
+
+/// The same policies and statements in another order.
+#[must_use]
+pub fn reordered(sketch: &Sketch, random: &mut Random) -> Sketch {
+    let mut reordered = sketch.clone();
+    random.shuffle(&mut reordered.policies);
+    for policy in &mut reordered.policies {
+        random.shuffle(&mut policy.rules);
+    }
+    reordered
+}
+
+fn compare_program(
+    host: &Host,
+    sketch: &Sketch,
+    program: &LinkedProgram,
+    random: &mut Random,
+    summary: &mut Summary,
+) -> Result<(), Box<Difference>> {
+    let mut runner = runner(host, program).map_err(|error| Difference::no_module(sketch, &error))?;
+    summary.programs += 1;
+    for _ in 0..REQUESTS_PER_PROGRAM {
+        let request = requests::request(random, sketch);
+        let expected = Ran::of(&evaluate(program, &request));
+        let got = runner.run(&request).map_err(|error| error.to_string());
+        if got.as_ref() != Ok(&expected) {
+            return Err(smallest(host, sketch, &request));
+        }
+        summary.pairs += 1;
+        summary.shadows += usize::from(expected.shadow.is_some());
+        *summary.outcomes.entry(Outcome::as_str(expected.outcome)).or_default() += 1;
+    }
+    Ok(())
+}
+
+fn runner(host: &Host, program: &LinkedProgram) -> Result<PolicyRunner, String> {
+    PolicyRunner::on_host(host, &compile(program).bytes).map_err(|error| error.to_string())
+}
+
+fn smallest(host: &Host, sketch: &Sketch, request: &Request) -> Box<Difference> {
+    let (sketch, request) = shrink::shrink(sketch.clone(), request.clone(), |sketch, request| {
+        decisions(host, sketch, request).is_some_and(|(expected, got)| got != Ok(expected))
+    });
+    match decisions(host, &sketch, &request) {
+        Some((expected, got)) => {
+            let request = Box::new(request);
+            Box::new(Difference::Decision { sketch, request, expected, got })
+        }
+        None => Difference::no_module(&sketch, "it was refused when it was tried again"),
+    }
+}
+
+/// What both say, if the sketch is a program.
+fn decisions(host: &Host, sketch: &Sketch, request: &Request) -> Option<(Ran, Result<Ran, String>)> {
+    let program = program_of(sketch).ok()?;
+    let expected = Ran::of(&evaluate(&program, request));
+    let got =
+        runner(host, &program).and_then(|mut runner| runner.run(request).map_err(|error| error.to_string()));
+    Some((expected, got))
+}
+
+impl Difference {
+    fn host(error: HostError) -> Box<Self> {
+        Box::new(Self::Host(error.to_string()))
+    }
+
+    fn no_module(sketch: &Sketch, error: &str) -> Box<Self> {
+        Box::new(Self::NoModule { sketch: sketch.clone(), error: error.to_owned() })
+    }
+}

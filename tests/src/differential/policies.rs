@@ -1,0 +1,154 @@
+//! Generated policies.
+
+use super::expressions::{self, Scope};
+use super::sketch::{PolicySketch, RuleSketch, Sketch, quoted};
+use super::words as w;
+use crate::random::Random;
+use chancery_policy_lang::linked::TargetContext;
+
+/// How deep conditions nest.
+const DEPTH_MAX: usize = 4;
+/// Rules of an ordinary policy.
+const RULES_MAX: usize = 6;
+/// Rules of a large one: more than two words of bits hold.
+const MANY_RULES_MAX: usize = 150;
+
+/// Targets as written, and what each is most specific about is left to the linker.
+const TARGETS: &[&str] = &[
+    "mesh",
+    "namespace shop",
+    "service shop/orders",
+    "service shop/*",
+    "workload shop {tier: \"public\"}",
+    "service pay/ledger, service shop/orders",
+    "namespace elsewhere",
+];
+const STATUSES: &[&str] = &["403", "401", "404", "451", "503"];
+
+/// The workload that programs are linked for.
+pub(super) fn target() -> TargetContext {
+    TargetContext {
+        namespace: "shop".to_owned(),
+        service: "orders".to_owned(),
+        labels: [("tier", "public"), ("version", "v2")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+        trust_domain: w::TRUST_DOMAIN.to_owned(),
+    }
+}
+
+/// A few policies.
+pub(super) fn sketch(random: &mut Random) -> Sketch {
+    let policies = (0..=random.below(3)).map(|number| policy(random, number)).collect();
+    Sketch { policies }
+}
+
+fn policy(random: &mut Random, number: usize) -> PolicySketch {
+    let target = random.one_of(TARGETS).to_owned();
+    let mode = random.one_of(&["", "", "", "enforce", "shadow", "shadow", "off"]).to_owned();
+    let most = if random.chance(8) { MANY_RULES_MAX } else { RULES_MAX };
+    let simple = most == MANY_RULES_MAX;
+    let exempts = !target.contains("service") && !target.contains("workload");
+    let rules = (0..=random.below(most)).map(|number| rule(random, number, simple, exempts)).collect();
+    let otherwise = random.chance(40).then(|| match random.chance(50) {
+        true => "allow".to_owned(),
+        false => {
+            format!("deny{}", respond(random).map(|text| format!(" respond {text}")).unwrap_or_default())
+        }
+    });
+    PolicySketch { name: format!("p{number}"), target, mode, rules, otherwise }
+}
+
+fn rule(random: &mut Random, number: usize, simple: bool, exempts: bool) -> RuleSketch {
+    let effect = match random.below(10) {
+        0 if exempts => "exempt",
+        1..=4 => "deny",
+        _ => "allow",
+    };
+    let mut scope = Scope::default();
+    let methods = if random.chance(40) { owned(random.some_of(w::METHODS, 2)) } else { Vec::new() };
+    let paths = match random.below(10) {
+        0..=3 => Vec::new(),
+        4 => vec![captured(random, &mut scope)],
+        _ => (0..=random.below(2)).map(|_| path(random)).collect(),
+    };
+    let peers =
+        if random.chance(40) { (0..=random.below(2)).map(|_| peer(random)).collect() } else { Vec::new() };
+    let conditions = match random.below(10) {
+        _ if effect == "exempt" => Vec::new(),
+        _ if simple && !random.chance(20) => Vec::new(),
+        0..=3 => Vec::new(),
+        4..=8 => vec![condition(random, &scope)],
+        _ => vec![condition(random, &scope), condition(random, &scope)],
+    };
+    RuleSketch {
+        name: (effect != "exempt" && random.chance(70)).then(|| format!("r{number}")),
+        effect: effect.to_owned(),
+        methods,
+        paths,
+        peers,
+        conditions,
+        respond: if effect == "deny" && random.chance(30) { respond(random) } else { None },
+    }
+}
+
+fn condition(random: &mut Random, scope: &Scope) -> (String, super::ExprSketch) {
+    let word = random.one_of(&["when", "when", "unless"]).to_owned();
+    let depth = random.below(DEPTH_MAX + 1);
+    (word, expressions::condition(random, scope, depth))
+}
+
+fn respond(random: &mut Random) -> Option<String> {
+    let status = random.one_of(STATUSES);
+    match random.below(4) {
+        0 => None,
+        1 => Some(format!("{status} {}", quoted(random.one_of(w::STRINGS)))),
+        _ => Some(status.to_owned()),
+    }
+}
+
+/// A pattern without captures.
+fn path(random: &mut Random) -> String {
+    let mut path = String::new();
+    for _ in 0..random.below(4) {
+        let segment = if random.chance(20) { "*" } else { random.one_of(w::SEGMENTS) };
+        path.push_str(&format!("/{segment}"));
+    }
+    match random.below(4) {
+        0 => path.push_str("/**"),
+        1 => path.push('/'),
+        _ if path.is_empty() => path.push('/'),
+        _ => {}
+    }
+    path
+}
+
+/// A pattern that captures one or two segments.
+fn captured(random: &mut Random, scope: &mut Scope) -> String {
+    let mut path = String::new();
+    for name in ["id", "kind"].iter().take(1 + random.below(2)) {
+        if random.chance(60) {
+            path.push_str(&format!("/{}", random.one_of(w::SEGMENTS)));
+        }
+        path.push_str(&format!("/{{{name}}}"));
+        scope.captures.push((*name).to_owned());
+    }
+    if random.chance(30) {
+        path.push_str("/**");
+    }
+    path
+}
+
+fn peer(random: &mut Random) -> String {
+    let namespace = random.one_of(w::NAMESPACES);
+    match random.below(10) {
+        0..=3 => format!("service {namespace}/{}", random.one_of(w::SERVICES)),
+        4 => format!("service {namespace}/*"),
+        5 => format!("namespace {namespace}"),
+        6..=7 => format!("ip {}", random.one_of(w::NETWORKS)),
+        8 => format!("spiffe \"{}\"", random.one_of(w::SPIFFE_IDS)),
+        _ => "anyone".to_owned(),
+    }
+}
+
+fn owned(words: Vec<&str>) -> Vec<String> {
+    words.into_iter().map(str::to_owned).collect()
+}

@@ -1,0 +1,96 @@
+//! The evaluator defines the language; the compiled module must decide the same, always.
+//!
+//! `CHANCERY_DIFFERENTIAL_PAIRS` sets how many pairs of program and request are compared, and
+//! `CHANCERY_DIFFERENTIAL_SEED` which ones: a failure names its seed.
+
+#![expect(clippy::panic, reason = "a failure shows the whole difference")]
+
+use chancery_policy_lang::emit::compile;
+use chancery_tests::differential::{self, Summary};
+use chancery_tests::random::Random;
+use std::collections::BTreeMap;
+use std::thread;
+
+/// Pairs that are compared without a wish for more.
+const PAIRS: usize = 100_000;
+/// The seed of the first part of the pairs without another wish; each part adds one.
+const SEED: u64 = 1;
+/// Pairs of one seed, so that a failure is repeated soon.
+const PAIRS_PER_SEED: usize = 5_000;
+/// Programs whose statements are put into another order.
+const PROGRAMS_REORDERED: usize = 100;
+
+fn number_from_environment(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is `{text}`, which is not a number")))
+}
+
+#[test]
+fn the_module_decides_as_the_evaluator_does() {
+    let pairs = number_from_environment("CHANCERY_DIFFERENTIAL_PAIRS").map_or(PAIRS, |pairs| pairs as usize);
+    let first = number_from_environment("CHANCERY_DIFFERENTIAL_SEED").unwrap_or(SEED);
+    let seeds: Vec<u64> = (0..pairs.div_ceil(PAIRS_PER_SEED)).map(|part| first + part as u64).collect();
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let summaries: Vec<Summary> = thread::scope(|scope| {
+        let compare_share = |worker: usize| {
+            let share = seeds.iter().skip(worker).step_by(workers);
+            share.map(|seed| compare(*seed, PAIRS_PER_SEED.min(pairs))).collect::<Vec<_>>()
+        };
+        let threads: Vec<_> = (0..workers).map(|worker| scope.spawn(move || compare_share(worker))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let compared: usize = summaries.iter().map(|summary| summary.pairs).sum();
+    assert!(compared >= pairs, "only {compared} pairs were compared");
+    check_reach(&summaries);
+}
+
+fn compare(seed: u64, pairs: usize) -> Summary {
+    differential::compare(seed, pairs)
+        .unwrap_or_else(|difference| panic!("with CHANCERY_DIFFERENTIAL_SEED={seed}: {difference}"))
+}
+
+/// A comparison that never sees a kind of decision would prove nothing about it.
+fn check_reach(summaries: &[Summary]) {
+    let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();
+    for (outcome, count) in summaries.iter().flat_map(|summary| &summary.outcomes) {
+        *outcomes.entry(outcome).or_default() += count;
+    }
+    for outcome in
+        ["bad-path", "exempt", "denied", "allowed", "otherwise-allowed", "otherwise-denied", "default-denied"]
+    {
+        assert!(outcomes.contains_key(outcome), "no pair was decided `{outcome}`: {outcomes:?}");
+    }
+    let (programs, refused, shadows) =
+        summaries.iter().fold((0, 0, 0), |(programs, refused, shadows), summary| {
+            (programs + summary.programs, refused + summary.refused, shadows + summary.shadows)
+        });
+    assert!(shadows > 0, "no shadow decision differed");
+    assert!(refused < programs, "{refused} generated policies were refused, {programs} accepted");
+}
+
+#[test]
+fn the_order_of_policies_and_statements_does_not_matter() {
+    let mut random = Random::new(SEED);
+    let mut compared = 0;
+    for sketch in differential::sketches(SEED, 4 * PROGRAMS_REORDERED) {
+        let other = differential::reordered(&sketch, &mut random);
+        let (Ok(program), Ok(other_program)) =
+            (differential::program_of(&sketch), differential::program_of(&other))
+        else {
+            assert_eq!(
+                differential::program_of(&sketch).is_err(),
+                differential::program_of(&other).is_err(),
+                "the order decides whether this is accepted:\n{}",
+                sketch.text()
+            );
+            continue;
+        };
+        let (bytes, other_bytes) = (compile(&program).bytes, compile(&other_program).bytes);
+        assert!(bytes == other_bytes, "the order changes the module:\n{}\n{}", sketch.text(), other.text());
+        compared += 1;
+        if compared == PROGRAMS_REORDERED {
+            return;
+        }
+    }
+    panic!("only {compared} generated policies were accepted");
+}
