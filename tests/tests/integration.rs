@@ -6,5 +6,6 @@ mod command_line;
 mod control_plane;
 mod delivery;
 mod differential;
+mod plain_envoy;
 mod standalone;
 mod tidy;
