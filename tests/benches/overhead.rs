@@ -1,0 +1,131 @@
+//! What a small policy costs a request: our module beside native RBAC, Lua, an empty Wasm filter
+//! and filters written by hand. `docs/benchmarks.md` says how to read it.
+//!
+//! `CHANCERY_BENCH_ROUNDS` and `CHANCERY_BENCH_REQUESTS` set how much is measured.
+
+#![expect(clippy::print_stdout, reason = "a benchmark shows its table")]
+
+use anyhow::Result;
+use chancery_tests::cost::{Variant, added, measure, median};
+use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
+use chancery_tests::filters;
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Rounds without another wish.
+const ROUNDS: usize = 21;
+/// Requests of a round without another wish.
+const REQUESTS: usize = 10_000;
+
+const POLICY: &str = r#"
+auth small on mesh {
+  readers: allow GET /api/** when headers["x-team"] == "blue" && headers["x-role"] == "reader"
+  otherwise deny respond 403
+}
+"#;
+
+const LUA: &str = r#"
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  if headers:get(":method") == "GET" and string.sub(headers:get(":path"), 1, 5) == "/api/"
+      and headers:get("x-team") == "blue" and headers:get("x-role") == "reader" then
+    return
+  end
+  handle:respond({[":status"] = "403"}, "")
+end
+"#;
+
+const NONE: &str = "no filter";
+const OURS: &str = "our module";
+const LUA_ROW: &str = "Lua";
+const HAND: &str = "by hand, header by header";
+const HAND_PAIRS: &str = "by hand, all headers at once";
+
+fn main() -> Result<()> {
+    let rounds = number("CHANCERY_BENCH_ROUNDS", ROUNDS)?;
+    let requests = number("CHANCERY_BENCH_REQUESTS", REQUESTS)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run(rounds, requests))
+}
+
+async fn run(rounds: usize, requests: usize) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let ours = filters::compiled(POLICY)?;
+    let hand = filters::hand_written(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("filters"))?;
+    println!("our module: {} bytes, by hand: {} bytes", ours.len(), std::fs::metadata(&hand)?.len());
+    let ours = write(folder.path(), "ours.wasm", &ours)?;
+    let empty = write(folder.path(), "empty.wasm", &filters::empty()?)?;
+    let headers = [(":method", "GET"), ("x-team", "blue"), ("x-role", "reader")];
+    let policies = [("readers".to_owned(), filters::rbac_policy("/api/", &headers))].into_iter().collect();
+    let rows: Vec<(&str, Vec<Value>)> = vec![
+        (NONE, Vec::new()),
+        ("empty Wasm", vec![wasm_filter("empty", &empty, "")]),
+        ("native RBAC", vec![filters::rbac(policies)]),
+        (LUA_ROW, vec![filters::lua(LUA)]),
+        (OURS, vec![wasm_filter("ours", &ours, "")]),
+        (HAND, vec![wasm_filter("hand", &hand, "")]),
+        (HAND_PAIRS, vec![wasm_filter("pairs", &hand, "pairs")]),
+    ];
+    let names: Vec<&str> = rows.iter().map(|(name, _)| *name).collect();
+    let listeners: Vec<Value> =
+        rows.into_iter().map(|(name, filters)| answering_listener(name, filters, json!({}))).collect();
+    let envoy = Envoy::start(folder, json!({"listeners": listeners})).await?;
+
+    for (title, team, status) in
+        [("allowed", "blue", StatusCode::OK), ("denied", "red", StatusCode::FORBIDDEN)]
+    {
+        let variants: Vec<Variant> = names
+            .iter()
+            .map(|name| Variant {
+                listener: (*name).to_owned(),
+                path: "/api/items/7".to_owned(),
+                headers: request_headers(team),
+                // Without a policy, or with an empty one, nothing is denied.
+                status: if matches!(*name, NONE | "empty Wasm") { StatusCode::OK } else { status },
+                requests,
+            })
+            .collect();
+        let costs = measure(&envoy, &variants, rounds).await?;
+        report(title, &names, &costs);
+    }
+    envoy.stop().await
+}
+
+/// What a client sends: ten headers, of which the policy reads two.
+fn request_headers(team: &str) -> Vec<(String, String)> {
+    let mut headers =
+        vec![("x-team".to_owned(), team.to_owned()), ("x-role".to_owned(), "reader".to_owned())];
+    headers
+        .extend((0..8).map(|number| (format!("x-other-{number}"), format!("value-{number}-of-some-length"))));
+    headers
+}
+
+fn report(title: &str, names: &[&str], costs: &[Vec<f64>]) {
+    let of = |wanted: &str| names.iter().position(|name| *name == wanted).and_then(|at| costs.get(at));
+    let Some(none) = of(NONE) else { return };
+    let more = |name: &str| of(name).map_or(f64::NAN, |costs| median(&added(costs, none)));
+    println!(
+        "\n{title} requests: CPU time of the Envoy process per request, medians of {} rounds",
+        none.len()
+    );
+    println!("{:30} {:>9} {:>9} {:>10} {:>12}", "", "all µs", "added µs", "/ Lua", "/ by hand");
+    for name in names {
+        let all = of(name).map_or(f64::NAN, |costs| median(costs));
+        let (lua, hand) = (more(name) / more(LUA_ROW), more(name) / more(HAND));
+        println!("{name:30} {:9.2} {:9.2} {lua:10.2} {hand:12.2}", all / 1_000.0, more(name) / 1_000.0);
+    }
+    let verdict = |kept: bool| if kept { "kept" } else { "NOT KEPT" };
+    println!("budget, at most Lua:              {}", verdict(more(OURS) <= more(LUA_ROW)));
+    println!("budget, at most 0.5 x by hand:    {}", verdict(more(OURS) <= 0.5 * more(HAND)));
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let path = folder.join(name);
+    std::fs::write(&path, bytes)?;
+    Ok(path)
+}
+
+fn number(name: &str, otherwise: usize) -> Result<usize> {
+    Ok(std::env::var(name).ok().map(|text| text.parse()).transpose()?.unwrap_or(otherwise))
+}

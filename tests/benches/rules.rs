@@ -1,0 +1,109 @@
+//! What a request costs as a policy grows: our module beside native RBAC, at 1 to 10,000 rules.
+//! `docs/benchmarks.md` says how to read it.
+//!
+//! `CHANCERY_BENCH_ROUNDS` sets how much is measured.
+
+#![expect(clippy::print_stdout, reason = "a benchmark shows its table")]
+
+use anyhow::Result;
+use chancery_tests::cost::{Variant, added, measure, median};
+use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
+use chancery_tests::filters;
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use std::time::Instant;
+
+/// Rounds without another wish.
+const ROUNDS: usize = 11;
+/// Requests of a round where a request costs little.
+const REQUESTS: usize = 8_000;
+/// What native RBAC does in a round: rules asked in all requests, so that a round takes seconds.
+const RULES_ASKED_MAX: usize = 5_000_000;
+const SIZES: [usize; 4] = [1, 100, 1_000, 10_000];
+const NONE: &str = "no filter";
+
+fn main() -> Result<()> {
+    let rounds = std::env::var("CHANCERY_BENCH_ROUNDS").ok().map(|text| text.parse()).transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run(rounds.unwrap_or(ROUNDS)))
+}
+
+async fn run(rounds: usize) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut listeners = vec![answering_listener(NONE, Vec::new(), json!({}))];
+    let mut variants = vec![variant(NONE, 1, REQUESTS)];
+    for rules in SIZES {
+        let start = Instant::now();
+        let module = filters::compiled(&policy(rules))?;
+        println!("{rules:6} rules: module of {} bytes, from text in {:?}", module.len(), start.elapsed());
+        let path = folder.path().join(format!("{rules}.wasm"));
+        std::fs::write(&path, module)?;
+        let (ours, native) = (ours(rules), native(rules));
+        listeners.push(answering_listener(&ours, vec![wasm_filter(&ours, &path, "")], json!({})));
+        listeners.push(answering_listener(&native, vec![filters::rbac(rbac_policies(rules))], json!({})));
+        variants.push(variant(&ours, rules, REQUESTS));
+        variants.push(variant(&native, rules, REQUESTS.min(RULES_ASKED_MAX / rules)));
+    }
+    let envoy = Envoy::start(folder, json!({"listeners": listeners})).await?;
+    let costs = measure(&envoy, &variants, rounds).await?;
+    report(&variants, &costs);
+    envoy.stop().await
+}
+
+fn ours(rules: usize) -> String {
+    format!("ours {rules}")
+}
+
+fn native(rules: usize) -> String {
+    format!("native {rules}")
+}
+
+/// Rules that differ in path and header; the last one in the order of names is asked for.
+fn policy(rules: usize) -> String {
+    let rules: String = (0..rules)
+        .map(|rule| {
+            format!("  r{rule:05}: allow GET /s{rule:05}/** when headers[\"x-team\"] == \"t{rule:05}\"\n")
+        })
+        .collect();
+    format!("auth many on mesh {{\n{rules}}}\n")
+}
+
+fn rbac_policies(rules: usize) -> serde_json::Map<String, Value> {
+    let policy = |rule: usize| {
+        let team = format!("t{rule:05}");
+        filters::rbac_policy(&format!("/s{rule:05}/"), &[(":method", "GET"), ("x-team", &team)])
+    };
+    (0..rules).map(|rule| (format!("r{rule:05}"), policy(rule))).collect()
+}
+
+fn variant(listener: &str, rules: usize, requests: usize) -> Variant {
+    let last = rules - 1;
+    let mut headers = vec![("x-team".to_owned(), format!("t{last:05}"))];
+    headers
+        .extend((0..8).map(|number| (format!("x-other-{number}"), format!("value-{number}-of-some-length"))));
+    Variant {
+        listener: listener.to_owned(),
+        path: format!("/s{last:05}/items/7"),
+        headers,
+        status: StatusCode::OK,
+        requests,
+    }
+}
+
+fn report(variants: &[Variant], costs: &[Vec<f64>]) {
+    let more = |listener: &str| {
+        let costs_of = |wanted: &str| {
+            let at = variants.iter().position(|variant| variant.listener == wanted);
+            at.and_then(|at| costs.get(at)).cloned().unwrap_or_default()
+        };
+        median(&added(&costs_of(listener), &costs_of(NONE))) / 1_000.0
+    };
+    println!("\nCPU time of the Envoy process per request over no filter, in µs");
+    println!("{:>8} {:>10} {:>12} {:>22}", "rules", "ours", "native RBAC", "ours / ours at 1 rule");
+    for rules in SIZES {
+        let (ours_now, ours_at_one) = (more(&ours(rules)), more(&ours(1)));
+        println!("{rules:8} {ours_now:10.2} {:12.2} {:22.2}", more(&native(rules)), ours_now / ours_at_one);
+    }
+    let grown = more(&ours(10_000)) / more(&ours(1));
+    println!("budget, at most 1.5 x at 10,000 rules: {}", if grown <= 1.5 { "kept" } else { "NOT KEPT" });
+}

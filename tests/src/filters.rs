@@ -1,0 +1,145 @@
+//! The filters that the benchmarks compare, and the tools to make them.
+
+use anyhow::{Context, Result, bail};
+use chancery_policy_lang::check::CheckOptions;
+use chancery_policy_lang::emit::compile;
+use chancery_policy_lang::link::link;
+use chancery_policy_lang::linked::TargetContext;
+use chancery_policy_lang::{SourceSet, analyse};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+/// Debian's packages of a compiler and the sources of its standard library, of one version.
+const DEBIAN_PACKAGES: [&str; 5] =
+    ["rustc-web", "libstd-rust-web-1.96", "libstd-rust-web-dev", "rust-web-src", "libllvm22"];
+
+/// The module of policies for a workload of the benchmark.
+///
+/// # Errors
+/// What is wrong with the policies.
+pub fn compiled(text: &str) -> Result<Vec<u8>> {
+    let mut sources = SourceSet::new();
+    sources.add("bench.writ", text);
+    let analysis = analyse(&sources, CheckOptions::default());
+    if let Some(error) = analysis.diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {
+        bail!("{}: {}", error.code.0, error.message);
+    }
+    let target = TargetContext {
+        namespace: "bench".to_owned(),
+        service: "bench".to_owned(),
+        labels: Default::default(),
+        trust_domain: "chancery.local".to_owned(),
+    };
+    let program = link(&analysis.policies, &target).ok().flatten().context("the policy does not link")?;
+    Ok(compile(&program).bytes.to_vec())
+}
+
+/// A module that is called for each request and does nothing.
+///
+/// # Errors
+/// Never: the text is valid.
+pub fn empty() -> Result<Vec<u8>> {
+    Ok(wat::parse_str(
+        r#"(module
+            (memory (export "memory") 1)
+            (func (export "proxy_abi_version_0_2_1"))
+            (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+            (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0)))"#,
+    )?)
+}
+
+/// Native RBAC that allows what one of these permissions allows.
+#[must_use]
+pub fn rbac(policies: serde_json::Map<String, Value>) -> Value {
+    json!({
+        "name": "envoy.filters.http.rbac",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+            "rules": {"action": "ALLOW", "policies": policies},
+        },
+    })
+}
+
+/// A policy of RBAC for everybody: a path prefix, and headers with exact values.
+#[must_use]
+pub fn rbac_policy(prefix: &str, headers: &[(&str, &str)]) -> Value {
+    let path = json!({"url_path": {"path": {"prefix": prefix}}});
+    let headers = headers
+        .iter()
+        .map(|(name, value)| json!({"header": {"name": name, "string_match": {"exact": value}}}));
+    let rules: Vec<Value> = std::iter::once(path).chain(headers).collect();
+    json!({"permissions": [{"and_rules": {"rules": rules}}], "principals": [{"any": true}]})
+}
+
+/// A Lua filter of this source.
+#[must_use]
+pub fn lua(source: &str) -> Value {
+    json!({
+        "name": "envoy.filters.http.lua",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+            "default_source_code": {"inline_string": source},
+        },
+    })
+}
+
+/// Builds the filter of `benches/filters/hand-written` for wasm32, under `target`.
+///
+/// With the target of rustup where that can be had, else with Debian's compiler, unpacked there.
+///
+/// # Errors
+/// When neither compiler can be had, or the filter does not build.
+pub fn hand_written(target: &Path) -> Result<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/filters/hand-written");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--release", "--quiet", "--target", TARGET]);
+    build.current_dir(source).env("CARGO_TARGET_DIR", target);
+    if !has_target() {
+        use_debian_compiler(&mut build, target)?;
+    }
+    run(&mut build)?;
+    Ok(target.join(TARGET).join("release/hand_written.wasm"))
+}
+
+/// Whether the ordinary compiler has the target, or rustup can add it.
+fn has_target() -> bool {
+    let installed = sysroot().is_ok_and(|sysroot| sysroot.join("lib/rustlib").join(TARGET).is_dir());
+    installed
+        || Command::new("rustup")
+            .args(["target", "add", TARGET])
+            .status()
+            .is_ok_and(|status| status.success())
+}
+
+/// Unpacks Debian's compiler into a folder and lets a build use it, with the ordinary linker.
+fn use_debian_compiler(build: &mut Command, target: &Path) -> Result<()> {
+    let folder = target.join("debian");
+    if !folder.join("usr/bin/rustc").is_file() {
+        std::fs::create_dir_all(&folder)?;
+        run(Command::new("apt-get").arg("download").args(DEBIAN_PACKAGES).current_dir(&folder))?;
+        for package in std::fs::read_dir(&folder)? {
+            let path = package?.path();
+            if path.extension().is_some_and(|extension| extension == "deb") {
+                run(Command::new("dpkg").arg("-x").arg(&path).arg(&folder))?;
+            }
+        }
+    }
+    let linker = sysroot()?.join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld");
+    build.args(["-Z", "build-std=std,panic_abort"]);
+    build.env("LD_LIBRARY_PATH", folder.join("usr/lib/x86_64-linux-gnu"));
+    build.env("RUSTC", folder.join("usr/bin/rustc")).env("RUSTC_BOOTSTRAP", "1");
+    build.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+    Ok(())
+}
+
+fn sysroot() -> Result<PathBuf> {
+    let output = Command::new("rustc").args(["--print", "sysroot"]).output()?;
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
+    if status.success() { Ok(()) } else { bail!("{command:?} ended with {status}") }
+}
