@@ -99,7 +99,7 @@ impl Tokens {
     ) -> Result<NewToken, TokenError> {
         self.forget_expired(&by).await?;
         let id = hex(&self.vault.random_bytes::<6>()?);
-        let expires_at = by.at + lifetime.min(LIFETIME_MAX);
+        let expires_at = end_after(by.at, lifetime);
         let record = StoredJoin { service: service_text(&service), expires: expires_at.as_second() };
         let token = JoinToken {
             id: id.clone(),
@@ -147,7 +147,7 @@ impl Tokens {
         self.forget_expired(&by).await?;
         let id = hex(&self.vault.random_bytes::<6>()?);
         let secret = URL_SAFE_NO_PAD.encode(self.vault.random_bytes::<32>()?);
-        let expires_at = lifetime.map(|lifetime| by.at + lifetime.min(LIFETIME_MAX));
+        let expires_at = lifetime.map(|lifetime| end_after(by.at, lifetime));
         let expires = expires_at.map(Timestamp::as_second);
         let record = StoredRole { role, hash: hash(&secret), expires };
         self.store.create_item(&format!("{ROLE_ITEMS}{id}"), encode(&record)?, by).await?;
@@ -243,6 +243,12 @@ fn service_text(service: &ServiceRef) -> String {
 
 fn hash(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
+}
+
+/// Ends are whole seconds, as they are stored.
+fn end_after(now: Timestamp, lifetime: SignedDuration) -> Timestamp {
+    let end = now + lifetime.min(LIFETIME_MAX);
+    Timestamp::from_second(end.as_second()).unwrap_or(end)
 }
 
 fn end_of(expires: Option<i64>) -> Option<Timestamp> {

@@ -10,8 +10,9 @@ use crate::model::{DEFAULT_TRUST_DOMAIN, DesiredState, ProxyId, Revision};
 use ::redb::{Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use ::redb::{Table, TableDefinition, WriteTransaction};
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File, Permissions};
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -139,6 +140,8 @@ impl Inner {
         let is_new = !path.exists();
         let database = Database::create(&path).map_err(|error| Fault::Redb(error.into()).at(&path))?;
         if is_new {
+            let mode = Permissions::from_mode(0o600);
+            fs::set_permissions(&path, mode).map_err(|error| disk(&path, &error))?;
             flush_directory_of(&path)?;
         }
         let state = prepare(&database, asked).map_err(|fault| fault.at(&path))?;
@@ -318,9 +321,11 @@ fn write_audit(
 /// A new file is only there after a crash if its directory was flushed too.
 fn flush_directory_of(path: &Path) -> Result<(), StoreError> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| StoreError::Disk { path: path.to_owned(), detail: error.to_string() })
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| disk(path, &error))
+}
+
+fn disk(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Disk { path: path.to_owned(), detail: error.to_string() }
 }
 
 fn damaged(path: &Path, panic: tokio::task::JoinError) -> StoreError {
