@@ -12,7 +12,7 @@ use chancery_policy_lang::linked::TargetContext;
 use chancery_policy_lang::parse::parse;
 use chancery_policy_lang::syntax::SyntaxTree;
 use chancery_policy_lang::syntax::ast::{AstNode, Item};
-use chancery_policy_lang::{Diagnostic, SourceSet};
+use chancery_policy_lang::{Diagnostic, SourceSet, Span};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Policies in force, and the texts that their spans point into.
@@ -46,25 +46,48 @@ impl PoliciesInForce {
     }
 
     fn add(&mut self, state: &DesiredState, digest: &str, document: &Document) {
-        let file = self.sources.add(document.name.clone(), document.text.clone());
-        let tree = parse(file, &document.text).tree;
-        let checked = check(&self.sources, std::slice::from_ref(&tree), CheckOptions::default());
-        // An error in a test block says nothing about the policies beside it.
-        let broken = |policy: &CheckedPolicy| {
-            let inside = |found: &Diagnostic| {
-                found.primary.span.start >= policy.span.start && found.primary.span.end <= policy.span.end
-            };
-            checked.diagnostics.iter().any(|found| found.is_error() && inside(found))
-        };
-        for policy in &checked.policies {
-            let is_in_force =
-                state.policies.get(&policy.name).is_some_and(|record| record.document == digest);
-            if is_in_force && !broken(policy) {
-                self.policies.insert(policy.name.clone(), policy.clone());
+        let read = read(&mut self.sources, document);
+        let policies = if read.errors.is_empty() { read.policies } else { Vec::new() };
+        for policy in policies {
+            if state.policies.get(&policy.name).is_some_and(|record| record.document == digest) {
+                self.policies.insert(policy.name.clone(), policy);
             }
         }
-        self.surroundings.insert(digest.to_owned(), surroundings(&tree));
+        self.surroundings.insert(digest.to_owned(), surroundings(&read.tree));
     }
+}
+
+/// A document that was read back.
+#[derive(Clone, Debug)]
+pub struct ReadDocument {
+    /// Its tree.
+    pub tree: SyntaxTree,
+    /// Its policies; to be used only if there is no error.
+    pub policies: Vec<CheckedPolicy>,
+    /// What is wrong with its policies.
+    pub errors: Vec<Diagnostic>,
+}
+
+/// Reads a document that was accepted once; its text is added to `sources`. Its tests do not
+/// matter any more: they may speak of policies that stand in other files.
+pub fn read(sources: &mut SourceSet, document: &Document) -> ReadDocument {
+    let file = sources.add(document.name.clone(), document.text.clone());
+    let parsed = parse(file, &document.text);
+    let checked = check(sources, std::slice::from_ref(&parsed.tree), CheckOptions::default());
+    let tests: Vec<Span> = tests_of(&parsed.tree);
+    let in_test = |span: Span| tests.iter().any(|test| test.start <= span.start && span.end <= test.end);
+    let errors = parsed.diagnostics.into_iter().chain(checked.diagnostics);
+    let errors = errors.filter(|found| found.is_error() && !in_test(found.primary.span)).collect();
+    ReadDocument { tree: parsed.tree, policies: checked.policies, errors }
+}
+
+fn tests_of(tree: &SyntaxTree) -> Vec<Span> {
+    let items = tree.file().into_iter().flat_map(|file| file.items());
+    let test = |item| match item {
+        Item::Test(node) => Some(tree.span(node.range())),
+        _ => None,
+    };
+    items.filter_map(test).collect()
 }
 
 /// What everything but policies and tests says in a file: what can change the meaning of a policy

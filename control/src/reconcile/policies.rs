@@ -4,14 +4,13 @@
 //! names; then they share the filter too.
 
 use crate::envoy::extension;
+use crate::in_force;
 use crate::model::{DesiredState, Document};
 use crate::snapshot::Resource;
-use chancery_policy_lang::check::{CheckOptions, check};
 use chancery_policy_lang::checked::CheckedPolicy;
 use chancery_policy_lang::emit::compile;
 use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::{LinkedProgram, TargetContext};
-use chancery_policy_lang::parse::parse;
 use chancery_policy_lang::{Diagnostic, SourceSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -155,13 +154,8 @@ impl Policies {
 }
 
 fn read(document: &Document) -> Result<Vec<CheckedPolicy>, String> {
-    let mut sources = SourceSet::new();
-    let file = sources.add(document.name.clone(), document.text.clone());
-    let parsed = parse(file, &document.text);
-    let checked = check(&sources, &[parsed.tree], CheckOptions::default());
-    let errors: Vec<Diagnostic> =
-        parsed.diagnostics.into_iter().chain(checked.diagnostics).filter(Diagnostic::is_error).collect();
-    if errors.is_empty() { Ok(checked.policies) } else { Err(describe(&errors)) }
+    let read = in_force::read(&mut SourceSet::new(), document);
+    if read.errors.is_empty() { Ok(read.policies) } else { Err(describe(&read.errors)) }
 }
 
 /// The first of several errors, and how many there are.

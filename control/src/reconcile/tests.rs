@@ -86,6 +86,14 @@ fn without_a_policy_everything_is_allowed() {
 }
 
 #[test]
+fn a_test_of_a_policy_in_another_file_is_no_problem() {
+    let test =
+        format!("{MESH}\ntest \"t\" for orders {{ given GET /api/x from service shop/cart expect allow }}");
+    let fleet = Reconciler::default().build(&mesh(&[ORDERS, &test], &[orders(1)]));
+    assert_eq!(snapshot(&fleet, "shop/orders/1").problems.to_vec(), Vec::<String>::new());
+}
+
+#[test]
 fn when_policies_conflict_the_last_good_one_stays() {
     let other = "auth other on mesh { otherwise deny }";
     let mut reconciler = Reconciler::default();
