@@ -38,7 +38,7 @@ pub struct ProxyStatus {
     pub is_connected: bool,
     /// Since when it has, or has not.
     pub since: Timestamp,
-    /// The newest revision that it has whole; `None` if it never had one.
+    /// The newest revision that it has had whole; `None` if it has had none since it was started.
     pub applied: Option<Revision>,
     /// The revision that it is being given.
     pub offered: Revision,
@@ -106,7 +106,7 @@ impl AckBoard {
         ticket
     }
 
-    /// Notes what answers meant and how far the proxy is. Does nothing for a stream that another one replaced.
+    /// Notes what requests meant and how far the proxy is. Does nothing for a stream that another one replaced.
     pub fn note(&self, ticket: &Ticket, events: &[Event], progress: Progress) {
         let mut proxies = self.lock();
         let Some(entry) = proxies.get_mut(&ticket.proxy).filter(|entry| entry.stream == ticket.number) else {
@@ -115,6 +115,9 @@ impl AckBoard {
         for event in events {
             log(&ticket.proxy, event);
             entry.memory.apply(event);
+        }
+        if events.contains(&Event::Started) {
+            entry.status.applied = None;
         }
         if events.iter().any(|event| matches!(event, Event::Rejected { .. })) {
             self.refusals.send_modify(|changes| *changes += 1);
@@ -227,6 +230,7 @@ impl ProxyStatus {
 
 fn log(proxy: &ProxyId, event: &Event) {
     match event {
+        Event::Started => tracing::debug!(proxy = proxy.0, "began without configuration"),
         Event::Accepted { resource } => tracing::debug!(
             proxy = proxy.0,
             kind = resource.kind.as_str(),

@@ -10,7 +10,7 @@
 //! -> subscribe clusters [*] holding [a=1]       the proxy asks; `unsubscribe` likewise
 //! -> ack 1            -> nack 1 "words"         the proxy answers the response with this nonce
 //! <- clusters 1 [a=1 b=1] gone [c]              follows: a response, with its nonce
-//!    accepted clusters a=1                      follows: what an answer means
+//!    accepted clusters a=1                      follows: what a request means
 //!    settled on 2 | not settled on 2            follows: where the proxy stands, when that changes
 //!    refused listeners x=2: why                 follows: a resource that it should have and refused
 //! ```
@@ -168,6 +168,7 @@ impl Player {
 
     fn note(&mut self, event: &Event) {
         let line = match event {
+            Event::Started => "started anew".to_owned(),
             Event::Accepted { resource } => format!("accepted {}", self.show(resource)),
             Event::Rejected { resource, message } => format!("rejected {}: {message}", self.show(resource)),
             Event::Removed { kind, name } => format!("removed {} {name}", kind.as_str()),

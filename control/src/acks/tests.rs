@@ -48,6 +48,20 @@ fn a_revision_that_was_applied_stays_applied_while_the_next_is_on_its_way() {
 }
 
 #[test]
+fn a_proxy_that_was_started_anew_has_nothing_applied() {
+    let board = AckBoard::default();
+    let stop = CancellationToken::new();
+    let ticket = board.open(&orders(), at(1), &stop);
+    board.note(&ticket, &[Event::Started], progress(1, true));
+    let ticket = board.open(&orders(), at(2), &stop);
+    board.note(&ticket, &[], progress(2, false));
+    assert_eq!(board.status(&orders()).unwrap().applied, Some(Revision(1)), "only its stream is new");
+    let ticket = board.open(&orders(), at(3), &stop);
+    board.note(&ticket, &[Event::Started], progress(2, false));
+    assert_eq!(board.status(&orders()).unwrap().applied, None);
+}
+
+#[test]
 fn a_second_stream_takes_the_place_of_the_first() {
     let board = AckBoard::default();
     let first = board.open(&orders(), at(1), &CancellationToken::new());

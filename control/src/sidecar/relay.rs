@@ -413,7 +413,7 @@ impl Session {
                 Event::Rejected { resource, message } => {
                     tracing::error!(kind = kind.as_str(), name = resource.name, "Envoy refused: {message}");
                 }
-                Event::Accepted { .. } | Event::Removed { .. } => {}
+                Event::Started | Event::Accepted { .. } | Event::Removed { .. } => {}
             }
         }
         Ok(())

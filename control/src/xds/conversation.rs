@@ -85,7 +85,7 @@ impl Conversation {
         self.snapshot = snapshot;
     }
 
-    /// Takes in a request about a type of resources and says what its answer means, if it is one.
+    /// Takes in a request about a type of resources and says what it means.
     ///
     /// # Errors
     /// When the request exceeds a limit. The stream is then to be ended.
@@ -94,12 +94,13 @@ impl Conversation {
         if let Some(long) = names.map(String::len).find(|length| *length > NAME_BYTES_MAX) {
             return Err(Violation::LongName(long));
         }
-        let is_new_process = kind == ResourceType::Cluster && request.held.is_empty();
-        if is_new_process && !self.subscriptions.contains_key(&kind) {
-            self.memory.forgive(ResourceType::Listener);
+        let mut events = Vec::new();
+        // Envoy asks for clusters first.
+        if kind == ResourceType::Cluster && self.subscriptions.is_empty() && request.held.is_empty() {
+            self.memory.apply(&Event::Started);
+            events.push(Event::Started);
         }
         let desired = Desired { kind, snapshot: &self.snapshot, memory: &self.memory };
-        let mut events = Vec::new();
         let subscription = match self.subscriptions.entry(kind) {
             Entry::Vacant(entry) => {
                 let subscription = entry.insert(Subscription::open(desired, request));
@@ -113,7 +114,7 @@ impl Conversation {
             Entry::Occupied(entry) => {
                 let subscription = entry.into_mut();
                 if let Some(answer) = &request.answer {
-                    events = subscription.answer(desired, answer);
+                    events.extend(subscription.answer(desired, answer));
                 }
                 subscription.change(request);
                 subscription

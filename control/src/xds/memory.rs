@@ -60,9 +60,10 @@ impl Memory {
         self.note_refusal(kind, name, version, message.into());
     }
 
-    /// Learns from what a proxy's answer meant.
+    /// Learns from what a proxy's request meant.
     pub fn apply(&mut self, event: &Event) {
         match event {
+            Event::Started => self.forgive_listeners(),
             Event::Accepted { resource } => self.accept(resource),
             Event::Rejected { resource, message } => self.refuse(resource, message),
             Event::Removed { kind, name } => self.remove(*kind, name),
@@ -101,11 +102,10 @@ impl Memory {
         }
     }
 
-    /// Forgets refusals of a type: the proxy was started anew, and what stood in the way of such a
-    /// resource outside of it (a port that was taken) may be gone.
-    pub fn forgive(&mut self, kind: ResourceType) {
-        for ((of, _), remembered) in &mut self.resources {
-            if *of == kind {
+    /// A port that was taken may be free for the next process.
+    fn forgive_listeners(&mut self) {
+        for ((kind, _), remembered) in &mut self.resources {
+            if *kind == ResourceType::Listener {
                 remembered.refused.clear();
             }
         }

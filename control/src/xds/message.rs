@@ -46,9 +46,11 @@ pub struct Response {
     pub removed: Vec<String>,
 }
 
-/// What a proxy's answer means.
+/// What a proxy's request means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// Its process is new: it holds nothing, and what stood in the way of a listener may be gone.
+    Started,
     /// It uses this resource now.
     Accepted {
         /// The resource.
