@@ -9,9 +9,11 @@
 
 use chancery_policy_lang::check::{self, CheckOptions};
 use chancery_policy_lang::diagnostic::render;
+use chancery_policy_lang::linked::{LinkedProgram, TargetContext};
 use chancery_policy_lang::source::SOURCE_BYTES_MAX;
 use chancery_policy_lang::{
-    Analysis, Diagnostic, FileId, SourceSet, analyse, eval, lex, parse, print, testing,
+    Analysis, Diagnostic, FileId, SourceSet, analyse, classify, eval, lex, link, parse, print, tabulate,
+    testing,
 };
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -22,8 +24,16 @@ type Made = (String, Vec<Diagnostic>);
 type Run = fn(FileId, &str) -> Made;
 
 /// The stages, in order, and what is run for each. One line for a new stage.
-const STAGES: &[(&str, Run)] =
-    &[("lex", run_lex), ("parse", run_parse), ("print", run_print), ("check", run_check), ("eval", run_eval)];
+const STAGES: &[(&str, Run)] = &[
+    ("lex", run_lex),
+    ("parse", run_parse),
+    ("print", run_print),
+    ("check", run_check),
+    ("eval", run_eval),
+    ("linked", run_linked),
+    ("classes", run_classes),
+    ("tables", run_tables),
+];
 
 /// The day of the cases, for warnings about days that are over.
 const TODAY: &str = "2026-06-01";
@@ -50,6 +60,37 @@ fn run_print(file: FileId, text: &str) -> Made {
 fn run_check(_: FileId, text: &str) -> Made {
     let analysis = analyse_text(text);
     (check::dump(&analysis.policies, &analysis.tests), analysis.diagnostics)
+}
+
+/// Links the policies for the workload `shop/orders` with version `v2`, and shows what becomes of it.
+fn run_link(text: &str, show: fn(&LinkedProgram) -> String) -> Made {
+    let mut analysis = analyse_text(text);
+    let target = TargetContext {
+        namespace: "shop".to_owned(),
+        service: "orders".to_owned(),
+        labels: [("version".to_owned(), "v2".to_owned())].into(),
+        trust_domain: "chancery.local".to_owned(),
+    };
+    let made = match link::link(&analysis.policies, &target) {
+        Ok(program) => program.as_ref().map_or("no program\n".to_owned(), show),
+        Err(diagnostics) => {
+            analysis.diagnostics.extend(diagnostics);
+            String::new()
+        }
+    };
+    (made, analysis.diagnostics)
+}
+
+fn run_linked(_: FileId, text: &str) -> Made {
+    run_link(text, link::dump)
+}
+
+fn run_classes(_: FileId, text: &str) -> Made {
+    run_link(text, |program| classify::dump(program, &classify::classify(program)))
+}
+
+fn run_tables(_: FileId, text: &str) -> Made {
+    run_link(text, |program| tabulate::dump(&tabulate::tabulate(program, &classify::classify(program))))
 }
 
 /// Runs the `test` blocks by the evaluator; the text form is a line for each request.

@@ -152,6 +152,8 @@ struct Construction<'a, 'b> {
     sets: Vec<Vec<u32>>,
     set_numbers: HashMap<Vec<u32>, u32>,
     meanings: Vec<Meaning>,
+    /// By state, a path that leads to it.
+    witnesses: Vec<String>,
     numbers: HashMap<Meaning, u32>,
 }
 
@@ -163,6 +165,7 @@ impl<'a, 'b> Construction<'a, 'b> {
             sets: Vec::new(),
             set_numbers: HashMap::new(),
             meanings: Vec::new(),
+            witnesses: Vec::new(),
             numbers: HashMap::new(),
         }
     }
@@ -170,24 +173,24 @@ impl<'a, 'b> Construction<'a, 'b> {
     /// The automaton, or `None` if it has more states.
     fn run(mut self, states_max: usize) -> Option<Automaton> {
         let nothing = self.set(Vec::new());
-        self.state(vec![0], nothing);
+        self.state(vec![0], nothing, String::new());
         let mut states = Vec::new();
         while let Some(meaning) = self.meanings.get(states.len()).cloned() {
             if self.meanings.len() > states_max {
                 return None;
             }
-            states.push(self.expand(&meaning));
+            let witness = self.witnesses.get(states.len()).cloned().unwrap_or_default();
+            states.push(self.expand(&meaning, &witness));
         }
         Some(Automaton { states })
     }
 
-    fn expand(&mut self, meaning: &Meaning) -> State {
+    fn expand(&mut self, meaning: &Meaning, witness: &str) -> State {
         let trie = self.trie;
         let held = self.sets.get(meaning.kept as usize).cloned().unwrap_or_default();
         let ends = trie.at(&meaning.nodes).flat_map(|node| &node.ends).copied();
         let holding = sorted(held.into_iter().chain(ends).collect());
-        let witness = format!("set {}", holding.len());
-        let class = self.builder.class_of_flips(holding, || witness);
+        let class = self.builder.class_of_flips(holding, || witness.to_owned());
 
         let stars: Vec<usize> = trie.at(&meaning.nodes).filter_map(|node| node.star).collect();
         let mut behind: BTreeMap<&String, Vec<usize>> = BTreeMap::new();
@@ -199,18 +202,15 @@ impl<'a, 'b> Construction<'a, 'b> {
             if !text.is_empty() {
                 nodes.extend(&stars);
             }
-            literals.insert(text.clone(), self.state(nodes, meaning.kept));
+            let number = self.state(nodes, meaning.kept, format!("{witness}/{text}"));
+            literals.insert(text.clone(), number);
         }
-        State {
-            class,
-            literals,
-            other: self.state(stars, meaning.kept),
-            empty: self.state(Vec::new(), meaning.kept),
-        }
+        let other = self.state(stars, meaning.kept, format!("{witness}/*"));
+        State { class, literals, other, empty: self.state(Vec::new(), meaning.kept, format!("{witness}/")) }
     }
 
-    /// The number of the state at these nodes, where these predicates held before.
-    fn state(&mut self, nodes: Vec<usize>, kept: u32) -> u32 {
+    /// The number of the state at these nodes, where these predicates held before; the witness leads there.
+    fn state(&mut self, nodes: Vec<usize>, kept: u32, witness: String) -> u32 {
         let nodes: Vec<usize> = nodes.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         let rests: Vec<u32> = self.trie.at(&nodes).flat_map(|node| &node.rests).copied().collect();
         let kept = if rests.is_empty() {
@@ -224,6 +224,7 @@ impl<'a, 'b> Construction<'a, 'b> {
         let number = *self.numbers.entry(meaning.clone()).or_insert(fresh);
         if number == fresh {
             self.meanings.push(meaning);
+            self.witnesses.push(witness);
         }
         number
     }

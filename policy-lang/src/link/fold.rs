@@ -1,7 +1,11 @@
 //! Folding a rule for its target: `target.*` becomes a constant, and constants are computed.
 
 use crate::checked::{Attribute, BinaryOp, Expr, ExprKind, Rule, UnaryOp, Value};
+use crate::eval::{Computed, Scope};
 use crate::linked::TargetContext;
+use crate::literals::attributes_of;
+use crate::request::Request;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The rule as it stands for a target; `None` if its condition is false there.
@@ -18,15 +22,18 @@ pub(super) fn rule(rule: &Rule, target: &TargetContext) -> Option<Rule> {
     Some(Rule { condition, ..rule.clone() })
 }
 
-/// An expression with `target.*` as constants. A label that the target lacks stays: it is absent.
+/// An expression with `target.*` as constants, and with what depends on nothing else computed by
+/// the evaluator. What is absent has no constant and stays as it is.
 fn expression(expr: &Arc<Expr>, target: &TargetContext) -> Arc<Expr> {
+    if is_closed(expr) {
+        return match computed(expr, target) {
+            Some(value) => Arc::new(Expr { kind: ExprKind::Literal(value), ty: expr.ty, span: expr.span }),
+            None => expr.clone(),
+        };
+    }
     let again = |inner: &Arc<Expr>| expression(inner, target);
     let kind = match &expr.kind {
-        ExprKind::Literal(_) | ExprKind::Variable(_) => return expr.clone(),
-        ExprKind::Attribute(attribute) => match target_value(attribute, target) {
-            Some(text) => ExprKind::Literal(Value::String(text.into())),
-            None => return expr.clone(),
-        },
+        ExprKind::Literal(_) | ExprKind::Variable(_) | ExprKind::Attribute(_) => return expr.clone(),
         ExprKind::Unary(op, inner) => unary(*op, again(inner)),
         ExprKind::Binary(op, left, right) => binary(*op, again(left), again(right)),
         ExprKind::Conditional(test, yes, no) => {
@@ -52,13 +59,52 @@ fn expression(expr: &Arc<Expr>, target: &TargetContext) -> Arc<Expr> {
     Arc::new(Expr { kind, ty: expr.ty, span: expr.span })
 }
 
-fn target_value(attribute: &Attribute, target: &TargetContext) -> Option<String> {
-    match attribute {
-        Attribute::TargetService => Some(format!("{}/{}", target.namespace, target.service)),
-        Attribute::TargetNamespace => Some(target.namespace.clone()),
-        Attribute::TargetLabel(name) => target.labels.get(name.as_ref()).cloned(),
-        _ => None,
+/// Whether the value depends on the target alone.
+fn is_closed(expr: &Expr) -> bool {
+    let mut asked = BTreeSet::new();
+    attributes_of(expr, &mut asked);
+    let of_target = |attribute: &Attribute| {
+        matches!(attribute, Attribute::TargetService | Attribute::TargetNamespace | Attribute::TargetLabel(_))
+    };
+    asked.iter().all(of_target) && !has_free_variable(expr, &mut Vec::new())
+}
+
+fn has_free_variable(expr: &Expr, bound: &mut Vec<u32>) -> bool {
+    match &expr.kind {
+        ExprKind::Variable(number) => !bound.contains(number),
+        ExprKind::Literal(_) | ExprKind::Attribute(_) => false,
+        ExprKind::Unary(_, inner)
+        | ExprKind::Matches(inner, _)
+        | ExprKind::ContainsIp(_, inner)
+        | ExprKind::Has(inner)
+        | ExprKind::Convert(_, inner) => has_free_variable(inner, bound),
+        ExprKind::Binary(_, left, right) => has_free_variable(left, bound) || has_free_variable(right, bound),
+        ExprKind::Conditional(test, yes, no) => {
+            [test, yes, no].iter().any(|part| has_free_variable(part, bound))
+        }
+        ExprKind::Call(_, arguments) => arguments.iter().any(|argument| has_free_variable(argument, bound)),
+        ExprKind::Quantify { variable, list, body, .. } => {
+            if has_free_variable(list, bound) {
+                return true;
+            }
+            bound.push(*variable);
+            let free = has_free_variable(body, bound);
+            bound.pop();
+            free
+        }
     }
+}
+
+/// The value of a closed expression; no request can change it.
+fn computed(expr: &Expr, target: &TargetContext) -> Option<Value> {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok().map(Arc::from);
+    Some(match Scope::new(&Request::default(), target).value(expr)? {
+        Computed::Bool(value) => Value::Bool(value),
+        Computed::Int(value) => Value::Int(value),
+        Computed::String(bytes) => Value::String(text(bytes)?),
+        Computed::Ip(address) => Value::Ip(address),
+        Computed::List(elements) => Value::List(elements.into_iter().map(text).collect::<Option<_>>()?),
+    })
 }
 
 fn unary(op: UnaryOp, inner: Arc<Expr>) -> ExprKind {
@@ -73,14 +119,13 @@ fn binary(op: BinaryOp, left: Arc<Expr>, right: Arc<Expr>) -> ExprKind {
     match (op, sides) {
         (BinaryOp::And, (Some(false), _) | (_, Some(false))) => ExprKind::Literal(Value::Bool(false)),
         (BinaryOp::Or, (Some(true), _) | (_, Some(true))) => ExprKind::Literal(Value::Bool(true)),
-        (BinaryOp::And, (Some(true), _)) | (BinaryOp::Or, (Some(false), _)) => right.kind.clone(),
-        (BinaryOp::And, (_, Some(true))) | (BinaryOp::Or, (_, Some(false))) => left.kind.clone(),
-        (BinaryOp::Equal | BinaryOp::NotEqual, _) => match (&left.kind, &right.kind) {
-            (ExprKind::Literal(a), ExprKind::Literal(b)) => {
-                ExprKind::Literal(Value::Bool((a == b) == (op == BinaryOp::Equal)))
-            }
-            _ => ExprKind::Binary(op, left, right),
-        },
+        // A bool that can be absent is not what `&&` makes of it.
+        (BinaryOp::And, (Some(true), _)) | (BinaryOp::Or, (Some(false), _)) if !right.ty.optional => {
+            right.kind.clone()
+        }
+        (BinaryOp::And, (_, Some(true))) | (BinaryOp::Or, (_, Some(false))) if !left.ty.optional => {
+            left.kind.clone()
+        }
         _ => ExprKind::Binary(op, left, right),
     }
 }
