@@ -3,8 +3,9 @@
 //! Plain domain types stand in the middle ([`model`], [`snapshot`]); formats stand at the rim.
 //!
 //! ```text
-//! people's files --manifest--> model --store--> DesiredState --reconcile--> Fleet of Snapshots --xds--> sidecars
-//!            api --------------^                                   | envoy (protobuf)          \--acks--> status
+//! people's files --sources--> api --admission--> model --store--> DesiredState
+//!                                                                      |
+//!      status <--acks-- sidecars <--xds-- Fleet of Snapshots <--reconcile--+--> envoy (protobuf)
 //! ```
 
 pub mod acks;

@@ -7,7 +7,7 @@ use super::{Authority, IdentityError, PeerIdentity, spiffe};
 use crate::model::ProxyId;
 use jiff::{SignedDuration, Timestamp};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
@@ -35,6 +35,9 @@ pub fn server_config(authority: Arc<Authority>, names: Vec<String>) -> Result<Se
         .map_err(odd)?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(certificate));
+    // A resumed session would carry an identity on without looking at its certificate again.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -98,6 +99,7 @@ impl Connections {
         from: SocketAddr,
     ) {
         let router = self.router;
+        let expires_at = peer.as_ref().map(|peer| peer.expires_at);
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             if let Some(peer) = &peer {
@@ -110,6 +112,10 @@ impl Connections {
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
+            () = end_of(expires_at) => {
+                tracing::debug!(%from, "a connection ended with the certificate that opened it");
+                return;
+            }
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -117,6 +123,18 @@ impl Connections {
         };
         if let Err(error) = ended {
             tracing::debug!(%from, %error, "a connection broke");
+        }
+    }
+}
+
+/// Waits until a certificate ends, or for ever if there is none. A stream that was opened with an
+/// identity must not outlive it; a sidecar has a younger one by then, and comes back with that.
+async fn end_of(expires_at: Option<Timestamp>) {
+    match expires_at {
+        None => std::future::pending().await,
+        Some(at) => {
+            let left = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+            tokio::time::sleep(left).await;
         }
     }
 }
@@ -140,4 +158,66 @@ async fn accept(
     let permit = Arc::clone(room).acquire_owned().await.map_err(std::io::Error::other)?;
     let (stream, from) = listener.accept().await?;
     Ok((stream, from, permit))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::identity::authority::{Authority, LIFETIME_DEFAULT};
+    use crate::identity::{Vault, spiffe};
+    use crate::store::redb::RedbStore;
+    use jiff::SignedDuration;
+    use rcgen::{CertificateParams, KeyPair};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::{Instant, timeout};
+    use tokio_rustls::TlsConnector;
+
+    /// How long the test's certificate still lives; certificates end on whole seconds.
+    const LIFE: SignedDuration = SignedDuration::from_secs(2);
+
+    #[tokio::test]
+    async fn a_connection_ends_with_the_certificate_that_opened_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(&directory.path().join("state.redb"), None).await.unwrap();
+        let vault = Vault::from_key(&[5; 32]).unwrap();
+        let made = Timestamp::now() - LIFETIME_DEFAULT + LIFE;
+        let authority = Authority::open(&store, &vault, LIFETIME_DEFAULT, made).await.unwrap();
+        let authority = Arc::new(authority);
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let connections = Connections {
+            tls: Arc::new(tls::server_config(authority.clone(), vec!["localhost".to_owned()]).unwrap()),
+            router: Router::new().fallback(async || "here"),
+            trust_domain: authority.trust_domain().into(),
+            stop: stop.clone(),
+            tasks: TaskTracker::new(),
+        };
+        let serving = tokio::spawn(connections.serve(listener));
+
+        let key = KeyPair::generate().unwrap();
+        let csr = CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
+        let orders = spiffe::parse_service("shop/orders").unwrap();
+        let chain = authority.sign_csr(&csr, &orders, "1", made).unwrap().chain_pem;
+        let identity = Some((chain.as_str(), key.serialize_pem()));
+        let identity = identity.as_ref().map(|(chain, key)| (*chain, key.as_str()));
+        let config = tls::client_config(authority.root_pem(), identity).unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = "localhost".try_into().unwrap();
+        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+
+        let begun = Instant::now();
+        let mut rest = Vec::new();
+        // How it ends (orderly or not) does not matter; that it ends does.
+        drop(timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await.unwrap());
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        stop.cancel();
+        serving.await.unwrap();
+    }
 }
