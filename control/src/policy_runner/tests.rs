@@ -17,6 +17,7 @@ fn run(calls: &str) -> Result<Ran, String> {
         (data (i32.const 200) "writ.allowed.a/b")
         (data (i32.const 300) "writ.denied.a/b")
         (data (i32.const 400) "writ.shadow-denied.a/b")
+        (data (i32.const 500) "writ.refused.a/b")
         (func (export "proxy_abi_version_0_2_1"))
         (func (export "malloc") (param i32) (result i32) (i32.const 1024))
         (func $state (param $name i32) (param $length i32)
@@ -29,6 +30,7 @@ fn run(calls: &str) -> Result<Ran, String> {
         (func $allowed (call $count (i32.const 200) (i32.const 16)))
         (func $denied (call $count (i32.const 300) (i32.const 15)))
         (func $shadow_denied (call $count (i32.const 400) (i32.const 22)))
+        (func $refused (call $count (i32.const 500) (i32.const 16)))
         (func $answer (param $details_length i32)
             (drop (call $respond (i32.const 404) (i32.const 100) (local.get $details_length)
                 (i32.const 110) (i32.const 4) (i32.const 0) (i32.const 0) (i32.const -1))))
@@ -77,6 +79,12 @@ fn a_module_that_contradicts_itself_is_found_out() {
         "(call $rule) (call $denied) (call $answer (i32.const 2))",
         "its answer is by `a/`, its decision by `a/b`",
     );
+}
+
+#[test]
+fn a_refusal_is_no_decision() {
+    let error = "the module of the policy refused the request: a/b";
+    assert_eq!(run("(call $rule) (call $refused) (call $answer (i32.const 3))"), Err(error.to_owned()));
 }
 
 #[test]

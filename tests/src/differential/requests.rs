@@ -8,6 +8,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// Headers beside those that a rule asks for.
 const HEADERS_MAX: usize = 5;
+/// Headers of a request that has many.
+const MANY_HEADERS_MAX: usize = 80;
+/// How often a long value repeats a short one.
+const REPEATS_MAX: usize = 400;
 
 /// A request made for one of the rules, and then changed a little.
 pub(super) fn request(random: &mut Random, sketch: &Sketch) -> Request {
@@ -30,7 +34,8 @@ fn base(random: &mut Random) -> Request {
     if path.is_empty() || random.chance(20) {
         path.push(b'/');
     }
-    let headers = (0..random.below(HEADERS_MAX)).map(|_| header(random)).collect();
+    let headers_max = if random.chance(3) { MANY_HEADERS_MAX } else { HEADERS_MAX };
+    let headers = (0..random.below(headers_max)).map(|_| header(random)).collect();
     let principal = random.chance(60).then(|| random.one_of(w::PRINCIPALS).as_bytes().to_vec());
     let mtls = if random.chance(90) { principal.is_some() } else { random.chance(50) };
     let mut request = Request {
@@ -180,7 +185,8 @@ fn header(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
         _ => random.one_of(w::TEXT_HEADERS),
     };
     let value = if random.chance(60) { random.one_of(w::STRINGS) } else { random.one_of(w::OTHER_VALUES) };
-    (name.as_bytes().to_vec(), value.as_bytes().to_vec())
+    let repeats = if random.chance(3) { random.below(REPEATS_MAX) } else { 1 };
+    (name.as_bytes().to_vec(), value.repeat(repeats).into_bytes())
 }
 
 fn add_query(random: &mut Random, path: &mut Vec<u8>) {
