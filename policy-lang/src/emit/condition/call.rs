@@ -1,0 +1,182 @@
+//! Functions of conditions, `matches` and conversions.
+
+use super::place::{Place, Text, both, optional_presence, presence, text_address};
+use crate::checked::{BinaryOp, Builtin, Conversion, Value as Constant};
+use crate::emit::code::{Body, I32, Local, Operand, Value};
+use crate::emit::module::{Emitter, Part};
+use crate::regex::Dfa;
+
+impl Emitter<'_> {
+    pub(super) fn call(&mut self, b: &mut Body, builtin: Builtin, arguments: &[Place]) -> Place {
+        match (builtin, arguments) {
+            (Builtin::ListSize, [Place::List(_, count, _)]) => {
+                let list = arguments.first().copied();
+                let present = list.and_then(|list| optional_presence(b, list));
+                Place::Int(b.let_(count.extend()), present)
+            }
+            (Builtin::StringSize, [Place::Text(text)]) => {
+                let characters = self.part(Part::Characters);
+                let count = Value::call(characters, &[text.at.into(), text.length.into()], I32);
+                Place::Int(b.let_(count.extend()), optional_presence(b, Place::Text(*text)))
+            }
+            (
+                Builtin::Contains | Builtin::StartsWith | Builtin::EndsWith,
+                [Place::Text(text), Place::Text(part)],
+            ) => self.contains(b, builtin, *text, *part),
+            (Builtin::IndexOf, [Place::Text(text), Place::Text(part)]) => self.index_of(b, *text, *part),
+            (Builtin::LowerAscii, [Place::Text(text)]) => self.change_case(b, *text, b'A'),
+            (Builtin::UpperAscii, [Place::Text(text)]) => self.change_case(b, *text, b'a'),
+            (Builtin::Trim, [Place::Text(text)]) => {
+                let result = Text { at: b.local(I32), length: b.local(I32), optional: text.optional };
+                let trim = self.part(Part::Trim);
+                b.call(trim, &[text.at.into(), text.length.into()], &[result.at, result.length]);
+                Place::Text(result)
+            }
+            (
+                Builtin::Substring,
+                [Place::Text(text), Place::Int(start, start_there), Place::Int(end, end_there)],
+            ) => {
+                let (at, length) = self.substring(b, (text.at, text.length), (*start, *end));
+                let bounds = both(b, *start_there, *end_there);
+                let text_there = optional_presence(b, Place::Text(*text));
+                let present = both(b, text_there, bounds);
+                if let Some(present) = present {
+                    b.if_(present.eqz(), |b| b.set(at, 0));
+                }
+                Place::Text(Text { at, length, optional: present.is_some() })
+            }
+            _ => Place::Bool(b.let_(0), None),
+        }
+    }
+
+    fn contains(&mut self, b: &mut Body, builtin: Builtin, text: Text, part: Text) -> Place {
+        let result = b.let_(0);
+        let (there, part_there) = (presence(b, Place::Text(text)), presence(b, Place::Text(part)));
+        let fits = part.length.le_u(text.length);
+        let (equal, find) = if builtin == Builtin::Contains {
+            (None, Some(self.part(Part::Find)))
+        } else {
+            (Some(self.part(Part::Equal)), None)
+        };
+        b.if_(there & part_there & fits, |b| {
+            if let Some(find) = find {
+                let arguments = [text.at.into(), text.length.into(), part.at.into(), part.length.into()];
+                b.set(result, Value::call(find, &arguments, I32).ge_s(0));
+            }
+            if let Some(equal) = equal {
+                let at = match builtin {
+                    Builtin::EndsWith => text.at + text.length - part.length,
+                    _ => text.at.into(),
+                };
+                b.set(result, Value::call(equal, &[at, part.at.into(), part.length.into()], I32));
+            }
+        });
+        Place::Bool(result, None)
+    }
+
+    fn index_of(&mut self, b: &mut Body, text: Text, part: Text) -> Place {
+        let (find, characters) = (self.part(Part::Find), self.part(Part::Characters));
+        let arguments = [text.at.into(), text.length.into(), part.at.into(), part.length.into()];
+        let offset = b.let_(Value::call(find, &arguments, I32));
+        let result = b.let_(-1_i64);
+        b.if_(offset.ge_s(0), |b| {
+            b.set(result, Value::call(characters, &[text.at.into(), offset.into()], I32).extend());
+        });
+        let text_there = optional_presence(b, Place::Text(text));
+        let part_there = optional_presence(b, Place::Text(part));
+        Place::Int(result, both(b, text_there, part_there))
+    }
+
+    fn change_case(&mut self, b: &mut Body, text: Text, first: u8) -> Place {
+        let change_case = self.part(Part::ChangeCase);
+        let at = b.let_(text.at);
+        b.if_(text.at, |b| {
+            let arguments = [text.at.into(), text.length.into(), i32::from(first).into()];
+            b.set(at, Value::call(change_case, &arguments, I32));
+        });
+        Place::Text(Text { at, ..text })
+    }
+
+    pub(super) fn matches(&mut self, b: &mut Body, text: Place, dfa: &Dfa) -> Place {
+        let result = b.let_(0);
+        let Place::Text(text) = text else { return Place::Bool(result, None) };
+        let (classes, start) = self.lay_out_dfa(dfa);
+        let matches = self.part(Part::Matches);
+        let there = presence(b, Place::Text(text));
+        b.if_(there, |b| {
+            let arguments = [text.at.into(), text.length.into(), classes.into(), start.into()];
+            b.set(result, Value::call(matches, &arguments, I32));
+        });
+        Place::Bool(result, None)
+    }
+
+    /// The tables of an automaton: the address of its classes and of the row of its first state.
+    fn lay_out_dfa(&mut self, dfa: &Dfa) -> (u32, u32) {
+        let classes = self.data.table(&dfa.classes);
+        let width = 4 + 4 * u32::from(dfa.class_count);
+        // A row refers to rows, so it must be known where the rows will begin.
+        let rows = self.data.end().next_multiple_of(8);
+        let row = |state: u16| rows + width * u32::from(state);
+        let mut bytes = Vec::new();
+        for (accepts, behind) in
+            dfa.accepting.iter().zip(dfa.transitions.chunks(usize::from(dfa.class_count)))
+        {
+            bytes.extend(u32::from(*accepts).to_le_bytes());
+            bytes.extend(behind.iter().flat_map(|state| row(*state).to_le_bytes()));
+        }
+        self.data.table(&bytes);
+        (classes, row(dfa.start))
+    }
+
+    pub(super) fn convert(&mut self, b: &mut Body, conversion: &Conversion, text: Place) -> Place {
+        let Place::Text(text) = text else { return Place::Bool(b.let_(0), None) };
+        let there = presence(b, Place::Text(text));
+        match conversion {
+            Conversion::Int => {
+                let (value, present) = (b.let_(0_i64), b.let_(0));
+                let parse = self.part(Part::ParseInt);
+                b.if_(there, |b| b.call(parse, &[text.at.into(), text.length.into()], &[present, value]));
+                Place::Int(value, Some(present))
+            }
+            Conversion::Bool => {
+                let value = self.is_text(b, text, "true");
+                let is_false = self.is_text(b, text, "false");
+                let present = b.let_(there & (value | is_false));
+                Place::Bool(value, Some(present))
+            }
+            Conversion::BoundedString(bytes_max) => {
+                let result = Text { at: b.let_(0), length: text.length, optional: true };
+                b.if_(text.length.le_u(*bytes_max), |b| b.set(result.at, text_address(text)));
+                b.if_(there.eqz(), |b| b.set(result.at, 0));
+                Place::Text(result)
+            }
+            Conversion::Enum(values) => {
+                let result = Text { at: b.let_(0), length: text.length, optional: true };
+                let list = self.constant(b, &Constant::List(values.clone()));
+                let Place::Bool(is_one, _) = self.is_in(b, Place::Text(text), list) else {
+                    return Place::Text(result);
+                };
+                b.if_(is_one, |b| b.set(result.at, text_address(text)));
+                Place::Text(result)
+            }
+            Conversion::List(elements_max) => {
+                let (list, count) = (b.let_(0), b.let_(0));
+                let split = self.part(Part::Split);
+                b.if_(there, |b| {
+                    let arguments = [text.at.into(), text.length.into(), (*elements_max).into()];
+                    b.call(split, &arguments, &[list, count]);
+                });
+                Place::List(list, count, true)
+            }
+        }
+    }
+
+    /// Whether a text, which may be absent, has these bytes.
+    fn is_text(&mut self, b: &mut Body, text: Text, wanted: &str) -> Local {
+        let wanted = self.constant(b, &Constant::String(wanted.into()));
+        match self.comparison(b, BinaryOp::Equal, Place::Text(text), wanted) {
+            Place::Bool(same, _) => same,
+            _ => b.let_(0),
+        }
+    }
+}
