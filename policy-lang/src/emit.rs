@@ -2,7 +2,7 @@
 //!
 //! A module is a few small functions over tables in its memory. It imports nothing but host calls,
 //! has no start function, allocates nothing while it runs, checks every bound, and so never traps.
-//! Only what a program needs is in it: a [`Part`](module::Part) is written when another one asks
+//! Only what a program needs is in it: a part is written when another one asks
 //! for it.
 //!
 //! ```text

@@ -50,6 +50,8 @@ pub(super) enum Part {
     Equal,
     /// Whether the path has a single meaning; finds its end.
     PathIsCanonical,
+    /// A byte of the path.
+    PathByte,
     /// Walks the path.
     PathClass,
     /// The class of the longest known beginning of a text.
@@ -374,6 +376,7 @@ impl<'a> Emitter<'a> {
             Part::Lookup => self.write_lookup(),
             Part::Equal => self.write_equal(),
             Part::PathIsCanonical => self.write_path_is_canonical(),
+            Part::PathByte => self.write_path_byte(),
             Part::PathClass => self.write_path_class(),
             Part::PrefixClass => self.write_prefix_class(),
             Part::Class(attribute) => self.write_class(*attribute),

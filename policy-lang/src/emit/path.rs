@@ -1,7 +1,7 @@
 //! The path: whether it has a single meaning, its class, its segments.
 
 use super::class::STATE_BYTES;
-use super::code::{Body, Global, I32, Local, Operand, Value};
+use super::code::{Body, Global, I32, I64, Local, Operand, Value};
 use super::module::{Emitter, Part};
 
 /// What reads as the byte behind the path, whether a query follows or nothing.
@@ -28,6 +28,7 @@ impl Emitter<'_> {
     /// ```text
     /// path_is_canonical():                        no for each path of which is_canonical says so
     ///     no, if it does not begin with /
+    ///     eight bytes at a time, as long as none of them and of their neighbours can matter
     ///     for each byte up to the query:
     ///         /: no, if behind it stand / or . or .. and then / or ; or the end
     ///         \: no
@@ -36,20 +37,23 @@ impl Emitter<'_> {
     /// ```
     pub(super) fn write_path_is_canonical(&mut self) -> Body {
         let (slot, path_end) = (self.path_slot(), self.path_end());
-        let hex_digit = self.part(Part::HexDigit);
+        let (hex_digit, path_byte) = (self.part(Part::HexDigit), self.part(Part::PathByte));
         let mut b = Body::new(&[], &[I32]);
         let at = b.let_(Value::from(0).load32(slot));
         let end = b.let_(at + Value::from(0).load32(slot + 4));
-        b.if_(at.eqz() | byte_at(at, 0, end).ne(i32::from(b'/')), |b| b.return_value(0));
+        let byte_at = |offset: i32| Value::call(path_byte, &[at + offset, end.into()], I32);
+        b.if_(at.eqz() | byte_at(0).ne(i32::from(b'/')), |b| b.return_value(0));
         let byte = b.local(I32);
         let digits = b.local(I32);
         b.while_(at.lt_u(end), |b, out| {
+            skip_plain(b, at, end);
+            b.br_if(out, at.eq(end));
             b.set(byte, at.load8(0));
             b.br_if(out, byte.eq(END));
-            b.if_(byte.eq(i32::from(b'/')), |b| refuse_segment(b, at, end));
+            b.if_(byte.eq(i32::from(b'/')), |b| refuse_segment(b, &byte_at));
             b.if_(byte.eq(i32::from(b'\\')), |b| b.return_value(0));
             b.if_(byte.eq(i32::from(b'%')), |b| {
-                let digit = |offset| Value::call(hex_digit, &[byte_at(at, offset, end)], I32);
+                let digit = |offset| Value::call(hex_digit, &[byte_at(offset)], I32);
                 b.set(digits, digit(1));
                 b.if_(digits.eq(NO_DIGIT), |b| b.return_value(0));
                 let low = b.let_(digit(2));
@@ -64,6 +68,15 @@ impl Emitter<'_> {
         });
         b.set_global(path_end, at);
         b.push(1);
+        b
+    }
+
+    /// `path_byte(at, end)`: the byte there, or [`END`] behind the end. May read a few bytes past the
+    /// end, which the arena has.
+    pub(super) fn write_path_byte(&mut self) -> Body {
+        let mut b = Body::new(&[I32, I32], &[I32]);
+        let (at, end) = (b.param(0), b.param(1));
+        b.push(at.load8(0).when(at.lt_u(end), END));
         b
     }
 
@@ -132,19 +145,47 @@ impl Emitter<'_> {
     }
 }
 
-/// Sets `behind` to the first `/` from `segment` on, or to the end.
+/// Sets `behind` to the first `/` from `segment` on, or to the end; eight bytes at a time.
 fn find_slash(b: &mut Body, segment: Local, behind: Local, end: Local) {
+    let found = b.local(I64);
+    let ones = b.let_(ONES);
     b.set(behind, segment);
     b.while_(behind.lt_u(end), |b, out| {
-        b.br_if(out, behind.load8(0).eq(i32::from(b'/')));
-        b.set(behind, behind + 1);
+        b.set(found, bytes_equal(behind.load64(0), b'/', ones) & (ones << 7_i64));
+        b.if_(found.eqz().eqz(), |b| {
+            b.set(behind, behind + (found.ctz().wrap() >> 3));
+            b.br(out);
+        });
+        b.set(behind, behind + 8);
+    });
+    b.set(behind, end.when(behind.gt_u(end), behind));
+}
+
+/// Moves `at` by eight bytes as long as they all lie in front of the end, none of them begins an
+/// escape or a query or is a `\`, and no slash among them stands in front of a slash or a dot.
+fn skip_plain(b: &mut Body, at: Local, end: Local) {
+    let (word, next) = (b.local(I64), b.local(I64));
+    let ones = b.let_(ONES);
+    b.while_((end - at).ge_u(8), |b, out| {
+        b.set(word, at.load64(0));
+        b.set(next, at.load64(1));
+        let before_dot =
+            bytes_equal(word, b'/', ones) & (bytes_equal(next, b'/', ones) | bytes_equal(next, b'.', ones));
+        let special =
+            bytes_equal(word, b'%', ones) | bytes_equal(word, b'?', ones) | bytes_equal(word, b'\\', ones);
+        b.br_if(out, ((before_dot | special) & (ones << 7_i64)).eqz().eqz());
+        b.set(at, at + 8);
     });
 }
 
-/// The byte at an offset from `at`, or [`END`] behind the end. May read a few bytes past the end,
-/// which the arena has.
-fn byte_at(at: Local, offset: u32, end: Local) -> Value {
-    at.load8(offset).when((at + offset).lt_u(end), END)
+/// A word of bytes that are 1. It is kept in a variable, where it takes less room than a constant.
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+
+/// A word of which the highest bit of a byte says whether the byte is this one. Bytes above the first
+/// such one may seem to be it too; the other bits say nothing.
+fn bytes_equal(word: impl Into<Value>, byte: u8, ones: Local) -> Value {
+    let difference = word.into() ^ (ones * i64::from(byte));
+    (difference.clone() - ones) & (difference ^ -1_i64)
 }
 
 /// Whether a byte means the same escaped and plain: letters, digits, `-`, `.`, `_`, `~`.
@@ -157,14 +198,12 @@ fn is_unreserved(byte: Local) -> Value {
 
 /// Refuses the path if the segment behind this slash is empty and not the last, or `.` or `..`, be it
 /// with parameters.
-fn refuse_segment(b: &mut Body, at: Local, end: Local) {
-    let is_behind = |offset| {
-        let is = |byte: i32| byte_at(at, offset, end).eq(byte);
-        is(i32::from(b'/')) | is(i32::from(b';')) | is(END)
-    };
-    b.if_(byte_at(at, 1, end).eq(i32::from(b'/')), |b| b.return_value(0));
-    b.if_(byte_at(at, 1, end).eq(i32::from(b'.')), |b| {
+fn refuse_segment(b: &mut Body, byte_at: &impl Fn(i32) -> Value) {
+    let is = |offset, byte: u8| byte_at(offset).eq(i32::from(byte));
+    let is_behind = |offset| is(offset, b'/') | is(offset, b';') | byte_at(offset).eq(END);
+    b.if_(is(1, b'/'), |b| b.return_value(0));
+    b.if_(is(1, b'.'), |b| {
         b.if_(is_behind(2), |b| b.return_value(0));
-        b.if_(byte_at(at, 2, end).eq(i32::from(b'.')), |b| b.if_(is_behind(3), |b| b.return_value(0)));
+        b.if_(is(2, b'.'), |b| b.if_(is_behind(3), |b| b.return_value(0)));
     });
 }

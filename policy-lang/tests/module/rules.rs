@@ -38,3 +38,59 @@ fn the_sample_policy_is_small() {
     assert_eq!(module.manifest.policies, ["orders"]);
     assert_eq!(module.manifest.reads, [":method", ":path", "connection.uri_san_peer_certificate", "x-group"]);
 }
+
+#[test]
+fn without_rules_the_otherwise_decides() {
+    for (text, rule) in [
+        ("auth p on mesh { otherwise allow }", "p/otherwise"),
+        ("auth p on mesh { otherwise deny respond 410 \"gone\" }", "p/otherwise"),
+        ("auth p on namespace shop { allow when target.version == \"v9\" }", "default-deny"),
+        ("auth p on mesh { mode shadow\n otherwise deny }", "unrestricted"),
+    ] {
+        let mut pair = Pair::of_text(text);
+        assert_eq!(pair.agree(&request("GET", "/", None)).rule(), rule, "{text}");
+        assert_eq!(pair.agree(&request("GET", "/.", None)).rule(), "bad-path", "{text}");
+    }
+}
+
+#[test]
+fn of_several_rules_the_first_in_decision_order_is_named() {
+    let mut pair = Pair::of_text(
+        r#"auth p on mesh {
+          z: allow /a/**
+          y: allow /a/b
+          x: allow GET
+          v: deny /a/** when headers["x"] == "1" respond 404
+          u: deny GET respond 451 "no"
+          t: allow /a/*, /b, /**
+        }"#,
+    );
+    for (method, path) in
+        [("GET", "/a/b"), ("PUT", "/a/b"), ("PUT", "/a/c"), ("PUT", "/b"), ("PUT", "/c/d"), ("GET", "/c")]
+    {
+        pair.agree(&request(method, path, None));
+        pair.agree(&with(request(method, path, None), "x", "1"));
+    }
+}
+
+#[test]
+fn a_shadow_policy_reports_what_it_would_change_and_decides_nothing() {
+    let mut pair = Pair::of_text(
+        r#"auth p on mesh { read: allow GET
+          otherwise deny }
+        auth s on mesh { mode shadow
+          a: deny GET /a
+          b: allow PUT /b from ip 10.0.0.0/8
+          exempt GET /c }"#,
+    );
+    for (method, path) in
+        [("GET", "/a"), ("GET", "/b"), ("PUT", "/b"), ("PUT", "/a"), ("GET", "/c"), ("PUT", "/c")]
+    {
+        let mut made = request(method, path, None);
+        pair.agree(&made);
+        made.source.ip = "10.0.0.1".parse().unwrap();
+        pair.agree(&made);
+        // Twice, for a counter is defined only once.
+        pair.agree(&made);
+    }
+}
