@@ -32,7 +32,7 @@ use tonic::{Request, Response, Status, Streaming};
 /// How long a new stream may be silent before its first request.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a stream waits for the first snapshot of a proxy that has just joined.
-const FIRST_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(10);
+const FIRST_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The largest request. One that lists all names that a proxy may hold is below it.
 const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 
