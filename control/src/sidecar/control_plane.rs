@@ -14,7 +14,7 @@ use std::error::Error;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status, Streaming};
 
 /// How long a connection may take to come about.
@@ -77,11 +77,7 @@ pub async fn leave(identity: &Identity) -> Result<(), SidecarError> {
 /// [`SidecarError::Refused`] when the control plane does not know this sidecar (any more);
 /// [`SidecarError::Unreachable`] otherwise.
 pub async fn open_stream(identity: &Identity) -> Result<Stream, SidecarError> {
-    let failed = |error: &dyn Error| unreachable(&identity.url, chain(error));
-    let channel = endpoint(identity)
-        .and_then(|endpoint| endpoint.tls_config(tls_config(identity)))
-        .map_err(|e| failed(&e))?;
-    let channel = channel.connect().await.map_err(|e| failed(&e))?;
+    let channel = connect(identity).await?;
     let mut client =
         AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let (requests, receiver) = mpsc::channel(REQUESTS_WAITING_MAX);
@@ -98,10 +94,24 @@ pub async fn open_stream(identity: &Identity) -> Result<Stream, SidecarError> {
     }
 }
 
+/// Looks whether the control plane takes connections.
+///
+/// # Errors
+/// [`SidecarError::Unreachable`].
+pub async fn probe(identity: &Identity) -> Result<(), SidecarError> {
+    connect(identity).await.map(drop)
+}
+
 /// Whether a stream was refused because the sidecar is not registered, or shows no good certificate.
 #[must_use]
 pub fn is_stranger(status: &Status) -> bool {
     matches!(status.code(), Code::FailedPrecondition | Code::Unauthenticated | Code::PermissionDenied)
+}
+
+async fn connect(identity: &Identity) -> Result<Channel, SidecarError> {
+    let failed = |error: tonic::transport::Error| unreachable(&identity.url, chain(&error));
+    let endpoint = endpoint(identity).and_then(|endpoint| endpoint.tls_config(tls_config(identity)));
+    endpoint.map_err(failed)?.connect().await.map_err(failed)
 }
 
 fn endpoint(identity: &Identity) -> Result<Endpoint, tonic::transport::Error> {

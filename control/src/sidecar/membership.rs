@@ -19,6 +19,8 @@ use tokio::time::sleep;
 /// How soon, and how seldom, joining and renewing are tried again.
 const RETRY_BASE: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// How often the token file is looked at.
+const TOKEN_POLL_EVERY: Duration = Duration::from_secs(5);
 /// The least time between two renewals, whatever asks for them.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 
@@ -77,7 +79,7 @@ impl Membership {
             return Ok(None);
         }
         match self.read_token() {
-            Ok((_, token)) if token.root_pem != identity.root_pem || token.url != identity.url => {
+            Ok((_, token)) if !is_from(&identity, &token) => {
                 tracing::info!(
                     url = token.url,
                     "the token is of another control plane than before: joining anew"
@@ -132,8 +134,8 @@ impl Membership {
         Ok(identity)
     }
 
-    /// Keeps the identity in `current` young: renews it at about half of its life, and whenever
-    /// `register` asks for it. Ends only by being dropped.
+    /// Keeps the identity in `current` young: renews it at about half of its life, whenever
+    /// `register` asks for it, and when the token file names another control plane. Ends only by being dropped.
     pub async fn keep(&self, current: &watch::Sender<Arc<Identity>>, register: &Notify) {
         let mut backoff = Backoff::new(RETRY_BASE, RETRY_MAX);
         loop {
@@ -144,6 +146,7 @@ impl Membership {
             tokio::select! {
                 () = sleep(due.saturating_sub(age)) => {}
                 () = register.notified() => {}
+                () = self.moved(&present) => {}
             }
             loop {
                 match self.renew_or_join(&present).await {
@@ -166,16 +169,26 @@ impl Membership {
         }
     }
 
-    /// A control plane that does not take the certificate any more may take the token.
+    /// Waits until the token file names another control plane.
+    async fn moved(&self, present: &Identity) {
+        while self.read_token().map_or(true, |(_, token)| is_from(present, &token)) {
+            sleep(TOKEN_POLL_EVERY).await;
+        }
+    }
+
+    /// A control plane that does not take the certificate any more may take the token; and a token
+    /// of another control plane says that the sidecar belongs there now.
     async fn renew_or_join(&self, present: &Identity) -> Result<Identity, SidecarError> {
         let is_over = present.remaining(Timestamp::now()).is_zero();
-        match if is_over { self.join_once().await } else { self.renew_once(present).await } {
-            Err(refused @ SidecarError::Refused { .. }) if !is_over => {
-                self.join_once().await.map_err(|error| match error {
-                    SidecarError::TokenFile { .. } | SidecarError::Token { .. } => refused,
-                    other => other,
-                })
-            }
+        let is_moved = self.read_token().is_ok_and(|(_, token)| !is_from(present, &token));
+        if is_over || is_moved {
+            return self.join_once().await;
+        }
+        match self.renew_once(present).await {
+            Err(refused @ SidecarError::Refused { .. }) => match self.join_once().await {
+                Err(SidecarError::TokenFile { .. } | SidecarError::Token { .. }) => Err(refused),
+                outcome => outcome,
+            },
             outcome => outcome,
         }
     }
@@ -201,4 +214,9 @@ impl Membership {
             tracing::error!(path = %self.identity_file.display(), %error, "the identity cannot be saved");
         }
     }
+}
+
+/// Whether an identity is from the control plane that the token names.
+fn is_from(identity: &Identity, token: &JoinToken) -> bool {
+    token.root_pem == identity.root_pem && token.url == identity.url
 }

@@ -42,9 +42,10 @@ const RESPONSES_WAITING_MAX: usize = 4;
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long nothing must have passed until a stream counts as settled.
 const QUIET: Duration = Duration::from_secs(5);
-/// How soon, and how seldom, a control plane that is away is asked again.
+/// How soon, and how seldom, a control plane that is away is asked again. Much sooner than it gives
+/// up a sidecar that has no stream.
 const RETRY_BASE: Duration = Duration::from_millis(500);
-const RETRY_MAX: Duration = Duration::from_secs(15);
+const RETRY_MAX: Duration = Duration::from_secs(5);
 /// How long a control plane that closed a stream without a word on it is left alone.
 const SILENT_PAUSE: Duration = Duration::from_secs(3);
 
@@ -84,8 +85,8 @@ struct Shared {
     /// Counts the changes of `last_good`.
     changes: watch::Sender<u64>,
     status: watch::Sender<RelayStatus>,
-    /// Until when the control plane is not asked for a stream.
-    pause: Mutex<Option<Instant>>,
+    /// Until when the control plane is not asked for a stream, and with which identity.
+    pause: Mutex<Option<(Instant, Arc<Identity>)>>,
     /// Asks for a new registration.
     register: Arc<Notify>,
     /// No stream to the control plane any more: the sidecar is leaving.
@@ -184,8 +185,14 @@ impl Shared {
         self.last_good.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pause(&self) -> MutexGuard<'_, Option<Instant>> {
+    fn pause(&self) -> MutexGuard<'_, Option<(Instant, Arc<Identity>)>> {
         self.pause.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new identity is a new registration: what was refused before may be taken now.
+    fn is_paused(&self) -> bool {
+        let identity = self.identity.borrow();
+        self.pause().as_ref().is_some_and(|(until, of)| Instant::now() < *until && Arc::ptr_eq(of, &identity))
     }
 
     fn note_change(&self) {
@@ -212,9 +219,13 @@ impl Shared {
         self.status.send_if_modified(|status| !std::mem::replace(&mut status.is_configured, true));
     }
 
+    /// Whether the control plane may be asked for a stream now.
+    fn may_connect(&self) -> bool {
+        !self.is_paused() && !self.leaving.is_cancelled()
+    }
+
     async fn connect(&self) -> Option<Stream> {
-        let paused = self.pause().is_some_and(|until| Instant::now() < until);
-        if paused || self.leaving.is_cancelled() {
+        if !self.may_connect() {
             return None;
         }
         let identity = self.identity.borrow().clone();
@@ -230,12 +241,19 @@ impl Shared {
         }
     }
 
-    /// Waits until the control plane takes a stream again.
+    /// Waits until the control plane takes connections again.
     async fn wait_for_control_plane(&self) {
         let mut backoff = Backoff::new(RETRY_BASE, RETRY_MAX);
+        let mut identity = self.identity.clone();
+        identity.mark_unchanged();
         loop {
-            sleep(backoff.next(backoff::random())).await;
-            if self.connect().await.is_some() {
+            tokio::select! {
+                () = sleep(backoff.next(backoff::random())) => {}
+                // It was there just now, and knows this sidecar.
+                Ok(()) = identity.changed() => {}
+            }
+            let present = identity.borrow_and_update().clone();
+            if self.may_connect() && control_plane::probe(&present).await.is_ok() {
                 return;
             }
         }
@@ -358,7 +376,8 @@ impl Session {
         let status = status.unwrap_or_else(|| Status::unavailable("the control plane ended the stream"));
         tracing::info!(reason = status.message(), "the control plane ended the stream");
         if is_silent {
-            *self.shared.pause() = Some(Instant::now() + SILENT_PAUSE);
+            let identity = self.shared.identity.borrow().clone();
+            *self.shared.pause() = Some((Instant::now() + SILENT_PAUSE, identity));
         }
         if control_plane::is_stranger(&status) {
             self.shared.register.notify_one();
