@@ -1,7 +1,7 @@
 //! The command line: global options, the list of subcommands, and how one is run.
 //!
 //! Each subcommand is a file in [`crate::command`] with a struct `Arguments` and a function `run`;
-//! here it has one line in [`Command`] and one in [`dispatch`].
+//! here it has one line in [`Command`] and one in `dispatch`.
 
 use crate::command;
 use crate::exit::{CommandResult, Exit, Failure};
