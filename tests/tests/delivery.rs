@@ -174,6 +174,23 @@ async fn policies_become_the_decisions_of_the_proxy() {
     proxy.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_that_cannot_be_bound_is_named_and_the_others_are_taken() {
+    let proxy = Proxy::start().await;
+    let taken = std::net::TcpListener::bind(proxy.outbound()).unwrap();
+    proxy.give(1, proxy.resources(extension::unrestricted()));
+    let inbound_is_held = |status: &ProxyStatus| {
+        status.held.get(&ResourceType::Listener).is_some_and(|held| held.contains_key("inbound"))
+    };
+    let status = proxy.until(|status| !status.refused.is_empty() && inbound_is_held(status)).await;
+    let refused = status.refused.first().unwrap();
+    assert_eq!((refused.kind, refused.name.as_str()), (ResourceType::Listener, "outbound/shop/orders"));
+    assert!(refused.message.contains("Address already in use"), "{}", refused.message);
+    assert_eq!((status.applied, status.refused.len()), (None, 1));
+    drop(taken);
+    proxy.stop().await;
+}
+
 fn holds_extension(status: &ProxyStatus, version: &str) -> bool {
     let extensions = status.held.get(&ResourceType::Extension);
     extensions.and_then(|held| held.get("writ-inbound")).is_some_and(|held| held == version)

@@ -9,3 +9,4 @@ mod differential;
 mod plain_envoy;
 mod standalone;
 mod tidy;
+mod xds_model;

@@ -151,12 +151,7 @@ impl Conversation {
 
     fn next_removals(&mut self) -> Option<Response> {
         for kind in ResourceType::ALL.into_iter().rev() {
-            let is_calm = |referrer: &ResourceType| {
-                self.subscriptions
-                    .get(referrer)
-                    .is_none_or(|subscription| subscription.is_calm(self.desired(*referrer)))
-            };
-            if !referrers(kind).iter().all(is_calm) {
+            if !referrers(kind).iter().all(|referrer| self.is_calm(*referrer)) {
                 continue;
             }
             let Some(subscription) = self.subscriptions.get(&kind) else { continue };
@@ -165,6 +160,16 @@ impl Conversation {
             }
         }
         None
+    }
+
+    /// Whether no resource of the type that the proxy has may refer to what is obsolete. Of a type
+    /// that it has not yet asked for on this stream it may have old ones from an earlier stream:
+    /// every proxy asks for listeners, and for routes and clusters if there are any.
+    fn is_calm(&self, kind: ResourceType) -> bool {
+        match self.subscriptions.get(&kind) {
+            Some(subscription) => subscription.is_calm(self.desired(kind)),
+            None => kind != ResourceType::Listener && self.snapshot.of(kind).is_empty(),
+        }
     }
 
     fn desired(&self, kind: ResourceType) -> Desired<'_> {
@@ -210,7 +215,7 @@ impl Conversation {
             let message = self.memory.refusal(resource.kind, &resource.name, &resource.version)?;
             Some((resource.clone(), message))
         });
-        let held = self.subscriptions.iter().map(|(kind, subscription)| (*kind, subscription.held().clone()));
+        let held = self.subscriptions.iter().map(|(kind, subscription)| (*kind, subscription.held()));
         let is_as_stated = self.snapshot.problems.is_empty() && self.snapshot.unmade.is_empty();
         Progress {
             revision: self.snapshot.revision,

@@ -60,8 +60,9 @@ struct InFlight {
 pub(super) struct Subscription {
     wildcard: bool,
     names: BTreeSet<String>,
-    /// Versions that the proxy took, or said to hold when the stream began.
-    held: BTreeMap<String, String>,
+    /// Versions that the proxy took, or said to hold when the stream began; `None` if it has some
+    /// version, or may have: of a refused response Envoy may have taken a part.
+    held: BTreeMap<String, Option<String>>,
     /// Names of which the proxy knows that there is no such resource.
     absent: BTreeSet<String>,
     in_flight: Option<InFlight>,
@@ -88,8 +89,10 @@ impl Subscription {
         subscription.held = request
             .held
             .iter()
-            .filter(|(name, version)| subscription.wants(name) && !refused(name, version))
-            .map(|(name, version)| (name.clone(), version.clone()))
+            .filter(|(name, _)| subscription.wants(name))
+            .map(|(name, version)| {
+                (name.clone(), Some(version.clone()).filter(|version| !refused(name, version)))
+            })
             .collect();
         subscription.is_greeted = !subscription.held.is_empty();
         subscription
@@ -136,15 +139,22 @@ impl Subscription {
 
     /// Has the resource sent even if the proxy holds it.
     pub(super) fn send_again(&mut self, name: &str) {
-        self.held.remove(name);
+        if let Some(held) = self.held.get_mut(name) {
+            *held = None;
+        }
         self.absent.remove(name);
         if self.in_flight.is_some() {
             self.again.insert(name.to_owned());
         }
     }
 
-    pub(super) fn held(&self) -> &BTreeMap<String, String> {
-        &self.held
+    /// Versions that the proxy is known to hold.
+    pub(super) fn held(&self) -> BTreeMap<String, String> {
+        self.held.iter().filter_map(|(name, version)| Some((name.clone(), version.clone()?))).collect()
+    }
+
+    fn holds(&self, resource: &Resource) -> bool {
+        self.held.get(&resource.name).is_some_and(|held| held.as_ref() == Some(&resource.version))
     }
 
     /// Takes in an answer. One to another response than the last is without meaning.
@@ -166,14 +176,16 @@ impl Subscription {
         for resource in in_flight.batch.resources {
             match answer.rejection.clone() {
                 None => {
-                    if self.wants(&resource.name) && !again.contains(&resource.name) {
-                        self.held.insert(resource.name.clone(), resource.version.clone());
+                    if self.wants(&resource.name) {
+                        let version = Some(resource.version.clone());
+                        let version = version.filter(|_| !again.contains(&resource.name));
+                        self.held.insert(resource.name.clone(), version);
                     }
                     self.suspects.remove(&resource.name);
                     events.push(Event::Accepted { resource });
                 }
                 Some(message) => {
-                    self.held.remove(&resource.name);
+                    self.held.insert(resource.name.clone(), None);
                     if alone {
                         self.suspects.remove(&resource.name);
                         events.push(Event::Rejected { resource, message });
@@ -193,7 +205,7 @@ impl Subscription {
             .keys()
             .filter(|name| self.wants(name))
             .filter_map(move |name| desired.target(name))
-            .filter(|target| self.held.get(&target.name) != Some(&target.version))
+            .filter(|target| !self.holds(target))
     }
 
     /// Names asked for that do not exist, as far as the proxy does not know it.
@@ -230,9 +242,12 @@ impl Subscription {
     }
 
     fn is_done(&self, desired: Desired<'_>, counts: impl Fn(&str) -> bool) -> bool {
-        let has = |resource: &Arc<Resource>| self.held.get(&resource.name) == Some(&resource.version);
         self.in_flight.is_none()
-            && desired.resources().values().filter(|resource| counts(&resource.name)).all(has)
+            && desired
+                .resources()
+                .values()
+                .filter(|resource| counts(&resource.name))
+                .all(|resource| self.holds(resource))
             && self.obsolete(desired).next().is_none()
     }
 

@@ -88,6 +88,11 @@ impl Proxy {
         }
     }
 
+    /// Where the outbound listener is.
+    pub(super) fn outbound(&self) -> SocketAddr {
+        self.outbound
+    }
+
     /// All resources of the service, with this policy.
     pub(super) fn resources(&self, policy: Resource) -> Vec<Resource> {
         let mut resources = self.inbound_resources(policy);
