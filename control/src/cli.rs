@@ -70,10 +70,22 @@ pub struct Global {
 pub enum Command {
     /// Show a whole mesh at work on this machine
     Demo(command::demo::Arguments),
+    /// Say everything that is wrong with policies
+    Check(command::check::Arguments),
+    /// Write policies in the one form that there is
+    Fmt(command::fmt::Arguments),
+    /// Run the `test` blocks of policies, on the bytes that sidecars run
+    Test(command::test::Arguments),
+    /// Say what would be decided of a request, by which rule, and why not by another
+    Explain(command::explain::Arguments),
+    /// Write the module of a workload, or any stage on the way to it
+    Compile(command::compile::Arguments),
     /// Run the control plane
     ControlPlane(command::control_plane::Arguments),
     /// Make a token with which a sidecar joins, or one for the API
     Token(command::token::Arguments),
+    /// Run Envoy beside a replica of a service, as a member of the mesh
+    Sidecar(Box<command::sidecar::Arguments>),
     /// Put policies in force
     Apply(command::apply::Arguments),
     /// Show policies, tokens or the audit log
@@ -82,26 +94,14 @@ pub enum Command {
     Delete(command::delete::Arguments),
     /// List the sidecars that joined
     Proxies(command::proxies::Arguments),
-    /// Show what a sidecar is given, as YAML
-    Snapshot(command::snapshot::Arguments),
     /// Say whether every sidecar is on a revision
     Status(command::status::Arguments),
-    /// Say everything that is wrong with policies
-    Check(command::check::Arguments),
-    /// Say what would be decided of a request, by which rule, and why not by another
-    Explain(command::explain::Arguments),
-    /// Run the `test` blocks of policies, on the bytes that sidecars run
-    Test(command::test::Arguments),
-    /// Write the module of a workload, or any stage on the way to it
-    Compile(command::compile::Arguments),
-    /// Print completions for a shell
-    Completion(command::completion::Arguments),
+    /// Show what a sidecar is given, as YAML
+    Snapshot(command::snapshot::Arguments),
     /// Find or install the Envoy that sidecars run
     Envoy(command::envoy::Arguments),
-    /// Write policies in the one form that there is
-    Fmt(command::fmt::Arguments),
-    /// Run Envoy beside a replica of a service, as a member of the mesh
-    Sidecar(Box<command::sidecar::Arguments>),
+    /// Print completions for a shell
+    Completion(command::completion::Arguments),
 }
 
 impl Command {
@@ -152,22 +152,22 @@ fn start(cli: Cli) -> CommandResult {
 async fn dispatch(cli: Cli) -> CommandResult {
     match &cli.command {
         Command::Demo(arguments) => command::demo::run(arguments).await,
+        Command::Check(arguments) => command::check::run(arguments),
+        Command::Fmt(arguments) => command::fmt::run(arguments),
+        Command::Test(arguments) => command::test::run(arguments),
+        Command::Explain(arguments) => command::explain::run(arguments),
+        Command::Compile(arguments) => command::compile::run(arguments),
         Command::ControlPlane(arguments) => command::control_plane::run(arguments).await,
         Command::Token(arguments) => command::token::run(arguments, &cli.global).await,
+        Command::Sidecar(arguments) => command::sidecar::run(arguments).await,
         Command::Apply(arguments) => command::apply::run(arguments, &cli.global).await,
         Command::Get(arguments) => command::get::run(arguments, &cli.global).await,
         Command::Delete(arguments) => command::delete::run(arguments, &cli.global).await,
         Command::Proxies(arguments) => command::proxies::run(arguments, &cli.global).await,
-        Command::Snapshot(arguments) => command::snapshot::run(arguments, &cli.global).await,
         Command::Status(arguments) => command::status::run(arguments, &cli.global).await,
-        Command::Check(arguments) => command::check::run(arguments),
-        Command::Explain(arguments) => command::explain::run(arguments),
-        Command::Test(arguments) => command::test::run(arguments),
-        Command::Compile(arguments) => command::compile::run(arguments),
-        Command::Completion(arguments) => command::completion::run(arguments),
+        Command::Snapshot(arguments) => command::snapshot::run(arguments, &cli.global).await,
         Command::Envoy(arguments) => command::envoy::run(arguments).await,
-        Command::Fmt(arguments) => command::fmt::run(arguments),
-        Command::Sidecar(arguments) => command::sidecar::run(arguments).await,
+        Command::Completion(arguments) => command::completion::run(arguments),
     }
 }
 
