@@ -1,4 +1,4 @@
-//! What the integration tests and the benchmarks share: generators, a real Envoy, load.
+//! What the integration tests and the benchmarks share: generators, a real Envoy, a whole mesh, load.
 //!
 //! Nobody but this package knows it. A function here gives errors; whether one is fatal is for the
 //! test to say.
@@ -7,4 +7,5 @@ pub mod cost;
 pub mod differential;
 pub mod envoy;
 pub mod filters;
+pub mod mesh;
 pub mod random;

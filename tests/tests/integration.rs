@@ -6,6 +6,7 @@ mod command_line;
 mod control_plane;
 mod delivery;
 mod differential;
+mod mesh;
 mod plain_envoy;
 mod standalone;
 mod tidy;
