@@ -103,18 +103,22 @@ async fn follow(mut states: watch::Receiver<Arc<DesiredState>>, fleet: watch::Se
             let fleet = reconciler.build(&state);
             (reconciler, fleet)
         });
-        let Ok((kept, next)) = built.await else {
-            tracing::error!("the configuration of the proxies could not be built; it stays as it is");
-            return;
-        };
-        reconciler = kept;
-        tracing::info!(
-            revision = next.revision.0,
-            proxies = next.snapshots.len(),
-            elapsed_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
-            "built the configuration of all proxies"
-        );
-        fleet.send_replace(Arc::new(next));
+        match built.await {
+            Ok((kept, next)) => {
+                reconciler = kept;
+                tracing::info!(
+                    revision = next.revision.0,
+                    proxies = next.snapshots.len(),
+                    elapsed_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+                    "built the configuration of all proxies"
+                );
+                fleet.send_replace(Arc::new(next));
+            }
+            Err(error) => {
+                tracing::error!(%error, "the configuration of the proxies could not be built; it stays as it is");
+                reconciler = Reconciler::default();
+            }
+        }
         if states.changed().await.is_err() {
             return;
         }
