@@ -3,6 +3,7 @@
 //!
 //! A check collects all it finds in [`Problems`] and shows them at once.
 
+mod api_codes;
 mod decisions;
 mod diagnostics;
 pub(crate) mod documents;
