@@ -142,7 +142,8 @@ impl Show<'_> {
         sleep(STEADY).await;
         let tally = load.finish().await;
         if changes % 2 == 1 {
-            mesh.delete(CHANGE_POLICY).await?;
+            let revision = mesh.delete(CHANGE_POLICY).await?;
+            self.wait_for_revision(mesh, revision).await?;
         }
         self.tell(&tally);
         if let Some((median, max)) = change::median_and_max(&durations) {

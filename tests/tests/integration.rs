@@ -5,6 +5,7 @@
 mod command_line;
 mod control_plane;
 mod delivery;
+mod demo;
 mod differential;
 mod mesh;
 mod plain_envoy;

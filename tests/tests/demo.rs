@@ -1,0 +1,116 @@
+//! `chancery demo`: the whole show through real Envoys, and that nothing of it stays behind.
+
+use crate::command_line::transcript::CHANCERY;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long the show may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(240);
+const PAUSE: Duration = Duration::from_millis(50);
+
+#[test]
+fn the_demo_holds_what_it_shows_and_tidies_up() {
+    let mut demo = Demo::start(&["--changes", "3"]);
+    let status = demo.wait();
+    let shown = demo.shown();
+    assert!(status.success(), "{shown}");
+    // The table before and after the control plane was killed.
+    assert_eq!(shown.matches("orders/no-bulk").count(), 4, "{shown}");
+    assert_eq!(shown.matches(" 0 failed").count(), 2, "{shown}");
+    assert!(shown.contains("everything held") && !shown.contains("WRONG"), "{shown}");
+    demo.must_be_tidy();
+}
+
+#[test]
+fn an_interrupted_demo_tidies_up() {
+    let mut demo = Demo::start(&[]);
+    demo.wait_for("sidecars ready");
+    demo.interrupt();
+    let status = demo.wait();
+    let shown = demo.shown();
+    assert_eq!(status.code(), Some(1), "{shown}");
+    assert!(shown.contains("the demo was interrupted"), "{shown}");
+    demo.must_be_tidy();
+}
+
+/// A running demo, with a folder for what it leaves and a file for what it says.
+struct Demo {
+    process: Child,
+    folder: TempDir,
+}
+
+impl Demo {
+    fn start(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("tmp")).unwrap();
+        let said = File::create(folder.path().join("said")).unwrap();
+        let process = Command::new(CHANCERY)
+            .arg("demo")
+            .args(arguments)
+            .env("TMPDIR", folder.path().join("tmp"))
+            .stdout(said.try_clone().unwrap())
+            .stderr(said)
+            .spawn()
+            .unwrap();
+        Self { process, folder }
+    }
+
+    fn shown(&self) -> String {
+        fs::read_to_string(self.folder.path().join("said")).unwrap()
+    }
+
+    fn wait_for(&self, text: &str) {
+        let began = Instant::now();
+        while !self.shown().contains(text) {
+            assert!(began.elapsed() < PATIENCE, "no `{text}` in:\n{}", self.shown());
+            sleep(PAUSE);
+        }
+    }
+
+    fn interrupt(&self) {
+        let status = Command::new("kill").arg("-INT").arg(self.process.id().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "the demo does not end:\n{}", self.shown());
+            sleep(PAUSE);
+        }
+    }
+
+    /// No file, and no process that was started with one.
+    fn must_be_tidy(&self) {
+        let left: Vec<_> = fs::read_dir(self.folder.path().join("tmp")).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+        let mark = self.folder.path().to_str().unwrap();
+        let running: Vec<String> = command_lines().filter(|line| line.contains(mark)).collect();
+        assert!(running.is_empty(), "{running:?}");
+    }
+}
+
+impl Drop for Demo {
+    /// What the demo started dies with it.
+    fn drop(&mut self) {
+        if self.process.try_wait().unwrap().is_none() {
+            self.process.kill().unwrap();
+            self.process.wait().unwrap();
+        }
+    }
+}
+
+/// The command lines of all processes. One that ends meanwhile has none.
+fn command_lines() -> impl Iterator<Item = String> {
+    let processes = fs::read_dir(Path::new("/proc")).unwrap().map(|entry| entry.unwrap().path());
+    processes
+        .filter_map(|process| fs::read(process.join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+}
