@@ -1,6 +1,8 @@
-//! `chancery demo`: the whole show through real Envoys, and that nothing of it stays behind.
+//! `chancery demo` and `examples/quickstart`: the policies by themselves, the whole show through real
+//! Envoys, and that nothing of it stays behind.
 
 use crate::command_line::transcript::CHANCERY;
+use crate::tidy::root;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
@@ -35,6 +37,20 @@ fn an_interrupted_demo_tidies_up() {
     assert_eq!(status.code(), Some(1), "{shown}");
     assert!(shown.contains("the demo was interrupted"), "{shown}");
     demo.must_be_tidy();
+}
+
+#[test]
+fn the_policies_of_the_quickstart_can_be_asked_before_anything_runs() {
+    let check = |arguments: &[&str], expected: &str| {
+        let output = Command::new(CHANCERY).args(arguments).current_dir(root()).output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(output.status.success() && said.contains(expected), "{arguments:?}:\n{said}");
+    };
+    check(&["check", "examples/quickstart"], "0 errors, 0 warnings");
+    check(&["test", "examples/quickstart/policies"], "4 passed, 0 failed");
+    let request = "POST /orders/7/paid from service shop/frontend";
+    let on = ["--on", "service", "shop/orders", "examples/quickstart/policies"];
+    check(&[["explain", request].as_slice(), &on].concat(), "by orders/otherwise");
 }
 
 /// A running demo, with a folder for what it leaves and a file for what it says.
