@@ -14,6 +14,9 @@ pub(super) const STATE_BYTES: u32 = 12;
 /// The number of the type of the functions that give classes: the first of the module.
 pub(super) const CLASS_TYPE: u32 = 0;
 
+/// What marks the class of a state that is never left.
+pub(super) const FINAL: u32 = 1 << 31;
+
 /// What the code of an attribute refers to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct AttributeCode {
@@ -84,7 +87,8 @@ impl AttributeCode {
             for (text, next) in &state.literals {
                 keys.add(number, text.as_bytes(), first + next);
             }
-            for word in [first + state.other, first + state.empty, state.class] {
+            let is_final = if state.is_final(number - first) { FINAL } else { 0 };
+            for word in [first + state.other, first + state.empty, state.class | is_final] {
                 bytes.extend(word.to_le_bytes());
             }
         }

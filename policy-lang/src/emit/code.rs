@@ -408,6 +408,8 @@ pub(super) struct Body {
     pub(super) locals: Vec<ValType>,
     pub(super) code: Vec<u8>,
     depth: u32,
+    /// Where the code ended before and behind the last assignment to a variable, and the variable.
+    last_set: Option<(usize, usize, u32)>,
 }
 
 impl Body {
@@ -419,6 +421,7 @@ impl Body {
             locals: Vec::new(),
             code: Vec::new(),
             depth: 0,
+            last_set: None,
         }
     }
 
@@ -447,14 +450,25 @@ impl Body {
         InstructionSink::new(&mut self.code)
     }
 
-    /// Leaves a value on the stack, as the result of the function.
+    /// Leaves a value on the stack, as the result of the function. Where the value begins with the
+    /// variable that was set just before, both become one instruction.
     pub(super) fn push(&mut self, value: impl Into<Value>) {
-        self.code.extend(value.into().code);
+        let code = value.into().code;
+        if let Some((before, behind, index)) = self.last_set {
+            let get = Value::from(Local { index, ty: I32 }).code;
+            if let Some(rest) = code.strip_prefix(get.as_slice()).filter(|_| self.code.len() == behind) {
+                self.code.truncate(before);
+                self.sink().local_tee(index);
+                self.code.extend(rest);
+                return;
+            }
+        }
+        self.code.extend(code);
     }
 
     pub(super) fn set(&mut self, local: Local, value: impl Into<Value>) {
         self.push(value);
-        self.sink().local_set(local.index);
+        self.set_top(local);
     }
 
     pub(super) fn set_global(&mut self, global: Global, value: impl Into<Value>) {
@@ -505,7 +519,7 @@ impl Body {
     /// Calls a function and puts its results into these variables.
     pub(super) fn call(&mut self, function: Func, arguments: &[Value], results: &[Local]) {
         for argument in arguments {
-            self.code.extend(&argument.code);
+            self.push(argument.clone());
         }
         self.sink().call(function.0);
         for result in results.iter().rev() {
@@ -522,7 +536,9 @@ impl Body {
 
     /// Takes a variable's value from the stack.
     fn set_top(&mut self, local: Local) {
+        let before = self.code.len();
         self.sink().local_set(local.index);
+        self.last_set = Some((before, self.code.len(), local.index));
     }
 
     /// Computes a value for its effect only.

@@ -1,22 +1,41 @@
-//! The one hash table of a module: strings of a space, and the number that each stands for.
+//! The hash tables of a module: strings of a space, and the number that each stands for.
 //!
 //! A *space* is what the strings mean: header names, the values of one header, the segments behind
 //! one state of a path. A string that is found is compared byte by byte, so that a collision of
 //! hashes decides nothing. The strings are the policy's own; nobody who sends a request can lengthen
 //! a chain.
+//!
+//! There are two tables. Strings of 1 to 8 bytes, which most are, stand in their entry as one word
+//! and are compared with one instruction; the entry of any other has the address of its bytes.
 
-use super::code::{Body, I32, Operand, Value};
+use super::code::{Body, I32, Local, Operand, Value};
 use super::data::Data;
 use super::module::{Emitter, Part};
 
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-/// Bytes of an entry: address, number, length, space.
+/// Strings of up to so many bytes are short.
+const SHORT_BYTES_MAX: usize = 8;
+/// Bytes of an entry of both tables.
 const ENTRY_BYTES: usize = 16;
+
+/// Tables of up to so many strings are small.
+const SMALL_TABLE_KEYS: usize = 256;
+
+// An entry of a short string: its bytes as a word; space and length, of which `LENGTH_BITS` are the
+// length, 0 for an empty entry; the number.
+const SHORT_META: u32 = 8;
+const SHORT_NUMBER: u32 = 12;
+const LENGTH_BITS: u32 = 4;
+
+// An entry of a long string: its address, 0 for an empty entry; the number; length and space.
+const LONG_NUMBER: u32 = 4;
+const LONG_META: u32 = 8;
 
 /// The strings under construction.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    entries: Vec<Key>,
+    short: Vec<Key>,
+    long: Vec<Key>,
     spaces: u32,
 }
 
@@ -27,17 +46,25 @@ struct Key {
     number: u32,
 }
 
-/// Where the finished table lies.
+/// Where the finished tables lie.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Table {
-    address: u32,
-    capacity: u32,
+pub(super) struct Tables {
+    short: Table,
+    /// `None` if there is no long string.
+    long: Option<Table>,
     /// The most entries that one look-up compares.
     pub(super) chain_max: u32,
 }
 
+/// One table.
+#[derive(Clone, Copy, Debug, Default)]
+struct Table {
+    address: u32,
+    capacity: u32,
+}
+
 impl Keys {
-    /// So many new spaces, numbered from the result on.
+    /// So many new spaces, numbered from the result on; never 0.
     pub(super) fn spaces(&mut self, count: u32) -> u32 {
         let first = self.spaces + 1;
         self.spaces += count;
@@ -46,55 +73,93 @@ impl Keys {
 
     /// Adds a string; its number must not be 0.
     pub(super) fn add(&mut self, space: u32, text: impl AsRef<[u8]>, number: u32) {
-        self.entries.push(Key { space, text: text.as_ref().to_vec(), number });
+        let text = text.as_ref().to_vec();
+        let is_short = (1..=SHORT_BYTES_MAX).contains(&text.len());
+        let keys = if is_short { &mut self.short } else { &mut self.long };
+        keys.push(Key { space, text, number });
     }
 
-    /// Lays the table out.
-    pub(super) fn finish(&self, data: &mut Data) -> Table {
-        let capacity = self.entries.len() + self.entries.len() / 3 + 1;
-        let mut slots: Vec<Option<&Key>> = vec![None; capacity];
-        let mut chain_max = 1;
-        for key in &self.entries {
-            let mut at = index(hash(key.space, &key.text), capacity);
-            let mut chain = 1;
-            while slots.get(at).is_some_and(Option::is_some) {
-                at = (at + 1) % capacity;
-                chain += 1;
-            }
-            chain_max = chain_max.max(chain);
-            if let Some(slot) = slots.get_mut(at) {
-                *slot = Some(key);
-            }
-        }
-        let mut bytes = Vec::with_capacity(capacity * ENTRY_BYTES);
-        for slot in slots {
-            let entry = slot.map_or([0; 4], |key| {
-                let length = u32::try_from(key.text.len()).unwrap_or(u32::MAX);
-                [data.string(&key.text), key.number, length, key.space]
-            });
-            bytes.extend(entry.into_iter().flat_map(u32::to_le_bytes));
-        }
-        let capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
-        Table { address: data.table(&bytes), capacity, chain_max }
+    /// Lays the tables out.
+    pub(super) fn finish(&self, data: &mut Data) -> Tables {
+        let (short, short_chain) = lay_out(&self.short, data, Key::short_hash, |key, _| {
+            let [low, high] = halves(word(&key.text));
+            [low, high, short_meta(key.space, key.text.len()), key.number]
+        });
+        let (long, long_chain) = lay_out(&self.long, data, Key::long_hash, |key, data| {
+            let length = u32::try_from(key.text.len()).unwrap_or(u32::MAX);
+            [data.string(&key.text), key.number, length, key.space]
+        });
+        let long = (!self.long.is_empty()).then_some(long);
+        Tables { short, long, chain_max: short_chain.max(long_chain) }
     }
 }
 
-/// The same hash as the generated function computes.
-fn hash(space: u32, text: &[u8]) -> u64 {
-    let mut hash = (text.len() as u64 | u64::from(space) << 32).wrapping_mul(MULTIPLIER);
-    for chunk in text.chunks(8) {
-        let mut word = [0; 8];
-        for (byte, value) in word.iter_mut().zip(chunk) {
-            *byte = *value;
-        }
-        hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(MULTIPLIER);
-        hash ^= hash >> 32;
+impl Key {
+    /// The same hash as the generated function computes of a short string.
+    fn short_hash(&self) -> u64 {
+        let meta = u64::from(short_meta(self.space, self.text.len()));
+        let hash = (word(&self.text) ^ meta.wrapping_mul(MULTIPLIER)).wrapping_mul(MULTIPLIER);
+        (hash ^ (hash >> 32)).wrapping_mul(MULTIPLIER)
     }
-    hash
+
+    /// The same hash as the generated function computes of a long string.
+    fn long_hash(&self) -> u64 {
+        let meta = self.text.len() as u64 | u64::from(self.space) << 32;
+        self.text.chunks(8).fold(meta.wrapping_mul(MULTIPLIER), |hash, chunk| {
+            let hash = (hash ^ word(chunk)).wrapping_mul(MULTIPLIER);
+            hash ^ (hash >> 32)
+        })
+    }
 }
 
-fn index(hash: u64, capacity: usize) -> usize {
-    (((hash >> 32) * capacity as u64) >> 32) as usize
+/// A table of entries at their hashes, and its longest chain. Half of a small table stays empty, and a
+/// quarter of a large one, which is the faster the less memory it takes.
+fn lay_out(
+    keys: &[Key],
+    data: &mut Data,
+    hash: fn(&Key) -> u64,
+    entry: fn(&Key, &mut Data) -> [u32; 4],
+) -> (Table, u32) {
+    let spare = if keys.len() <= SMALL_TABLE_KEYS { keys.len() } else { keys.len() / 3 };
+    let capacity = keys.len() + spare + 1;
+    let mut slots: Vec<Option<&Key>> = vec![None; capacity];
+    let mut chain_max = 1;
+    for key in keys {
+        let mut at = (((hash(key) >> 32) * capacity as u64) >> 32) as usize;
+        let mut chain = 1;
+        while slots.get(at).is_some_and(Option::is_some) {
+            at = (at + 1) % capacity;
+            chain += 1;
+        }
+        chain_max = chain_max.max(chain);
+        if let Some(slot) = slots.get_mut(at) {
+            *slot = Some(key);
+        }
+    }
+    let mut bytes = Vec::with_capacity(capacity * ENTRY_BYTES);
+    for slot in slots {
+        let words = slot.map_or([0; 4], |key| entry(key, data));
+        bytes.extend(words.into_iter().flat_map(u32::to_le_bytes));
+    }
+    let capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
+    (Table { address: data.table(&bytes), capacity }, chain_max)
+}
+
+/// Up to 8 bytes as a word, the missing ones 0.
+fn word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    for (byte, value) in word.iter_mut().zip(bytes) {
+        *byte = *value;
+    }
+    u64::from_le_bytes(word)
+}
+
+fn halves(word: u64) -> [u32; 2] {
+    [word as u32, (word >> 32) as u32]
+}
+
+fn short_meta(space: u32, length: usize) -> u32 {
+    space << LENGTH_BITS | length as u32
 }
 
 impl Emitter<'_> {
@@ -111,19 +176,54 @@ impl Emitter<'_> {
 
     /// ```text
     /// lookup(space, text, length):
+    ///     1 to 8 bytes: hash the word
+    ///         from the entry at hash on: 0 if it is empty; its number if it has this word and space
+    ///     else: see lookup_long
+    /// ```
+    pub(super) fn write_lookup(&mut self) -> Body {
+        let table = self.keys.short;
+        let mut b = Body::new(&[I32, I32, I32], &[I32]);
+        let (space, text, length) = (b.param(0), b.param(1), b.param(2));
+        b.if_((length - 1).ge_u(SHORT_BYTES_MAX as u32), |b| match self.keys.long {
+            None => b.return_value(0),
+            Some(_) => {
+                let long = self.part(Part::LookupLong);
+                b.return_value(Value::call(long, &[space.into(), text.into(), length.into()], I32));
+            }
+        });
+        let meta = b.let_((space << LENGTH_BITS) | length);
+        let unused = (Value::from(SHORT_BYTES_MAX as u32) - length) << 3;
+        let word = b.let_(text.load64(0) & (Value::from(-1_i64) >> unused.extend()));
+        let multiplier = b.let_(MULTIPLIER);
+        let hash = b.let_((word ^ (meta.extend() * multiplier)) * multiplier);
+        let entry = b.let_(first_entry((hash ^ (hash >> 32_i64)) * multiplier, table));
+        b.while_(entry.load32(SHORT_META), |b, _| {
+            b.if_(entry.load64(0).eq(word) & entry.load32(SHORT_META).eq(meta), |b| {
+                b.return_value(entry.load32(SHORT_NUMBER));
+            });
+            next_entry(b, entry, table);
+        });
+        b.push(0);
+        b
+    }
+
+    /// ```text
+    /// lookup_long(space, text, length):
     ///     hash length, space and text, 8 bytes at a time
     ///     from the entry at hash on: 0 if it is empty; its number if it is this string
     /// ```
-    pub(super) fn write_lookup(&mut self) -> Body {
-        let table = self.keys_table;
+    pub(super) fn write_lookup_long(&mut self) -> Body {
+        let table = self.keys.long.unwrap_or_default();
         let mut b = Body::new(&[I32, I32, I32], &[I32]);
         let (space, text, length) = (b.param(0), b.param(1), b.param(2));
-        let key = b.let_(length.extend() | (space.extend() << 32_i64));
-        let hash = b.let_(key * MULTIPLIER);
+        let meta = b.let_(length.extend() | (space.extend() << 32_i64));
+        // In a variable it takes less room.
+        let multiplier = b.let_(MULTIPLIER);
+        let hash = b.let_(meta * multiplier);
         let at = b.let_(text);
         let left = b.let_(length);
         let mix = |b: &mut Body, word: Value| {
-            b.set(hash, (hash ^ word) * MULTIPLIER);
+            b.set(hash, (hash ^ word) * multiplier);
             b.set(hash, hash ^ (hash >> 32_i64));
         };
         b.while_(left.ge_u(8), |b, _| {
@@ -132,17 +232,14 @@ impl Emitter<'_> {
             b.set(left, left - 8);
         });
         b.if_(left, |b| mix(b, at.load64(0) & low_bytes(left.extend())));
-        let index = (((hash >> 32_i64) * i64::from(table.capacity)) >> 32_i64).wrap();
-        let entry = b.let_(index * ENTRY_BYTES as i32 + table.address);
+        let entry = b.let_(first_entry(hash.into(), table));
         let equal = self.part(Part::Equal);
         b.while_(entry.load32(0), |b, _| {
-            b.if_(entry.load64(8).eq(key), |b| {
+            b.if_(entry.load64(LONG_META).eq(meta), |b| {
                 let same = Value::call(equal, &[entry.load32(0), text.into(), length.into()], I32);
-                b.if_(same, |b| b.return_value(entry.load32(4)));
+                b.if_(same, |b| b.return_value(entry.load32(LONG_NUMBER)));
             });
-            b.set(entry, entry + ENTRY_BYTES as i32);
-            let end = table.address + table.capacity * ENTRY_BYTES as u32;
-            b.if_(entry.eq(end), |b| b.set(entry, table.address));
+            next_entry(b, entry, table);
         });
         b.push(0);
         b
@@ -162,6 +259,19 @@ impl Emitter<'_> {
         b.push(((one.load64(0) ^ other.load64(0)) & low_bytes(left.extend())).eqz());
         b
     }
+}
+
+/// Where the chain of a hash begins.
+fn first_entry(hash: Value, table: Table) -> Value {
+    let index = (((hash >> 32_i64) * i64::from(table.capacity)) >> 32_i64).wrap();
+    index * ENTRY_BYTES as i32 + table.address
+}
+
+/// Moves on to the next entry, from the last one to the first.
+fn next_entry(b: &mut Body, entry: Local, table: Table) {
+    b.set(entry, entry + ENTRY_BYTES as i32);
+    let end = table.address + table.capacity * ENTRY_BYTES as u32;
+    b.if_(entry.eq(end), |b| b.set(entry, table.address));
 }
 
 /// A mask of the lowest 1 to 7 bytes.

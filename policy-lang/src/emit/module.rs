@@ -2,7 +2,7 @@
 
 use super::code::{Body, Func, Global, I32, Value};
 use super::data::Data;
-use super::keys::{Keys, Table};
+use super::keys::{self, Keys};
 use crate::checked::Attribute;
 use crate::classify::{AttributeKind, Classes};
 use crate::linked::LinkedProgram;
@@ -46,6 +46,8 @@ pub(super) enum Part {
     Scan,
     /// Looks a string up.
     Lookup,
+    /// Looks a string up that is not short.
+    LookupLong,
     /// Compares two strings of one length.
     Equal,
     /// Whether the path has a single meaning; finds its end.
@@ -76,6 +78,8 @@ pub(super) enum Part {
     Principal,
     /// Finds namespace and service in the principal.
     Service,
+    /// Whether a byte may stand in a name.
+    IsNameByte,
     /// Reads the caller's address.
     Address,
     /// Reads an IPv4 address in text.
@@ -134,7 +138,9 @@ pub(super) struct Emitter<'a> {
     pub(super) classes: &'a Classes,
     pub(super) tables: &'a Tables,
     pub(super) data: Data,
-    pub(super) keys_table: Table,
+    pub(super) keys: keys::Tables,
+    /// The space of header names.
+    pub(super) names: u32,
     /// Names of headers that are asked for, with the addresses of their slots.
     pub(super) slots: BTreeMap<Arc<str>, u32>,
     /// What the rules ask about, wherever they do.
@@ -166,8 +172,8 @@ impl<'a> Emitter<'a> {
         let mut data = Data::new((class_memory + class_bytes).next_multiple_of(8));
         let mut keys = Keys::default();
         let attributes = super::class::AttributeCode::of_all(classes, &mut keys, &mut data);
-        super::scan::add_names(&slots, &mut keys);
-        let keys_table = keys.finish(&mut data);
+        let names = super::scan::add_names(&slots, &mut keys);
+        let keys = keys.finish(&mut data);
         let answers = super::answer::AnswerRecords::new(program, tables, &mut data);
         let mut imports = vec![
             host_calls::GET_HEADER_MAP_PAIRS,
@@ -184,7 +190,8 @@ impl<'a> Emitter<'a> {
             classes,
             tables,
             data,
-            keys_table,
+            keys,
+            names,
             slots,
             asked,
             attributes,
@@ -374,6 +381,7 @@ impl<'a> Emitter<'a> {
             Part::Reset => self.write_reset(),
             Part::Scan => self.write_scan(),
             Part::Lookup => self.write_lookup(),
+            Part::LookupLong => self.write_lookup_long(),
             Part::Equal => self.write_equal(),
             Part::PathIsCanonical => self.write_path_is_canonical(),
             Part::PathByte => self.write_path_byte(),
@@ -389,6 +397,7 @@ impl<'a> Emitter<'a> {
             Part::Property => self.write_property(),
             Part::Principal => self.write_principal(),
             Part::Service => self.write_service(),
+            Part::IsNameByte => self.write_is_name_byte(),
             Part::Address => self.write_address(),
             Part::AddressV4 => self.write_address_v4(),
             Part::AddressV6 => self.write_address_v6(),

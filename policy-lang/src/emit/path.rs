@@ -1,6 +1,6 @@
 //! The path: whether it has a single meaning, its class, its segments.
 
-use super::class::STATE_BYTES;
+use super::class::{FINAL, STATE_BYTES};
 use super::code::{Body, Global, I32, I64, Local, Operand, Value};
 use super::module::{Emitter, Part};
 
@@ -38,6 +38,7 @@ impl Emitter<'_> {
     pub(super) fn write_path_is_canonical(&mut self) -> Body {
         let (slot, path_end) = (self.path_slot(), self.path_end());
         let (hex_digit, path_byte) = (self.part(Part::HexDigit), self.part(Part::PathByte));
+        let is_name_byte = self.part(Part::IsNameByte);
         let mut b = Body::new(&[], &[I32]);
         let at = b.let_(Value::from(0).load32(slot));
         let end = b.let_(at + Value::from(0).load32(slot + 4));
@@ -60,7 +61,9 @@ impl Emitter<'_> {
                 b.if_(low.eq(NO_DIGIT), |b| b.return_value(0));
                 b.set(digits, (digits << 4) | low);
                 let refused = digits.eqz() | digits.eq(i32::from(b'/')) | digits.eq(i32::from(b'\\'));
-                b.if_(refused | is_unreserved(digits), |b| b.return_value(0));
+                // Letters, digits, `-`, `.`, `_` and `~` mean the same escaped and plain.
+                let needless = Value::call(is_name_byte, &[digits.into()], I32) | digits.eq(i32::from(b'~'));
+                b.if_(refused | needless, |b| b.return_value(0));
                 let is_escape = digit(3).ne(NO_DIGIT) & digit(4).ne(NO_DIGIT);
                 b.if_(digits.eq(i32::from(b'%')), |b| b.if_(is_escape, |b| b.return_value(0)));
             });
@@ -106,7 +109,8 @@ impl Emitter<'_> {
         let behind = b.local(I32);
         let next = b.local(I32);
         let record = b.let_(records + state * STATE_BYTES);
-        b.while_(segment.le_u(end), |b, _| {
+        b.while_(segment.le_u(end), |b, out| {
+            b.br_if(out, record.load32(STATE_CLASS).lt_s(0));
             find_slash(b, segment, behind, end);
             let length = b.let_(behind - segment);
             b.set(next, self.lookup(state, segment, length));
@@ -117,7 +121,7 @@ impl Emitter<'_> {
             b.set(record, records + state * STATE_BYTES);
             b.set(segment, behind + 1);
         });
-        b.push(record.load32(STATE_CLASS));
+        b.push(record.load32(STATE_CLASS) & (FINAL - 1));
         b
     }
 
@@ -161,21 +165,27 @@ fn find_slash(b: &mut Body, segment: Local, behind: Local, end: Local) {
     b.set(behind, end.when(behind.gt_u(end), behind));
 }
 
-/// Moves `at` by eight bytes as long as they all lie in front of the end, none of them begins an
-/// escape or a query or is a `\`, and no slash among them stands in front of a slash or a dot.
+/// Moves `at` to the next byte that can matter, or to the end, eight bytes at a time: one that begins
+/// an escape or a query, a `\`, or a slash in front of a slash or a dot. What stands behind the end may
+/// be taken for such a neighbour; then the byte is looked at in vain.
 fn skip_plain(b: &mut Body, at: Local, end: Local) {
-    let (word, next) = (b.local(I64), b.local(I64));
+    let (word, next, found) = (b.local(I64), b.local(I64), b.local(I64));
     let ones = b.let_(ONES);
-    b.while_((end - at).ge_u(8), |b, out| {
+    b.while_(at.lt_u(end), |b, out| {
         b.set(word, at.load64(0));
         b.set(next, at.load64(1));
         let before_dot =
             bytes_equal(word, b'/', ones) & (bytes_equal(next, b'/', ones) | bytes_equal(next, b'.', ones));
         let special =
             bytes_equal(word, b'%', ones) | bytes_equal(word, b'?', ones) | bytes_equal(word, b'\\', ones);
-        b.br_if(out, ((before_dot | special) & (ones << 7_i64)).eqz().eqz());
+        b.set(found, (before_dot | special) & (ones << 7_i64));
+        b.if_(found.eqz().eqz(), |b| {
+            b.set(at, at + (found.ctz().wrap() >> 3));
+            b.br(out);
+        });
         b.set(at, at + 8);
     });
+    b.set(at, end.when(at.gt_u(end), at));
 }
 
 /// A word of bytes that are 1. It is kept in a variable, where it takes less room than a constant.
@@ -188,22 +198,15 @@ fn bytes_equal(word: impl Into<Value>, byte: u8, ones: Local) -> Value {
     (difference.clone() - ones) & (difference ^ -1_i64)
 }
 
-/// Whether a byte means the same escaped and plain: letters, digits, `-`, `.`, `_`, `~`.
-fn is_unreserved(byte: Local) -> Value {
-    let is = |one: u8| byte.eq(i32::from(one));
-    let letter = ((byte | 0x20) - i32::from(b'a')).lt_u(26);
-    let digit = (byte - i32::from(b'0')).lt_u(10);
-    letter | digit | is(b'-') | is(b'.') | is(b'_') | is(b'~')
-}
-
 /// Refuses the path if the segment behind this slash is empty and not the last, or `.` or `..`, be it
 /// with parameters.
 fn refuse_segment(b: &mut Body, byte_at: &impl Fn(i32) -> Value) {
-    let is = |offset, byte: u8| byte_at(offset).eq(i32::from(byte));
-    let is_behind = |offset| is(offset, b'/') | is(offset, b';') | byte_at(offset).eq(END);
-    b.if_(is(1, b'/'), |b| b.return_value(0));
-    b.if_(is(1, b'.'), |b| {
-        b.if_(is_behind(2), |b| b.return_value(0));
-        b.if_(is(2, b'.'), |b| b.if_(is_behind(3), |b| b.return_value(0)));
+    let byte = b.let_(byte_at(1));
+    let is = |wanted: u8| byte.eq(i32::from(wanted));
+    b.if_(is(b'/'), |b| b.return_value(0));
+    b.if_(is(b'.'), |b| {
+        b.set(byte, byte_at(2));
+        b.if_(is(b'.'), |b| b.set(byte, byte_at(3)));
+        b.if_(is(b'/') | is(b';') | byte.eq(END), |b| b.return_value(0));
     });
 }

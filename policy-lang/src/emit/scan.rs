@@ -7,18 +7,16 @@ use chancery_sdk_abi::{MapType, host_calls};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The space of header names: the first one that has no other meaning.
-const NAMES: u32 = 0;
-/// Names of this length and more share a bit of the mask.
-const LONG_NAME_BYTES: u32 = 63;
 /// Two lengths.
 const ENTRY_BYTES: u32 = 8;
 
-/// Adds the names of headers, each with the address of its slot.
-pub(super) fn add_names(slots: &BTreeMap<Arc<str>, u32>, keys: &mut Keys) {
+/// Adds the names of headers, each with the address of its slot; gives their space.
+pub(super) fn add_names(slots: &BTreeMap<Arc<str>, u32>, keys: &mut Keys) -> u32 {
+    let space = keys.spaces(1);
     for (name, slot) in slots {
-        keys.add(NAMES, name.as_bytes(), *slot);
+        keys.add(space, name.as_bytes(), *slot);
     }
+    space
 }
 
 impl Emitter<'_> {
@@ -67,11 +65,11 @@ impl Emitter<'_> {
         b.br_if(unreadable, key_length.ge_u(end - key));
         let value = b.let_(key + key_length + 1);
         b.br_if(unreadable, value_length.ge_u(end - value));
-        let mask =
-            self.slots.keys().fold(0_u64, |mask, name| mask | 1 << name.len().min(LONG_NAME_BYTES as usize));
-        let bit = key_length.when(key_length.lt_u(LONG_NAME_BYTES), LONG_NAME_BYTES).extend();
+        // Lengths that differ by 64 share a bit of the mask; the look-up tells them apart.
+        let mask = self.slots.keys().fold(0_u64, |mask, name| mask | 1 << (name.len() % 64));
+        let bit = key_length.extend();
         b.if_(((Value::from(mask) >> bit) & 1_i64).wrap(), |b| {
-            let slot = self.lookup(NAMES, key, key_length);
+            let slot = self.lookup(self.names, key, key_length);
             let slot = b.let_(slot);
             b.if_(slot, |b| self.fill_slot(b, slot, value, value_length));
         });

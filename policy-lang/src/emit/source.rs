@@ -1,7 +1,7 @@
 //! The caller and the connection: properties of the host, each read at most once.
 
 use super::class::AttributeCode;
-use super::code::{Body, Global, I32, I64, Local, Operand, Value};
+use super::code::{Body, Func, Global, I32, I64, Local, Operand, Value};
 use super::module::{ARENA_BYTES, Emitter, OUT, OUT_LENGTH, Part};
 use crate::checked::Attribute;
 use crate::classify::IdentityClasses;
@@ -131,6 +131,7 @@ impl Emitter<'_> {
         let prefix_at = self.data.string(&prefix);
         let prefix_length = u32::try_from(prefix.len()).unwrap_or(u32::MAX);
         let (read, equal) = (self.part(Part::Principal), self.part(Part::Equal));
+        let is_name_byte = self.part(Part::IsNameByte);
         let mut b = Body::new(&[], &[I32]);
         b.call(read, &[], &[]);
         let at = b.let_(Value::from(principal.at));
@@ -141,16 +142,27 @@ impl Emitter<'_> {
         no(&mut b, Value::call(equal, &[at.into(), prefix_at.into(), prefix_length.into()], I32).eqz());
         b.set(at, at + prefix_length);
         b.set_global(namespace.at, at);
-        skip_name(&mut b, at, end);
+        skip_name(&mut b, at, end, is_name_byte);
         b.set_global(namespace.length, at - namespace.at);
         no(&mut b, Value::from(namespace.length).eqz());
         no(&mut b, (end - at).lt_u(4));
         no(&mut b, at.load32(0).ne(u32::from_le_bytes(*b"/sa/")));
         b.set(at, at + 4);
         b.set_global(name.at, at);
-        skip_name(&mut b, at, end);
+        skip_name(&mut b, at, end, is_name_byte);
         b.set_global(name.length, at - name.at);
         b.push(Value::from(name.length).eqz().eqz() & at.eq(end));
+        b
+    }
+
+    /// `is_name_byte(byte)`: whether it is one of A-Z a-z 0-9 . _ -
+    pub(super) fn write_is_name_byte(&mut self) -> Body {
+        let mut b = Body::new(&[I32], &[I32]);
+        let byte = b.param(0);
+        let letter = ((byte | 0x20) - i32::from(b'a')).lt_u(26);
+        let digit = (byte - i32::from(b'0')).lt_u(10);
+        let mark = byte.eq(i32::from(b'.')) | byte.eq(i32::from(b'_')) | byte.eq(i32::from(b'-'));
+        b.push(letter | digit | mark);
         b
     }
 
@@ -260,14 +272,9 @@ fn find_byte(b: &mut Body, at: Local, end: Local, byte: u8) {
 }
 
 /// Moves `at` behind the characters that names of services have.
-fn skip_name(b: &mut Body, at: Local, end: Local) {
-    let byte = b.local(I32);
+fn skip_name(b: &mut Body, at: Local, end: Local, is_name_byte: Func) {
     b.while_(at.lt_u(end), |b, out| {
-        b.set(byte, at.load8(0));
-        let letter = ((byte | 0x20) - i32::from(b'a')).lt_u(26);
-        let digit = (byte - i32::from(b'0')).lt_u(10);
-        let mark = byte.eq(i32::from(b'.')) | byte.eq(i32::from(b'_')) | byte.eq(i32::from(b'-'));
-        b.br_if(out, (letter | digit | mark).eqz());
+        b.br_if(out, Value::call(is_name_byte, &[at.load8(0)], I32).eqz());
         b.set(at, at + 1);
     });
 }

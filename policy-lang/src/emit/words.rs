@@ -306,7 +306,7 @@ impl Emitter<'_> {
         };
         let visited: u64 = self.tables.groups.iter().map(of_group).sum();
         let passes = if self.answers.shadow_otherwise.is_some() { 2 } else { 1 };
-        let look_ups = self.classes.attributes.len() as u64 * u64::from(self.keys_table.chain_max);
+        let look_ups = self.classes.attributes.len() as u64 * u64::from(self.keys.chain_max);
         look_ups + passes * (self.tables.groups.len() as u64 + visited)
     }
 }
