@@ -16,6 +16,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, HttpFilter, Rds,
 };
+use envoy_types::pb::google::protobuf::BoolValue;
 
 /// How long a client may take to send its request's headers.
 const HEADERS_TIMEOUT_S: i64 = 15;
@@ -48,6 +49,7 @@ pub fn inbound(inbound: &Inbound, trust_domain: &str) -> Resource {
         address: Some(address(inbound.listen)),
         filter_chains: vec![chain],
         traffic_direction: TrafficDirection::Inbound.into(),
+        enable_reuse_port: alone(),
         ..Default::default()
     };
     resource(ResourceType::Listener, INBOUND, &listener)
@@ -64,9 +66,16 @@ pub fn outbound(outbound: &Outbound) -> Resource {
         address: Some(address(outbound.listen)),
         filter_chains: vec![chain],
         traffic_direction: TrafficDirection::Outbound.into(),
+        enable_reuse_port: alone(),
         ..Default::default()
     };
     resource(ResourceType::Listener, name, &listener)
+}
+
+/// No port is shared: with `SO_REUSEPORT`, Envoy's default, two sidecars that were given the same port
+/// would both listen without a word, and each would get some of the other's connections.
+fn alone() -> Option<BoolValue> {
+    Some(BoolValue { value: false })
 }
 
 /// What both directions share; the route configuration has the listener's name.

@@ -76,6 +76,7 @@ static LISTENER: Message = Message {
         (2, "address", one(&ADDRESS)),
         (3, "filter_chains", Many(&one(&FILTER_CHAIN))),
         (16, "traffic_direction", Enum(&["UNSPECIFIED", "INBOUND", "OUTBOUND"])),
+        (29, "enable_reuse_port", BOXED_BOOL),
     ],
 };
 static FILTER_CHAIN: Message =
