@@ -450,3 +450,6 @@ impl Session {
         sent.map_err(|_| Status::deadline_exceeded("Envoy does not read"))
     }
 }
+
+#[cfg(test)]
+mod tests;
