@@ -59,8 +59,8 @@ impl Membership {
         }
     }
 
-    /// The identity on disk, if it is one of this replica and of the control plane that the token
-    /// names. A token file that is gone is no reason to forget who one is.
+    /// The identity on disk, if it is one of this replica. A token file that is gone, or names another
+    /// control plane, is no reason to forget who one is before one is somebody else.
     ///
     /// # Errors
     /// When the token is for another service.
@@ -79,13 +79,6 @@ impl Membership {
             return Ok(None);
         }
         match self.read_token() {
-            Ok((_, token)) if !is_from(&identity, &token) => {
-                tracing::info!(
-                    url = token.url,
-                    "the token is of another control plane than before: joining anew"
-                );
-                Ok(None)
-            }
             Ok(_) | Err(SidecarError::TokenFile { .. }) => Ok(Some(identity)),
             Err(error) => Err(error),
         }

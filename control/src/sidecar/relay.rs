@@ -302,6 +302,7 @@ impl Session {
 
     /// Passes messages on in both directions, and notes what Envoy acknowledges.
     async fn pass_through(&mut self, mut upstream: Stream) -> End {
+        let control_plane = self.identity.borrow().url.clone();
         let mut tracker = Tracker::default();
         let mut is_silent = true;
         let mut quiet_at = Instant::now() + QUIET;
@@ -328,6 +329,9 @@ impl Session {
                 }
                 Ok(()) = self.identity.changed() => {
                     self.update(false);
+                    if self.identity.borrow().url != control_plane {
+                        return Err(Status::unavailable("the sidecar joined another control plane"));
+                    }
                     self.answer().await?;
                 }
                 () = sleep_until(quiet_at) => {
