@@ -158,7 +158,8 @@ fn examine(path: &Path, origin: Origin) -> Result<EnvoyBinary, EnvoyError> {
     let unusable = |problem: String| EnvoyError::Unusable { path: path.to_owned(), origin, problem };
     let mut command = std::process::Command::new(path);
     command.arg("--version");
-    let output = bounded::run(&mut command, VERSION_TIMEOUT).map_err(|e| unusable(e.to_string()))?;
+    let output =
+        bounded::run(&mut command, VERSION_TIMEOUT, &mut |_| ()).map_err(|e| unusable(e.to_string()))?;
     let version = version::from_output(&output.stdout).ok_or_else(|| {
         unusable("it does not say the version of an Envoy when asked with --version".into())
     })?;

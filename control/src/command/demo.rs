@@ -39,9 +39,9 @@ pub struct Arguments {
 /// # Errors
 /// When something could not be tried, or did not hold.
 pub async fn run(arguments: &Arguments) -> CommandResult {
+    let envoy = find_or_install(arguments.envoy.clone()).await?;
     let stop = CancellationToken::new();
     cancel_on_signal(&stop)?;
-    let envoy = find_or_install(arguments.envoy.clone()).await?;
     terminal::print_line(&format!(
         "Envoy {} at {} ({})",
         envoy.version,

@@ -86,9 +86,10 @@ enum EnvoyLogLevel {
 /// # Errors
 /// When the sidecar cannot start, or the control plane refuses it.
 pub async fn run(arguments: &Arguments) -> CommandResult {
+    // While an Envoy is downloaded a signal simply ends the process.
+    let settings = settings(arguments).await?;
     let stop = CancellationToken::new();
     cancel_on_signal(&stop)?;
-    let settings = settings(arguments).await?;
     let service = format!("{}/{}", settings.service.namespace, settings.service.name);
     let outcome = sidecar::run(settings, stop, |readiness| {
         // Without a reader the address is still in the log.

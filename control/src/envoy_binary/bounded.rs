@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 /// How often the program is looked at.
 const POLL_EVERY: Duration = Duration::from_millis(10);
+/// How often the caller hears that it still runs.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 /// How much of each stream is kept; the rest is read and thrown away.
 const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
 /// How often a start is tried anew while the file counts as being written: a process that another
@@ -19,17 +21,22 @@ pub(super) struct Output {
     pub(super) stderr: String,
 }
 
-/// Runs `command` without input.
+/// Runs `command` without input. `waiting` hears now and then how long it has taken so far.
 ///
 /// # Errors
 /// When it cannot be started, or did not end within `timeout` (it is killed then).
-pub(super) fn run(command: &mut Command, timeout: Duration) -> io::Result<Output> {
+pub(super) fn run(
+    command: &mut Command,
+    timeout: Duration,
+    waiting: &mut dyn FnMut(Duration),
+) -> io::Result<Output> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawn(command)?;
     // Both pipes are emptied while it runs, or a talkative program would wait for ever.
     let stdout = child.stdout.take().map(drain);
     let stderr = child.stderr.take().map(drain);
     let started = Instant::now();
+    let mut told_at = started;
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status;
@@ -41,6 +48,10 @@ pub(super) fn run(command: &mut Command, timeout: Duration) -> io::Result<Output
                 io::ErrorKind::TimedOut,
                 format!("it did not end within {} s", timeout.as_secs()),
             ));
+        }
+        if told_at.elapsed() >= TELL_EVERY {
+            told_at = Instant::now();
+            waiting(started.elapsed());
         }
         std::thread::sleep(POLL_EVERY);
     };

