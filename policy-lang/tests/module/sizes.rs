@@ -1,6 +1,7 @@
 //! Modules grow with their rules and no faster, and their code does not run longer.
 
 use crate::run::{Pair, link_text, request, with};
+use chancery_policy_lang::classify::{AttributeKind, classify};
 use chancery_policy_lang::emit::compile;
 use std::fmt::Write as _;
 
@@ -52,6 +53,10 @@ fn stars_at_all_depths_do_not_multiply_states() {
     text.push('}');
     let mut pair = Pair::of_text(&text);
     assert!(pair.module.bytes.len() < 400_000, "{} bytes", pair.module.bytes.len());
+    let attributes = classify(&pair.program).attributes;
+    let groups =
+        attributes.iter().filter(|attribute| matches!(attribute.kind, AttributeKind::Path(_))).count();
+    assert!(groups > 1, "the patterns share one automaton, and show nothing of groups");
     for at in [0, 1, 77, 199] {
         let (a, b) = (at % 7, at % 11);
         for path in [
