@@ -9,6 +9,7 @@
 
 mod decisions;
 mod identity;
+mod joining;
 
 use crate::command_line::transcript::CHANCERY;
 use chancery_tests::mesh::wire::{Answer, Request};

@@ -6,6 +6,7 @@ use crate::identity::{IdentityError, tls};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::error::Error;
 use std::time::Duration;
 
 /// How long a connection may take.
@@ -46,6 +47,14 @@ pub enum ClientError {
         /// Where.
         url: String,
         /// What the network said.
+        detail: String,
+    },
+    /// Somebody else answered, or the control plane of another mesh.
+    #[error("what answers at {url} is not of the mesh that was expected: {detail}")]
+    Untrusted {
+        /// Where.
+        url: String,
+        /// What is wrong with its certificate.
         detail: String,
     },
     /// It answered that it would not.
@@ -169,7 +178,11 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> ClientError {
-        ClientError::Unreachable { url: self.url.clone(), detail: chain(error) }
+        let url = self.url.clone();
+        match wrong_certificate(error) {
+            Some(detail) => ClientError::Untrusted { url, detail },
+            None => ClientError::Unreachable { url, detail: chain(error) },
+        }
     }
 }
 
@@ -183,7 +196,7 @@ pub fn escape(part: &str) -> String {
 }
 
 /// An error with all its causes, without the URL that every one of them repeats.
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn Error) -> String {
     let mut causes = Vec::new();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -193,6 +206,26 @@ fn chain(error: &dyn std::error::Error) -> String {
     if causes.is_empty() { error.to_string() } else { causes.join(": ") }
 }
 
+/// What is wrong with the certificate of the other side, if that is what is wrong.
+fn wrong_certificate(error: &reqwest::Error) -> Option<String> {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if let Some(wrong @ rustls::Error::InvalidCertificate(_)) = carried(cause).downcast_ref() {
+            return Some(wrong.to_string());
+        }
+        next = cause.source();
+    }
+    None
+}
+
+/// What an I/O error carries, which is not among its sources; any other error as it is.
+fn carried<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    while let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        error = inner;
+    }
+    error
+}
+
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let message = error.to_string();
@@ -200,6 +233,8 @@ impl From<ClientError> for Failure {
             ClientError::Unreachable { .. } => {
                 Self::failed(message).help("is it running? start it with `chancery control-plane`")
             }
+            ClientError::Untrusted { .. } => Self::refused(message)
+                .help("is the context file of this control plane? it writes one to DATA-DIR/admin.json"),
             ClientError::Refused { status, body } => {
                 let mut text: Vec<String> =
                     body.diagnostics.iter().map(|diagnostic| diagnostic.rendered.clone()).collect();

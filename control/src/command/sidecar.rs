@@ -176,6 +176,8 @@ impl From<SidecarError> for Failure {
                     None => failure,
                 }
             }
+            SidecarError::Untrusted { .. } => Self::refused(message)
+                .help("make a token with `chancery token` at the control plane that is there now"),
             SidecarError::Token { .. }
             | SidecarError::TokenFile { .. }
             | SidecarError::SocketPathTooLong { .. } => Self::bad_input(message),

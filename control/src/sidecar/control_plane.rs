@@ -154,6 +154,7 @@ impl From<ClientError> for SidecarError {
                 Self::Refused { code: body.code, message: body.message, help: body.help }
             }
             ClientError::Refused { body, .. } => Self::Busy(body.message),
+            ClientError::Untrusted { url, detail } => Self::Untrusted { url, problem: detail },
             ClientError::Unreachable { url, detail } | ClientError::Odd { url, detail } => {
                 Self::Unreachable { url, problem: detail }
             }

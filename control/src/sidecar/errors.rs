@@ -58,6 +58,14 @@ pub enum SidecarError {
         /// What happened.
         problem: String,
     },
+    /// What answers is not the control plane that the token names.
+    #[error("what answers at {url} is not of the mesh that the token is of: {problem}")]
+    Untrusted {
+        /// Where it was asked.
+        url: String,
+        /// What is wrong with its certificate.
+        problem: String,
+    },
     /// The control plane is not well at present.
     #[error("the control plane does not serve at present: {0}")]
     Busy(String),
