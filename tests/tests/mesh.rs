@@ -8,8 +8,10 @@
 #![expect(clippy::indexing_slicing, reason = "a test that cannot go on shall say so")]
 
 mod decisions;
+mod failures;
 mod identity;
 mod joining;
+mod operating;
 
 use crate::command_line::transcript::CHANCERY;
 use chancery_tests::mesh::wire::{Answer, Request};

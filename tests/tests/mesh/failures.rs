@@ -1,0 +1,139 @@
+//! What goes on when something is gone: the control plane, an Envoy, a sidecar.
+
+use super::{Shop, check, row};
+use chancery_tests::mesh::load::{Call, Load};
+use chancery_tests::mesh::process::{is_alive, signal};
+use chancery_tests::mesh::wire::Request;
+use chancery_tests::mesh::{LOOK_AGAIN, PATIENCE, Sidecar};
+use hyper::Method;
+use std::future::Future;
+use tokio::time::{Instant, sleep};
+
+const POLICY: &str =
+    "auth orders on service shop/orders {\n  read: allow GET /orders/7 from service shop/frontend\n}\n";
+
+const CALLS: [Call; 1] = [Call { method: Method::GET, path: "/orders/7", statuses: &[200] }];
+
+/// Waits until a question is answered with yes.
+async fn until<F: Future<Output = bool>>(what: &str, question: impl Fn() -> F) {
+    let deadline = Instant::now() + PATIENCE;
+    while !question().await {
+        assert!(Instant::now() < deadline, "still not so: {what}");
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// How many replicas of the order service a sidecar knows.
+async fn known_replicas(sidecar: &Sidecar) -> u64 {
+    sidecar.stat("cluster.mesh/shop/orders.membership_total").await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_control_plane_everything_goes_on_and_sidecars_start_from_their_copy() {
+    let mut shop = Shop::start().await;
+    shop.mesh.apply(POLICY).await.unwrap();
+    until("both replicas are known", async || known_replicas(&shop.frontend).await == 2).await;
+    let context = shop.mesh.context().unwrap();
+    let identity = |sidecar: &Sidecar| sidecar.identity().unwrap();
+    let before = [&shop.frontend, &shop.orders_2, &shop.ledger].map(identity);
+    let decided = || {
+        [
+            row(Request::get("/orders/7"), 200, "orders/read"),
+            row(Request::get("/elsewhere"), 403, "default-deny"),
+        ]
+    };
+
+    shop.mesh.kill_control_plane().await.unwrap();
+    check(&shop.frontend, &shop.orders, &decided()).await;
+    check(&shop.ledger, &shop.orders_2, &[row(Request::get("/orders/7"), 403, "default-deny")]).await;
+    let load = Load::start(shop.frontend.outbound("shop/orders").unwrap(), &CALLS);
+
+    // A sidecar that is stopped and started meanwhile has only its own copy.
+    shop.ledger.process.terminate().await.unwrap();
+    assert!(shop.ledger.process.until_ended().await.unwrap().success());
+    shop.ledger.start_again().unwrap();
+    shop.ledger.until_ready().await.unwrap();
+    let (_, readiness) = shop.ledger.readiness().await.unwrap();
+    assert_eq!(readiness["configuration"], "last-good");
+    assert_eq!(shop.ledger.call("shop/orders", &Request::get("/orders/7")).await.unwrap().status, 403);
+    assert_eq!(shop.frontend.call("pay/ledger", &Request::get("/")).await.unwrap().status, 200);
+    let tally = load.finish().await;
+    assert_eq!(tally.failed, 0, "{:#?}", tally.failures);
+    // So has one that is killed, and its Envoy with it.
+    let envoy = shop.orders_2.envoy().unwrap();
+    shop.orders_2.process.kill().await.unwrap();
+    until("the Envoy of a killed sidecar is gone", async || !is_alive(envoy)).await;
+    shop.orders_2.start_again().unwrap();
+    shop.orders_2.until_ready().await.unwrap();
+    check(&shop.frontend, &shop.orders_2, &decided()).await;
+
+    // Back on the same data, it is the same mesh.
+    let load = Load::start(shop.frontend.outbound("shop/orders").unwrap(), &CALLS);
+    shop.mesh.start_control_plane().await.unwrap();
+    let again = shop.mesh.context().unwrap();
+    assert_eq!((again.ca_pem, again.token), (context.ca_pem, context.token));
+    let all_connected = |status: &chancery_control::api::types::StatusResponse| {
+        status.connected == 4 && status.on_revision == 4 && status.revision == 1
+    };
+    let status = shop.mesh.until_status(None, all_connected).await.unwrap();
+    assert_eq!(status.proxies.len(), 4);
+    let tally = load.finish().await;
+    assert_eq!(tally.failed, 0, "{:#?}", tally.failures);
+    assert_eq!(known_replicas(&shop.frontend).await, 2);
+    // Who did not start anew has the certificate that it had.
+    assert_eq!(identity(&shop.frontend), before[0]);
+    for (sidecar, before) in [&shop.orders_2, &shop.ledger].into_iter().zip(&before[1..]) {
+        assert_eq!(identity(sidecar).root_pem, before.root_pem);
+        assert_eq!(identity(sidecar).bundle_pem, before.bundle_pem);
+    }
+    shop.mesh.apply("auth orders on service shop/orders { otherwise allow }").await.unwrap();
+    assert_eq!(shop.frontend.ask(&shop.orders, &Request::get("/elsewhere")).await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_envoy_that_dies_is_started_again() {
+    let mut shop = Shop::start().await;
+    shop.mesh.apply(POLICY).await.unwrap();
+    let envoy = shop.orders.envoy().unwrap();
+    signal("KILL", envoy).await.unwrap();
+    let orders = &shop.orders;
+    until("another Envoy runs", async || orders.envoy().is_ok_and(|now| now != envoy)).await;
+    shop.orders.until_ready().await.unwrap();
+    let decided = [
+        row(Request::get("/orders/7"), 200, "orders/read"),
+        row(Request::get("/elsewhere"), 403, "default-deny"),
+    ];
+    check(&shop.frontend, &shop.orders, &decided).await;
+    let deaths = shop.orders.process.lines(|line| line.contains("Envoy died").then_some(()));
+    assert_eq!(deaths.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sidecar_that_is_told_to_end_takes_leave_without_failing_a_request() {
+    let mut shop = Shop::start().await;
+    shop.mesh.apply(POLICY).await.unwrap();
+    until("both replicas are known", async || known_replicas(&shop.frontend).await == 2).await;
+    let load = Load::start(shop.frontend.outbound("shop/orders").unwrap(), &CALLS);
+    until("the load runs", async || load.so_far().sent() > 50).await;
+    let envoy = shop.orders.envoy().unwrap();
+
+    shop.orders.process.terminate().await.unwrap();
+    let (code, said) = loop {
+        let answer = shop.orders.readiness().await.unwrap();
+        if answer.0 != 200 {
+            break answer;
+        }
+    };
+    assert_eq!((code, &said["reason"]), (503, &"the sidecar is leaving".into()));
+    let status = shop.orders.process.until_ended().await.unwrap();
+    assert!(status.success(), "{status}\n{}", shop.orders.process.last_lines());
+    assert!(!is_alive(envoy), "an Envoy is left behind");
+
+    let of_mesh = shop.mesh.status(None).await.unwrap();
+    assert!(of_mesh.proxies.iter().all(|proxy| proxy.id != "shop/orders/orders-1"), "{of_mesh:#?}");
+    until("one replica is known", async || known_replicas(&shop.frontend).await == 1).await;
+    let served = load.so_far().sent();
+    until("the load goes on", async || load.so_far().sent() > served + 50).await;
+    let tally = load.finish().await;
+    assert_eq!(tally.failed, 0, "{:#?}", tally.failures);
+}
