@@ -163,7 +163,10 @@ fn endpoints() -> Vec<Endpoint> {
             .summary("Renew the client certificate, and state the sidecar anew")
             .takes("RenewRequest")
             .gives("IdentityResponse"),
-        Endpoint::post("/v1/leave", Sidecar, joining::leave).summary("Leave the mesh").gives("Done"),
+        Endpoint::post("/v1/leave", Sidecar, joining::leave)
+            .summary("Leave the mesh")
+            .takes("LeaveRequest")
+            .gives("Done"),
         Endpoint::get("/v1/openapi.json", Open, openapi::serve).summary("This description").gives("OpenApi"),
         Endpoint::get("/healthz", Open, health::alive).summary("Whether the process is alive"),
         Endpoint::get("/readyz", Open, health::ready).summary("Whether sidecars can be served"),

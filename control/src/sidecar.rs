@@ -120,7 +120,7 @@ pub async fn run(
             // Envoy is still looked after while it drains.
             tokio::select! {
                 outcome = &mut envoy => outcome,
-                () = leave_and_drain(&member, &admin, settings.drain_time) => {
+                () = leave_and_drain(membership.leave(&member), &admin, settings.drain_time) => {
                     stop_envoy.cancel();
                     envoy.await
                 }
@@ -136,9 +136,13 @@ pub async fn run(
 }
 
 /// Tells the control plane, then Envoy, and waits until the clients are gone or `drain_time` is over.
-async fn leave_and_drain(identity: &Identity, admin: &Admin, drain_time: Duration) {
+async fn leave_and_drain(
+    leave: impl Future<Output = Result<(), SidecarError>>,
+    admin: &Admin,
+    drain_time: Duration,
+) {
     tracing::info!("leaving the mesh");
-    match timeout(LEAVE_TIMEOUT, control_plane::leave(identity)).await {
+    match timeout(LEAVE_TIMEOUT, leave).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!("the control plane does not know that this sidecar leaves: {error}"),
         Err(_) => {

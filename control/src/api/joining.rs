@@ -2,12 +2,13 @@
 
 use super::access::{Caller, Sidecar};
 use super::extract::Json;
-use super::types::{Done, IdentityResponse, JoinRequest, ProxyStatement, RenewRequest};
+use super::types::{Done, IdentityResponse, JoinRequest, LeaveRequest, ProxyStatement, RenewRequest};
 use super::{Api, ApiError};
 use crate::identity::spiffe::{self, is_name};
 use crate::model::{Inbound, Outbound, ProxyId, ProxyRegistration, hex};
 use crate::store::{Actor, Change, StoreError};
 use axum::extract::State;
+use axum::http::StatusCode;
 use chancery_policy_lang::checked::ServiceRef;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -35,7 +36,9 @@ pub(super) async fn join(
         None => hex(&api.authority.random_bytes::<4>()?),
     };
     let by = Actor { name: format!("join token {}", token.id), at: now };
-    admit(&api, Joining { service, instance, csr_pem: request.csr_pem, proxy: request.proxy }, by).await
+    let joining = Joining { service, instance, csr_pem: request.csr_pem, proxy: request.proxy };
+    check_alone(&api, &joining)?;
+    admit(&api, joining, by).await
 }
 
 /// Renews the certificate of a sidecar, and takes its statement anew.
@@ -51,12 +54,21 @@ pub(super) async fn renew(
         .await
 }
 
-/// Forgets a sidecar that goes; one that is not known any more has left already.
+/// Forgets a sidecar that goes; one that is not known any more has left already, and so has one whose
+/// id another sidecar has now.
 pub(super) async fn leave(
     State(api): State<Api>,
     Sidecar(peer): Sidecar,
     caller: Caller,
+    Json(request): Json<LeaveRequest>,
 ) -> Result<Json<Done>, ApiError> {
+    if let Some(present) = registered(&api, &peer.proxy)
+        && listens(&present) != stated_listens(&request.proxy)
+    {
+        let listens = shown(&listens(&present));
+        tracing::warn!(proxy = %peer.proxy, listens, "another sidecar of this id left; this one stays");
+        return Ok(Json(Done {}));
+    }
     api.board.leave(&peer.proxy);
     match api.store.commit(Change::RemoveProxy(peer.proxy.clone()), caller.now()).await {
         Ok(_) => tracing::info!(proxy = %peer.proxy, "left"),
@@ -74,9 +86,54 @@ struct Joining {
     proxy: ProxyStatement,
 }
 
+impl Joining {
+    fn id(&self) -> ProxyId {
+        ProxyId(format!("{}/{}/{}", self.service.namespace, self.service.name, self.instance))
+    }
+}
+
+/// Refuses a sidecar that would take the place of one that is alive. The same one, started anew,
+/// listens where it did and is let in, also while its old stream is not yet known to be gone.
+fn check_alone(api: &Api, joining: &Joining) -> Result<(), ApiError> {
+    let id = joining.id();
+    let is_connected = api.board.status(&id).is_some_and(|status| status.is_connected);
+    match registered(api, &id) {
+        Some(present) if is_connected && listens(&present) != stated_listens(&joining.proxy) => {
+            let message = format!(
+                "proxy `{id}` is connected already, and listens at {}, not at {}",
+                shown(&listens(&present)),
+                shown(&stated_listens(&joining.proxy))
+            );
+            Err(ApiError::new(StatusCode::CONFLICT, "proxy-connected", message)
+                .help("give this replica another --instance; or stop the other one first"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn registered(api: &Api, id: &ProxyId) -> Option<Arc<ProxyRegistration>> {
+    api.store.watch().borrow().proxies.get(id).cloned()
+}
+
+/// Where a sidecar is reached: what tells two of the same id apart.
+fn listens(proxy: &ProxyRegistration) -> BTreeSet<SocketAddr> {
+    let outbounds = proxy.outbounds.iter().map(|outbound| outbound.listen);
+    proxy.inbound.iter().map(|inbound| inbound.listen).chain(outbounds).collect()
+}
+
+fn stated_listens(proxy: &ProxyStatement) -> BTreeSet<SocketAddr> {
+    let outbounds = proxy.outbounds.iter().map(|outbound| outbound.listen);
+    proxy.inbound.iter().map(|inbound| inbound.listen).chain(outbounds).collect()
+}
+
+fn shown(listens: &BTreeSet<SocketAddr>) -> String {
+    let texts: Vec<String> = listens.iter().map(SocketAddr::to_string).collect();
+    if texts.is_empty() { "no address".to_owned() } else { texts.join(", ") }
+}
+
 async fn admit(api: &Api, joining: Joining, by: Actor) -> Result<Json<IdentityResponse>, ApiError> {
+    let id = joining.id();
     let Joining { service, instance, csr_pem, proxy } = joining;
-    let id = ProxyId(format!("{}/{}/{instance}", service.namespace, service.name));
     let registration = registration(&id, &service, proxy)?;
     let issued = api.authority.sign_csr(&csr_pem, &service, &instance, by.at)?;
     api.store.commit(Change::RegisterProxy(Arc::new(registration)), by).await?;

@@ -320,6 +320,14 @@ pub struct RenewRequest {
     pub proxy: ProxyStatement,
 }
 
+/// `POST /v1/leave`: authenticated by the client certificate.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaveRequest {
+    /// The sidecar that leaves: nothing happens if one that listens elsewhere has its id now.
+    pub proxy: ProxyStatement,
+}
+
 /// The answer to [`JoinRequest`] and [`RenewRequest`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct IdentityResponse {

@@ -5,10 +5,15 @@ use super::{Server, ServerOptions};
 use crate::api::client::{Client, ClientError, Credentials};
 use crate::api::types::{
     ApplyOutcome, ApplyRequest, ApplyResponse, AuditList, DeleteResponse, Done, ErrorBody, FileBody,
-    IdentityResponse, InboundBody, JoinRequest, PolicyBody, PolicyList, ProxyList, ProxyStatement,
-    RenewRequest, Role, StatusResponse, TokenList, TokenRequest, TokenResponse,
+    IdentityResponse, InboundBody, JoinRequest, LeaveRequest, PolicyBody, PolicyList, ProxyList,
+    ProxyStatement, RenewRequest, Role, StatusResponse, TokenList, TokenRequest, TokenResponse,
 };
 use crate::identity::authority;
+use crate::sidecar::control_plane::{Stream, open_stream};
+use crate::sidecar::identity::Identity;
+use crate::snapshot::ResourceType;
+use envoy_types::pb::envoy::config::core::v3::Node;
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use rcgen::{CertificateParams, KeyPair};
 use reqwest::StatusCode;
 use std::path::Path;
@@ -113,12 +118,70 @@ async fn a_sidecar_joins_renews_and_leaves() {
     let list: ProxyList = plane.admin().get("/v1/proxies").await.unwrap();
     assert!(list.proxies.first().unwrap().labels.is_empty());
 
+    let mut leaving = LeaveRequest { proxy: renewal.proxy };
+    leaving.proxy.inbound.as_mut().unwrap().listen = "127.0.0.1:8099".parse().unwrap();
+    let _done: Done = sidecar.post("/v1/leave", &leaving).await.unwrap();
+    let status: StatusResponse = plane.admin().get("/v1/status").await.unwrap();
+    assert_eq!(status.proxies.len(), 1, "another one of its id left");
+    leaving.proxy.inbound.as_mut().unwrap().listen = "127.0.0.1:8080".parse().unwrap();
     for _ in 0..2 {
-        let _done: Done = sidecar.post("/v1/leave", &Done {}).await.unwrap();
+        let _done: Done = sidecar.post("/v1/leave", &leaving).await.unwrap();
     }
     let status: StatusResponse = plane.admin().get("/v1/status").await.unwrap();
     assert_eq!((status.revision, status.proxies.len()), (0, 0));
     plane.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connected_sidecar_keeps_its_place() {
+    let plane = plane().await;
+    let open = plane.client(Credentials::None);
+    let key = KeyPair::generate().unwrap();
+    let mut request = join_request(plane.join_token("shop/orders").await, "shop/orders", &key);
+    let joined: IdentityResponse = open.post("/v1/join", &request).await.unwrap();
+    let (url, root_pem) = (plane.server.context().url.clone(), plane.server.context().ca_pem.clone());
+    let identity = Identity {
+        url,
+        root_pem,
+        proxy_id: joined.proxy_id,
+        key_pem: key.serialize_pem(),
+        certificate_pem: joined.certificate_pem,
+        bundle_pem: joined.bundle_pem,
+        issued_at: 0,
+        lifetime_seconds: joined.lifetime_seconds,
+    };
+    let _stream = connect(&plane, &identity).await;
+
+    let _again: IdentityResponse = open.post("/v1/join", &request).await.unwrap();
+    request.proxy.inbound.as_mut().unwrap().listen = "127.0.0.2:8080".parse().unwrap();
+    let (status, body) = refusal(open.post::<IdentityResponse>("/v1/join", &request).await);
+    assert_eq!((status, body.code.as_str()), (409, "proxy-connected"));
+    let message =
+        "proxy `shop/orders/1` is connected already, and listens at 127.0.0.1:8080, not at 127.0.0.2:8080";
+    assert_eq!(body.message, message);
+    assert!(body.help.unwrap().contains("--instance"));
+    let list: ProxyList = plane.admin().get("/v1/proxies").await.unwrap();
+    let listen = list.proxies.first().and_then(|proxy| proxy.inbound.as_ref()).unwrap().listen;
+    assert_eq!(listen.to_string(), "127.0.0.1:8080", "the first stays where it is");
+}
+
+/// A stream of a sidecar, once the control plane counts it as connected.
+async fn connect(plane: &Plane, identity: &Identity) -> Stream {
+    let node = Node { id: identity.proxy_id.clone(), ..Node::default() };
+    let type_url = ResourceType::Cluster.type_url().to_owned();
+    let first = DeltaDiscoveryRequest { node: Some(node), type_url, ..DeltaDiscoveryRequest::default() };
+    for _ in 0..100 {
+        // Its configuration may not be built yet; until then there is no stream.
+        if let Ok(stream) = open_stream(identity).await {
+            let _closed = stream.requests.send(first.clone()).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let status: StatusResponse = plane.admin().get("/v1/status").await.unwrap();
+            if status.connected == 1 {
+                return stream;
+            }
+        }
+    }
+    unreachable!("{identity:?} does not get a stream")
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use super::errors::SidecarError;
 use super::identity::Identity;
 use crate::api::client::{Client, ClientError, Credentials};
-use crate::api::types::{Done, IdentityResponse, JoinRequest, ProxyStatement, RenewRequest};
+use crate::api::types::{Done, IdentityResponse, JoinRequest, LeaveRequest, ProxyStatement, RenewRequest};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use reqwest::StatusCode;
@@ -66,8 +66,8 @@ pub async fn renew(
 ///
 /// # Errors
 /// As [`join`].
-pub async fn leave(identity: &Identity) -> Result<(), SidecarError> {
-    let done: Result<Done, _> = post(&client(identity)?, "/v1/leave", &serde_json::json!({})).await;
+pub async fn leave(identity: &Identity, proxy: ProxyStatement) -> Result<(), SidecarError> {
+    let done: Result<Done, _> = post(&client(identity)?, "/v1/leave", &LeaveRequest { proxy }).await;
     done.map(drop)
 }
 

@@ -162,6 +162,14 @@ impl Membership {
         }
     }
 
+    /// Tells the control plane that the sidecar goes.
+    ///
+    /// # Errors
+    /// When the control plane does not hear it.
+    pub async fn leave(&self, present: &Identity) -> Result<(), SidecarError> {
+        control_plane::leave(present, self.statement.clone()).await
+    }
+
     /// Waits until the token file names another control plane.
     async fn moved(&self, present: &Identity) {
         while self.read_token().map_or(true, |(_, token)| is_from(present, &token)) {

@@ -2,9 +2,9 @@
 
 use super::{
     AppliedPolicy, ApplyOutcome, ApplyRequest, ApplyResponse, AuditBody, AuditList, DeleteResponse,
-    DiagnosticBody, Done, ErrorBody, FileBody, IdentityResponse, InboundBody, JoinRequest, OutboundBody,
-    PolicyBody, PolicyList, ProxyBody, ProxyList, ProxyStatement, Rejection, RenewRequest, Role,
-    StatusResponse, TokenBody, TokenList, TokenRequest, TokenResponse,
+    DiagnosticBody, Done, ErrorBody, FileBody, IdentityResponse, InboundBody, JoinRequest, LeaveRequest,
+    OutboundBody, PolicyBody, PolicyList, ProxyBody, ProxyList, ProxyStatement, Rejection, RenewRequest,
+    Role, StatusResponse, TokenBody, TokenList, TokenRequest, TokenResponse,
 };
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -32,6 +32,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         ("AuditList", json!(AuditList { entries: vec![audit()] })),
         ("JoinRequest", json!(join)),
         ("RenewRequest", json!(RenewRequest { csr_pem: text(), proxy: statement() })),
+        ("LeaveRequest", json!(LeaveRequest { proxy: statement() })),
         ("IdentityResponse", json!(identity())),
         ("Done", json!(Done {})),
     ]
