@@ -203,7 +203,7 @@ impl Shared {
         let changed =
             self.status.send_if_modified(|status| std::mem::replace(&mut status.link, link) != link);
         match link {
-            _ if !changed => {}
+            _ if !changed || self.leaving.is_cancelled() => {}
             Link::None => {}
             Link::Through => tracing::info!("Envoy gets its configuration from the control plane"),
             Link::StandIn => {
