@@ -28,6 +28,17 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     total.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long: at most {DAYS_MAX}d"))
 }
 
+/// Reads a duration that must not be nothing, for clap.
+///
+/// # Errors
+/// As [`parse`], and if it is 0.
+pub fn parse_some(text: &str) -> Result<Duration, String> {
+    match parse(text)? {
+        Duration::ZERO => Err(format!("`{text}` is no time at all: write at least 1s")),
+        duration => Ok(duration),
+    }
+}
+
 /// The same as the time library's duration.
 #[must_use]
 pub fn signed(duration: Duration) -> SignedDuration {
@@ -50,5 +61,11 @@ mod tests {
         for text in ["", "5", "s", "-5s", "1.5h", "5 m", "99999999999999999999s", "40000d", "5é"] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_must_be_some_time_is_not_nothing() {
+        assert_eq!(parse_some("1s"), Ok(Duration::from_secs(1)));
+        assert!(parse_some("0s").is_err() && parse_some("0d").is_err());
     }
 }

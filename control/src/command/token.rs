@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long, value_name = "ID", group = "what")]
     revoke: Option<String>,
     /// How long it is good [default: 24h for joining, for ever for a role]
-    #[arg(long, value_name = "DURATION", value_parser = durations::parse, conflicts_with = "revoke")]
+    #[arg(long, value_name = "DURATION", value_parser = durations::parse_some, conflicts_with = "revoke")]
     expires: Option<Duration>,
 }
 
