@@ -77,7 +77,9 @@ impl Arguments {
 /// What a person does next.
 fn greeting(server: &Server) -> String {
     let url = &server.context().url;
-    let context = server.context_path().display();
+    // The other terminal may be in another directory.
+    let context = std::path::absolute(server.context_path());
+    let context = context.as_deref().unwrap_or(server.context_path()).display();
     format!(
         "The control plane serves at {url}\n\n\
          As its admin, in another terminal:\n  \
