@@ -25,6 +25,8 @@ pub struct Failure {
     pub message: String,
     /// The next step for the person at the terminal.
     pub help: Option<String>,
+    /// What was found, as it is shown: stands before the message, with an empty line behind each.
+    pub findings: Vec<String>,
 }
 
 /// What every subcommand gives back.
@@ -48,25 +50,25 @@ impl Failure {
     /// Something outside the input failed.
     #[must_use]
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, message: message.into(), help: None }
+        Self { exit: Exit::Failed, message: message.into(), help: None, findings: Vec::new() }
     }
 
     /// The input is wrong.
     #[must_use]
     pub fn bad_input(message: impl Into<String>) -> Self {
-        Self { exit: Exit::BadInput, message: message.into(), help: None }
+        Self { exit: Exit::BadInput, message: message.into(), help: None, findings: Vec::new() }
     }
 
     /// A proxy or the control plane said no.
     #[must_use]
     pub fn refused(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Refused, message: message.into(), help: None }
+        Self { exit: Exit::Refused, message: message.into(), help: None, findings: Vec::new() }
     }
 
     /// Ends with this code and says nothing more: the diagnostics are printed already.
     #[must_use]
     pub fn silent(exit: Exit) -> Self {
-        Self { exit, message: String::new(), help: None }
+        Self { exit, message: String::new(), help: None, findings: Vec::new() }
     }
 
     /// Names the next step.
@@ -79,6 +81,9 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in &self.findings {
+            writeln!(f, "{finding}")?;
+        }
         write!(f, "error: {}", self.message)?;
         match &self.help {
             Some(help) => write!(f, "\n  help: {help}"),

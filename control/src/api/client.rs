@@ -233,13 +233,16 @@ impl From<ClientError> for Failure {
             ClientError::Unreachable { .. } => {
                 Self::failed(message).help("is it running? start it with `chancery control-plane`")
             }
-            ClientError::Untrusted { .. } => Self::refused(message)
-                .help("is the context file of this control plane? it writes one to DATA-DIR/admin.json"),
+            ClientError::Untrusted { .. } => Self::refused(message).help(
+                "the context is of another control plane: name the context file of this one with --context \
+                 or CHANCERY_CONTEXT; it writes one to DATA-DIR/admin.json",
+            ),
             ClientError::Refused { status, body } => {
-                let mut text: Vec<String> =
-                    body.diagnostics.iter().map(|diagnostic| diagnostic.rendered.clone()).collect();
-                text.push(message);
-                Self { exit: exit_of(status), message: text.join("\n"), help: body.help }
+                let findings: Vec<String> =
+                    body.diagnostics.into_iter().map(|diagnostic| diagnostic.rendered).collect();
+                // The findings name their remedies themselves; the last line says what became of the request.
+                let help = body.help.filter(|_| findings.is_empty());
+                Self { exit: exit_of(status), message, help, findings }
             }
             ClientError::Odd { .. } => {
                 Self::failed(message).help("is this a control plane of Chancery, of this version?")
@@ -264,11 +267,37 @@ fn exit_of(status: StatusCode) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::types::DiagnosticBody;
 
     #[test]
     fn a_part_of_a_path_is_escaped_bytewise() {
         assert_eq!(escape("mesh-baseline"), "mesh-baseline");
         assert_eq!(escape("a/b é?"), "a%2Fb%20%C3%A9%3F");
+    }
+
+    #[test]
+    fn findings_are_shown_as_they_are_and_the_outcome_last() {
+        let finding = |rendered: &str| DiagnosticBody {
+            code: String::new(),
+            severity: "error".to_owned(),
+            message: String::new(),
+            file: String::new(),
+            line: 1,
+            column: 1,
+            help: None,
+            rendered: rendered.to_owned(),
+        };
+        let body = ErrorBody {
+            code: "bad-policy".to_owned(),
+            message: "the policies are refused: 1 error; nothing was changed".to_owned(),
+            help: Some("see the findings".to_owned()),
+            diagnostics: vec![finding("warning[W105]: a\n"), finding("error[E101]: b\n")],
+        };
+        let failure = Failure::from(ClientError::Refused { status: StatusCode::UNPROCESSABLE_ENTITY, body });
+        assert_eq!(
+            failure.to_string(),
+            "warning[W105]: a\n\nerror[E101]: b\n\nerror: the policies are refused: 1 error; nothing was changed"
+        );
     }
 
     #[test]
