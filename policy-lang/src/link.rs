@@ -43,7 +43,7 @@ pub fn link(
     let otherwise = otherwise::of_enforced(&enforced, target)?;
     let shadow_otherwise = match shadowed.is_empty() {
         true => None,
-        false => Some(otherwise::choose(&concerned, target)?),
+        false => Some(otherwise::with_shadow(&enforced, &shadowed, target)?),
     };
     let mut rules = Vec::new();
     for policy in &concerned {

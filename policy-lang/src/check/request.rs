@@ -147,6 +147,9 @@ fn set_caller(
     Some(())
 }
 
+/// The headers that announce a body.
+const BODY_HEADERS: [&str; 2] = ["content-length", "transfer-encoding"];
+
 fn set_with(
     request: &mut Request,
     node: &ast::With,
@@ -158,7 +161,13 @@ fn set_with(
             let (name, value) = (node.name()?, node.value()?);
             let value = literal::string(value.text()).into_bytes();
             match header_name(name.text()) {
-                HeaderName::Plain(name) => request.headers.push((name.into_bytes(), value)),
+                HeaderName::Plain(name) => {
+                    // A request with one of these has a body, as far as anybody can tell from its headers.
+                    if BODY_HEADERS.contains(&name.as_str()) {
+                        request.end_of_stream = false;
+                    }
+                    request.headers.push((name.into_bytes(), value));
+                }
                 // Only `host` can be written as a name; it is how clients say the authority.
                 HeaderName::Attribute(_) => request.authority = value,
                 HeaderName::Bad => {

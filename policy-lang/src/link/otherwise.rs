@@ -15,15 +15,34 @@ pub(super) fn of_enforced(
     if enforced.is_empty() {
         return Ok(LinkedOtherwise { rule: UNRESTRICTED.into(), allow: true, respond: None });
     }
-    choose(enforced, target)
+    Ok(choose(enforced, target)?.map_or_else(nothing_stated, |(_, chosen)| chosen))
 }
 
-/// The `otherwise` of the narrowest scope; of equal ones that of the first policy by name, and two
-/// that differ are an error. The policies are sorted by name and all concern the target.
-pub(super) fn choose(
-    policies: &[&CheckedPolicy],
+/// The answer with the shadow policies in force too. At equal scope a shadow `otherwise` replaces the
+/// enforced one: to try a stricter one is what it is for.
+pub(super) fn with_shadow(
+    enforced: &[&CheckedPolicy],
+    shadowed: &[&CheckedPolicy],
     target: &TargetContext,
 ) -> Result<LinkedOtherwise, Vec<Diagnostic>> {
+    let (present, tried) = (choose(enforced, target)?, choose(shadowed, target)?);
+    let chosen = match (present, tried) {
+        (Some(present), Some(tried)) if present.0 > tried.0 => Some(present),
+        (present, tried) => tried.or(present),
+    };
+    Ok(chosen.map_or_else(nothing_stated, |(_, chosen)| chosen))
+}
+
+fn nothing_stated() -> LinkedOtherwise {
+    LinkedOtherwise { rule: DEFAULT_DENY.into(), allow: false, respond: None }
+}
+
+/// The `otherwise` of the narrowest scope, with that; of equal ones that of the first policy by name, and two
+/// that differ are an error. The policies are sorted by name and all concern the target.
+fn choose(
+    policies: &[&CheckedPolicy],
+    target: &TargetContext,
+) -> Result<Option<(Specificity, LinkedOtherwise)>, Vec<Diagnostic>> {
     let mut chosen: Option<(Specificity, &CheckedPolicy, &Otherwise)> = None;
     let mut conflicts = Vec::new();
     for policy in policies {
@@ -41,17 +60,16 @@ pub(super) fn choose(
             _ => chosen = Some((specificity, policy, otherwise)),
         }
     }
-    let Some((best, policy, otherwise)) = chosen else {
-        return Ok(LinkedOtherwise { rule: DEFAULT_DENY.into(), allow: false, respond: None });
-    };
+    let Some((best, policy, otherwise)) = chosen else { return Ok(None) };
     let conflicts: Vec<_> =
         conflicts.into_iter().filter(|(at, _)| *at == best).map(|(_, diagnostic)| diagnostic).collect();
     if !conflicts.is_empty() {
         return Err(conflicts);
     }
-    Ok(LinkedOtherwise {
+    let answer = LinkedOtherwise {
         rule: format!("{}/otherwise", policy.name).into(),
         allow: otherwise.allow,
         respond: otherwise.respond.clone(),
-    })
+    };
+    Ok(Some((best, answer)))
 }

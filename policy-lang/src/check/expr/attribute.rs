@@ -185,6 +185,10 @@ impl Checker<'_> {
             }
             HeaderName::Bad => return self.fail(bad_header_name(name_span, written)),
         };
+        if name == "cookie" {
+            // HTTP/2 splits it and Envoy joins it with `; `, so its text depends on the way it came.
+            return self.fail(later::expression(span, "`headers[\"cookie\"]`"));
+        }
         if name == CLIENT_CERTIFICATE_HEADER {
             self.diagnostics.push(warnings::forwarded_certificate(span));
         }
