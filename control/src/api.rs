@@ -8,6 +8,7 @@
 
 mod access;
 pub mod client;
+mod drain;
 pub mod error;
 mod extract;
 mod health;
@@ -30,6 +31,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::http::{Method, StatusCode};
+use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, post};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -184,6 +186,7 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(drain::before_refusal))
         .with_state(api)
 }
 
