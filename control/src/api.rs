@@ -14,6 +14,7 @@ mod extract;
 mod health;
 mod joining;
 mod openapi;
+mod places;
 mod policies;
 mod proxies;
 mod tokens;
@@ -21,6 +22,7 @@ pub mod types;
 
 pub use access::Access;
 pub use error::ApiError;
+pub use places::Places;
 
 use crate::acks::AckBoard;
 use crate::identity::{Authority, Tokens};
@@ -52,6 +54,8 @@ pub struct Api {
     pub authority: Arc<Authority>,
     /// What the proxies acknowledged.
     pub board: Arc<AckBoard>,
+    /// The sidecars that joined of late.
+    pub places: Arc<Places>,
     /// The snapshots that the proxies are given.
     pub fleet: watch::Receiver<Arc<Fleet>>,
     /// Tries compiled policies out before they are stored.

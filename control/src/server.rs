@@ -129,6 +129,7 @@ impl Server {
             tokens,
             authority: Arc::clone(&authority),
             board,
+            places: Arc::default(),
             fleet,
             preflight,
             url: url.as_str().into(),

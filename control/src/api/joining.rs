@@ -37,8 +37,13 @@ pub(super) async fn join(
     };
     let by = Actor { name: format!("join token {}", token.id), at: now };
     let joining = Joining { service, instance, csr_pem: request.csr_pem, proxy: request.proxy };
-    check_alone(&api, &joining)?;
-    admit(&api, joining, by).await
+    check_alone(&api, &joining, now)?;
+    let id = joining.id();
+    let joined = admit(&api, joining, by).await;
+    if joined.is_err() {
+        api.places.give_back(&id);
+    }
+    joined
 }
 
 /// Renews the certificate of a sidecar, and takes its statement anew.
@@ -69,6 +74,7 @@ pub(super) async fn leave(
         tracing::warn!(proxy = %peer.proxy, listens, "another sidecar of this id left; this one stays");
         return Ok(Json(Done {}));
     }
+    api.places.give_back(&peer.proxy);
     api.board.leave(&peer.proxy);
     match api.store.commit(Change::RemoveProxy(peer.proxy.clone()), caller.now()).await {
         Ok(_) => tracing::info!(proxy = %peer.proxy, "left"),
@@ -92,22 +98,21 @@ impl Joining {
     }
 }
 
-/// Refuses a sidecar that would take the place of one that is alive. The same one, started anew,
-/// listens where it did and is let in, also while its old stream is not yet known to be gone.
-fn check_alone(api: &Api, joining: &Joining) -> Result<(), ApiError> {
+/// Refuses a sidecar that would take the place of one that is alive or about to connect. The same one,
+/// started anew, listens where it did and is let in, also while its old stream is not yet known to be gone.
+fn check_alone(api: &Api, joining: &Joining, now: Timestamp) -> Result<(), ApiError> {
     let id = joining.id();
+    let stated = stated_listens(&joining.proxy);
+    let refused = |present: &BTreeSet<SocketAddr>, state: &str| {
+        let (present, stated) = (shown(present), shown(&stated));
+        let message = format!("proxy `{id}` {state} already, and listens at {present}, not at {stated}");
+        ApiError::new(StatusCode::CONFLICT, "proxy-connected", message)
+            .help("give this replica another --instance; or stop the other one first")
+    };
     let is_connected = api.board.status(&id).is_some_and(|status| status.is_connected);
-    match registered(api, &id) {
-        Some(present) if is_connected && listens(&present) != stated_listens(&joining.proxy) => {
-            let message = format!(
-                "proxy `{id}` is connected already, and listens at {}, not at {}",
-                shown(&listens(&present)),
-                shown(&stated_listens(&joining.proxy))
-            );
-            Err(ApiError::new(StatusCode::CONFLICT, "proxy-connected", message)
-                .help("give this replica another --instance; or stop the other one first"))
-        }
-        _ => Ok(()),
+    match registered(api, &id).map(|present| listens(&present)) {
+        Some(present) if is_connected && present != stated => Err(refused(&present, "is connected")),
+        _ => api.places.take(&id, &stated, now).map_err(|present| refused(&present, "has joined")),
     }
 }
 

@@ -165,6 +165,25 @@ async fn a_connected_sidecar_keeps_its_place() {
     assert_eq!(listen.to_string(), "127.0.0.1:8080", "the first stays where it is");
 }
 
+#[tokio::test]
+async fn of_two_sidecars_of_one_id_that_join_together_one_is_let_in() {
+    let plane = plane().await;
+    let key = KeyPair::generate().unwrap();
+    let first = join_request(plane.join_token("shop/orders").await, "shop/orders", &key);
+    let mut second = join_request(plane.join_token("shop/orders").await, "shop/orders", &key);
+    second.proxy.inbound.as_mut().unwrap().listen = "127.0.0.2:8080".parse().unwrap();
+    let (one, other) = (plane.client(Credentials::None), plane.client(Credentials::None));
+    let (first, second) = tokio::join!(
+        one.post::<IdentityResponse>("/v1/join", &first),
+        other.post::<IdentityResponse>("/v1/join", &second)
+    );
+    let (let_in, refused) = if first.is_ok() { (first, second) } else { (second, first) };
+    assert_eq!(let_in.unwrap().proxy_id, "shop/orders/1");
+    let (status, body) = refusal(refused);
+    assert_eq!((status, body.code.as_str()), (409, "proxy-connected"));
+    assert!(body.message.starts_with("proxy `shop/orders/1` has joined already"), "{}", body.message);
+}
+
 /// A stream of a sidecar, once the control plane counts it as connected.
 async fn connect(plane: &Plane, identity: &Identity) -> Stream {
     let node = Node { id: identity.proxy_id.clone(), ..Node::default() };
