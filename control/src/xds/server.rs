@@ -8,6 +8,7 @@ mod tests;
 
 use super::conversation::Conversation;
 use super::stream::{RESPONSES_WAITING_MAX, Snapshots, XdsStream};
+use super::wire::unreadable;
 use crate::acks::AckBoard;
 use crate::identity::PeerIdentity;
 use crate::model::ProxyId;
@@ -141,7 +142,7 @@ async fn begin(
 ) -> Result<(DeltaDiscoveryRequest, Arc<Snapshot>), Status> {
     let first = timeout(FIRST_REQUEST_TIMEOUT, requests.next()).await;
     let first = match first {
-        Ok(Some(first)) => first?,
+        Ok(Some(first)) => first.map_err(unreadable)?,
         Ok(None) => return Err(Status::cancelled("the stream ended before its first request")),
         Err(_) => return Err(Status::deadline_exceeded("no request came on the stream")),
     };

@@ -2,7 +2,7 @@
 
 use super::conversation::{Conversation, Progress};
 use super::message::Event;
-use super::wire::{read_request, write_response};
+use super::wire::{read_request, unreadable, write_response};
 use crate::model::ProxyId;
 use crate::snapshot::{Fleet, Snapshot};
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// Responses that wait for the socket.
 pub(super) const RESPONSES_WAITING_MAX: usize = 4;
@@ -85,7 +85,12 @@ where
         if let Err(status) = end {
             // The proxy may be gone already; then nobody is there to be told.
             let told = self.responses.send_timeout(Err(status.clone()), SEND_TIMEOUT).await.is_ok();
-            tracing::debug!(%status, told, "xDS stream ended");
+            let proxy = &self.snapshots.proxy.0;
+            if matches!(status.code(), Code::InvalidArgument | Code::ResourceExhausted) {
+                tracing::warn!(proxy, %status, told, "xDS request refused");
+            } else {
+                tracing::debug!(proxy, %status, told, "xDS stream ended");
+            }
         }
     }
 
@@ -104,7 +109,7 @@ where
             };
             let events = match input {
                 Input::Request(Some(request)) => {
-                    let (kind, request) = read_request(*request?)?;
+                    let (kind, request) = read_request(*request.map_err(unreadable)?)?;
                     let received = self.conversation.receive(kind, &request);
                     received.map_err(|violation| Status::resource_exhausted(violation.to_string()))?
                 }

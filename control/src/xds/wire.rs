@@ -4,7 +4,7 @@ use super::message::{Answer, Request, Response};
 use crate::snapshot::{Resource, ResourceType};
 use envoy_types::pb::envoy::service::discovery::v3 as discovery;
 use envoy_types::pb::google::protobuf::Any;
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// Reads a request: the type that it speaks of, and what it says.
 ///
@@ -33,6 +33,19 @@ pub fn read_request(request: discovery::DeltaDiscoveryRequest) -> Result<(Resour
         answer,
     };
     Ok((kind, request))
+}
+
+/// What is said of a request that could not be received: bytes that are no request are named as such.
+#[must_use]
+pub fn unreadable(status: Status) -> Status {
+    match status.code() {
+        // The code that tonic gives bytes that it cannot decode, after the table of gRPC.
+        Code::Internal => Status::invalid_argument(format!(
+            "what came is no `envoy.service.discovery.v3.DeltaDiscoveryRequest`: {}",
+            status.message()
+        )),
+        _ => status,
+    }
 }
 
 /// Writes a response.

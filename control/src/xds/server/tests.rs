@@ -15,19 +15,30 @@ use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, ResourceLocator,
 };
 use jiff::Timestamp;
+use prost::Message as _;
+use prost::bytes::{Buf as _, BufMut as _};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::{Channel, Server};
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Request, Status, Streaming};
 
 type Client = AggregatedDiscoveryServiceClient<Channel>;
 
 /// A server that takes every caller for this proxy, and a client.
 async fn server(caller: Option<&'static str>) -> (Client, Arc<AckBoard>, watch::Sender<Arc<Fleet>>) {
+    let (channel, board, fleet) = serve(caller).await;
+    (Client::new(channel), board, fleet)
+}
+
+async fn serve(caller: Option<&'static str>) -> (Channel, Arc<AckBoard>, watch::Sender<Arc<Fleet>>) {
     let cluster = Resource::new(ResourceType::Cluster, "a", b"1".as_slice(), []);
     let snapshot = Snapshot::new(Revision(1), [Arc::new(cluster)]);
     let snapshots = [(ProxyId("shop/orders/1".to_owned()), Arc::new(snapshot))].into();
@@ -44,11 +55,11 @@ async fn server(caller: Option<&'static str>) -> (Client, Arc<AckBoard>, watch::
             Ok(request)
         });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let endpoint = Endpoint::new(format!("http://{}", listener.local_addr().unwrap())).unwrap();
     tokio::spawn(
         Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)),
     );
-    (Client::connect(url).await.unwrap(), board, fleet)
+    (endpoint.connect().await.unwrap(), board, fleet)
 }
 
 fn first(kind: &str) -> DeltaDiscoveryRequest {
@@ -64,7 +75,6 @@ async fn open(
     client: &mut Client,
     requests: Vec<DeltaDiscoveryRequest>,
 ) -> Result<Streaming<DeltaDiscoveryResponse>, Status> {
-    use tokio_stream::StreamExt as _;
     let requests = tokio_stream::iter(requests).chain(tokio_stream::pending());
     Ok(client.delta_aggregated_resources(requests).await?.into_inner())
 }
@@ -138,6 +148,71 @@ async fn what_is_not_understood_is_named() {
     let names = (0..20_001).map(|number| number.to_string()).collect();
     let many = DeltaDiscoveryRequest { resource_names_subscribe: names, ..clusters() };
     assert_eq!(end(caller, vec![many]).await.code(), Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_request_are_called_so() {
+    // Field 1 is the node, and no number; first in the stream, and behind a request.
+    let junk = vec![0x08, 0x01];
+    for messages in [vec![junk.clone()], vec![clusters().encode_to_vec(), junk]] {
+        let (channel, _, _fleet) = serve(Some("shop/orders/1")).await;
+        let mut grpc = Grpc::new(channel);
+        grpc.ready().await.unwrap();
+        let requests = tokio_stream::iter(messages).chain(tokio_stream::pending());
+        let path = PathAndQuery::from_static(DELTA_PATH);
+        let response = grpc.streaming(Request::new(requests), path, Raw).await;
+        let mut responses = response.unwrap().into_inner();
+        let status = loop {
+            if let Err(status) = responses.message().await {
+                break status;
+            }
+        };
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(
+            status.message().contains("no `envoy.service.discovery.v3.DeltaDiscoveryRequest`"),
+            "{status}"
+        );
+    }
+}
+
+const DELTA_PATH: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+
+/// Sends bytes as they are.
+#[derive(Default)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining()).to_vec()))
+    }
 }
 
 #[tokio::test]
