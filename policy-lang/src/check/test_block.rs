@@ -10,7 +10,7 @@ use crate::lex::literal;
 use crate::source::Span;
 use crate::syntax::ast::{AstNode, Expect, ExpectKind, Given, RuleName, Test};
 use crate::syntax::{SyntaxToken, SyntaxTree};
-use errors::later;
+use errors::{later, warnings};
 use std::collections::BTreeMap;
 
 /// How often a request may be repeated.
@@ -46,6 +46,9 @@ pub(super) fn check(
     }
     if tested.is_empty() {
         return None;
+    }
+    if node.cases().next().is_none() {
+        diagnostics.push(warnings::nothing_tested(tree.span(node.range())));
     }
     let names = tested.iter().map(|policy| policy.name.clone()).collect();
     let mut around = Surroundings { tree, tested, diagnostics };

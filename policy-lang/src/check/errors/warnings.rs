@@ -13,6 +13,7 @@ const ALWAYS_PRESENT: Code = Code("W107");
 const NEVER_EQUAL: Code = Code("W108");
 const FORWARDED_CERTIFICATE: Code = Code("W109");
 const ANYONE: Code = Code("W110");
+const NOTHING_TESTED: Code = Code("W111");
 const NEVER_MATCHES: Code = Code("W201");
 const ALWAYS_TRUE: Code = Code("W202");
 
@@ -42,6 +43,11 @@ pub(in crate::check) fn respond_on_allow(span: Span) -> Diagnostic {
 pub(in crate::check) fn shadow_is_over(span: Span, until: &str) -> Diagnostic {
     Diagnostic::warning(SHADOW_IS_OVER, span, format!("this policy was to be in shadow until {until}"))
         .help("write `mode enforce`, or a later day")
+}
+
+pub(in crate::check) fn nothing_tested(span: Span) -> Diagnostic {
+    Diagnostic::warning(NOTHING_TESTED, span, "this test asks nothing, and so passes")
+        .help("write `given GET /path expect allow`, or remove the test")
 }
 
 pub(in crate::check) fn unknown_method(span: Span, method: &str, near: &str) -> Diagnostic {
