@@ -1,5 +1,4 @@
 //! Bytes that a module hands to host calls as pairs, paths, names and numbers: the host goes on.
-//! Run with `cargo +nightly fuzz run blobs`.
 #![no_main]
 
 use chancery_sdk_host::{Host, Limits, LoadedModule, PluginConfiguration, Properties};

@@ -1,4 +1,4 @@
-//! Bytes taken as a module: refused, or run within the limits. Run with `cargo +nightly fuzz run modules`.
+//! Bytes taken as a module: refused, or run within the limits.
 #![no_main]
 
 use chancery_sdk_host::{Host, Limits, PluginConfiguration, Properties};

@@ -1,4 +1,4 @@
-//! Bytes taken as pairs: refused, or the same again when encoded. Run with `cargo +nightly fuzz run pairs`.
+//! Bytes taken as pairs: refused, or the same again when encoded.
 #![no_main]
 
 use chancery_sdk_abi::pairs;
