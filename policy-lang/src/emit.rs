@@ -42,18 +42,39 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// What is in a module beyond the decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModuleOptions {
+    /// Whether the rule that decided is written to filter state, from where access logs read it. Details
+    /// of local replies and counters name it in any case. Writing it is about a fifth of what a small
+    /// policy costs a request (the benchmark `overhead` has both).
+    pub rule_in_filter_state: bool,
+}
+
+impl Default for ModuleOptions {
+    fn default() -> Self {
+        Self { rule_in_filter_state: true }
+    }
+}
+
 /// The module of a linked program.
 #[must_use]
 pub fn compile(program: &LinkedProgram) -> Module {
+    compile_with(program, ModuleOptions::default())
+}
+
+/// The module of a linked program, with other options than the default.
+#[must_use]
+pub fn compile_with(program: &LinkedProgram, options: ModuleOptions) -> Module {
     let classes = classify(program);
     let tables = tabulate(program, &classes);
-    emit(program, &classes, &tables)
+    emit(program, &classes, &tables, options)
 }
 
 /// The module of a program's classes and tables.
 #[must_use]
-pub fn emit(program: &LinkedProgram, classes: &Classes, tables: &Tables) -> Module {
-    let mut emitter = module::Emitter::new(program, classes, tables);
+pub fn emit(program: &LinkedProgram, classes: &Classes, tables: &Tables, options: ModuleOptions) -> Module {
+    let mut emitter = module::Emitter::new(program, classes, tables, options);
     let bytes = emitter.finish();
     let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     let rules: BTreeSet<Arc<str>> = tables.answers.list.iter().map(|answer| answer.rule.clone()).collect();

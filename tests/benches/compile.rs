@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use chancery_policy_lang::analyse::analyse;
 use chancery_policy_lang::check::CheckOptions;
 use chancery_policy_lang::classify::classify;
-use chancery_policy_lang::emit::emit;
+use chancery_policy_lang::emit::{ModuleOptions, emit};
 use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::TargetContext;
 use chancery_policy_lang::tabulate::tabulate;
@@ -73,7 +73,7 @@ fn compile(text: &str) -> Result<Run> {
     let classified = lap();
     let tables = tabulate(&program, &classes);
     let tabulated = lap();
-    let module = emit(&program, &classes, &tables);
+    let module = emit(&program, &classes, &tables, ModuleOptions::default());
     Ok(Run { stages: [checked, linked, classified, tabulated, lap()], bytes: module.bytes.len() })
 }
 

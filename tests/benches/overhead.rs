@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark shows its table")]
 
 use anyhow::Result;
+use chancery_policy_lang::emit::ModuleOptions;
 use chancery_tests::cost::{Variant, added, measure, median};
 use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
 use chancery_tests::filters;
@@ -36,11 +37,45 @@ function envoy_on_request(handle)
 end
 "#;
 
+const LUA_SAYING: &str = r#"
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local metadata = handle:streamInfo():dynamicMetadata()
+  if headers:get(":method") == "GET" and string.sub(headers:get(":path"), 1, 5) == "/api/"
+      and headers:get("x-team") == "blue" and headers:get("x-role") == "reader" then
+    metadata:set("writ", "rule", "small/readers")
+    return
+  end
+  metadata:set("writ", "rule", "small/otherwise")
+  handle:respond({[":status"] = "403"}, "")
+end
+"#;
+
 const NONE: &str = "no filter";
-const OURS: &str = "our module";
-const LUA_ROW: &str = "Lua";
-const HAND: &str = "by hand, header by header";
+const EMPTY: &str = "empty Wasm";
+const RBAC: &str = "native RBAC";
 const HAND_PAIRS: &str = "by hand, all headers at once";
+
+/// Ours, and what it is compared with: filters that do the same.
+struct Job {
+    title: &'static str,
+    ours: &'static str,
+    lua: &'static str,
+    hand: &'static str,
+}
+
+const DECIDING: Job = Job {
+    title: "deciding",
+    ours: "our module, deciding only",
+    lua: "Lua",
+    hand: "by hand, header by header",
+};
+const SAYING: Job = Job {
+    title: "deciding and saying the rule",
+    ours: "our module",
+    lua: "Lua, saying the rule",
+    hand: "by hand, saying the rule",
+};
 
 fn main() -> Result<()> {
     let rounds = number("CHANCERY_BENCH_ROUNDS", ROUNDS)?;
@@ -51,21 +86,26 @@ fn main() -> Result<()> {
 
 async fn run(rounds: usize, requests: usize) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let ours = filters::compiled(POLICY)?;
+    let ours = filters::compiled(POLICY, ModuleOptions::default())?;
+    let deciding = filters::compiled(POLICY, ModuleOptions { rule_in_filter_state: false })?;
     let hand = filters::hand_written(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("filters"))?;
     println!("our module: {} bytes, by hand: {} bytes", ours.len(), std::fs::metadata(&hand)?.len());
     let ours = write(folder.path(), "ours.wasm", &ours)?;
+    let deciding = write(folder.path(), "deciding.wasm", &deciding)?;
     let empty = write(folder.path(), "empty.wasm", &filters::empty()?)?;
     let headers = [(":method", "GET"), ("x-team", "blue"), ("x-role", "reader")];
     let policies = [("readers".to_owned(), filters::rbac_policy("/api/", &headers))].into_iter().collect();
     let rows: Vec<(&str, Vec<Value>)> = vec![
         (NONE, Vec::new()),
-        ("empty Wasm", vec![wasm_filter("empty", &empty, "")]),
-        ("native RBAC", vec![filters::rbac(policies)]),
-        (LUA_ROW, vec![filters::lua(LUA)]),
-        (OURS, vec![wasm_filter("ours", &ours, "")]),
-        (HAND, vec![wasm_filter("hand", &hand, "")]),
+        (EMPTY, vec![wasm_filter("empty", &empty, "")]),
+        (RBAC, vec![filters::rbac(policies)]),
+        (DECIDING.lua, vec![filters::lua(LUA)]),
+        (DECIDING.ours, vec![wasm_filter("deciding", &deciding, "")]),
+        (DECIDING.hand, vec![wasm_filter("hand", &hand, "")]),
         (HAND_PAIRS, vec![wasm_filter("pairs", &hand, "pairs")]),
+        (SAYING.lua, vec![filters::lua(LUA_SAYING)]),
+        (SAYING.ours, vec![wasm_filter("ours", &ours, "")]),
+        (SAYING.hand, vec![wasm_filter("saying", &hand, "says")]),
     ];
     let names: Vec<&str> = rows.iter().map(|(name, _)| *name).collect();
     let listeners: Vec<Value> =
@@ -82,7 +122,7 @@ async fn run(rounds: usize, requests: usize) -> Result<()> {
                 path: "/api/items/7".to_owned(),
                 headers: request_headers(team),
                 // Without a policy, or with an empty one, nothing is denied.
-                status: if matches!(*name, NONE | "empty Wasm") { StatusCode::OK } else { status },
+                status: if matches!(*name, NONE | EMPTY) { StatusCode::OK } else { status },
                 requests,
             })
             .collect();
@@ -112,12 +152,16 @@ fn report(title: &str, names: &[&str], costs: &[Vec<f64>]) {
     println!("{:30} {:>9} {:>9} {:>10} {:>12}", "", "all µs", "added µs", "/ Lua", "/ by hand");
     for name in names {
         let all = of(name).map_or(f64::NAN, |costs| median(costs));
-        let (lua, hand) = (more(name) / more(LUA_ROW), more(name) / more(HAND));
+        let (lua, hand) = (more(name) / more(DECIDING.lua), more(name) / more(DECIDING.hand));
         println!("{name:30} {:9.2} {:9.2} {lua:10.2} {hand:12.2}", all / 1_000.0, more(name) / 1_000.0);
     }
-    let verdict = |kept: bool| if kept { "kept" } else { "NOT KEPT" };
-    println!("budget, at most Lua:              {}", verdict(more(OURS) <= more(LUA_ROW)));
-    println!("budget, at most 0.5 x by hand:    {}", verdict(more(OURS) <= 0.5 * more(HAND)));
+    for job in [DECIDING, SAYING] {
+        let (lua, hand) = (more(job.ours) / more(job.lua), more(job.ours) / more(job.hand));
+        let verdict = |kept: bool| if kept { "kept" } else { "NOT KEPT" };
+        println!("{}:", job.title);
+        println!("  ours / Lua     {lua:.2}  budget 1.00  {}", verdict(lua <= 1.0));
+        println!("  ours / by hand {hand:.2}  budget 0.50  {}", verdict(hand <= 0.5));
+    }
 }
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {

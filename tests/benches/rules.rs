@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark shows its table")]
 
 use anyhow::Result;
+use chancery_policy_lang::emit::ModuleOptions;
 use chancery_tests::cost::{Variant, added, measure, median};
 use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
 use chancery_tests::filters;
@@ -35,7 +36,7 @@ async fn run(rounds: usize) -> Result<()> {
     let (mut of_ours, mut of_native) = (vec![variant(NONE, 1, REQUESTS)], vec![variant(NONE, 1, REQUESTS)]);
     for rules in SIZES {
         let start = Instant::now();
-        let module = filters::compiled(&policy(rules))?;
+        let module = filters::compiled(&policy(rules), ModuleOptions::default())?;
         println!("{rules:6} rules: module of {} bytes, from text in {:?}", module.len(), start.elapsed());
         let path = folder.path().join(format!("{rules}.wasm"));
         std::fs::write(&path, module)?;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use chancery_policy_lang::check::CheckOptions;
-use chancery_policy_lang::emit::compile;
+use chancery_policy_lang::emit::{ModuleOptions, compile_with};
 use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::TargetContext;
 use chancery_policy_lang::{SourceSet, analyse};
@@ -19,7 +19,7 @@ const DEBIAN_PACKAGES: [&str; 5] =
 ///
 /// # Errors
 /// What is wrong with the policies.
-pub fn compiled(text: &str) -> Result<Vec<u8>> {
+pub fn compiled(text: &str, options: ModuleOptions) -> Result<Vec<u8>> {
     let mut sources = SourceSet::new();
     sources.add("bench.writ", text);
     let analysis = analyse(&sources, CheckOptions::default());
@@ -33,7 +33,7 @@ pub fn compiled(text: &str) -> Result<Vec<u8>> {
         trust_domain: "chancery.local".to_owned(),
     };
     let program = link(&analysis.policies, &target).ok().flatten().context("the policy does not link")?;
-    Ok(compile(&program).bytes.to_vec())
+    Ok(compile_with(&program, options).bytes.to_vec())
 }
 
 /// A module that is called for each request and does nothing.

@@ -5,6 +5,7 @@ use crate::exit::{CommandResult, Exit, Failure};
 use crate::policy_files::PolicyFiles;
 use crate::report::count;
 use crate::{terminal, workloads};
+use chancery_policy_lang::emit::ModuleOptions;
 use chancery_policy_lang::module::Module;
 use chancery_policy_lang::syntax::SyntaxTree;
 use chancery_policy_lang::{check, classify, emit, lex, link, tabulate};
@@ -26,6 +27,10 @@ pub struct Arguments {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Leave out that the module writes the rule to filter state, for an Envoy whose access log does not
+    /// read it there: a request costs less
+    #[arg(long)]
+    no_filter_state: bool,
     /// The stage to write
     #[arg(long, value_enum, default_value_t, value_name = "STAGE")]
     emit: Stage,
@@ -105,7 +110,8 @@ fn later_stage(arguments: &Arguments, files: &PolicyFiles) -> Result<Vec<u8>, Fa
         Stage::Classes => classify::dump(&program, &classes()).into_bytes(),
         Stage::Tables => tabulate::dump(&tabulate::tabulate(&program, &classes())).into_bytes(),
         _ => {
-            let module = emit::compile(&program);
+            let options = ModuleOptions { rule_in_filter_state: !arguments.no_filter_state };
+            let module = emit::compile_with(&program, options);
             terminal::print_error(&summary(&module));
             if arguments.emit == Stage::Wat { as_text(&module)?.into_bytes() } else { module.bytes.to_vec() }
         }

@@ -118,7 +118,7 @@ impl Writer<'_> {
 impl Emitter<'_> {
     /// ```text
     /// answer(record):
-    ///     set_property("rule", id); count
+    ///     set_property("rule", id), if that is wanted; count
     ///     if it is a denial: send_local_response(status, id, body), and pause
     /// ```
     pub(super) fn write_answer(&mut self) -> Body {
@@ -161,6 +161,9 @@ impl Emitter<'_> {
     }
 
     fn set_property(&mut self, b: &mut Body, name: &str, record: Local) {
+        if !self.options.rule_in_filter_state {
+            return;
+        }
         let address = self.data.string(name);
         let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
         let arguments = [address.into(), length.into(), record.load32(RULE), record.load32(RULE_LENGTH)];

@@ -1,5 +1,6 @@
 //! The module under construction: which functions, globals and constants it has.
 
+use super::ModuleOptions;
 use super::code::{Body, Func, Global, I32, Value};
 use super::data::Data;
 use super::keys::{self, Keys};
@@ -137,6 +138,7 @@ pub(super) struct Emitter<'a> {
     pub(super) program: &'a LinkedProgram,
     pub(super) classes: &'a Classes,
     pub(super) tables: &'a Tables,
+    pub(super) options: ModuleOptions,
     pub(super) data: Data,
     pub(super) keys: keys::Tables,
     /// The space of header names.
@@ -161,7 +163,12 @@ pub(super) struct Emitter<'a> {
 }
 
 impl<'a> Emitter<'a> {
-    pub(super) fn new(program: &'a LinkedProgram, classes: &'a Classes, tables: &'a Tables) -> Self {
+    pub(super) fn new(
+        program: &'a LinkedProgram,
+        classes: &'a Classes,
+        tables: &'a Tables,
+        options: ModuleOptions,
+    ) -> Self {
         let asked = attributes_asked(classes);
         let headers: BTreeSet<Arc<str>> =
             asked.iter().filter_map(header_of).chain([":path".into()]).collect();
@@ -177,11 +184,13 @@ impl<'a> Emitter<'a> {
         let answers = super::answer::AnswerRecords::new(program, tables, &mut data);
         let mut imports = vec![
             host_calls::GET_HEADER_MAP_PAIRS,
-            host_calls::SET_PROPERTY,
             host_calls::DEFINE_METRIC,
             host_calls::INCREMENT_METRIC,
             host_calls::SEND_LOCAL_RESPONSE,
         ];
+        if options.rule_in_filter_state {
+            imports.push(host_calls::SET_PROPERTY);
+        }
         if asked.iter().any(|attribute| crate::literals::property_of(attribute).is_some()) {
             imports.push(host_calls::GET_PROPERTY);
         }
@@ -189,6 +198,7 @@ impl<'a> Emitter<'a> {
             program,
             classes,
             tables,
+            options,
             data,
             keys,
             names,

@@ -1,7 +1,8 @@
 //! Rules: methods, paths, callers, effects, answers.
 
-use crate::run::{Pair, link_text, request, with};
-use chancery_policy_lang::emit::compile;
+use crate::run::{Pair, headers, link_text, properties, request, with};
+use chancery_policy_lang::emit::{ModuleOptions, compile, compile_with};
+use chancery_sdk_host::{Host, Limits, PluginConfiguration};
 
 /// The policy whose size is promised.
 pub(crate) const SAMPLE: &str = r#"
@@ -37,6 +38,35 @@ fn the_sample_policy_is_small() {
     assert!(bytes <= 4096, "{bytes} bytes");
     assert_eq!(module.manifest.policies, ["orders"]);
     assert_eq!(module.manifest.reads, [":method", ":path", "connection.uri_san_peer_certificate", "x-group"]);
+}
+
+#[test]
+fn without_filter_state_it_decides_and_counts_alike() {
+    let text = format!("{SAMPLE} auth stricter on mesh {{ mode shadow\n no-get: deny GET }}");
+    let options = ModuleOptions { rule_in_filter_state: false };
+    let module = compile_with(&link_text(&text), options);
+    assert!(!module.bytes.windows(18).any(|bytes| bytes == b"proxy_set_property"));
+    let loaded = Host::new(Limits::default()).unwrap().load(&module.bytes).unwrap();
+    let mut plugin = loaded.start(PluginConfiguration::default()).unwrap();
+    for (caller, details, counters) in [
+        ("shop/frontend", None, ["writ.allowed.orders/read", "writ.shadow-denied.stricter/no-get"]),
+        (
+            "shop/cart",
+            Some("orders/otherwise"),
+            ["writ.otherwise-denied.orders/otherwise", "writ.shadow-denied.stricter/no-get"],
+        ),
+    ] {
+        let request = request("GET", "/api/items/7", Some(caller));
+        plugin.reset_metrics();
+        let mut stream = plugin.open(properties(&request)).unwrap();
+        let reply = stream.on_request_headers(headers(&request), true).unwrap().local_response;
+        assert_eq!(reply.map(|reply| reply.details), details.map(|rule: &str| rule.as_bytes().to_vec()));
+        assert!(stream.close().unwrap().filter_state.is_empty());
+        let mut counted: Vec<&str> =
+            plugin.metrics().iter().filter(|(_, _, value)| *value > 0).map(|(_, name, _)| name).collect();
+        counted.sort_unstable();
+        assert_eq!(counted, counters);
+    }
 }
 
 #[test]
