@@ -6,6 +6,7 @@ use crate::api::types::{ProxyBody, StatusResponse};
 use crate::cli::Global;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit, Failure};
+use crate::report::count;
 use crate::terminal;
 use clap::Args;
 
@@ -71,7 +72,8 @@ fn render(status: &StatusResponse) -> String {
     if away > 0 {
         text.push_str(&format!(", {away} away"));
     }
-    text.push_str(&format!("; {} policies; trust domain {}\n", status.policies, status.trust_domain));
+    let policies = count(status.policies, "policy", "policies");
+    text.push_str(&format!("; {policies}; trust domain {}\n", status.trust_domain));
     if !status.proxies.is_empty() {
         let row = |proxy: &ProxyBody| {
             let revision = proxy.revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string());
