@@ -46,7 +46,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModuleOptions {
     /// Whether the rule that decided is written to filter state, from where access logs read it. Details
-    /// of local replies and counters name it in any case. Writing it is about a fifth of what a small
+    /// of local replies and counters name it in any case. Writing it is about a seventh of what a small
     /// policy costs a request (the benchmark `overhead` has both).
     pub rule_in_filter_state: bool,
 }

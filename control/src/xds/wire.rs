@@ -4,6 +4,7 @@ use super::message::{Answer, Request, Response};
 use crate::snapshot::{Resource, ResourceType};
 use envoy_types::pb::envoy::service::discovery::v3 as discovery;
 use envoy_types::pb::google::protobuf::Any;
+use std::error::Error as _;
 use tonic::{Code, Status};
 
 /// Reads a request: the type that it speaks of, and what it says.
@@ -39,8 +40,9 @@ pub fn read_request(request: discovery::DeltaDiscoveryRequest) -> Result<(Resour
 #[must_use]
 pub fn unreadable(status: Status) -> Status {
     match status.code() {
-        // The code that tonic gives bytes that it cannot decode, after the table of gRPC.
-        Code::Internal => Status::invalid_argument(format!(
+        // The code that tonic gives bytes that it cannot decode, after the table of gRPC. What breaks below,
+        // in HTTP/2, has a source.
+        Code::Internal if status.source().is_none() => Status::invalid_argument(format!(
             "what came is no `envoy.service.discovery.v3.DeltaDiscoveryRequest`: {}",
             status.message()
         )),
