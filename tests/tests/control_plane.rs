@@ -78,7 +78,7 @@ async fn the_commands_work_with_a_control_plane() {
     let got = plane.run(&["get", "policy", "orders"]).await;
     assert_eq!(got.stdout, policy("orders"));
     let status = plane.run(&["status"]).await;
-    assert!(status.stdout.starts_with("0/0 sidecars on revision 1; 1 policies"), "{}", status.stdout);
+    assert!(status.stdout.starts_with("0/0 sidecars on revision 1; 1 policy;"), "{}", status.stdout);
 
     let token = plane.run(&["token", "--service", "shop/orders"]).await;
     assert_eq!(token.stdout.lines().count(), 1, "nothing but the token is on standard output");
