@@ -14,6 +14,14 @@ pub const TOO_LARGE: &str = "too-large";
 pub const UNREADABLE: &str = "unreadable";
 /// The id of a refusal because the path has no single meaning (see `path::is_canonical`).
 pub const BAD_PATH: &str = "bad-path";
+/// The id of a refusal because the method is none, or not written in capital letters.
+pub const BAD_METHOD: &str = "bad-method";
+/// The id of a refusal because the request names no host, or several.
+pub const BAD_HOST: &str = "bad-host";
+/// The id of a refusal because a header cannot be one.
+pub const BAD_HEADER: &str = "bad-header";
+/// The id of a refusal because `content-length` is no size.
+pub const BAD_SIZE: &str = "bad-size";
 
 /// Who decided, and how. *Allowed*, *denied by a rule* and *no rule matched* are distinct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

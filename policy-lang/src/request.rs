@@ -2,14 +2,16 @@
 
 mod identity;
 mod query;
+mod received;
 
 pub use identity::service_of;
+pub use received::{Protocol, RawRequest, Refusal, received};
 
 use crate::path;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// An HTTP request and its caller, in the form in which Envoy hands it to a filter: header names in
-/// lower case, the path already normalised by Envoy (see [`path::canonicalise`] for doing the same).
+/// lower case, the path already normalised by Envoy. [`received`] makes it of what a client sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// `:method`.
