@@ -82,12 +82,15 @@ pub fn admit(
         staying.cloned().chain(new.policies.iter().map(|(policy, _)| policy.clone())).collect();
     check_together(state, &in_force.sources, &all, preflight)?;
 
+    let kept = new.kept_files(state, &in_force);
     let mut policies = BTreeMap::new();
     let mut outcomes = Vec::new();
     for (policy, file) in &new.policies {
         let outcome = compare(state, &in_force, policy, file);
         let changed = outcome != ApplyOutcome::Unchanged;
-        policies.insert(policy.name.clone(), Placement { document: file.digest.clone(), changed });
+        if !kept.contains(&file.digest) {
+            policies.insert(policy.name.clone(), Placement { document: file.digest.clone(), changed });
+        }
         outcomes.push(AppliedPolicy { name: policy.name.clone(), outcome });
     }
     outcomes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -116,6 +119,7 @@ struct NewPolicies {
 /// What is known of a file beside its policies.
 struct File {
     digest: String,
+    text: Arc<str>,
     surroundings: String,
 }
 
@@ -128,7 +132,11 @@ impl NewPolicies {
         for document in documents {
             let id = sources.add(document.name.clone(), document.text.clone());
             let parsed = parse(id, &document.text);
-            let file = File { digest: document.digest(), surroundings: surroundings(&parsed.tree) };
+            let file = File {
+                digest: document.digest(),
+                text: document.text.clone(),
+                surroundings: surroundings(&parsed.tree),
+            };
             files.insert(id, Arc::new(file));
             trees.push(parsed.tree);
             diagnostics.extend(parsed.diagnostics);
@@ -141,6 +149,22 @@ impl NewPolicies {
             Some((policy, file))
         };
         Self { policies: checked.policies.into_iter().filter_map(with_file).collect(), diagnostics }
+    }
+
+    /// The digests of the files that say just what a document in force still says, whatever both are called:
+    /// that document stays, so that what is printed of it may be applied from anywhere.
+    fn kept_files(&self, state: &DesiredState, in_force: &PoliciesInForce) -> BTreeSet<String> {
+        let mut compared = BTreeSet::new();
+        let mut kept = BTreeSet::new();
+        // Of a file whose text is that of a document all policies are in force from it: one of them shows it.
+        for (policy, file) in self.policies.iter().filter(|(_, file)| compared.insert(&file.digest)) {
+            let record = state.policies.get(&policy.name);
+            let standing = record.and_then(|record| in_force.standing(state, &record.document));
+            if standing.is_some_and(|standing| *standing.text == *file.text) {
+                kept.insert(file.digest.clone());
+            }
+        }
+        kept
     }
 
     fn of(&self, name: &str) -> Option<&CheckedPolicy> {
@@ -222,20 +246,18 @@ fn compare(
     let before = in_force.policies.get(&policy.name);
     let same_text = before
         .is_some_and(|before| in_force.sources.snippet(before.span) == in_force.sources.snippet(policy.span));
-    let same_surroundings = in_force.surroundings.get(&record.document) == Some(&file.surroundings);
+    let same_surroundings =
+        in_force.documents.get(&record.document).is_some_and(|read| read.surroundings == file.surroundings);
     if same_text && same_surroundings { ApplyOutcome::Unchanged } else { ApplyOutcome::Changed }
 }
 
-/// The change that puts policies in force; `None` if each is in force from the very same document.
+/// The change that puts policies in force that are not kept; `None` if all are.
 fn change(
     state: &DesiredState,
     mut documents: Vec<Arc<Document>>,
     policies: BTreeMap<String, Placement>,
 ) -> Option<Change> {
-    let in_force = |(name, placement): (&String, &Placement)| {
-        state.policies.get(name).is_some_and(|record| record.document == placement.document)
-    };
-    if policies.iter().all(in_force) {
+    if policies.is_empty() {
         return None;
     }
     let used: BTreeSet<&String> = policies.values().map(|placement| &placement.document).collect();
@@ -348,6 +370,47 @@ mod tests {
         let cart = in_force.policies.get("cart").unwrap();
         assert!(in_force.sources.snippet(cart.span).contains("PUT"));
         assert_eq!(in_force.sources.location(cart.span), "cart.writ:1");
+    }
+
+    #[test]
+    fn what_is_printed_of_the_documents_changes_nothing_when_it_is_applied_from_anywhere() {
+        let with_schema = format!(
+            "# Sizes.\nschema {{ header x-n: int }}\nlet large = headers[\"x-n\"] > 5\n\n{}{CART}\n\
+             test \"large\" for orders {{\n  given GET /api/a with header x-n = \"6\" expect deny by no-large\n}}\n",
+            ORDERS.replace("}\n", "  no-large: deny when large\n}\n")
+        );
+        let moved = CART.replace("GET", "PUT");
+        let state = after(&[&[file("all.writ", &with_schema)], &[file("cart.writ", &moved)]]);
+        let in_force = PoliciesInForce::of(&state);
+        let printed: Vec<FileBody> = state
+            .documents
+            .keys()
+            .enumerate()
+            .map(|(at, digest)| {
+                file(&format!("dump/{at}.writ"), &in_force.standing(&state, digest).unwrap().text)
+            })
+            .collect();
+        assert_eq!(printed.len(), 2);
+        assert!(printed.iter().any(|file| file.text.contains("schema") && !file.text.contains("auth cart")));
+        let again = admit(&state, printed.clone(), DAY, &preflight()).unwrap();
+        assert!(again.change.is_none());
+        assert_eq!(
+            outcomes(&again),
+            [("cart", ApplyOutcome::Unchanged), ("orders", ApplyOutcome::Unchanged)]
+        );
+        for one in printed {
+            assert!(admit(&state, vec![one], DAY, &preflight()).unwrap().change.is_none());
+        }
+    }
+
+    #[test]
+    fn a_comment_is_part_of_what_is_in_force() {
+        let state = after(&[&[file("orders.writ", ORDERS)]]);
+        let commented = format!("# Why.\n{ORDERS}");
+        let admission = admit(&state, vec![file("orders.writ", &commented)], DAY, &preflight()).unwrap();
+        assert_eq!(outcomes(&admission), [("orders", ApplyOutcome::Unchanged)]);
+        let state = admission.change.unwrap().apply_to(&state).unwrap();
+        assert!(state.documents.values().all(|document| *document.text == *commented));
     }
 
     #[test]

@@ -135,8 +135,11 @@ fn endpoints() -> Vec<Endpoint> {
             .summary("All policies in force")
             .gives("PolicyList"),
         Endpoint::get("/v1/policies/{name}", Reader, policies::get)
-            .summary("One policy in force")
+            .summary("One policy in force, and the whole file that it stands in")
             .gives("PolicyBody"),
+        Endpoint::get("/v1/documents", Reader, policies::documents)
+            .summary("The whole files that policies are in force from; applied again they change nothing")
+            .gives("DocumentList"),
         Endpoint::delete("/v1/policies/{name}", Admin, policies::delete)
             .summary("Take a policy out of force")
             .gives("DeleteResponse"),

@@ -4,6 +4,7 @@
 //! its policies only those count that are in force *from it*: a policy that was applied anew from
 //! another file has left its old text behind there.
 
+use crate::documents::{Standing, View};
 use crate::model::{DesiredState, Document, ProxyRegistration};
 use crate::workloads::representatives;
 use chancery_policy_lang::check::{CheckOptions, check};
@@ -22,8 +23,8 @@ pub struct PoliciesInForce {
     pub sources: SourceSet,
     /// The policies, by name.
     pub policies: BTreeMap<String, CheckedPolicy>,
-    /// What everything but policies and tests says in each document, by the document's digest.
-    pub surroundings: BTreeMap<String, String>,
+    /// What was read of each document, by the document's digest.
+    pub documents: BTreeMap<String, StoredDocument>,
     /// Policies that are stored and yet cannot be read by this version of the program, one sentence
     /// each. They were accepted once, so this is empty unless the program is older than the data.
     pub problems: Vec<String>,
@@ -53,8 +54,25 @@ impl PoliciesInForce {
                 self.policies.insert(policy.name.clone(), policy);
             }
         }
-        self.surroundings.insert(digest.to_owned(), surroundings(&read.tree));
+        let surroundings = surroundings(&read.tree);
+        self.documents.insert(digest.to_owned(), StoredDocument { tree: read.tree, surroundings });
     }
+
+    /// What a document of the state still says.
+    #[must_use]
+    pub fn standing(&self, state: &DesiredState, digest: &str) -> Option<Standing> {
+        let (document, read) = (state.documents.get(digest)?, self.documents.get(digest)?);
+        Some(View { state, digest }.standing(document, &read.tree))
+    }
+}
+
+/// A document that is stored.
+#[derive(Clone, Debug)]
+pub struct StoredDocument {
+    /// Its tree.
+    pub tree: SyntaxTree,
+    /// What everything but policies and tests says in it.
+    pub surroundings: String,
 }
 
 /// A document that was read back.

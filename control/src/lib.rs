@@ -15,6 +15,7 @@ pub mod cli;
 pub mod command;
 pub mod context;
 pub mod demo;
+pub mod documents;
 pub mod durations;
 pub mod envoy;
 pub mod envoy_binary;

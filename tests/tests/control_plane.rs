@@ -99,6 +99,67 @@ async fn the_commands_work_with_a_control_plane() {
     plane.terminate().await;
 }
 
+const ORDERS_AND_CART: &str = "\
+# Sizes are numbers.
+schema {
+  header x-items: int
+}
+
+let large = headers[\"x-items\"] > 100
+
+auth orders on service shop/orders {
+  read:     allow GET /api/** from service shop/web
+  no-large: deny when large
+}
+
+auth cart on service shop/cart {
+  allow GET from service shop/web
+}
+
+test \"large orders are for nobody\" for orders {
+  given GET /api/a from service shop/web with header x-items = \"101\" expect deny by no-large
+}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_get_prints_changes_nothing_when_it_is_applied_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = ControlPlane::start(&folder.path().join("data")).await;
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    plane.run(&["apply", "-f", &write("all.writ", ORDERS_AND_CART)]).await;
+    let got = plane.run(&["get", "policy", "orders"]).await;
+    assert_eq!((got.stdout.as_str(), got.stderr.as_str()), (ORDERS_AND_CART, ""));
+    let again = plane.run(&["apply", "-f", &write("printed.writ", &got.stdout)]).await;
+    assert_eq!(again.stdout, "policy cart unchanged\npolicy orders unchanged\nrevision 1\n");
+
+    let cart = "auth cart on service shop/cart {\n  allow GET, POST from service shop/web\n}\n";
+    let moved = plane.run(&["apply", "-f", &write("cart.writ", cart)]).await;
+    assert_eq!(moved.stdout, "policy cart changed\nrevision 2\n");
+    let got = plane.run(&["get", "policy", "orders"]).await;
+    assert!(got.stdout.contains("schema") && !got.stdout.contains("auth cart"), "{}", got.stdout);
+    assert!(
+        got.stderr.contains("note: policy `cart` (") && got.stderr.contains("cart.writ`"),
+        "{}",
+        got.stderr
+    );
+    let again = plane.run(&["apply", "-f", &write("printed.writ", &got.stdout)]).await;
+    assert_eq!(again.stdout, "policy orders unchanged\nrevision 2\n");
+
+    let dump = folder.path().join("dump");
+    let dump = dump.to_str().unwrap();
+    let dumped = plane.run(&["get", "policy", "--output", dump]).await;
+    assert_eq!(dumped.stdout, format!("{dump}/orders.writ: orders\n{dump}/cart.writ: cart\nrevision 2\n"));
+    let again = plane.run(&["apply", "-f", dump]).await;
+    assert_eq!(again.stdout, "policy cart unchanged\npolicy orders unchanged\nrevision 2\n");
+    let full = plane.run(&["get", "policy", "--output", dump]).await;
+    assert_eq!(full.exit, Exit::BadInput, "an older file in the folder would be applied with the others");
+    plane.terminate().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_policy_ends_with_2_and_its_place() {
     let folder = tempfile::tempdir().unwrap();

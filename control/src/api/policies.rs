@@ -1,16 +1,20 @@
-//! `/v1/policies`: putting policies in force, reading them, taking them out.
+//! `/v1/policies` and `/v1/documents`: putting policies in force, reading them, taking them out.
 
 use super::access::Caller;
 use super::extract::{Json, Path};
-use super::types::{ApplyRequest, ApplyResponse, DeleteResponse, PolicyBody, PolicyList};
+use super::types::{
+    ApplyRequest, ApplyResponse, DeleteResponse, DocumentBody, DocumentList, LeftOutBody, PolicyBody,
+    PolicyList,
+};
 use super::{Api, ApiError};
 use crate::admission::{Admission, Refusal, admit, admit_deletion};
+use crate::documents::{LeftOut, Standing};
 use crate::in_force::PoliciesInForce;
 use crate::model::{DesiredState, PolicyRecord};
 use crate::store::StoreError;
 use axum::extract::State;
 use axum::http::StatusCode;
-use chancery_policy_lang::checked::{CheckedPolicy, Mode};
+use chancery_policy_lang::checked::Mode;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
@@ -56,15 +60,34 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Json<PolicyList>, Api
     Ok(Json(PolicyList { revision, policies }))
 }
 
-/// One policy in force.
+/// One policy in force, and the file that it stands in.
 pub(super) async fn get(
     State(api): State<Api>,
     Path(name): Path<String>,
 ) -> Result<Json<PolicyBody>, ApiError> {
     let state = now(&api);
     let wanted = name.clone();
-    let found = blocking(move || bodies(&state).into_iter().find(|policy| policy.name == wanted)).await?;
-    found.map(Json).ok_or_else(|| StoreError::NoSuchPolicy(name).into())
+    let found = blocking(move || {
+        let in_force = PoliciesInForce::of(&state);
+        let record = state.policies.get(&wanted)?;
+        let document = document(&state, &in_force, &record.document);
+        Some(PolicyBody { document, ..body(&state, &in_force, record) })
+    });
+    found.await?.map(Json).ok_or_else(|| StoreError::NoSuchPolicy(name).into())
+}
+
+/// The files of all policies in force.
+pub(super) async fn documents(State(api): State<Api>) -> Result<Json<DocumentList>, ApiError> {
+    let state = now(&api);
+    let revision = state.revision.0;
+    let mut documents = blocking(move || {
+        let in_force = PoliciesInForce::of(&state);
+        let all = state.documents.keys().filter_map(|digest| document(&state, &in_force, digest));
+        all.collect::<Vec<_>>()
+    })
+    .await?;
+    documents.sort_by(|a, b| (&a.file, &a.policies).cmp(&(&b.file, &b.policies)));
+    Ok(Json(DocumentList { revision, documents }))
 }
 
 /// Takes a policy out of force.
@@ -116,7 +139,10 @@ fn bodies(state: &DesiredState) -> Vec<PolicyBody> {
 
 fn body(state: &DesiredState, in_force: &PoliciesInForce, record: &PolicyRecord) -> PolicyBody {
     let policy = in_force.policies.get(&record.name);
-    let text = |policy: &CheckedPolicy| in_force.sources.snippet(policy.span).to_owned();
+    let line = policy.and_then(|policy| {
+        let file = in_force.sources.get(policy.span.file)?;
+        Some(file.line_column(policy.span.start).line)
+    });
     let targets = policy.into_iter().flat_map(|policy| &policy.targets);
     PolicyBody {
         name: record.name.clone(),
@@ -124,8 +150,21 @@ fn body(state: &DesiredState, in_force: &PoliciesInForce, record: &PolicyRecord)
         targets: targets.map(|scope| in_force.sources.snippet(scope.span).to_owned()).collect(),
         mode: policy.map_or("unreadable", |policy| mode(&policy.mode)).to_owned(),
         file: state.documents.get(&record.document).map(|document| document.name.clone()).unwrap_or_default(),
-        text: policy.map(text).unwrap_or_default(),
+        line: line.unwrap_or(0),
+        document: None,
     }
+}
+
+fn document(state: &DesiredState, in_force: &PoliciesInForce, digest: &str) -> Option<DocumentBody> {
+    let file = state.documents.get(digest)?.name.clone();
+    let Standing { text, policies, left_out } = in_force.standing(state, digest)?;
+    let left_out = left_out.into_iter().map(|LeftOut { kind, name, line, reason }| LeftOutBody {
+        kind: kind.as_str().to_owned(),
+        name,
+        line,
+        reason,
+    });
+    Some(DocumentBody { file, text, policies, left_out: left_out.collect() })
 }
 
 fn mode(mode: &Mode) -> &'static str {

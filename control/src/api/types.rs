@@ -114,8 +114,47 @@ pub struct PolicyBody {
     pub mode: String,
     /// The file it was applied from.
     pub file: String,
-    /// Its own text.
+    /// The line of that file on which it begins; 0 if it is unreadable.
+    pub line: u32,
+    /// What that file says, if this policy alone was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<DocumentBody>,
+}
+
+/// A file that policies are in force from, as it may be applied again without changing anything.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct DocumentBody {
+    /// The file, as it was named when it was applied.
+    pub file: String,
+    /// Its whole text, byte for byte, without what is in `left_out`.
     pub text: String,
+    /// The policies that are in force from it, in the order of the text.
+    pub policies: Vec<String>,
+    /// Policies and tests that it had when it was applied, and that do not count any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutBody>,
+}
+
+/// What a document has no more.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct LeftOutBody {
+    /// `policy` or `test`
+    pub kind: String,
+    /// The policy's name, or the test's title.
+    pub name: String,
+    /// The line on which it began when the file was applied.
+    pub line: u32,
+    /// Why, as the end of a sentence that begins with it.
+    pub reason: String,
+}
+
+/// `GET /v1/documents`
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct DocumentList {
+    /// The revision.
+    pub revision: u64,
+    /// By the names of their files.
+    pub documents: Vec<DocumentBody>,
 }
 
 /// `GET /v1/policies`

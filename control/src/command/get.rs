@@ -1,18 +1,26 @@
 //! `chancery get`: shows what the control plane has.
 
 use crate::api::client::{Client, escape};
-use crate::api::types::{AuditList, PolicyBody, PolicyList, TokenList};
+use crate::api::types::{AuditList, DocumentBody, DocumentList, PolicyBody, PolicyList, TokenList};
 use crate::cli::Global;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit, Failure};
-use crate::terminal;
+use crate::{sources, terminal};
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `chancery get`.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  chancery get policy\n  chancery get policy orders > orders.writ\n  \
-    chancery get token\n  chancery get audit --count 20")]
+#[command(
+    after_help = "`get policy NAME` prints the whole file that the policy is in force from, byte for byte, with its\n\
+    schema, lets, tests, comments and other policies: what it decides depends on them. What the file had and\n\
+    does not count any more (a policy that was applied anew from another file, or deleted) is left out and\n\
+    named on standard error. Applied again, what is printed changes nothing.\n\n\
+    Examples:\n  chancery get policy\n  chancery get policy orders > orders.writ\n  \
+    chancery get policy --output in-force/\n  chancery get token\n  chancery get audit --count 20"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -20,7 +28,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// All policies in force, or the text of one
+    /// All policies in force, or the whole file that one stands in
     #[command(visible_alias = "policies")]
     Policy {
         /// Its name
@@ -28,6 +36,9 @@ enum What {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Write the files that the policies are in force from into a new folder
+        #[arg(short, long, value_name = "DIR", conflicts_with_all = ["json", "name"])]
+        output: Option<PathBuf>,
     },
     /// All tokens in force, without their secrets
     #[command(visible_alias = "tokens")]
@@ -54,8 +65,9 @@ enum What {
 pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
     let client = Context::find(global)?.client()?;
     let text = match &arguments.what {
-        What::Policy { name: Some(name), json } => policy(&client, name, *json).await?,
-        What::Policy { name: None, json } => policies(&client, *json).await?,
+        What::Policy { output: Some(folder), .. } => write_documents(&client, folder).await?,
+        What::Policy { name: Some(name), json, .. } => policy(&client, name, *json).await?,
+        What::Policy { name: None, json, .. } => policies(&client, *json).await?,
         What::Token { json } => tokens(&client, *json).await?,
         What::Audit { count, json } => audit(&client, *count, *json).await?,
     };
@@ -68,7 +80,44 @@ async fn policy(client: &Client, name: &str, json: bool) -> Result<String, Failu
     if json {
         return pretty(&policy);
     }
-    Ok(format!("{}\n", policy.text.trim_end()))
+    let document = policy.document.ok_or_else(|| {
+        Failure::failed(format!("the control plane did not send the file of policy `{name}`"))
+            .help("is it of this version?")
+    })?;
+    note_what_is_left_out(&document);
+    Ok(document.text)
+}
+
+/// Writes all files into a folder, each called after its first policy: names that are unique in the mesh and
+/// can be names of files, which what people called them may not.
+async fn write_documents(client: &Client, folder: &Path) -> Result<String, Failure> {
+    let list: DocumentList = client.get("/v1/documents").await?;
+    let unwritable =
+        |path: &Path, error| Failure::failed(format!("`{}` cannot be written: {error}", path.display()));
+    fs::create_dir_all(folder).map_err(|error| unwritable(folder, error))?;
+    if fs::read_dir(folder).map_err(|error| unwritable(folder, error))?.next().is_some() {
+        return Err(Failure::bad_input(format!("`{}` is not empty", folder.display()))
+            .help("name a new folder: with older files in it, it would not be what is in force"));
+    }
+    let mut text = String::new();
+    for document in &list.documents {
+        let Some(name) = document.policies.first() else { continue };
+        let path = folder.join(format!("{name}.{}", sources::EXTENSION));
+        fs::write(&path, &document.text).map_err(|error| unwritable(&path, error))?;
+        note_what_is_left_out(document);
+        text.push_str(&format!("{}: {}\n", path.display(), document.policies.join(", ")));
+    }
+    text.push_str(&format!("revision {}\n", list.revision));
+    Ok(text)
+}
+
+fn note_what_is_left_out(document: &DocumentBody) {
+    for left in &document.left_out {
+        terminal::print_error(&format!(
+            "note: {} `{}` ({}:{}) is left out: it {}",
+            left.kind, left.name, document.file, left.line, left.reason
+        ));
+    }
 }
 
 async fn policies(client: &Client, json: bool) -> Result<String, Failure> {

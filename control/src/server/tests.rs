@@ -405,7 +405,7 @@ async fn policies_are_applied_read_and_deleted() {
     let policy: PolicyBody = admin.get("/v1/policies/orders").await.unwrap();
     assert_eq!((policy.mode.as_str(), policy.file.as_str()), ("enforce", "orders.writ"));
     assert_eq!(policy.targets, ["service shop/orders"]);
-    assert_eq!(policy.text.trim(), ORDERS.trim());
+    assert_eq!(policy.document.unwrap().text, ORDERS);
 
     let deleted: DeleteResponse = admin.delete("/v1/policies/orders").await.unwrap();
     assert_eq!(deleted.revision, 2);

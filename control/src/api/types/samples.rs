@@ -2,9 +2,10 @@
 
 use super::{
     AppliedPolicy, ApplyOutcome, ApplyRequest, ApplyResponse, AuditBody, AuditList, DeleteResponse,
-    DiagnosticBody, Done, ErrorBody, FileBody, IdentityResponse, InboundBody, JoinRequest, LeaveRequest,
-    OutboundBody, PolicyBody, PolicyList, ProxyBody, ProxyList, ProxyStatement, Rejection, RenewRequest,
-    Role, StatusResponse, TokenBody, TokenList, TokenRequest, TokenResponse,
+    DiagnosticBody, DocumentBody, DocumentList, Done, ErrorBody, FileBody, IdentityResponse, InboundBody,
+    JoinRequest, LeaveRequest, LeftOutBody, OutboundBody, PolicyBody, PolicyList, ProxyBody, ProxyList,
+    ProxyStatement, Rejection, RenewRequest, Role, StatusResponse, TokenBody, TokenList, TokenRequest,
+    TokenResponse,
 };
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,6 +23,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         ("ApplyRequest", json!(apply)),
         ("ApplyResponse", json!(applied())),
         ("PolicyList", json!(PolicyList { revision: 1, policies: vec![policy()] })),
+        ("DocumentList", json!(DocumentList { revision: 1, documents: vec![document()] })),
         ("DeleteResponse", json!(DeleteResponse { revision: 1 })),
         ("ProxyList", json!(ProxyList { proxies: vec![proxy()] })),
         ("StatusResponse", json!(status())),
@@ -92,8 +94,14 @@ fn policy() -> PolicyBody {
         targets: vec![text()],
         mode: "enforce".to_owned(),
         file: text(),
-        text: text(),
+        line: 1,
+        document: Some(document()),
     }
+}
+
+fn document() -> DocumentBody {
+    let left_out = LeftOutBody { kind: "policy".to_owned(), name: text(), line: 1, reason: text() };
+    DocumentBody { file: text(), text: text(), policies: vec![text()], left_out: vec![left_out] }
 }
 
 fn proxy() -> ProxyBody {
