@@ -1,14 +1,21 @@
 //! What stands between a request and the store: all files of an apply are parsed, checked, linked
-//! with the policies that stay, and compiled, for every workload. What fails here is never stored.
+//! with the policies that stay, and compiled, for every workload; then the tests are run that the change
+//! touches. What fails here is never stored.
 
-use crate::api::types::{AppliedPolicy, ApplyOutcome, DiagnosticBody, FileBody};
+mod tests_touched;
+
+pub use tests_touched::TEST_LIMITS;
+
+use crate::api::types::{AppliedPolicy, ApplyOutcome, DiagnosticBody, FailedTestBody, FileBody, LeftOutBody};
 use crate::in_force::{PoliciesInForce, contexts, surroundings};
 use crate::model::{DesiredState, Document};
 use crate::preflight::{Preflight, TrialError};
+use crate::report::count;
 use crate::sources::FILES_MAX;
-use crate::store::{Change, Placement};
+use crate::store::{Change, Placement, StoreError};
+use crate::test_run::TestError;
 use chancery_policy_lang::check::{CheckOptions, check};
-use chancery_policy_lang::checked::CheckedPolicy;
+use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest};
 use chancery_policy_lang::diagnostic::render;
 use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::LinkedProgram;
@@ -17,6 +24,7 @@ use chancery_policy_lang::source::SOURCE_BYTES_MAX;
 use chancery_policy_lang::{Diagnostic, Severity, SourceSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tests_touched::Next;
 
 /// The longest name of a file, in bytes.
 const FILE_NAME_BYTES_MAX: usize = 1024;
@@ -30,8 +38,30 @@ pub struct Admission {
     pub change: Option<Change>,
     /// What becomes of each policy, by name.
     pub outcomes: Vec<AppliedPolicy>,
+    /// How many tests were run; `None` if that was not wanted.
+    pub tests: Option<usize>,
     /// Warnings of the checker.
     pub warnings: Vec<DiagnosticBody>,
+    /// Tests in files that stay which do not count any more.
+    pub left_out: Vec<LeftOutBody>,
+}
+
+/// A policy that may be taken out of force.
+#[derive(Debug)]
+pub struct Deletion {
+    /// The change to make.
+    pub change: Change,
+    /// Tests in files that stay which do not count any more.
+    pub left_out: Vec<LeftOutBody>,
+}
+
+/// How an apply is meant.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// `YYYY-MM-DD`, for shadow policies whose time may be over.
+    pub today: &'a str,
+    /// Whether tests are not run.
+    pub skip_tests: bool,
 }
 
 /// Why files are not accepted.
@@ -48,25 +78,38 @@ pub enum Refusal {
     /// The policies are wrong, or do not fit together.
     #[error("{}", summary(.0))]
     Policies(Vec<DiagnosticBody>),
+    /// Tests fail.
+    #[error("the policies are refused: {}; nothing was changed", tests_summary(failed, *run))]
+    Tests {
+        /// The cases that failed.
+        failed: Vec<FailedTestBody>,
+        /// How many tests were run.
+        run: usize,
+    },
     /// The compiler made something that must not go out.
     #[error(transparent)]
-    Trial(TrialError),
+    Trial(#[from] TrialError),
+    /// The module of a test's policies fails, or does not decide as is defined.
+    #[error("a test found a fault of chancery: {0}")]
+    Broken(String),
+    /// The change cannot be made of this state.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-/// Checks files against the state that they are applied to. `today` is `YYYY-MM-DD`, for shadow
-/// policies whose time may be over.
+/// Checks files against the state that they are applied to.
 ///
 /// # Errors
-/// If the request or a policy is wrong.
+/// If the request or a policy is wrong, or a test fails.
 pub fn admit(
     state: &DesiredState,
     files: Vec<FileBody>,
-    today: &str,
+    terms: Terms<'_>,
     preflight: &Preflight,
 ) -> Result<Admission, Refusal> {
     let documents = documents(files)?;
     let mut in_force = PoliciesInForce::of(state);
-    let new = NewPolicies::check(&mut in_force.sources, &documents, today);
+    let new = NewPolicies::check(&mut in_force, &documents, terms.today);
     if new.diagnostics.iter().any(Diagnostic::is_error) {
         return Err(Refusal::Policies(bodies(&new.diagnostics, &in_force.sources)));
     }
@@ -83,36 +126,68 @@ pub fn admit(
     check_together(state, &in_force.sources, &all, preflight)?;
 
     let kept = new.kept_files(state, &in_force);
-    let mut policies = BTreeMap::new();
-    let mut outcomes = Vec::new();
-    for (policy, file) in &new.policies {
-        let outcome = compare(state, &in_force, policy, file);
-        let changed = outcome != ApplyOutcome::Unchanged;
-        if !kept.contains(&file.digest) {
-            policies.insert(policy.name.clone(), Placement { document: file.digest.clone(), changed });
-        }
-        outcomes.push(AppliedPolicy { name: policy.name.clone(), outcome });
-    }
-    outcomes.sort_by(|a, b| a.name.cmp(&b.name));
+    let outcomes = new.outcomes(state, &in_force);
+    let change = change(state, &new, documents, &kept, &outcomes, terms);
+    let after = change.as_ref().map(|change| change.apply_to(state)).transpose()?;
+    let next = Next { state: after.as_ref().unwrap_or(state), in_force: &in_force, policies: &all };
+    let tests =
+        if terms.skip_tests { None } else { Some(run_tests(&next, &new, &kept, &outcomes, preflight)?) };
+    let left_out = next.tests_left_behind(state);
     let warnings = bodies(&new.diagnostics, &in_force.sources);
-    Ok(Admission { change: change(state, documents, policies), outcomes, warnings })
+    let applied = |(name, outcome): (&str, ApplyOutcome)| AppliedPolicy { name: name.to_owned(), outcome };
+    let outcomes = outcomes.into_iter().map(applied).collect();
+    Ok(Admission { change, outcomes, tests, warnings, left_out })
 }
 
 /// Checks that the others make sense without a policy, and gives the change that takes it away.
 ///
 /// # Errors
 /// If they do not: it may have hidden a conflict between two others.
-pub fn admit_deletion(state: &DesiredState, name: &str, preflight: &Preflight) -> Result<Change, Refusal> {
+pub fn admit_deletion(state: &DesiredState, name: &str, preflight: &Preflight) -> Result<Deletion, Refusal> {
     let in_force = PoliciesInForce::of(state);
     let staying: Vec<CheckedPolicy> =
         in_force.policies.values().filter(|policy| policy.name != name).cloned().collect();
     check_together(state, &in_force.sources, &staying, preflight)?;
-    Ok(Change::DeletePolicy { base: state.revision, name: name.to_owned() })
+    let change = Change::DeletePolicy { base: state.revision, name: name.to_owned() };
+    let after = change.apply_to(state)?;
+    let next = Next { state: &after, in_force: &in_force, policies: &staying };
+    let left_out = next.tests_left_behind(state);
+    Ok(Deletion { change, left_out })
+}
+
+/// Runs the tests of the files, and those of others that the change touches. Gives their number.
+fn run_tests(
+    next: &Next<'_>,
+    new: &NewPolicies,
+    kept: &BTreeMap<String, String>,
+    outcomes: &BTreeMap<&str, ApplyOutcome>,
+    preflight: &Preflight,
+) -> Result<usize, Refusal> {
+    let sources = &next.in_force.sources;
+    let changed = outcomes.iter().filter(|(_, outcome)| **outcome != ApplyOutcome::Unchanged);
+    let changed: BTreeSet<&str> = changed.map(|(name, _)| *name).collect();
+    let run_already = kept.values().cloned().chain(new.policies.iter().map(|(_, file)| file.digest.clone()));
+    let (others, diagnostics) = next.tests_of_others(&run_already.collect(), &changed);
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        return Err(Refusal::Policies(bodies(&diagnostics, sources)));
+    }
+    let tests: Vec<CheckedTest> = new.tests.iter().cloned().chain(others).collect();
+    let runs = next.run(&tests, preflight.host()).map_err(|error| match error {
+        TestError::Apart(found) => Refusal::Policies(bodies(&found, sources)),
+        TestError::TooMany { .. } | TestError::TooLong { .. } => Refusal::Request {
+            message: format!("{error}; nothing was changed"),
+            help: "apply fewer files at a time, or without their tests: `--no-tests`".to_owned(),
+        },
+        TestError::Broken(_) => Refusal::Broken(error.to_string()),
+    })?;
+    let failed = tests_touched::failed(&runs);
+    if failed.is_empty() { Ok(runs.len()) } else { Err(Refusal::Tests { failed, run: runs.len() }) }
 }
 
 /// The policies of the files of one apply.
 struct NewPolicies {
     policies: Vec<(CheckedPolicy, Arc<File>)>,
+    tests: Vec<CheckedTest>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -124,8 +199,10 @@ struct File {
 }
 
 impl NewPolicies {
-    /// Parses and checks documents together; their texts are added to `sources`.
-    fn check(sources: &mut SourceSet, documents: &[Arc<Document>], today: &str) -> Self {
+    /// Parses and checks documents together; their texts are added to those in force, whose policies their
+    /// tests may name.
+    fn check(in_force: &mut PoliciesInForce, documents: &[Arc<Document>], today: &str) -> Self {
+        let PoliciesInForce { sources, policies: beside, .. } = in_force;
         let mut trees = Vec::new();
         let mut files = BTreeMap::new();
         let mut diagnostics = Vec::new();
@@ -141,27 +218,35 @@ impl NewPolicies {
             trees.push(parsed.tree);
             diagnostics.extend(parsed.diagnostics);
         }
-        let checked = check(sources, &trees, CheckOptions { today: Some(today) });
+        let beside: Vec<CheckedPolicy> = beside.values().cloned().collect();
+        let checked = check(sources, &trees, CheckOptions { today: Some(today), beside: &beside });
         diagnostics.extend(checked.diagnostics);
         diagnostics.sort_by_key(|found| (found.primary.span.file, found.primary.span.start));
         let with_file = |policy: CheckedPolicy| {
             let file = files.get(&policy.span.file).cloned()?;
             Some((policy, file))
         };
-        Self { policies: checked.policies.into_iter().filter_map(with_file).collect(), diagnostics }
+        let policies = checked.policies.into_iter().filter_map(with_file).collect();
+        Self { policies, tests: checked.tests, diagnostics }
     }
 
-    /// The digests of the files that say just what a document in force still says, whatever both are called:
-    /// that document stays, so that what is printed of it may be applied from anywhere.
-    fn kept_files(&self, state: &DesiredState, in_force: &PoliciesInForce) -> BTreeSet<String> {
+    /// What becomes of each policy, by name.
+    fn outcomes(&self, state: &DesiredState, in_force: &PoliciesInForce) -> BTreeMap<&str, ApplyOutcome> {
+        let outcome = |(policy, file): &(CheckedPolicy, Arc<File>)| compare(state, in_force, policy, file);
+        self.policies.iter().map(|new| (new.0.name.as_str(), outcome(new))).collect()
+    }
+
+    /// The digests of the files that say just what a document in force still says, whatever both are called,
+    /// with the digest of that document: it stays, so that what is printed of it may be applied from anywhere.
+    fn kept_files(&self, state: &DesiredState, in_force: &PoliciesInForce) -> BTreeMap<String, String> {
         let mut compared = BTreeSet::new();
-        let mut kept = BTreeSet::new();
+        let mut kept = BTreeMap::new();
         // Of a file whose text is that of a document all policies are in force from it: one of them shows it.
         for (policy, file) in self.policies.iter().filter(|(_, file)| compared.insert(&file.digest)) {
-            let record = state.policies.get(&policy.name);
-            let standing = record.and_then(|record| in_force.standing(state, &record.document));
+            let Some(record) = state.policies.get(&policy.name) else { continue };
+            let standing = in_force.standing(state, &record.document);
             if standing.is_some_and(|standing| *standing.text == *file.text) {
-                kept.insert(file.digest.clone());
+                kept.insert(file.digest.clone(), record.document.clone());
             }
         }
         kept
@@ -251,18 +336,30 @@ fn compare(
     if same_text && same_surroundings { ApplyOutcome::Unchanged } else { ApplyOutcome::Changed }
 }
 
-/// The change that puts policies in force that are not kept; `None` if all are.
+/// The change that puts policies in force whose files are not kept; `None` if all are.
 fn change(
     state: &DesiredState,
+    new: &NewPolicies,
     mut documents: Vec<Arc<Document>>,
-    policies: BTreeMap<String, Placement>,
+    kept: &BTreeMap<String, String>,
+    outcomes: &BTreeMap<&str, ApplyOutcome>,
+    terms: Terms<'_>,
 ) -> Option<Change> {
+    let policies: BTreeMap<String, Placement> = new
+        .policies
+        .iter()
+        .filter(|(_, file)| !kept.contains_key(&file.digest))
+        .map(|(policy, file)| {
+            let changed = outcomes.get(policy.name.as_str()) != Some(&ApplyOutcome::Unchanged);
+            (policy.name.clone(), Placement { document: file.digest.clone(), changed })
+        })
+        .collect();
     if policies.is_empty() {
         return None;
     }
     let used: BTreeSet<&String> = policies.values().map(|placement| &placement.document).collect();
     documents.retain(|document| used.contains(&document.digest()));
-    Some(Change::ApplyPolicies { base: state.revision, documents, policies })
+    Some(Change::ApplyPolicies { base: state.revision, documents, policies, tests_skipped: terms.skip_tests })
 }
 
 fn bodies(diagnostics: &[Diagnostic], sources: &SourceSet) -> Vec<DiagnosticBody> {
@@ -286,6 +383,13 @@ fn bodies(diagnostics: &[Diagnostic], sources: &SourceSet) -> Vec<DiagnosticBody
     diagnostics.iter().take(DIAGNOSTICS_MAX).map(body).collect()
 }
 
+fn tests_summary(failed: &[FailedTestBody], run: usize) -> String {
+    let tests: BTreeSet<(&str, &str)> =
+        failed.iter().map(|case| (case.file.as_str(), case.name.as_str())).collect();
+    let verb = if tests.len() == 1 { "fails" } else { "fail" };
+    format!("{} of {} {verb}", tests.len(), count(run, "test", "tests"))
+}
+
 fn summary(diagnostics: &[DiagnosticBody]) -> String {
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == "error").count();
     let noun = if errors == 1 { "error" } else { "errors" };
@@ -293,186 +397,4 @@ fn summary(diagnostics: &[DiagnosticBody]) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    const DAY: &str = "2026-11-23";
-    const ORDERS: &str =
-        "auth orders on service shop/orders {\n  read: allow GET /api/** from service shop/web\n}\n";
-    const CART: &str = "auth cart on service shop/cart {\n  allow GET from namespace shop\n}\n";
-
-    fn file(name: &str, text: &str) -> FileBody {
-        FileBody { name: name.to_owned(), text: text.to_owned() }
-    }
-
-    fn preflight() -> Preflight {
-        Preflight::new().unwrap()
-    }
-
-    fn outcomes(admission: &Admission) -> Vec<(&str, ApplyOutcome)> {
-        admission.outcomes.iter().map(|applied| (applied.name.as_str(), applied.outcome)).collect()
-    }
-
-    /// The state after these files were applied one after the other.
-    fn after(steps: &[&[FileBody]]) -> DesiredState {
-        let empty = DesiredState { trust_domain: "chancery.local".to_owned(), ..DesiredState::default() };
-        steps.iter().fold(empty, |state, files| {
-            let change = admit(&state, files.to_vec(), DAY, &preflight()).unwrap().change.unwrap();
-            change.apply_to(&state).unwrap()
-        })
-    }
-
-    fn refused(state: &DesiredState, files: Vec<FileBody>) -> Vec<DiagnosticBody> {
-        match admit(state, files, DAY, &preflight()).unwrap_err() {
-            Refusal::Policies(diagnostics) => diagnostics,
-            other => unreachable!("{other}"),
-        }
-    }
-
-    #[test]
-    fn policies_are_created_changed_and_unchanged_by_what_they_say() {
-        let state = after(&[&[file("all.writ", &format!("{ORDERS}{CART}"))]]);
-        assert_eq!(state.policies.len(), 2);
-        let same =
-            admit(&state, vec![file("all.writ", &format!("{ORDERS}{CART}"))], DAY, &preflight()).unwrap();
-        assert!(same.change.is_none());
-
-        let apart = [file("orders.writ", ORDERS), file("cart.writ", &CART.replace("GET", "POST"))];
-        let admission = admit(&state, apart.to_vec(), DAY, &preflight()).unwrap();
-        assert_eq!(
-            outcomes(&admission),
-            [("cart", ApplyOutcome::Changed), ("orders", ApplyOutcome::Unchanged)]
-        );
-        let state = admission.change.unwrap().apply_to(&state).unwrap();
-        assert_eq!(state.revision.0, 2);
-        let revisions: Vec<_> = state.policies.values().map(|record| record.revision.0).collect();
-        assert_eq!(revisions, [2, 1], "an unchanged policy keeps its revision");
-        assert_eq!(state.documents.len(), 2, "the first document is gone");
-    }
-
-    #[test]
-    fn a_let_outside_of_a_policy_is_part_of_what_it_says() {
-        let text = |limit: &str| {
-            format!("let limit = {limit}\nauth a on mesh {{\n  allow GET when request.size < limit\n}}\n")
-        };
-        let state = after(&[&[file("a.writ", &text("10"))]]);
-        let admission = admit(&state, vec![file("a.writ", &text("20"))], DAY, &preflight()).unwrap();
-        assert_eq!(outcomes(&admission), [("a", ApplyOutcome::Changed)]);
-    }
-
-    #[test]
-    fn a_policy_that_moved_to_another_file_is_not_there_twice() {
-        let both = format!("{ORDERS}{CART}");
-        let state = after(&[&[file("all.writ", &both)], &[file("cart.writ", &CART.replace("GET", "PUT"))]]);
-        let in_force = PoliciesInForce::of(&state);
-        assert_eq!(in_force.problems, Vec::<String>::new());
-        let cart = in_force.policies.get("cart").unwrap();
-        assert!(in_force.sources.snippet(cart.span).contains("PUT"));
-        assert_eq!(in_force.sources.location(cart.span), "cart.writ:1");
-    }
-
-    #[test]
-    fn what_is_printed_of_the_documents_changes_nothing_when_it_is_applied_from_anywhere() {
-        let with_schema = format!(
-            "# Sizes.\nschema {{ header x-n: int }}\nlet large = headers[\"x-n\"] > 5\n\n{}{CART}\n\
-             test \"large\" for orders {{\n  given GET /api/a with header x-n = \"6\" expect deny by no-large\n}}\n",
-            ORDERS.replace("}\n", "  no-large: deny when large\n}\n")
-        );
-        let moved = CART.replace("GET", "PUT");
-        let state = after(&[&[file("all.writ", &with_schema)], &[file("cart.writ", &moved)]]);
-        let in_force = PoliciesInForce::of(&state);
-        let printed: Vec<FileBody> = state
-            .documents
-            .keys()
-            .enumerate()
-            .map(|(at, digest)| {
-                file(&format!("dump/{at}.writ"), &in_force.standing(&state, digest).unwrap().text)
-            })
-            .collect();
-        assert_eq!(printed.len(), 2);
-        assert!(printed.iter().any(|file| file.text.contains("schema") && !file.text.contains("auth cart")));
-        let again = admit(&state, printed.clone(), DAY, &preflight()).unwrap();
-        assert!(again.change.is_none());
-        assert_eq!(
-            outcomes(&again),
-            [("cart", ApplyOutcome::Unchanged), ("orders", ApplyOutcome::Unchanged)]
-        );
-        for one in printed {
-            assert!(admit(&state, vec![one], DAY, &preflight()).unwrap().change.is_none());
-        }
-    }
-
-    #[test]
-    fn a_comment_is_part_of_what_is_in_force() {
-        let state = after(&[&[file("orders.writ", ORDERS)]]);
-        let commented = format!("# Why.\n{ORDERS}");
-        let admission = admit(&state, vec![file("orders.writ", &commented)], DAY, &preflight()).unwrap();
-        assert_eq!(outcomes(&admission), [("orders", ApplyOutcome::Unchanged)]);
-        let state = admission.change.unwrap().apply_to(&state).unwrap();
-        assert!(state.documents.values().all(|document| *document.text == *commented));
-    }
-
-    #[test]
-    fn an_error_in_one_file_refuses_all_with_its_place() {
-        let state = after(&[&[file("orders.writ", ORDERS)]]);
-        let found = refused(
-            &state,
-            vec![file("cart.writ", CART), file("bad.writ", "auth x on mesh {\n  alow GET\n}")],
-        );
-        let first = found.first().unwrap();
-        assert_eq!((first.file.as_str(), first.line, first.severity.as_str()), ("bad.writ", 2, "error"));
-        assert!(first.rendered.contains("alow GET"), "{}", first.rendered);
-    }
-
-    #[test]
-    fn a_conflict_with_a_policy_in_force_is_refused_and_points_at_both() {
-        let open = "auth open on service shop/orders { otherwise allow }";
-        let shut = "auth shut on service shop/orders { otherwise deny }";
-        let state = after(&[&[file("open.writ", open)]]);
-        let found = refused(&state, vec![file("shut.writ", shut)]);
-        let rendered = &found.first().unwrap().rendered;
-        assert!(rendered.contains("open.writ") && rendered.contains("shut.writ"), "{rendered}");
-        let replaced =
-            admit(&state, vec![file("open.writ", &open.replace("allow", "deny"))], DAY, &preflight())
-                .unwrap();
-        assert_eq!(
-            outcomes(&replaced),
-            [("open", ApplyOutcome::Changed)],
-            "a policy does not conflict with itself"
-        );
-    }
-
-    #[test]
-    fn the_order_of_files_does_not_matter() {
-        let files = vec![file("b.writ", CART), file("a.writ", ORDERS)];
-        let empty = DesiredState::default();
-        let one = admit(&empty, files.clone(), DAY, &preflight())
-            .unwrap()
-            .change
-            .unwrap()
-            .apply_to(&empty)
-            .unwrap();
-        let other = files.into_iter().rev().collect();
-        let other =
-            admit(&empty, other, DAY, &preflight()).unwrap().change.unwrap().apply_to(&empty).unwrap();
-        assert_eq!(one, other);
-    }
-
-    #[test]
-    fn a_request_that_is_none_is_refused_with_the_remedy() {
-        let empty = DesiredState::default();
-        let large = "#".repeat(SOURCE_BYTES_MAX + 1);
-        for files in [
-            vec![],
-            vec![file("a.writ", "# nothing")],
-            vec![file("", ORDERS)],
-            vec![file("a\nb", ORDERS)],
-            vec![file("a.writ", ORDERS), file("a.writ", CART)],
-            vec![file("a.writ", &large)],
-        ] {
-            let refusal = admit(&empty, files, DAY, &preflight()).unwrap_err();
-            assert!(matches!(&refusal, Refusal::Request { help, .. } if !help.is_empty()), "{refusal}");
-        }
-    }
-}
+mod tests;

@@ -37,7 +37,7 @@ impl PolicyFiles {
     #[must_use]
     pub fn check(sources: SourceSet, today: Date) -> Self {
         let today = today.to_string();
-        let analysis = analyse(&sources, CheckOptions { today: Some(&today) });
+        let analysis = analyse(&sources, CheckOptions { today: Some(&today), ..CheckOptions::default() });
         Self { sources, analysis }
     }
 

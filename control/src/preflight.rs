@@ -41,6 +41,12 @@ impl Preflight {
         Ok(Self { host: Host::new(Limits::default())?, passed: Mutex::default() })
     }
 
+    /// The host that modules are tried out in, for tests to run in.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// Compiles a program and tries it out.
     ///
     /// # Errors

@@ -56,6 +56,9 @@ pub struct Checked {
 pub struct CheckOptions<'a> {
     /// The day, `YYYY-MM-DD`, for warnings about shadow policies whose time is over.
     pub today: Option<&'a str>,
+    /// Policies that stand in no file of the set, and that its tests may name all the same. One that has the
+    /// name of a policy of the set is that policy's older text, and does not count.
+    pub beside: &'a [CheckedPolicy],
 }
 
 /// Checks the trees of all files of a set together: policies are unique over all of them.
@@ -81,8 +84,11 @@ pub fn check(sources: &SourceSet, trees: &[SyntaxTree], options: CheckOptions<'_
             }
         }
     }
+    let beside = options.beside.iter().filter(|policy| !names.contains_key(&policy.name));
+    let known: KnownPolicies<'_> =
+        checked.policies.iter().chain(beside).map(|policy| (policy.name.as_str(), policy)).collect();
     for (tree, node) in tests {
-        let found = test_block::check(&node, tree, &checked.policies, &names, &mut checked.diagnostics);
+        let found = test_block::check(&node, tree, &known, &names, &mut checked.diagnostics);
         checked.tests.extend(found);
     }
     // A stable sort: what was found about one place stays in the order in which it was found.
@@ -90,3 +96,26 @@ pub fn check(sources: &SourceSet, trees: &[SyntaxTree], options: CheckOptions<'_
     debug_assert!(trees.len() <= sources.iter().count(), "each tree is of a file of the set");
     checked
 }
+
+/// Checks some of the tests of a file that was checked before, on the policies as they are now.
+#[must_use]
+pub fn check_tests(
+    tree: &SyntaxTree,
+    policies: &[CheckedPolicy],
+    is_wanted: impl Fn(&Test) -> bool,
+) -> (Vec<CheckedTest>, Vec<Diagnostic>) {
+    let known: KnownPolicies<'_> = policies.iter().map(|policy| (policy.name.as_str(), policy)).collect();
+    let mut diagnostics = Vec::new();
+    let items = tree.file().into_iter().flat_map(|file| file.items());
+    let wanted = items.filter_map(|item| match item {
+        Item::Test(node) => is_wanted(&node).then_some(node),
+        _ => None,
+    });
+    let tests = wanted
+        .filter_map(|node| test_block::check(&node, tree, &known, &BTreeMap::new(), &mut diagnostics))
+        .collect();
+    (tests, diagnostics)
+}
+
+/// The policies that tests can name, by name.
+type KnownPolicies<'a> = BTreeMap<&'a str, &'a CheckedPolicy>;

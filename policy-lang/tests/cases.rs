@@ -122,7 +122,7 @@ fn run_eval(_: FileId, text: &str) -> Made {
 fn analyse_text(text: &str) -> Analysis {
     let mut sources = SourceSet::new();
     sources.add("case", text);
-    analyse(&sources, CheckOptions { today: Some(TODAY) })
+    analyse(&sources, CheckOptions { today: Some(TODAY), ..CheckOptions::default() })
 }
 
 #[test]

@@ -45,7 +45,8 @@ fn blocks(document: &str) -> Vec<Block> {
 fn said(text: &str) -> (Vec<Diagnostic>, String) {
     let mut sources = SourceSet::new();
     sources.add("document", text);
-    let mut analysis = analyse(&sources, CheckOptions { today: Some("2026-06-01") });
+    let options = CheckOptions { today: Some("2026-06-01"), ..CheckOptions::default() };
+    let mut analysis = analyse(&sources, options);
     let mut failures = String::new();
     if analysis.is_ok() {
         for test in &analysis.tests {

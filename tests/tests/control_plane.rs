@@ -20,7 +20,7 @@ fn policy(name: &str) -> String {
 
 fn apply(name: &str) -> ApplyRequest {
     let files = vec![FileBody { name: format!("{name}.writ"), text: policy(name) }];
-    ApplyRequest { files, dry_run: false }
+    ApplyRequest { files, dry_run: false, skip_tests: false }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,7 +134,7 @@ async fn what_get_prints_changes_nothing_when_it_is_applied_again() {
     let got = plane.run(&["get", "policy", "orders"]).await;
     assert_eq!((got.stdout.as_str(), got.stderr.as_str()), (ORDERS_AND_CART, ""));
     let again = plane.run(&["apply", "-f", &write("printed.writ", &got.stdout)]).await;
-    assert_eq!(again.stdout, "policy cart unchanged\npolicy orders unchanged\nrevision 1\n");
+    assert_eq!(again.stdout, "policy cart unchanged\npolicy orders unchanged\n1 test passed\nrevision 1\n");
 
     let cart = "auth cart on service shop/cart {\n  allow GET, POST from service shop/web\n}\n";
     let moved = plane.run(&["apply", "-f", &write("cart.writ", cart)]).await;
@@ -142,21 +142,67 @@ async fn what_get_prints_changes_nothing_when_it_is_applied_again() {
     let got = plane.run(&["get", "policy", "orders"]).await;
     assert!(got.stdout.contains("schema") && !got.stdout.contains("auth cart"), "{}", got.stdout);
     assert!(
-        got.stderr.contains("note: policy `cart` (") && got.stderr.contains("cart.writ`"),
+        got.stderr.contains("note: the policy `cart` (") && got.stderr.contains("cart.writ`"),
         "{}",
         got.stderr
     );
     let again = plane.run(&["apply", "-f", &write("printed.writ", &got.stdout)]).await;
-    assert_eq!(again.stdout, "policy orders unchanged\nrevision 2\n");
+    assert_eq!(again.stdout, "policy orders unchanged\n1 test passed\nrevision 2\n");
 
     let dump = folder.path().join("dump");
     let dump = dump.to_str().unwrap();
     let dumped = plane.run(&["get", "policy", "--output", dump]).await;
     assert_eq!(dumped.stdout, format!("{dump}/orders.writ: orders\n{dump}/cart.writ: cart\nrevision 2\n"));
     let again = plane.run(&["apply", "-f", dump]).await;
-    assert_eq!(again.stdout, "policy cart unchanged\npolicy orders unchanged\nrevision 2\n");
+    assert_eq!(again.stdout, "policy cart unchanged\npolicy orders unchanged\n1 test passed\nrevision 2\n");
     let full = plane.run(&["get", "policy", "--output", dump]).await;
     assert_eq!(full.exit, Exit::BadInput, "an older file in the folder would be applied with the others");
+    plane.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failing_test_refuses_an_apply_and_the_audit_log_names_who_did_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = ControlPlane::start(&folder.path().join("data")).await;
+    let path = folder.path().join("all.writ");
+    let file = path.to_str().unwrap();
+    fs::write(&path, ORDERS_AND_CART).unwrap();
+    plane.run(&["apply", "-f", file]).await;
+    fs::write(&path, ORDERS_AND_CART.replace("> 100", "> 1000")).unwrap();
+    for arguments in [&["apply", "-f", file][..], &["apply", "-f", file, "--dry-run"]] {
+        let refused = plane.run(arguments).await;
+        assert_eq!(refused.exit, Exit::BadInput);
+        let expected = format!(
+            "{file}:18: the test `large orders are for nobody` fails\n  \
+             given GET /api/a from service shop/web with header x-items = \"101\" expect deny by no-large\n  \
+             expected deny by no-large, got allow by orders/read\n\n\
+             error: the policies are refused: 1 of 1 test fails; nothing was changed\n"
+        );
+        assert!(refused.stderr.starts_with(&expected), "{}", refused.stderr);
+        assert!(refused.stderr.contains("help: correct the policy, or the test"), "{}", refused.stderr);
+    }
+    let status = plane.run(&["status"]).await;
+    assert!(status.stdout.contains("on revision 1;"), "{}", status.stdout);
+
+    let forced = plane.run(&["apply", "-f", file, "--no-tests"]).await;
+    assert_eq!(forced.stdout, "policy cart changed\npolicy orders changed\ntests not run\nrevision 2\n");
+    let audit = plane.run(&["get", "audit"]).await;
+    let said = "apply policies `cart`, `orders` without running their tests";
+    assert!(audit.stdout.contains(said), "{}", audit.stdout);
+
+    let guard = "auth gate on service shop/orders { deny from namespace evil }\n\
+                 test \"both\" for gate, orders { given GET /api/a from service shop/web expect allow }\n";
+    let beside = folder.path().join("gate.writ");
+    fs::write(&beside, guard).unwrap();
+    plane.run(&["apply", "-f", beside.to_str().unwrap()]).await;
+    let deleted = plane.run(&["delete", "policy", "orders"]).await;
+    assert_eq!(deleted.exit, Exit::Well);
+    assert!(deleted.stderr.contains("note: the test `both` ("), "{}", deleted.stderr);
+    assert!(
+        deleted
+            .stderr
+            .contains("does not count any more: it is about policy `orders`, which is not in force")
+    );
     plane.terminate().await;
 }
 

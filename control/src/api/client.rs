@@ -1,6 +1,6 @@
 //! A client of the REST API, for the command line and for joining sidecars.
 
-use super::types::ErrorBody;
+use super::types::{ErrorBody, FailedTestBody};
 use crate::exit::{Exit, Failure};
 use crate::identity::{IdentityError, tls};
 use reqwest::{Method, StatusCode};
@@ -186,6 +186,13 @@ impl Client {
     }
 }
 
+/// A failed test for people: where it stands, what it asks, what came.
+fn shown(failed: &FailedTestBody) -> String {
+    let FailedTestBody { name, file, line, case, failures } = failed;
+    let failures: String = failures.iter().map(|failure| format!("  {failure}\n")).collect();
+    format!("{file}:{line}: the test `{name}` fails\n  {case}\n{failures}")
+}
+
 /// Escapes a part of a path.
 #[must_use]
 pub fn escape(part: &str) -> String {
@@ -238,10 +245,11 @@ impl From<ClientError> for Failure {
                  or CHANCERY_CONTEXT; it writes one to DATA-DIR/admin.json",
             ),
             ClientError::Refused { status, body } => {
-                let findings: Vec<String> =
+                let mut findings: Vec<String> =
                     body.diagnostics.into_iter().map(|diagnostic| diagnostic.rendered).collect();
                 // The findings name their remedies themselves; the last line says what became of the request.
                 let help = body.help.filter(|_| findings.is_empty());
+                findings.extend(body.failed_tests.iter().map(shown));
                 Self { exit: exit_of(status), message, help, findings }
             }
             ClientError::Odd { .. } => {
@@ -291,6 +299,7 @@ mod tests {
             code: "bad-policy".to_owned(),
             message: "the policies are refused: 1 error; nothing was changed".to_owned(),
             help: Some("see the findings".to_owned()),
+            failed_tests: Vec::new(),
             diagnostics: vec![finding("warning[W105]: a\n"), finding("error[E101]: b\n")],
         };
         let failure = Failure::from(ClientError::Refused { status: StatusCode::UNPROCESSABLE_ENTITY, body });

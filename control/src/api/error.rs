@@ -1,6 +1,6 @@
 //! What the API says when it does not do what was asked: a status, and an [`ErrorBody`].
 
-use super::types::{DiagnosticBody, ErrorBody};
+use super::types::{DiagnosticBody, ErrorBody, FailedTestBody};
 use crate::identity::{IdentityError, TokenError};
 use crate::store::StoreError;
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
@@ -13,16 +13,21 @@ pub struct ApiError {
     /// The HTTP status.
     pub status: StatusCode,
     /// What is wrong and what to do.
-    pub body: ErrorBody,
+    pub body: Box<ErrorBody>,
 }
 
 impl ApiError {
     /// An error with a stable code, in words that name the place.
     #[must_use]
     pub fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
-        let body =
-            ErrorBody { code: code.to_owned(), message: message.into(), help: None, diagnostics: Vec::new() };
-        Self { status, body }
+        let body = ErrorBody {
+            code: code.to_owned(),
+            message: message.into(),
+            help: None,
+            diagnostics: Vec::new(),
+            failed_tests: Vec::new(),
+        };
+        Self { status, body: Box::new(body) }
     }
 
     /// The request is wrong.
@@ -42,6 +47,13 @@ impl ApiError {
     #[must_use]
     pub fn diagnostics(mut self, diagnostics: Vec<DiagnosticBody>) -> Self {
         self.body.diagnostics = diagnostics;
+        self
+    }
+
+    /// Adds tests that fail.
+    #[must_use]
+    pub fn failed_tests(mut self, failed: Vec<FailedTestBody>) -> Self {
+        self.body.failed_tests = failed;
         self
     }
 

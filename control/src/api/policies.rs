@@ -7,8 +7,8 @@ use super::types::{
     PolicyList,
 };
 use super::{Api, ApiError};
-use crate::admission::{Admission, Refusal, admit, admit_deletion};
-use crate::documents::{LeftOut, Standing};
+use crate::admission::{Admission, Deletion, Refusal, Terms, admit, admit_deletion};
+use crate::documents::Standing;
 use crate::in_force::PoliciesInForce;
 use crate::model::{DesiredState, PolicyRecord};
 use crate::store::StoreError;
@@ -28,15 +28,19 @@ pub(super) async fn apply(
     caller: Caller,
     Json(request): Json<ApplyRequest>,
 ) -> Result<Json<ApplyResponse>, ApiError> {
-    let ApplyRequest { files, dry_run } = request;
+    let ApplyRequest { files, dry_run, skip_tests } = request;
     for _ in 0..ATTEMPTS_MAX {
         let state = now(&api);
         let (base, files, preflight) = (Arc::clone(&state), files.clone(), Arc::clone(&api.preflight));
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date().to_string();
         // Compiling takes a while; other requests go on meanwhile.
-        let admission = blocking(move || admit(&base, files, &today, &preflight)).await??;
-        let Admission { change, outcomes: policies, warnings } = admission;
-        let respond = |revision: u64| Json(ApplyResponse { revision, dry_run, policies, warnings });
+        let admission = blocking(move || {
+            let terms = Terms { today: &today, skip_tests };
+            admit(&base, files, terms, &preflight)
+        });
+        let Admission { change, outcomes: policies, tests, warnings, left_out } = admission.await??;
+        let respond =
+            |revision: u64| Json(ApplyResponse { revision, dry_run, policies, tests, warnings, left_out });
         match change {
             Some(change) if !dry_run => match api.store.commit(change, caller.now()).await {
                 Ok(state) => {
@@ -102,11 +106,12 @@ pub(super) async fn delete(
             return Err(StoreError::NoSuchPolicy(name).into());
         }
         let (unwanted, preflight) = (name.clone(), Arc::clone(&api.preflight));
-        let change = blocking(move || admit_deletion(&state, &unwanted, &preflight)).await??;
+        let admitted = blocking(move || admit_deletion(&state, &unwanted, &preflight)).await??;
+        let Deletion { change, left_out } = admitted;
         match api.store.commit(change, caller.now()).await {
             Ok(state) => {
                 tracing::info!(revision = %state.revision, policy = name, "policy deleted");
-                return Ok(Json(DeleteResponse { revision: state.revision.0 }));
+                return Ok(Json(DeleteResponse { revision: state.revision.0, left_out }));
             }
             Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -158,13 +163,8 @@ fn body(state: &DesiredState, in_force: &PoliciesInForce, record: &PolicyRecord)
 fn document(state: &DesiredState, in_force: &PoliciesInForce, digest: &str) -> Option<DocumentBody> {
     let file = state.documents.get(digest)?.name.clone();
     let Standing { text, policies, left_out } = in_force.standing(state, digest)?;
-    let left_out = left_out.into_iter().map(|LeftOut { kind, name, line, reason }| LeftOutBody {
-        kind: kind.as_str().to_owned(),
-        name,
-        line,
-        reason,
-    });
-    Some(DocumentBody { file, text, policies, left_out: left_out.collect() })
+    let left_out = left_out.into_iter().map(|left| LeftOutBody::new(&file, left)).collect();
+    Some(DocumentBody { file, text, policies, left_out })
 }
 
 fn mode(mode: &Mode) -> &'static str {
@@ -180,12 +180,23 @@ impl From<Refusal> for ApiError {
         let message = refusal.to_string();
         match refusal {
             Refusal::Request { help, .. } => Self::bad_request(message).help(help),
-            Refusal::Trial(_) => {
+            Refusal::Trial(_) | Refusal::Broken(_) => {
                 tracing::error!(error = message, "a compiled policy failed its trial");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "trial", message).help(
                     "this is a fault of chancery, not of the policies: nothing was changed; please report it",
                 )
             }
+            Refusal::Store(error) => error.into(),
+            Refusal::Tests { failed, .. } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "failed-test",
+                message,
+            )
+            .help(
+                "correct the policy, or the test if it asks for the wrong thing; to apply all the same, \
+                         do not run the tests (`--no-tests`): the audit log says so",
+            )
+            .failed_tests(failed),
             Refusal::Policies(diagnostics) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-policy", message)
                     .help("the findings name the place and the remedy of each")

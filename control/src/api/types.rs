@@ -4,6 +4,7 @@
 //! `namespace/name/instance`. Instants are RFC 3339 in UTC. Unknown fields of requests are refused,
 //! so that a misspelt option is never silently ignored.
 
+use crate::documents::LeftOut;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,6 +22,24 @@ pub struct ErrorBody {
     /// Findings in policies, if that is what is wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnostics: Vec<DiagnosticBody>,
+    /// Tests of policies that fail, if that is what is wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_tests: Vec<FailedTestBody>,
+}
+
+/// A case of a `test` block in which a policy decides otherwise than is expected.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct FailedTestBody {
+    /// The test's title.
+    pub name: String,
+    /// The file that the test stands in.
+    pub file: String,
+    /// The line of the case.
+    pub line: u32,
+    /// The case, on one line.
+    pub case: String,
+    /// What was expected and what came instead.
+    pub failures: Vec<String>,
 }
 
 /// A finding in a policy.
@@ -54,6 +73,9 @@ pub struct ApplyRequest {
     /// Check everything, change nothing.
     #[serde(default)]
     pub dry_run: bool,
+    /// Do not run the tests; the audit log says so.
+    #[serde(default)]
+    pub skip_tests: bool,
 }
 
 /// A file of policies.
@@ -75,9 +97,15 @@ pub struct ApplyResponse {
     pub dry_run: bool,
     /// What became of each policy, by name.
     pub policies: Vec<AppliedPolicy>,
+    /// How many tests were run, all of which passed; absent if that was not wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<usize>,
     /// Warnings of the checker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<DiagnosticBody>,
+    /// Tests in files that stay which do not count any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutBody>,
 }
 
 /// What became of an applied policy.
@@ -142,10 +170,19 @@ pub struct LeftOutBody {
     pub kind: String,
     /// The policy's name, or the test's title.
     pub name: String,
+    /// The file, as it was named when it was applied.
+    pub file: String,
     /// The line on which it began when the file was applied.
     pub line: u32,
     /// Why, as the end of a sentence that begins with it.
     pub reason: String,
+}
+
+impl LeftOutBody {
+    pub(crate) fn new(file: &str, left: LeftOut) -> Self {
+        let LeftOut { kind, name, line, reason } = left;
+        Self { kind: kind.as_str().to_owned(), name, file: file.to_owned(), line, reason }
+    }
 }
 
 /// `GET /v1/documents`
@@ -171,6 +208,9 @@ pub struct PolicyList {
 pub struct DeleteResponse {
     /// The revision without it.
     pub revision: u64,
+    /// Tests in files that stay which do not count any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutBody>,
 }
 
 /// `GET /v1/proxies`

@@ -1,10 +1,11 @@
 //! `chancery apply`: puts policies in force.
 
 use super::wait::{WaitArguments, wait};
-use crate::api::types::{ApplyOutcome, ApplyRequest, ApplyResponse, FileBody};
+use crate::api::types::{ApplyOutcome, ApplyRequest, ApplyResponse, FileBody, LeftOutBody};
 use crate::cli::Global;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
+use crate::report::count;
 use crate::{sources, terminal};
 use clap::Args;
 use std::path::PathBuf;
@@ -15,8 +16,10 @@ use std::path::PathBuf;
     after_help = "All files are checked together with the policies in force, linked and compiled before\n\
     anything changes; then all are in force, or none. A policy is replaced by its name; policies that\n\
     are in no file stay (`chancery delete policy` takes them out).\n\n\
+    The tests of the files are run, and those of other files in force that name a policy which changes.\n\
+    If one fails, nothing is changed, and the exit code is 2.\n\n\
     Examples:\n  chancery apply -f policies/\n  chancery apply -f orders.writ cart.writ --wait --timeout 30s\n  \
-    chancery apply -f policies/ --dry-run"
+    chancery apply -f policies/ --dry-run\n  chancery apply -f policies/ --no-tests"
 )]
 pub struct Arguments {
     /// Files of policies, folders of `*.writ` files, or `-` for standard input
@@ -25,6 +28,9 @@ pub struct Arguments {
     /// Check everything, change nothing
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
+    /// Do not run tests; the audit log says so
+    #[arg(long)]
+    no_tests: bool,
     #[command(flatten)]
     wait: WaitArguments,
 }
@@ -40,16 +46,26 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
         .map(|(_, file)| FileBody { name: file.name.clone(), text: file.text.to_string() })
         .collect();
     let client = Context::find(global)?.client()?;
-    let request = ApplyRequest { files, dry_run: arguments.dry_run };
+    let request = ApplyRequest { files, dry_run: arguments.dry_run, skip_tests: arguments.no_tests };
     let response: ApplyResponse = client.post("/v1/policies", &request).await?;
     for warning in &response.warnings {
         terminal::print_error(warning.rendered.trim_end());
     }
+    note_tests_left_out(&response.left_out);
     terminal::print(&render(&response))?;
     if arguments.dry_run {
         return Ok(Exit::Well);
     }
     wait(&client, response.revision, &arguments.wait).await
+}
+
+/// Says which tests were left behind.
+pub(super) fn note_tests_left_out(left_out: &[LeftOutBody]) {
+    for LeftOutBody { kind, name, file, line, reason } in left_out {
+        terminal::print_error(&format!(
+            "note: the {kind} `{name}` ({file}:{line}) does not count any more: it {reason}"
+        ));
+    }
 }
 
 fn render(response: &ApplyResponse) -> String {
@@ -61,6 +77,11 @@ fn render(response: &ApplyResponse) -> String {
             ApplyOutcome::Unchanged => "unchanged",
         };
         text.push_str(&format!("policy {} {outcome}\n", policy.name));
+    }
+    match response.tests {
+        Some(0) => {}
+        Some(passed) => text.push_str(&format!("{} passed\n", count(passed, "test", "tests"))),
+        None => text.push_str("tests not run\n"),
     }
     if response.dry_run {
         text.push_str(&format!("dry run: revision {} stays in force\n", response.revision));

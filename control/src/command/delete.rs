@@ -1,5 +1,6 @@
 //! `chancery delete`: takes something out of force.
 
+use super::apply::note_tests_left_out;
 use super::wait::{WaitArguments, wait};
 use crate::api::client::escape;
 use crate::api::types::DeleteResponse;
@@ -13,7 +14,8 @@ use clap::{Args, Subcommand};
 #[derive(Args, Debug)]
 #[command(
     after_help = "When the last policy of a service goes, every request to it is allowed again: write\n\
-    `otherwise deny` in a policy of the mesh to keep it shut.\n\nExample:\n  chancery delete policy orders --wait"
+    `otherwise deny` in a policy of the mesh to keep it shut. Tests that name the policy do not count any\n\
+    more; those in files that stay are named.\n\nExample:\n  chancery delete policy orders --wait"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -40,6 +42,7 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
     let What::Policy { name, wait: waiting } = &arguments.what;
     let client = Context::find(global)?.client()?;
     let response: DeleteResponse = client.delete(&format!("/v1/policies/{}", escape(name))).await?;
+    note_tests_left_out(&response.left_out);
     terminal::print_line(&format!("policy {name} deleted\nrevision {}", response.revision))?;
     wait(&client, response.revision, waiting).await
 }

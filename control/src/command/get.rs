@@ -114,8 +114,8 @@ async fn write_documents(client: &Client, folder: &Path) -> Result<String, Failu
 fn note_what_is_left_out(document: &DocumentBody) {
     for left in &document.left_out {
         terminal::print_error(&format!(
-            "note: {} `{}` ({}:{}) is left out: it {}",
-            left.kind, left.name, document.file, left.line, left.reason
+            "note: the {} `{}` ({}:{}) is left out: it {}",
+            left.kind, left.name, left.file, left.line, left.reason
         ));
     }
 }

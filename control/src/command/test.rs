@@ -2,10 +2,10 @@
 
 use crate::command::target::DEFAULT_TRUST_DOMAIN;
 use crate::exit::{CommandResult, Exit, Failure};
-use crate::policy_files::PolicyFiles;
+use crate::policy_files::{self, PolicyFiles};
 use crate::report::Format;
 use crate::terminal;
-use crate::test_run::{self, TestRun};
+use crate::test_run::{self, TestBench, TestError, TestRun};
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let mut files = PolicyFiles::read(&arguments.files)?;
     files.check_combinations(DEFAULT_TRUST_DOMAIN);
     files.say_diagnostics()?;
-    let runs = test_run::run_all(&files)?;
+    let runs = run_all(&files)?;
     let failed = runs.iter().filter(|run| !run.passed).count();
     let passed = runs.len() - failed;
     if arguments.format == Format::Json {
@@ -50,6 +50,21 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         terminal::print_error(&format!("{passed} passed, {failed} failed"));
     }
     if failed == 0 { Ok(Exit::Well) } else { Err(Failure::silent(Exit::Failed)) }
+}
+
+/// Runs all tests of the files.
+fn run_all(files: &PolicyFiles) -> Result<Vec<TestRun>, Failure> {
+    let host = test_run::host().map_err(|error| Failure::failed(error.to_string()))?;
+    let mut bench = TestBench::new(&files.sources, &files.analysis.policies, &host);
+    let runs: Result<Vec<TestRun>, TestError> =
+        files.analysis.tests.iter().map(|test| bench.run(test)).collect();
+    runs.map_err(|error| match error {
+        TestError::Apart(found) => policy_files::say(&files.sources, &found)
+            .err()
+            .unwrap_or_else(|| Failure::bad_input("the policies of a test do not go together")),
+        other => Failure::failed(other.to_string())
+            .help("this is a mistake in Chancery: please report it with the policy"),
+    })
 }
 
 /// A line a test, and below it a line for each expectation that was not met.

@@ -384,7 +384,7 @@ const ORDERS: &str =
 
 fn apply(text: &str, dry_run: bool) -> ApplyRequest {
     let files = vec![FileBody { name: "orders.writ".to_owned(), text: text.to_owned() }];
-    ApplyRequest { files, dry_run }
+    ApplyRequest { files, dry_run, skip_tests: false }
 }
 
 #[tokio::test]

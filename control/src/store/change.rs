@@ -16,6 +16,8 @@ pub enum Change {
         documents: Vec<Arc<Document>>,
         /// Where each policy stands now.
         policies: BTreeMap<String, Placement>,
+        /// Whether their tests were not run, because somebody wanted it so.
+        tests_skipped: bool,
     },
     /// Takes a policy out of force.
     DeletePolicy {
@@ -48,7 +50,7 @@ impl Change {
     pub fn apply_to(&self, state: &DesiredState) -> Result<DesiredState, StoreError> {
         let mut next = state.clone();
         match self {
-            Self::ApplyPolicies { base, documents, policies } => {
+            Self::ApplyPolicies { base, documents, policies, .. } => {
                 next.revision = successor(*base, state)?;
                 let new: BTreeMap<_, _> = documents.iter().map(|text| (text.digest(), text)).collect();
                 for (digest, document) in new {
@@ -82,9 +84,10 @@ impl Change {
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
-            Self::ApplyPolicies { policies, .. } => {
+            Self::ApplyPolicies { policies, tests_skipped, .. } => {
                 let names: Vec<_> = policies.keys().map(|name| format!("`{name}`")).collect();
-                format!("apply policies {}", names.join(", "))
+                let untested = if *tests_skipped { " without running their tests" } else { "" };
+                format!("apply policies {}{untested}", names.join(", "))
             }
             Self::DeletePolicy { name, .. } => format!("delete policy `{name}`"),
             Self::RegisterProxy(registration) => format!("register proxy `{}`", registration.id.0),

@@ -19,6 +19,7 @@ pub(crate) fn apply(base: u64, file: &str, text: &str, policies: &[&str]) -> Cha
         base: Revision(base),
         documents: vec![document],
         policies: policies.iter().map(|&name| (name.to_owned(), placement.clone())).collect(),
+        tests_skipped: false,
     }
 }
 

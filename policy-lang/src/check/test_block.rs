@@ -1,7 +1,7 @@
 //! `test` blocks.
 
 use super::policy::OTHERWISE;
-use super::{TEST_TRUST_DOMAIN, errors, request};
+use super::{KnownPolicies, TEST_TRUST_DOMAIN, errors, request};
 use crate::checked::{CheckedPolicy, CheckedTest, Expectation, TestCase};
 use crate::decision::{BAD_PATH, DEFAULT_DENY, UNRESTRICTED};
 use crate::diagnostic::Diagnostic;
@@ -28,18 +28,18 @@ struct Surroundings<'a> {
 pub(super) fn check(
     node: &Test,
     tree: &SyntaxTree,
-    policies: &[CheckedPolicy],
+    policies: &KnownPolicies<'_>,
     names: &BTreeMap<String, Span>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<CheckedTest> {
     let mut tested: Vec<&CheckedPolicy> = Vec::new();
     for token in node.policies() {
-        match policies.iter().find(|policy| policy.name == token.text()) {
-            Some(policy) => tested.push(policy),
+        match policies.get(token.text()) {
+            Some(policy) => tested.push(*policy),
             // A policy of another kind has been reported.
             None if names.contains_key(token.text()) => {}
             None => {
-                let near = nearest(token.text(), policies.iter().map(|policy| policy.name.as_str()));
+                let near = nearest(token.text(), policies.keys().copied());
                 diagnostics.push(errors::unknown_policy(tree.span(token.text_range()), token.text(), near));
             }
         }

@@ -2,29 +2,31 @@
 
 use super::{
     AppliedPolicy, ApplyOutcome, ApplyRequest, ApplyResponse, AuditBody, AuditList, DeleteResponse,
-    DiagnosticBody, DocumentBody, DocumentList, Done, ErrorBody, FileBody, IdentityResponse, InboundBody,
-    JoinRequest, LeaveRequest, LeftOutBody, OutboundBody, PolicyBody, PolicyList, ProxyBody, ProxyList,
-    ProxyStatement, Rejection, RenewRequest, Role, StatusResponse, TokenBody, TokenList, TokenRequest,
-    TokenResponse,
+    DiagnosticBody, DocumentBody, DocumentList, Done, ErrorBody, FailedTestBody, FileBody, IdentityResponse,
+    InboundBody, JoinRequest, LeaveRequest, LeftOutBody, OutboundBody, PolicyBody, PolicyList, ProxyBody,
+    ProxyList, ProxyStatement, Rejection, RenewRequest, Role, StatusResponse, TokenBody, TokenList,
+    TokenRequest, TokenResponse,
 };
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// Names of schemas and values that they describe.
 pub(crate) fn all() -> Vec<(&'static str, Value)> {
-    let error =
-        ErrorBody { code: text(), message: text(), help: Some(text()), diagnostics: vec![diagnostic()] };
-    let apply = ApplyRequest { files: vec![FileBody { name: text(), text: text() }], dry_run: true };
+    let apply = ApplyRequest {
+        files: vec![FileBody { name: text(), text: text() }],
+        dry_run: true,
+        skip_tests: true,
+    };
     let join = JoinRequest { token: text(), service: text(), csr_pem: text(), proxy: statement() };
     let join_token = TokenRequest::Join { service: text(), lifetime_seconds: Some(1) };
     let role_token = TokenRequest::Role { role: Role::Reader, lifetime_seconds: None };
     vec![
-        ("ErrorBody", json!(error)),
+        ("ErrorBody", json!(error())),
         ("ApplyRequest", json!(apply)),
         ("ApplyResponse", json!(applied())),
         ("PolicyList", json!(PolicyList { revision: 1, policies: vec![policy()] })),
         ("DocumentList", json!(DocumentList { revision: 1, documents: vec![document()] })),
-        ("DeleteResponse", json!(DeleteResponse { revision: 1 })),
+        ("DeleteResponse", json!(DeleteResponse { revision: 1, left_out: vec![left_out()] })),
         ("ProxyList", json!(ProxyList { proxies: vec![proxy()] })),
         ("StatusResponse", json!(status())),
         ("TokenRequest", json!(join_token)),
@@ -78,12 +80,26 @@ fn diagnostic() -> DiagnosticBody {
     }
 }
 
+fn error() -> ErrorBody {
+    let failed_test =
+        FailedTestBody { name: text(), file: text(), line: 1, case: text(), failures: vec![text()] };
+    ErrorBody {
+        code: text(),
+        message: text(),
+        help: Some(text()),
+        diagnostics: vec![diagnostic()],
+        failed_tests: vec![failed_test],
+    }
+}
+
 fn applied() -> ApplyResponse {
     ApplyResponse {
         revision: 1,
         dry_run: false,
         policies: vec![AppliedPolicy { name: text(), outcome: ApplyOutcome::Unchanged }],
+        tests: Some(1),
         warnings: vec![diagnostic()],
+        left_out: vec![left_out()],
     }
 }
 
@@ -100,8 +116,11 @@ fn policy() -> PolicyBody {
 }
 
 fn document() -> DocumentBody {
-    let left_out = LeftOutBody { kind: "policy".to_owned(), name: text(), line: 1, reason: text() };
-    DocumentBody { file: text(), text: text(), policies: vec![text()], left_out: vec![left_out] }
+    DocumentBody { file: text(), text: text(), policies: vec![text()], left_out: vec![left_out()] }
+}
+
+fn left_out() -> LeftOutBody {
+    LeftOutBody { kind: "policy".to_owned(), name: text(), file: text(), line: 1, reason: text() }
 }
 
 fn proxy() -> ProxyBody {
