@@ -7,16 +7,18 @@ mod tests_touched;
 pub use tests_touched::TEST_LIMITS;
 
 use crate::api::types::{AppliedPolicy, ApplyOutcome, DiagnosticBody, FailedTestBody, FileBody, LeftOutBody};
-use crate::in_force::{PoliciesInForce, contexts, surroundings};
+use crate::in_force::{PoliciesInForce, surroundings, workloads};
 use crate::model::{DesiredState, Document};
 use crate::preflight::{Preflight, TrialError};
 use crate::report::count;
 use crate::sources::FILES_MAX;
 use crate::store::{Change, Placement, StoreError};
 use crate::test_run::TestError;
+use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::check::{CheckOptions, check};
-use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest};
+use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, Direction};
 use chancery_policy_lang::diagnostic::render;
+use chancery_policy_lang::emit::compile;
 use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::parse::parse;
@@ -294,8 +296,8 @@ fn check_together(
 ) -> Result<(), Refusal> {
     let mut conflicts: Vec<Diagnostic> = Vec::new();
     let mut programs: Vec<LinkedProgram> = Vec::new();
-    for context in contexts(state, policies) {
-        match link(policies, &context) {
+    for workload in workloads(state, policies) {
+        match link(policies, &workload, Direction::Inbound) {
             Ok(Some(program)) if programs.iter().any(|known| is_same(known, &program)) => {}
             Ok(program) => programs.extend(program),
             Err(found) => {
@@ -307,16 +309,24 @@ fn check_together(
     if !conflicts.is_empty() {
         return Err(Refusal::Policies(bodies(&conflicts, sources)));
     }
-    programs.iter().try_for_each(|program| preflight.try_out(program)).map_err(Refusal::Trial)
+    programs.iter().try_for_each(|program| try_out(program, sources, preflight))
+}
+
+/// Compiles a program and tries its module out.
+fn try_out(program: &LinkedProgram, sources: &SourceSet, preflight: &Preflight) -> Result<(), Refusal> {
+    match compile(program) {
+        Ok(module) => preflight.try_out(program, module).map_err(Refusal::Trial),
+        Err(CompileError::Refused(found)) => Err(Refusal::Policies(bodies(&found, sources))),
+        Err(CompileError::Bug(bug)) => Err(Refusal::Trial(TrialError::new(program, bug.to_string()))),
+    }
 }
 
 /// Whether two programs decide the same, whatever their targets are called: `target.*` is folded.
 fn is_same(one: &LinkedProgram, other: &LinkedProgram) -> bool {
-    let LinkedProgram { target, rules, otherwise, shadow_otherwise, policies } = one;
-    target.trust_domain == other.target.trust_domain
-        && *rules == other.rules
-        && *otherwise == other.otherwise
-        && *shadow_otherwise == other.shadow_otherwise
+    let LinkedProgram { workload, direction, auth, policies } = one;
+    workload.trust_domain == other.workload.trust_domain
+        && *direction == other.direction
+        && *auth == other.auth
         && *policies == other.policies
 }
 

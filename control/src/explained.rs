@@ -10,7 +10,7 @@ use chancery_policy_lang::Span;
 use chancery_policy_lang::checked::Effect;
 use chancery_policy_lang::decision::{Decision, Outcome};
 use chancery_policy_lang::explain::{ConditionFinding, RuleFinding, explain};
-use chancery_policy_lang::linked::TargetContext;
+use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::request::{Request, service_of};
 use serde::Serialize;
 use std::fmt;
@@ -59,7 +59,7 @@ impl Explained {
     ///
     /// # Errors
     /// Bad input if policies that meet there conflict; the conflicts are said.
-    pub fn new(files: &PolicyFiles, workload: &TargetContext, request: &Request) -> Result<Self, Failure> {
+    pub fn new(files: &PolicyFiles, workload: &Workload, request: &Request) -> Result<Self, Failure> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut explained = Self {
             request: format!("{} {}", text(&request.method), text(&request.path)),
@@ -111,7 +111,7 @@ fn otherwise_span(files: &PolicyFiles, id: &str) -> Option<Span> {
 }
 
 impl Rule {
-    fn new(files: &PolicyFiles, finding: &RuleFinding, workload: &TargetContext, request: &Request) -> Self {
+    fn new(files: &PolicyFiles, finding: &RuleFinding, workload: &Workload, request: &Request) -> Self {
         let mut failed = Vec::new();
         if !finding.method {
             failed.push(format!("the method is {}", String::from_utf8_lossy(&request.method)));
@@ -136,7 +136,7 @@ impl Rule {
 }
 
 /// The caller as rules see it: a service, or another identity, and its address.
-fn caller_text(request: &Request, workload: &TargetContext) -> String {
+fn caller_text(request: &Request, workload: &Workload) -> String {
     let principal = request.source.principal.as_deref();
     let identity = match principal.and_then(|principal| service_of(principal, &workload.trust_domain)) {
         Some(service) => format!("service {}/{}", service.namespace, service.name),

@@ -9,7 +9,7 @@ use crate::model::{DesiredState, Document, ProxyRegistration};
 use crate::workloads::representatives;
 use chancery_policy_lang::check::{CheckOptions, check};
 use chancery_policy_lang::checked::CheckedPolicy;
-use chancery_policy_lang::linked::TargetContext;
+use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::parse::parse;
 use chancery_policy_lang::syntax::SyntaxTree;
 use chancery_policy_lang::syntax::ast::{AstNode, Item};
@@ -127,8 +127,8 @@ pub fn surroundings(tree: &SyntaxTree) -> String {
 
 /// The workload that a sidecar's policies are linked for.
 #[must_use]
-pub fn context_of(registration: &ProxyRegistration, trust_domain: &str) -> TargetContext {
-    TargetContext {
+pub fn workload_of(registration: &ProxyRegistration, trust_domain: &str) -> Workload {
+    Workload {
         namespace: registration.service.namespace.clone(),
         service: registration.service.name.clone(),
         labels: registration.labels.clone(),
@@ -139,8 +139,8 @@ pub fn context_of(registration: &ProxyRegistration, trust_domain: &str) -> Targe
 /// The workloads for which a set of policies has to make sense: all sidecars that joined, and one
 /// that stands for each scope, so that the first sidecar of a service finds no surprise.
 #[must_use]
-pub fn contexts(state: &DesiredState, policies: &[CheckedPolicy]) -> BTreeSet<TargetContext> {
-    let mut contexts = representatives(policies, &state.trust_domain);
-    contexts.extend(state.proxies.values().map(|proxy| context_of(proxy, &state.trust_domain)));
-    contexts
+pub fn workloads(state: &DesiredState, policies: &[CheckedPolicy]) -> BTreeSet<Workload> {
+    let mut workloads = representatives(policies, &state.trust_domain);
+    workloads.extend(state.proxies.values().map(|proxy| workload_of(proxy, &state.trust_domain)));
+    workloads
 }

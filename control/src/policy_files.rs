@@ -5,9 +5,13 @@ use crate::report::{self, Counts, Format};
 use crate::workloads::representatives;
 use crate::{sources, terminal};
 use chancery_policy_lang::analyse::{Analysis, analyse};
+use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::check::CheckOptions;
+use chancery_policy_lang::checked::{CheckedPolicy, Direction};
+use chancery_policy_lang::emit::{ModuleOptions, compile_with};
 use chancery_policy_lang::link::link;
-use chancery_policy_lang::linked::{LinkedProgram, TargetContext};
+use chancery_policy_lang::linked::{LinkedProgram, Workload};
+use chancery_policy_lang::module::Module;
 use chancery_policy_lang::{Diagnostic, SourceSet};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -41,19 +45,23 @@ impl PolicyFiles {
         Self { sources, analysis }
     }
 
-    /// Adds what is wrong where policies meet, unless they are wrong already: links them for a
-    /// workload of each scope.
-    pub fn check_combinations(&mut self, trust_domain: &str) {
+    /// Adds what is wrong where policies meet, unless they are wrong already: links and compiles them
+    /// for a workload of each scope, as the control plane does before it takes them.
+    ///
+    /// # Errors
+    /// Failed if the compiler itself is broken.
+    pub fn check_combinations(&mut self, trust_domain: &str) -> Result<(), Failure> {
         if !self.analysis.is_ok() {
-            return;
+            return Ok(());
         }
         for workload in representatives(&self.analysis.policies, trust_domain) {
-            for conflict in link(&self.analysis.policies, &workload).err().unwrap_or_default() {
-                if !self.analysis.diagnostics.contains(&conflict) {
-                    self.analysis.diagnostics.push(conflict);
+            for found in refused(&self.analysis.policies, &workload)? {
+                if !self.analysis.diagnostics.contains(&found) {
+                    self.analysis.diagnostics.push(found);
                 }
             }
         }
+        Ok(())
     }
 
     /// Prints errors and warnings for people, on standard error.
@@ -68,9 +76,25 @@ impl PolicyFiles {
     ///
     /// # Errors
     /// Silent bad input if policies that meet there conflict; the conflicts are said.
-    pub fn link(&self, workload: &TargetContext) -> Result<Option<LinkedProgram>, Failure> {
-        link(&self.analysis.policies, workload)
+    pub fn link(&self, workload: &Workload) -> Result<Option<LinkedProgram>, Failure> {
+        link(&self.analysis.policies, workload, Direction::Inbound)
             .or_else(|conflicts| say(&self.sources, &conflicts).map(|()| None))
+    }
+
+    /// The module of a program.
+    ///
+    /// # Errors
+    /// Silent bad input if it asks for more than a limit allows, which is said; failed if the compiler
+    /// itself is broken.
+    pub fn compile(&self, program: &LinkedProgram, options: ModuleOptions) -> Result<Module, Failure> {
+        match compile_with(program, options) {
+            Ok(module) => Ok(module),
+            Err(CompileError::Refused(found)) => {
+                say(&self.sources, &found)?;
+                Err(Failure::silent(Exit::BadInput))
+            }
+            Err(CompileError::Bug(bug)) => Err(bug.into()),
+        }
     }
 
     /// How many errors and warnings were found.
@@ -88,6 +112,20 @@ impl PolicyFiles {
             report::count(self.analysis.tests.len(), "test", "tests"),
             report::count(self.sources.iter().count(), "file", "files")
         )
+    }
+}
+
+/// What is wrong with policies where they meet in a workload.
+fn refused(policies: &[CheckedPolicy], workload: &Workload) -> Result<Vec<Diagnostic>, Failure> {
+    let program = match link(policies, workload, Direction::Inbound) {
+        Ok(Some(program)) => program,
+        Ok(None) => return Ok(Vec::new()),
+        Err(conflicts) => return Ok(conflicts),
+    };
+    match compile_with(&program, ModuleOptions::default()) {
+        Ok(_) => Ok(Vec::new()),
+        Err(CompileError::Refused(found)) => Ok(found),
+        Err(CompileError::Bug(bug)) => Err(bug.into()),
     }
 }
 

@@ -5,6 +5,7 @@
 //! contradict each other, for then one of them lies to whoever reads it.
 
 use crate::exit::Failure;
+use chancery_policy_lang::bug::Bug;
 use chancery_policy_lang::checked::Respond;
 use chancery_policy_lang::decision::{Decision, Outcome};
 use chancery_policy_lang::module::Module;
@@ -193,6 +194,13 @@ impl Ran {
             shadow: shadow
                 .map(|shadow| RanShadow { allows: shadow.outcome.allows(), rule: shadow.rule.to_string() }),
         }
+    }
+}
+
+impl From<Bug> for Failure {
+    fn from(bug: Bug) -> Self {
+        Self::failed(format!("the compiler broke an invariant of its own: {bug}"))
+            .help("this is a mistake in Chancery; please report it with the policy")
     }
 }
 

@@ -5,9 +5,9 @@
 //! or worse. What passed once is remembered by its digest.
 
 use crate::policy_runner::{PolicyRunner, Ran};
-use chancery_policy_lang::emit::compile;
 use chancery_policy_lang::eval::evaluate;
 use chancery_policy_lang::linked::LinkedProgram;
+use chancery_policy_lang::module::Module;
 use chancery_policy_lang::request::{Request, Source};
 use chancery_sdk_host::{Host, HostError, Limits};
 use std::collections::BTreeSet;
@@ -32,6 +32,17 @@ pub struct TrialError {
     detail: String,
 }
 
+impl TrialError {
+    /// What went wrong with the module of a program, or when it was made.
+    pub fn new(program: &LinkedProgram, detail: impl Into<String>) -> Self {
+        Self {
+            policies: program.policies.join(", "),
+            service: format!("{}/{}", program.workload.namespace, program.workload.service),
+            detail: detail.into(),
+        }
+    }
+}
+
 impl Preflight {
     /// A trial ground.
     ///
@@ -47,20 +58,15 @@ impl Preflight {
         &self.host
     }
 
-    /// Compiles a program and tries it out.
+    /// Tries the module of a program out.
     ///
     /// # Errors
     /// If the module does not load or start, fails, or decides otherwise than the evaluator.
-    pub fn try_out(&self, program: &LinkedProgram) -> Result<(), TrialError> {
-        let module = compile(program);
+    pub fn try_out(&self, program: &LinkedProgram, module: Module) -> Result<(), TrialError> {
         if self.lock().contains(&module.digest) {
             return Ok(());
         }
-        self.run(program, &module.bytes).map_err(|detail| TrialError {
-            policies: program.policies.join(", "),
-            service: format!("{}/{}", program.target.namespace, program.target.service),
-            detail,
-        })?;
+        self.run(program, &module.bytes).map_err(|detail| TrialError::new(program, detail))?;
         let mut passed = self.lock();
         if passed.len() >= REMEMBERED_MAX {
             passed.clear();
@@ -90,8 +96,8 @@ impl Preflight {
 /// Requests that reach the ends of every module: a plain one, one with an identity, headers and a
 /// query, one that is refused before any rule.
 fn requests(program: &LinkedProgram) -> [Request; 3] {
-    let target = &program.target;
-    let principal = format!("spiffe://{}/ns/{}/sa/caller", target.trust_domain, target.namespace);
+    let workload = &program.workload;
+    let principal = format!("spiffe://{}/ns/{}/sa/caller", workload.trust_domain, workload.namespace);
     let known = Request {
         path: b"/api/items/7?q=1".to_vec(),
         headers: vec![(b"x-trial".to_vec(), b"1".to_vec()), (b"x-trial".to_vec(), b"2".to_vec())],

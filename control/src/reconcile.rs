@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`Reconciler::build`] is a function of the desired state: what it remembers only saves work, and
-//! keeps the last good policy of a target whose policies can no longer be made into one.
+//! keeps the last good policy of a workload whose policies can no longer be made into one.
 
 mod plumbing;
 mod policies;
@@ -19,7 +19,7 @@ use crate::liveness::Liveness;
 use crate::model::{DesiredState, ProxyRegistration};
 use crate::snapshot::{Fleet, ResourceType, Snapshot};
 use crate::store::Store;
-use chancery_policy_lang::linked::TargetContext;
+use chancery_policy_lang::linked::Workload;
 use plumbing::Plumbing;
 use policies::Policies;
 use std::sync::Arc;
@@ -53,13 +53,13 @@ impl Reconciler {
         let mut resources = self.plumbing.of_proxy(proxy);
         let mut problem = None;
         if proxy.inbound.is_some() {
-            let target = TargetContext {
+            let workload = Workload {
                 namespace: proxy.service.namespace.clone(),
                 service: proxy.service.name.clone(),
                 labels: proxy.labels.clone(),
                 trust_domain: state.trust_domain.clone(),
             };
-            let policy = self.policies.of_target(&target);
+            let policy = self.policies.of_workload(&workload);
             resources.extend(policy.resource);
             problem = policy.problem;
         }

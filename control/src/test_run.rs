@@ -9,6 +9,7 @@
 use crate::command::explain::as_envoy_shows_it;
 use crate::policy_runner::{PolicyRunner, Ran, RunError};
 use crate::workloads;
+use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, TestCase};
 use chancery_policy_lang::decision::Decision;
 use chancery_policy_lang::linked::LinkedProgram;
@@ -144,7 +145,7 @@ impl<'a> TestBench<'a> {
         };
         let ran: Result<Vec<CaseRun>, TestError> =
             test.cases.iter().map(|case| self.run_case(&program, &mut runner, case)).collect();
-        let target = workloads::shown(&program.target);
+        let target = workloads::shown(&program.workload);
         if self.programs.len() >= PROGRAMS_MAX {
             self.programs.clear();
         }
@@ -162,7 +163,12 @@ impl<'a> TestBench<'a> {
 
     fn prepare(&self, test: &CheckedTest) -> Result<(LinkedProgram, PolicyRunner), TestError> {
         let program = testing::link_test(test, self.policies).map_err(TestError::Apart)?;
-        let module = emit::compile(&program);
+        let module = emit::compile(&program).map_err(|error| match error {
+            CompileError::Refused(found) => TestError::Apart(found),
+            CompileError::Bug(bug) => {
+                TestError::Broken(format!("{}: {bug}", self.sources.location(test.span)))
+            }
+        })?;
         let runner = PolicyRunner::on_host(self.host, &module.bytes);
         runner.map(|runner| (program, runner)).map_err(|error| self.broken(test.span, &error))
     }

@@ -5,7 +5,7 @@
 //! that two policies at equal scope can conflict in.
 
 use chancery_policy_lang::checked::{CheckedPolicy, Target};
-use chancery_policy_lang::linked::TargetContext;
+use chancery_policy_lang::linked::Workload;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The name of a namespace or service that no scope names.
@@ -18,12 +18,12 @@ pub const PAIRS_MAX: usize = 10_000;
 pub fn representatives<'a>(
     policies: impl IntoIterator<Item = &'a CheckedPolicy>,
     trust_domain: &str,
-) -> BTreeSet<TargetContext> {
+) -> BTreeSet<Workload> {
     let scopes: BTreeSet<&Target> =
         policies.into_iter().flat_map(|policy| policy.targets.iter().map(|scope| &scope.target)).collect();
-    let mut workloads: BTreeSet<TargetContext> =
+    let mut workloads: BTreeSet<Workload> =
         scopes.iter().map(|scope| representative(scope, trust_domain)).collect();
-    let labelled: Vec<TargetContext> =
+    let labelled: Vec<Workload> =
         workloads.iter().filter(|workload| !workload.labels.is_empty()).cloned().collect();
     let pairs = labelled
         .iter()
@@ -35,13 +35,13 @@ pub fn representatives<'a>(
 
 /// A workload as people write it: `shop/orders`, with labels behind it.
 #[must_use]
-pub fn shown(workload: &TargetContext) -> String {
+pub fn shown(workload: &Workload) -> String {
     let labels: Vec<String> =
         workload.labels.iter().map(|(name, value)| format!(" {name}={value}")).collect();
     format!("{}/{}{}", workload.namespace, workload.service, labels.concat())
 }
 
-fn representative(scope: &Target, trust_domain: &str) -> TargetContext {
+fn representative(scope: &Target, trust_domain: &str) -> Workload {
     let (namespace, service, labels) = match scope {
         Target::Mesh => (ANY, ANY, BTreeMap::new()),
         Target::Namespace(namespace) => (namespace.as_str(), ANY, BTreeMap::new()),
@@ -49,7 +49,7 @@ fn representative(scope: &Target, trust_domain: &str) -> TargetContext {
         Target::Service(service) => (service.namespace.as_str(), service.name.as_str(), BTreeMap::new()),
         Target::Workload { namespace, labels } => (namespace.as_str(), ANY, labels.clone()),
     };
-    TargetContext {
+    Workload {
         namespace: namespace.to_owned(),
         service: service.to_owned(),
         labels,
@@ -58,7 +58,7 @@ fn representative(scope: &Target, trust_domain: &str) -> TargetContext {
 }
 
 /// A workload that carries the labels of both, if one can.
-fn both(one: &TargetContext, other: &TargetContext) -> Option<TargetContext> {
+fn both(one: &Workload, other: &Workload) -> Option<Workload> {
     let compatible = one.namespace == other.namespace
         && one.labels.iter().all(|(name, value)| other.labels.get(name).is_none_or(|known| known == value));
     compatible.then(|| {
@@ -72,12 +72,12 @@ fn both(one: &TargetContext, other: &TargetContext) -> Option<TargetContext> {
 mod tests {
     use super::*;
     use chancery_policy_lang::Span;
-    use chancery_policy_lang::checked::{Mode, Scope, ServiceRef};
+    use chancery_policy_lang::checked::{Direction, Mode, Scope, ServiceRef};
 
     fn policy(target: Target) -> CheckedPolicy {
         CheckedPolicy {
             name: "p".to_owned(),
-            targets: vec![Scope { target, span: Span::default() }],
+            targets: vec![Scope { target, direction: Direction::Inbound, span: Span::default() }],
             mode: Mode::Enforce,
             rules: Vec::new(),
             otherwise: None,

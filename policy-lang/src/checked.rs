@@ -44,6 +44,8 @@ pub struct CheckedPolicy {
 pub struct Scope {
     /// The target.
     pub target: Target,
+    /// Which of its requests the policy speaks of.
+    pub direction: Direction,
     /// Its place.
     pub span: Span,
 }
@@ -64,6 +66,16 @@ pub enum Target {
         /// Labels, all of which must be equal; not empty.
         labels: BTreeMap<String, String>,
     },
+}
+
+/// Which requests of a workload are meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// Requests *to* the workload.
+    #[default]
+    Inbound,
+    /// Requests that leave it.
+    Outbound,
 }
 
 /// `mode` of a policy.
@@ -99,18 +111,25 @@ pub struct Rule {
     pub id: Arc<str>,
     /// What it does.
     pub effect: Effect,
+    /// The requests that it speaks of.
+    pub guard: Guard,
+    /// The answer to a denied request; `None` is 403 without a body. Only on `deny`.
+    pub respond: Option<Respond>,
+    /// The whole statement.
+    pub span: Span,
+}
+
+/// The requests that a statement speaks of: those that meet all four parts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Guard {
     /// Methods, of which one must be the request's; empty means any.
     pub methods: BTreeSet<String>,
     /// Paths, of which one must match; empty means any.
     pub paths: Vec<PathPattern>,
     /// Peers, of which one must be the caller; empty means any, as does `anyone`.
     pub peers: Vec<Peer>,
-    /// A bool expression that must hold; all `when` and `unless` of the rule in one.
+    /// A bool expression that must hold; all `when` and `unless` of the statement in one.
     pub condition: Option<Arc<Expr>>,
-    /// The answer to a denied request; `None` is 403 without a body. Only on `deny`.
-    pub respond: Option<Respond>,
-    /// The whole statement.
-    pub span: Span,
 }
 
 /// `otherwise allow|deny`.

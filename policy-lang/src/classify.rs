@@ -1,7 +1,7 @@
-//! `classify`: for each subject that rules ask about, the classes into which its values fall.
+//! `classify`: for each subject that guards ask about, the classes into which its values fall.
 //!
-//! Two values are of one class when no rule can tell them apart. There are never more classes than
-//! the rules have constants (and a few), for each class is the set of predicates that hold in it.
+//! Two values are of one class when no guard can tell them apart. There are never more classes than
+//! the guards have constants (and a few), for each class is the set of predicates that hold in it.
 //!
 //! ```text
 //! header x: 0 any other text   1 absent   2 "1"   3 begins with "a"
@@ -19,10 +19,11 @@ pub use identity::IdentityClasses;
 pub use path::{Automaton, PATH_STATES_SLACK, State};
 pub use text::TextClasses;
 
-use crate::checked::{Attribute, Effect};
-use crate::link::order::{pivot, sharing};
-use crate::linked::LinkedProgram;
+use crate::bug::{Bug, OrBug as _, number};
+use crate::checked::Attribute;
+use crate::link::order::{Sharing, pivot, sharing};
 use crate::literals::{Condition, Formula, Literals, Subject, literals_of};
+use crate::plan::{Plan, Strand};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The name of the header that is the method.
@@ -31,23 +32,21 @@ pub(crate) const METHOD_HEADER: &str = ":method";
 /// The number of a class; 0 is the class of values that no rule names.
 pub type ClassId = u32;
 
-/// All that the rules of a program ask, as predicates over classes of attributes.
+/// All that the guards of a plan ask, as predicates over classes of attributes.
 #[derive(Clone, Debug)]
 pub struct Classes {
     /// What is asked about, in a fixed order.
     pub attributes: Vec<AttributeClasses>,
-    /// For each rule of the program, in its order, what it asks.
-    pub rules: Vec<RuleLiterals>,
+    /// For each strand of the plan, and in it for each entry, what it asks.
+    pub strands: Vec<Vec<GuardLiterals>>,
 }
 
-/// A rule as predicates.
+/// A guard as predicates.
 #[derive(Clone, Debug)]
-pub struct RuleLiterals {
-    /// What the rule does.
-    pub effect: Effect,
+pub struct GuardLiterals {
     /// By index of the attribute, the index of its predicate there.
     pub predicates: BTreeMap<usize, usize>,
-    /// The attribute by which the rule is found.
+    /// The attribute by which the guard is found.
     pub pivot: Option<usize>,
 }
 
@@ -88,15 +87,32 @@ pub enum AttributeKind {
     Condition(Condition),
 }
 
-/// The classes of a program.
-#[must_use]
-pub fn classify(program: &LinkedProgram) -> Classes {
-    let literals: Vec<Literals> = program.rules.iter().map(|linked| literals_of(&linked.rule)).collect();
-    let sharing = sharing(&literals);
+/// The classes of a plan.
+///
+/// # Errors
+/// If an invariant of the compiler does not hold.
+pub fn classify(plan: &Plan) -> Result<Classes, Bug> {
+    let of_strand = |strand: &Strand| -> Vec<Literals> {
+        strand.entries.iter().map(|entry| literals_of(&entry.guard)).collect()
+    };
+    let literals: Vec<Vec<Literals>> = plan.strands.iter().map(of_strand).collect();
     let mut formulas: BTreeMap<Subject, Predicates> = BTreeMap::new();
-    for (subject, formula) in literals.iter().flatten() {
+    for (subject, formula) in literals.iter().flatten().flatten() {
         formulas.entry(subject.clone()).or_default().number(formula);
     }
+    let (attributes, places) = attributes(plan, &formulas)?;
+    let strands = literals.iter().map(|entries| {
+        let sharing = sharing(entries);
+        entries.iter().map(|literals| predicates_of(literals, &sharing, &places, &formulas)).collect()
+    });
+    Ok(Classes { strands: strands.collect::<Result<_, Bug>>()?, attributes })
+}
+
+/// The attributes, and where the predicates of each subject stand in them.
+fn attributes(
+    plan: &Plan,
+    formulas: &BTreeMap<Subject, Predicates>,
+) -> Result<(Vec<AttributeClasses>, HashMap<Subject, Place>), Bug> {
     let stars: Vec<(BTreeSet<u16>, Predicates)> = formulas
         .iter()
         .filter_map(|(subject, predicates)| match subject {
@@ -104,43 +120,45 @@ pub fn classify(program: &LinkedProgram) -> Classes {
             _ => None,
         })
         .collect();
-
     let mut attributes = Vec::new();
     let mut places: HashMap<Subject, Place> = HashMap::new();
-    for group in path::groups(&stars) {
+    for group in path::groups(&stars)? {
         for (stars, offset) in &group.offsets {
             places
                 .insert(Subject::Path(stars.clone()), Place { attribute: attributes.len(), offset: *offset });
         }
         attributes.push(group.classes);
     }
-    for (subject, predicates) in &formulas {
+    for (subject, predicates) in formulas {
         let classes = match subject {
             Subject::Path(_) => continue,
-            Subject::Text(attribute) => text::classify(attribute, &predicates.list),
-            Subject::Method => text::classify(&Attribute::Header(METHOD_HEADER.into()), &predicates.list),
-            Subject::Identity => identity::classify(&program.target.trust_domain, &predicates.list),
-            Subject::Ip => address::classify(&predicates.list),
-            Subject::Condition(condition) => of_condition(condition, &predicates.list),
+            Subject::Text(attribute) => text::classify(attribute, &predicates.list)?,
+            Subject::Method => text::classify(&Attribute::Header(METHOD_HEADER.into()), &predicates.list)?,
+            Subject::Identity => identity::classify(&plan.trust_domain, &predicates.list)?,
+            Subject::Ip => address::classify(&predicates.list)?,
+            Subject::Condition(condition) => of_condition(condition, &predicates.list)?,
         };
         places.insert(subject.clone(), Place { attribute: attributes.len(), offset: 0 });
         attributes.push(classes);
     }
+    Ok((attributes, places))
+}
 
-    let place = |subject: &Subject| places.get(subject).copied();
-    let rules = program.rules.iter().zip(&literals).map(|(linked, literals)| {
-        let predicates = literals.iter().filter_map(|(subject, formula)| {
-            let place = place(subject)?;
-            let number = formulas.get(subject)?.numbers.get(formula)?;
-            Some((place.attribute, place.offset + number))
-        });
-        RuleLiterals {
-            effect: linked.rule.effect,
-            predicates: predicates.collect(),
-            pivot: pivot(literals, &sharing).and_then(|subject| Some(place(subject)?.attribute)),
-        }
-    });
-    Classes { rules: rules.collect(), attributes }
+fn predicates_of(
+    literals: &Literals,
+    sharing: &Sharing,
+    places: &HashMap<Subject, Place>,
+    formulas: &BTreeMap<Subject, Predicates>,
+) -> Result<GuardLiterals, Bug> {
+    let place = |subject: &Subject| places.get(subject).copied().or_bug("each subject is an attribute");
+    let mut predicates = BTreeMap::new();
+    for (subject, formula) in literals {
+        let place = place(subject)?;
+        let number = formulas.get(subject).and_then(|predicates| predicates.numbers.get(formula));
+        predicates.insert(place.attribute, place.offset + number.or_bug("each formula is numbered")?);
+    }
+    let pivot = pivot(literals, sharing).map(|subject| place(subject).map(|place| place.attribute));
+    Ok(GuardLiterals { predicates, pivot: pivot.transpose()? })
 }
 
 /// Where the predicates of a subject stand.
@@ -167,11 +185,11 @@ impl Predicates {
     }
 }
 
-fn of_condition(condition: &Condition, predicates: &[Formula]) -> AttributeClasses {
+fn of_condition(condition: &Condition, predicates: &[Formula]) -> Result<AttributeClasses, Bug> {
     let mut builder = Builder::new(predicates, |_| false);
-    let all: Vec<u32> = builder.all();
-    builder.class(&all, |_| true, || "true".to_owned());
-    builder.finish(AttributeKind::Condition(condition.clone()), "false")
+    let all: Vec<u32> = builder.all()?;
+    builder.class(&all, |_| true, || "true".to_owned())?;
+    Ok(builder.finish(AttributeKind::Condition(condition.clone()), "false"))
 }
 
 /// Collects the classes of one attribute; equal ones become one.
@@ -195,8 +213,8 @@ impl<'a> Builder<'a> {
     }
 
     /// The numbers of all predicates.
-    fn all(&self) -> Vec<u32> {
-        (0..u32::try_from(self.predicates.len()).unwrap_or(u32::MAX)).collect()
+    fn all(&self) -> Result<Vec<u32>, Bug> {
+        Ok((0..number(self.predicates.len())?).collect())
     }
 
     /// The class of a value in which atoms have this truth; only the candidates can differ from
@@ -206,7 +224,7 @@ impl<'a> Builder<'a> {
         candidates: &[u32],
         truth: impl Fn(&crate::literals::Atom) -> bool,
         witness: impl FnOnce() -> String,
-    ) -> ClassId {
+    ) -> Result<ClassId, Bug> {
         let differs = |number: &u32| {
             let at = *number as usize;
             match (self.predicates.get(at), self.base.get(at)) {
@@ -221,14 +239,14 @@ impl<'a> Builder<'a> {
     }
 
     /// The class in which exactly these predicates differ from class 0.
-    fn class_of_flips(&mut self, flips: Vec<u32>, witness: impl FnOnce() -> String) -> ClassId {
+    fn class_of_flips(&mut self, flips: Vec<u32>, witness: impl FnOnce() -> String) -> Result<ClassId, Bug> {
         if let Some(known) = self.known.get(&flips) {
-            return *known;
+            return Ok(*known);
         }
-        let id = ClassId::try_from(self.classes.len()).unwrap_or(ClassId::MAX);
+        let id = number(self.classes.len())?;
         self.known.insert(flips.clone(), id);
         self.classes.push(Class { flips, witness: witness() });
-        id
+        Ok(id)
     }
 
     fn finish(mut self, kind: AttributeKind, witness: &str) -> AttributeClasses {
@@ -247,8 +265,7 @@ impl<'a> Builder<'a> {
 /// For each key, the predicates in whose atoms it stands.
 type Mentions<K> = HashMap<K, Vec<u32>>;
 
-fn mention<K: std::hash::Hash + Eq>(mentions: &mut Mentions<K>, key: K, predicate: usize) {
-    let predicate = u32::try_from(predicate).unwrap_or(u32::MAX);
+fn mention<K: std::hash::Hash + Eq>(mentions: &mut Mentions<K>, key: K, predicate: u32) {
     let list = mentions.entry(key).or_default();
     if list.last() != Some(&predicate) {
         list.push(predicate);

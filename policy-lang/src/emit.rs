@@ -14,19 +14,22 @@
 //!     answer                      -> filter state, counter, local reply
 //! ```
 //!
-//! Memory, from 0: words that host calls write to; a slot (address, length) for each header; the
-//! classes of attributes; constants and tables; the arena, from which the host and the functions
-//! take what a request needs, and which is empty again when the next one begins.
+//! `emitter` is what the functions share while they are written, `parts` how one asks for another,
+//! `memory` where everything lies; each other file writes its own functions.
 
 mod address;
 mod answer;
+mod assemble;
 mod class;
 mod code;
 mod condition;
 mod data;
+mod emitter;
 mod entry;
+mod globals;
 mod keys;
-mod module;
+mod memory;
+mod parts;
 mod path;
 mod query;
 mod scan;
@@ -34,9 +37,12 @@ mod source;
 mod strings;
 mod words;
 
+use crate::bug::CompileError;
 use crate::classify::{Classes, classify};
 use crate::linked::LinkedProgram;
+use crate::lower::lower;
 use crate::module::{Manifest, Module};
+use crate::plan::Plan;
 use crate::tabulate::{Tables, tabulate};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -58,31 +64,44 @@ impl Default for ModuleOptions {
 }
 
 /// The module of a linked program.
-#[must_use]
-pub fn compile(program: &LinkedProgram) -> Module {
+///
+/// # Errors
+/// If the program asks for more than a limit allows, or an invariant of the compiler does not hold.
+pub fn compile(program: &LinkedProgram) -> Result<Module, CompileError> {
     compile_with(program, ModuleOptions::default())
 }
 
 /// The module of a linked program, with other options than the default.
-#[must_use]
-pub fn compile_with(program: &LinkedProgram, options: ModuleOptions) -> Module {
-    let classes = classify(program);
-    let tables = tabulate(program, &classes);
-    emit(program, &classes, &tables, options)
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_with(program: &LinkedProgram, options: ModuleOptions) -> Result<Module, CompileError> {
+    let plan = lower(program)?;
+    let classes = classify(&plan)?;
+    let tables = tabulate(&plan, &classes)?;
+    emit(&plan, &classes, &tables, options)
 }
 
-/// The module of a program's classes and tables.
-#[must_use]
-pub fn emit(program: &LinkedProgram, classes: &Classes, tables: &Tables, options: ModuleOptions) -> Module {
-    let mut emitter = module::Emitter::new(program, classes, tables, options);
-    let bytes = emitter.finish();
+/// The module of a plan with its classes and tables.
+///
+/// # Errors
+/// As [`compile`].
+pub fn emit(
+    plan: &Plan,
+    classes: &Classes,
+    tables: &Tables,
+    options: ModuleOptions,
+) -> Result<Module, CompileError> {
+    let mut emitter = emitter::Emitter::new(plan, classes, tables, options)?;
+    let bytes = emitter.finish()?;
     let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let rules: BTreeSet<Arc<str>> = tables.answers.list.iter().map(|answer| answer.rule.clone()).collect();
+    let answers = &plan.auth.answers;
+    let rules: BTreeSet<Arc<str>> = answers.list.iter().map(|answer| answer.rule.clone()).collect();
     let manifest = Manifest {
-        policies: program.policies.clone(),
+        policies: plan.policies.clone(),
         rules: rules.into_iter().collect(),
         reads: emitter.reads(),
         cost_bound: emitter.cost_bound(),
     };
-    Module { bytes: bytes.into(), digest, manifest }
+    Ok(Module { bytes: bytes.into(), digest, manifest })
 }

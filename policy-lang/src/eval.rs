@@ -8,9 +8,9 @@ mod strings;
 
 pub(crate) use expression::{Computed, Scope};
 
-use crate::checked::{Effect, Expr, Peer, Respond, Rule, Value};
+use crate::checked::{Effect, Expr, Guard, Peer, Respond, Rule, Value};
 use crate::decision::{BAD_PATH, Decision, Outcome};
-use crate::linked::{LinkedOtherwise, LinkedProgram, TargetContext};
+use crate::linked::{LinkedOtherwise, LinkedProgram, Workload};
 use crate::path;
 use crate::request::{Request, service_of};
 use std::collections::BTreeMap;
@@ -37,12 +37,13 @@ pub fn evaluate(program: &LinkedProgram, request: &Request) -> Decision {
             shadow: None,
         };
     }
-    let shadow = program.shadow_otherwise.as_ref().map(|otherwise| {
-        let rules = program.rules.iter().map(|linked| linked.rule.as_ref());
-        Box::new(decide(rules, otherwise, &program.target, request))
+    let auth = &program.auth;
+    let shadow = auth.shadow_otherwise.as_ref().map(|otherwise| {
+        let rules = auth.rules.iter().map(|linked| linked.rule.as_ref());
+        Box::new(decide(rules, otherwise, &program.workload, request))
     });
-    let enforced = program.rules.iter().filter(|linked| !linked.shadow).map(|linked| linked.rule.as_ref());
-    let decision = decide(enforced, &program.otherwise, &program.target, request);
+    let enforced = auth.rules.iter().filter(|linked| !linked.shadow).map(|linked| linked.rule.as_ref());
+    let decision = decide(enforced, &auth.otherwise, &program.workload, request);
     Decision { shadow, ..decision }
 }
 
@@ -50,10 +51,10 @@ pub fn evaluate(program: &LinkedProgram, request: &Request) -> Decision {
 fn decide<'a>(
     rules: impl Iterator<Item = &'a Rule>,
     otherwise: &LinkedOtherwise,
-    target: &TargetContext,
+    workload: &Workload,
     request: &Request,
 ) -> Decision {
-    let matching: Vec<&Rule> = rules.filter(|rule| rule_matches(rule, target, request)).collect();
+    let matching: Vec<&Rule> = rules.filter(|rule| guard_matches(&rule.guard, workload, request)).collect();
     for effect in [Effect::Exempt, Effect::Deny, Effect::Allow] {
         if let Some(rule) = matching.iter().find(|rule| rule.effect == effect) {
             return by_rule(rule);
@@ -87,32 +88,32 @@ fn answer(stated: Option<&Respond>) -> Respond {
     stated.cloned().unwrap_or(Respond { status: DENIED_STATUS, body: String::new() })
 }
 
-/// Whether method, path, peer and condition of a rule all match.
+/// Whether method, path, peer and condition all match.
 #[must_use]
-pub fn rule_matches(rule: &Rule, target: &TargetContext, request: &Request) -> bool {
-    method_matches(rule, request)
-        && path_matches(rule, request)
-        && caller_matches(rule, target, request)
-        && condition_holds(rule, target, request)
+pub fn guard_matches(guard: &Guard, workload: &Workload, request: &Request) -> bool {
+    method_matches(guard, request)
+        && path_matches(guard, request)
+        && caller_matches(guard, workload, request)
+        && condition_holds(guard, workload, request)
 }
 
-pub(crate) fn method_matches(rule: &Rule, request: &Request) -> bool {
-    rule.methods.is_empty() || rule.methods.iter().any(|method| method.as_bytes() == request.method)
+pub(crate) fn method_matches(guard: &Guard, request: &Request) -> bool {
+    guard.methods.is_empty() || guard.methods.iter().any(|method| method.as_bytes() == request.method)
 }
 
-pub(crate) fn path_matches(rule: &Rule, request: &Request) -> bool {
-    rule.paths.is_empty() || rule.paths.iter().any(|pattern| pattern.matches(request.path_only()))
+pub(crate) fn path_matches(guard: &Guard, request: &Request) -> bool {
+    guard.paths.is_empty() || guard.paths.iter().any(|pattern| pattern.matches(request.path_only()))
 }
 
-pub(crate) fn caller_matches(rule: &Rule, target: &TargetContext, request: &Request) -> bool {
-    rule.peers.is_empty() || rule.peers.iter().any(|peer| peer_matches(peer, target, request))
+pub(crate) fn caller_matches(guard: &Guard, workload: &Workload, request: &Request) -> bool {
+    guard.peers.is_empty() || guard.peers.iter().any(|peer| peer_matches(peer, workload, request))
 }
 
 /// Whether the caller is this peer.
 #[must_use]
-pub fn peer_matches(peer: &Peer, target: &TargetContext, request: &Request) -> bool {
+pub fn peer_matches(peer: &Peer, workload: &Workload, request: &Request) -> bool {
     let principal = request.source.principal.as_deref();
-    let service = || service_of(principal?, &target.trust_domain);
+    let service = || service_of(principal?, &workload.trust_domain);
     match peer {
         Peer::Service(wanted) => service().is_some_and(|caller| {
             caller.namespace == wanted.namespace && (wanted.name == "*" || caller.name == wanted.name)
@@ -127,14 +128,14 @@ pub fn peer_matches(peer: &Peer, target: &TargetContext, request: &Request) -> b
 /// The value of an expression that refers to no attribute, if it has one that can be written.
 pub(crate) fn constant(expr: &Expr) -> Option<Value> {
     let request = Request::default();
-    let target = TargetContext {
+    let workload = Workload {
         namespace: String::new(),
         service: String::new(),
         labels: BTreeMap::new(),
         trust_domain: String::new(),
     };
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok().map(Arc::from);
-    match Scope::new(&request, &target).value(expr)? {
+    match Scope::new(&request, &workload).value(expr)? {
         Computed::Bool(value) => Some(Value::Bool(value)),
         Computed::Int(value) => Some(Value::Int(value)),
         Computed::String(value) => text(value).map(Value::String),
@@ -143,8 +144,8 @@ pub(crate) fn constant(expr: &Expr) -> Option<Value> {
     }
 }
 
-fn condition_holds(rule: &Rule, target: &TargetContext, request: &Request) -> bool {
-    rule.condition.as_ref().is_none_or(|condition| Scope::new(request, target).holds(condition))
+fn condition_holds(guard: &Guard, workload: &Workload, request: &Request) -> bool {
+    guard.condition.as_ref().is_none_or(|condition| Scope::new(request, workload).holds(condition))
 }
 
 #[cfg(test)]

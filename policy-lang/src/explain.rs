@@ -7,7 +7,7 @@
 use crate::checked::{BinaryOp, Effect, Expr, ExprKind, Rule, UnaryOp};
 use crate::decision::Decision;
 use crate::eval::{self, Computed, Scope};
-use crate::linked::{LinkedProgram, TargetContext};
+use crate::linked::{LinkedProgram, Workload};
 use crate::request::Request;
 use crate::source::Span;
 use std::sync::Arc;
@@ -76,8 +76,8 @@ impl RuleFinding {
 #[must_use]
 pub fn explain(program: &LinkedProgram, request: &Request) -> Explanation {
     let mut rules: Vec<RuleFinding> = Vec::new();
-    for linked in &program.rules {
-        let finding = rule_finding(&linked.rule, linked.shadow, &program.target, request);
+    for linked in &program.auth.rules {
+        let finding = rule_finding(&linked.rule, linked.shadow, &program.workload, request);
         // One rule may stand as several entries, of which any may match; they differ in paths and peers.
         match rules.iter_mut().find(|known| known.rule == finding.rule) {
             Some(known) if finding.matches() => *known = finding,
@@ -92,19 +92,19 @@ pub fn explain(program: &LinkedProgram, request: &Request) -> Explanation {
     Explanation { decision: eval::evaluate(program, request), rules }
 }
 
-fn rule_finding(rule: &Rule, shadow: bool, target: &TargetContext, request: &Request) -> RuleFinding {
+fn rule_finding(rule: &Rule, shadow: bool, workload: &Workload, request: &Request) -> RuleFinding {
     let mut conditions = Vec::new();
-    if let Some(condition) = &rule.condition {
-        take_apart(condition, true, &mut Scope::new(request, target), &mut conditions);
+    if let Some(condition) = &rule.guard.condition {
+        take_apart(condition, true, &mut Scope::new(request, workload), &mut conditions);
     }
     RuleFinding {
         rule: rule.id.clone(),
         span: rule.span,
         effect: rule.effect,
         shadow,
-        method: eval::method_matches(rule, request),
-        path: eval::path_matches(rule, request),
-        peer: eval::caller_matches(rule, target, request),
+        method: eval::method_matches(&rule.guard, request),
+        path: eval::path_matches(&rule.guard, request),
+        peer: eval::caller_matches(&rule.guard, workload, request),
         conditions,
     }
 }
@@ -184,6 +184,7 @@ mod tests {
     use super::*;
     use crate::analyse::analyse;
     use crate::check::{CheckOptions, request_of};
+    use crate::checked::Direction;
     use crate::link::link;
     use crate::source::{FileId, SourceSet};
     use std::collections::BTreeMap;
@@ -199,13 +200,13 @@ mod tests {
         sources.add("p.writ", POLICY);
         let analysis = analyse(&sources, CheckOptions::default());
         assert!(analysis.is_ok(), "{:?}", analysis.diagnostics);
-        let target = TargetContext {
+        let workload = Workload {
             namespace: "s".to_owned(),
             service: "t".to_owned(),
             labels: BTreeMap::new(),
             trust_domain: "mesh.local".to_owned(),
         };
-        let program = link(&analysis.policies, &target).unwrap().unwrap();
+        let program = link(&analysis.policies, &workload, Direction::Inbound).unwrap().unwrap();
         explain(&program, &request_of(FileId(0), request, "mesh.local").unwrap())
     }
 

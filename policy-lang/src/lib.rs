@@ -7,15 +7,17 @@
 //! ```text
 //! text --lex--> tokens --parse--> SyntaxTree --check--> CheckedPolicy --link--> LinkedProgram
 //!                                                                                |       |
-//!                                        Decision <--eval (the definition)-------+       | classify
+//!                                        Decision <--eval (the definition)-------+       | lower
 //!                                                                                        v
-//!                              Module <--emit-- Tables <--tabulate-- Classes <-----------+
+//!             Module <--emit-- Tables <--tabulate-- Classes <--classify-- Plan <---------+
 //! ```
 //!
-//! A stage never fails as a whole: what the author did wrong comes back as [`Diagnostic`]s beside
-//! whatever could still be made.
+//! Up to `link` a stage never fails as a whole: what the author did wrong comes back as [`Diagnostic`]s
+//! beside whatever could still be made. From `lower` on nothing is left to be wrong but the compiler
+//! itself, which a stage says with a [`bug::Bug`], and limits, which `emit` keeps.
 
 pub mod analyse;
+pub mod bug;
 pub mod check;
 pub mod checked;
 pub mod classify;
@@ -28,9 +30,11 @@ pub mod lex;
 pub mod link;
 pub mod linked;
 pub mod literals;
+pub mod lower;
 pub mod module;
 pub mod parse;
 pub mod path;
+pub mod plan;
 pub mod print;
 pub mod regex;
 pub mod request;

@@ -1,7 +1,7 @@
-//! Rules as conjunctions of literals: what each rule asks of each thing that can be asked about.
+//! Guards as conjunctions of literals: what each asks of each thing that can be asked about.
 //!
 //! A *subject* is something whose values fall into classes (a header, the path, the caller's
-//! identity, a condition). A *literal* is a [`Formula`] over one subject; a rule holds when all its
+//! identity, a condition). A *literal* is a [`Formula`] over one subject; a guard holds when all its
 //! literals do. `link` orders rules by their literals, `classify` makes classes from them.
 //!
 //! ```text
@@ -17,7 +17,7 @@ pub use condition::{Condition, expression_text};
 pub use formula::{Atom, Formula};
 
 use crate::checked::{
-    Attribute, BinaryOp, Builtin, Expr, ExprKind, Peer, Rule, Segment, ServiceRef, UnaryOp, Value,
+    Attribute, BinaryOp, Builtin, Expr, ExprKind, Guard, Peer, Segment, ServiceRef, UnaryOp, Value,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub enum Subject {
     Method,
 }
 
-/// The literals of one rule, one formula for each subject.
+/// The literals of one guard, one formula for each subject.
 pub type Literals = BTreeMap<Subject, Formula>;
 
 impl Subject {
@@ -72,21 +72,21 @@ pub fn star_positions(pattern: &crate::checked::PathPattern) -> BTreeSet<u16> {
     stars.map(|(depth, _)| u16::try_from(depth).unwrap_or(u16::MAX)).collect()
 }
 
-/// The literals of a rule whose paths share their star positions and whose peers are of one kind
-/// (as `link` makes them; a rule that mixes them gives a literal that is not exact).
+/// The literals of a guard whose paths share their star positions and whose peers are of one kind
+/// (as `link` makes them; a guard that mixes them gives a literal that is not exact).
 #[must_use]
-pub fn literals_of(rule: &Rule) -> Literals {
+pub fn literals_of(guard: &Guard) -> Literals {
     let mut literals = Literals::new();
-    if !rule.methods.is_empty() {
-        let equal = rule.methods.iter().map(|method| Formula::Atom(Atom::Equals(method.as_str().into())));
+    if !guard.methods.is_empty() {
+        let equal = guard.methods.iter().map(|method| Formula::Atom(Atom::Equals(method.as_str().into())));
         add(&mut literals, Subject::Method, Formula::any(equal.collect()));
     }
-    if let Some(first) = rule.paths.first() {
-        let patterns = rule.paths.iter().map(|pattern| Formula::Atom(Atom::Path(pattern.clone())));
+    if let Some(first) = guard.paths.first() {
+        let patterns = guard.paths.iter().map(|pattern| Formula::Atom(Atom::Path(pattern.clone())));
         add(&mut literals, Subject::Path(star_positions(first)), Formula::any(patterns.collect()));
     }
-    add_peers(&mut literals, &rule.peers);
-    if let Some(condition) = &rule.condition {
+    add_peers(&mut literals, &guard.peers);
+    if let Some(condition) = &guard.condition {
         add_condition(&mut literals, condition, true);
     }
     literals

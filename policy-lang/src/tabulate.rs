@@ -1,52 +1,51 @@
-//! `tabulate`: the classes of a program as bit words, the form in which a module asks them.
+//! `tabulate`: the classes of a plan as bit words, the form in which a module asks them.
 //!
-//! A rule is a bit; 64 neighbours in decision order are a *word*. For each attribute that a rule of
-//! the word tests, a class gives the bits of the rules that it satisfies; the words of all attributes
-//! are joined by `and`, and the first bit that is left is the rule that decides.
+//! An entry of a strand is a bit; 64 neighbours are a *word*. For each attribute that an entry of the word
+//! tests, a class gives the bits of the entries that it satisfies; the words of all attributes are joined
+//! by `and`, and the bits that are left are the entries that match. A strand of `Pick::First` wants the
+//! first of them, one of `Pick::All` all.
 //!
-//! Programs of at most [`WORD_BITS`] rules are one word. In larger ones a new word begins wherever
-//! the effect or the pivot changes, and only those words are visited whose pivot the request
-//! satisfies, so the cost does not grow with the number of rules.
+//! Strands of at most [`WORD_BITS`] entries are one word. In larger ones a new word begins wherever the
+//! pivot changes, and only those words are visited whose pivot the request satisfies, so the cost does
+//! not grow with the number of entries.
 
-mod answers;
 mod dump;
+mod visits;
 
-pub use answers::{Answer, Answers};
 pub use dump::dump;
 
-use crate::checked::Effect;
-use crate::classify::{AttributeClasses, AttributeKind, ClassId, Classes};
-use crate::linked::LinkedProgram;
+use crate::bug::{Bug, OrBug as _, number};
+use crate::classify::{AttributeClasses, AttributeKind, ClassId, Classes, GuardLiterals};
 use crate::literals::reads_properties;
+use crate::plan::{Pick, Plan};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-/// Rules in a word.
+/// Entries in a word.
 pub const WORD_BITS: usize = 64;
 
-/// The decision tables of a program.
+/// The decision tables of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tables {
-    /// The words, in decision order.
+    /// The words of all strands, numbered through.
     pub words: Vec<Word>,
     /// By attribute and class: the words whose bits differ from those of class 0, with the bits.
     pub differences: Vec<Vec<Vec<(u32, u64)>>>,
-    /// Where to look for a word, in decision order.
-    pub groups: Vec<Group>,
-    /// What is said when a rule decides.
-    pub answers: Answers,
+    /// The strands of the plan, in its order.
+    pub strands: Vec<StrandTables>,
 }
 
-/// Up to 64 rules.
+/// Up to 64 entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Word {
-    /// Bits that are enforced rules.
+    /// Bits that are entries of enforced policies.
     pub enforced: u64,
-    /// Bits that are rules of any mode.
+    /// Bits that are entries of policies of any mode.
     pub all: u64,
-    /// The attributes that some of the rules test, cheap ones first.
+    /// The attributes that some of the entries test, cheap ones first.
     pub tests: Vec<Test>,
-    /// For each bit the index of its answer.
-    pub answers: Vec<u32>,
+    /// For each bit what is picked.
+    pub picks: Vec<u32>,
 }
 
 /// One attribute in one word.
@@ -54,76 +53,62 @@ pub struct Word {
 pub struct Test {
     /// The attribute.
     pub attribute: usize,
-    /// Bits of the rules that test it.
+    /// Bits of the entries that test it.
     pub testers: u64,
     /// Bits that are left in class 0: those that do not test it, and those that hold there.
     pub base: u64,
 }
 
-/// Neighbouring words of one effect and one pivot.
+/// The words of one strand and the way to them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StrandTables {
+    /// What the strand answers.
+    pub pick: Pick,
+    /// Its words.
+    pub words: Range<u32>,
+    /// Where to look for a word, in the order of the entries.
+    pub groups: Vec<Group>,
+}
+
+/// Neighbouring words of one pivot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// The effect of their rules.
-    pub effect: Effect,
     /// The attribute by which they are found; `None`: they are all visited.
     pub pivot: Option<usize>,
     /// By class of the pivot the words to visit; of all words if there is none.
     pub visits: Vec<Vec<u32>>,
 }
 
-/// The tables of a program's classes.
-#[must_use]
-pub fn tabulate(program: &LinkedProgram, classes: &Classes) -> Tables {
-    let answers = Answers::new(program);
-    let layout = lay_out(classes);
-    let mut words = layout.words;
-    let mut holders: Vec<Vec<Vec<(u32, u64)>>> =
-        classes.attributes.iter().map(|attribute| vec![Vec::new(); attribute.predicates.len()]).collect();
-    let mut tests: Vec<BTreeMap<usize, Test>> = vec![BTreeMap::new(); words.len()];
-    for ((rule, linked), place) in classes.rules.iter().zip(&program.rules).zip(&layout.places) {
-        let Some(word) = words.get_mut(place.word as usize) else { continue };
-        word.all |= place.bit;
-        word.enforced |= if linked.shadow { 0 } else { place.bit };
-        word.answers.push(answers.of_rule(&linked.rule));
-        let Some(tests) = tests.get_mut(place.word as usize) else { continue };
-        for (attribute, predicate) in &rule.predicates {
-            let test =
-                tests.entry(*attribute).or_insert(Test { attribute: *attribute, testers: 0, base: u64::MAX });
-            test.testers |= place.bit;
-            let holds = classes.attributes.get(*attribute).and_then(|a| a.base.get(*predicate)).copied();
-            if holds != Some(true) {
-                test.base &= !place.bit;
-            }
-            if let Some(bits) = holders.get_mut(*attribute).and_then(|list| list.get_mut(*predicate)) {
-                add_bit(bits, place.word, place.bit);
-            }
+/// The tables of a plan's classes.
+///
+/// # Errors
+/// If an invariant of the compiler does not hold.
+pub fn tabulate(plan: &Plan, classes: &Classes) -> Result<Tables, Bug> {
+    let mut words = Words::new(classes);
+    let mut layouts = Vec::new();
+    for (strand, entries) in plan.strands.iter().zip(&classes.strands) {
+        let layout = lay_out(entries, number(words.words.len())?)?;
+        words.words.resize_with(layout.words.end as usize, Word::default);
+        words.tests.resize_with(layout.words.end as usize, BTreeMap::new);
+        for ((entry, literals), place) in strand.entries.iter().zip(entries).zip(&layout.places) {
+            let word = words.words.get_mut(place.word as usize).or_bug("each place lies in a word")?;
+            word.all |= place.bit;
+            word.enforced |= if entry.shadow { 0 } else { place.bit };
+            word.picks.push(entry.index);
+            words.add_tests(literals, place, classes)?;
         }
+        layouts.push((strand.pick, layout));
     }
-    for (word, tests) in words.iter_mut().zip(tests) {
-        word.tests = tests.into_values().collect();
-        word.tests.sort_by_key(|test| {
-            let cost = classes.attributes.get(test.attribute).map_or(u8::MAX, cost);
-            (cost, u32::MAX - test.testers.count_ones(), test.attribute)
+    let (words, differences) = words.finish(classes)?;
+    let strands = layouts.into_iter().map(|(pick, layout)| {
+        let groups = layout.groups.into_iter().map(|range| {
+            let visits = visits::visits(&range, &words, &differences, classes)?;
+            Ok(Group { pivot: range.pivot, visits })
         });
-    }
-    let differences: Vec<Vec<Vec<(u32, u64)>>> = classes
-        .attributes
-        .iter()
-        .zip(&holders)
-        .map(|(attribute, holders)| {
-            attribute.classes.iter().map(|class| flipped(&class.flips, holders)).collect()
-        })
-        .collect();
-    let groups = layout
-        .groups
-        .into_iter()
-        .map(|group| Group {
-            effect: group.effect,
-            pivot: group.pivot,
-            visits: visits(&group, &words, &differences, classes),
-        })
-        .collect();
-    Tables { words, differences, groups, answers }
+        Ok(StrandTables { pick, words: layout.words, groups: groups.collect::<Result<_, Bug>>()? })
+    });
+    let strands = strands.collect::<Result<_, Bug>>()?;
+    Ok(Tables { words, differences, strands })
 }
 
 /// How dear it is to learn the class of an attribute: headers and path are at hand, others are not.
@@ -143,95 +128,113 @@ pub fn cost(attribute: &AttributeClasses) -> u8 {
 /// From this [`cost`] on, a host call is made.
 pub const FETCHED: u8 = 4;
 
-/// Where a rule lies.
+/// Where an entry lies.
 struct Place {
     word: u32,
     bit: u64,
 }
 
 /// Words that belong together, before their visits are known.
-struct Range {
-    effect: Effect,
+struct WordRange {
     pivot: Option<usize>,
-    words: std::ops::Range<u32>,
+    words: Range<u32>,
 }
 
+/// The places of a strand's entries.
 struct Layout {
-    words: Vec<Word>,
+    words: Range<u32>,
     places: Vec<Place>,
-    groups: Vec<Range>,
+    groups: Vec<WordRange>,
 }
 
-fn lay_out(classes: &Classes) -> Layout {
-    let single = classes.rules.len() <= WORD_BITS;
-    let mut layout = Layout { words: Vec::new(), places: Vec::new(), groups: Vec::new() };
+fn lay_out(entries: &[GuardLiterals], first: u32) -> Result<Layout, Bug> {
+    let single = entries.len() <= WORD_BITS;
+    let mut layout = Layout { words: first..first, places: Vec::new(), groups: Vec::new() };
     let mut used = WORD_BITS;
-    for rule in &classes.rules {
-        let pivot = if single { None } else { rule.pivot };
-        let effect = if single { Effect::Exempt } else { rule.effect };
-        let goes_on =
-            layout.groups.last().is_some_and(|group| group.effect == effect && group.pivot == pivot);
+    for entry in entries {
+        let pivot = if single { None } else { entry.pivot };
+        let goes_on = layout.groups.last().is_some_and(|group| group.pivot == pivot);
         if used == WORD_BITS || !goes_on {
-            layout.words.push(Word::default());
+            layout.words.end = layout.words.end.checked_add(1).or_bug("words are numbered in 32 bits")?;
             used = 0;
         }
-        let word = u32::try_from(layout.words.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let end = layout.words.end;
         match layout.groups.last_mut() {
-            Some(group) if goes_on => group.words.end = word + 1,
-            _ => layout.groups.push(Range { effect, pivot, words: word..word + 1 }),
+            Some(group) if goes_on => group.words.end = end,
+            _ => layout.groups.push(WordRange { pivot, words: end - 1..end }),
         }
-        layout.places.push(Place { word, bit: 1 << used });
+        layout.places.push(Place { word: end - 1, bit: 1 << used });
         used += 1;
     }
-    layout
+    Ok(layout)
 }
 
-/// Adds a bit to a list of words that is built in ascending order.
-fn add_bit(bits: &mut Vec<(u32, u64)>, word: u32, bit: u64) {
-    match bits.last_mut() {
-        Some((last, value)) if *last == word => *value |= bit,
-        _ => bits.push((word, bit)),
+/// Words under construction.
+struct Words {
+    words: Vec<Word>,
+    /// By word and attribute.
+    tests: Vec<BTreeMap<usize, Test>>,
+    /// By attribute and predicate, the bits of the entries that have it, by word in ascending order.
+    holders: Vec<Vec<Vec<(u32, u64)>>>,
+}
+
+impl Words {
+    fn new(classes: &Classes) -> Self {
+        let of_attribute = |attribute: &AttributeClasses| vec![Vec::new(); attribute.predicates.len()];
+        let holders = classes.attributes.iter().map(of_attribute).collect();
+        Self { words: Vec::new(), tests: Vec::new(), holders }
     }
-}
 
-/// The words with a rule whose predicate flips, and the bits of those rules.
-fn flipped(flips: &[u32], holders: &[Vec<(u32, u64)>]) -> Vec<(u32, u64)> {
-    let mut bits: BTreeMap<u32, u64> = BTreeMap::new();
-    for (word, value) in flips.iter().filter_map(|flip| holders.get(*flip as usize)).flatten() {
-        *bits.entry(*word).or_default() |= value;
-    }
-    bits.into_iter().collect()
-}
-
-/// By class of the pivot, the words of the group in which some rule's literal on it holds.
-fn visits(
-    group: &Range,
-    words: &[Word],
-    differences: &[Vec<Vec<(u32, u64)>>],
-    classes: &Classes,
-) -> Vec<Vec<u32>> {
-    let Some(pivot) = group.pivot else { return vec![group.words.clone().collect()] };
-    let class_count = classes.attributes.get(pivot).map_or(0, |attribute| attribute.classes.len());
-    // Words in which a rule holds in class 0: few, for a pivot is false there as a rule.
-    let in_base: Vec<(u32, u64)> = group
-        .words
-        .clone()
-        .filter_map(|number| {
-            let word = words.get(number as usize)?;
-            let test = word.tests.iter().find(|test| test.attribute == pivot)?;
-            let holding = test.base & word.all;
-            (holding != 0).then_some((number, holding))
-        })
-        .collect();
-    let of_class = |class: usize| {
-        let mut holding: BTreeMap<u32, u64> = in_base.iter().copied().collect();
-        let different = differences.get(pivot).and_then(|classes| classes.get(class)).into_iter().flatten();
-        for (word, bits) in different.filter(|(word, _)| group.words.contains(word)) {
-            *holding.entry(*word).or_default() ^= bits;
+    fn add_tests(&mut self, literals: &GuardLiterals, place: &Place, classes: &Classes) -> Result<(), Bug> {
+        let tests = self.tests.get_mut(place.word as usize).or_bug("each place lies in a word")?;
+        for (attribute, predicate) in &literals.predicates {
+            let test =
+                tests.entry(*attribute).or_insert(Test { attribute: *attribute, testers: 0, base: u64::MAX });
+            test.testers |= place.bit;
+            let base = classes.attributes.get(*attribute).and_then(|classes| classes.base.get(*predicate));
+            if !*base.or_bug("each predicate is one of its attribute")? {
+                test.base &= !place.bit;
+            }
+            let holders = self.holders.get_mut(*attribute).and_then(|list| list.get_mut(*predicate));
+            let bits = holders.or_bug("each predicate is one of its attribute")?;
+            match bits.last_mut() {
+                Some((last, value)) if *last == place.word => *value |= place.bit,
+                _ => bits.push((place.word, place.bit)),
+            }
         }
-        holding.into_iter().filter(|(_, bits)| *bits != 0).map(|(word, _)| word).collect()
-    };
-    (0..class_count).map(of_class).collect()
+        Ok(())
+    }
+
+    /// The words with their tests in order, and the differences of the classes.
+    #[expect(clippy::type_complexity, reason = "the two parts of the tables, named where they are kept")]
+    fn finish(self, classes: &Classes) -> Result<(Vec<Word>, Vec<Vec<Vec<(u32, u64)>>>), Bug> {
+        let mut words = self.words;
+        for (word, tests) in words.iter_mut().zip(self.tests) {
+            let mut ranked = Vec::with_capacity(tests.len());
+            for test in tests.into_values() {
+                let attribute = classes.attributes.get(test.attribute).or_bug("tests name attributes")?;
+                ranked.push((cost(attribute), u32::MAX - test.testers.count_ones(), test.attribute, test));
+            }
+            ranked.sort_by_key(|(cost, rarity, attribute, _)| (*cost, *rarity, *attribute));
+            word.tests = ranked.into_iter().map(|(_, _, _, test)| test).collect();
+        }
+        let of_attribute = |(attribute, holders): (&AttributeClasses, &Vec<Vec<(u32, u64)>>)| {
+            attribute.classes.iter().map(|class| flipped(&class.flips, holders)).collect()
+        };
+        let differences = classes.attributes.iter().zip(&self.holders).map(of_attribute);
+        Ok((words, differences.collect::<Result<_, Bug>>()?))
+    }
+}
+
+/// The words with an entry whose predicate flips, and the bits of those entries.
+fn flipped(flips: &[u32], holders: &[Vec<(u32, u64)>]) -> Result<Vec<(u32, u64)>, Bug> {
+    let mut bits: BTreeMap<u32, u64> = BTreeMap::new();
+    for flip in flips {
+        for (word, value) in holders.get(*flip as usize).or_bug("classes flip predicates that exist")? {
+            *bits.entry(*word).or_default() |= value;
+        }
+    }
+    Ok(bits.into_iter().collect())
 }
 
 impl Tables {
@@ -239,7 +242,7 @@ impl Tables {
     #[must_use]
     pub fn difference(&self, attribute: usize, class: ClassId, word: u32) -> u64 {
         let differences = self.differences.get(attribute).and_then(|classes| classes.get(class as usize));
-        let found = differences.into_iter().flatten().find(|(number, _)| *number == word);
-        found.map_or(0, |(_, bits)| *bits)
+        let at = differences.and_then(|words| words.binary_search_by_key(&word, |(number, _)| *number).ok());
+        at.and_then(|at| differences?.get(at)).map_or(0, |(_, bits)| *bits)
     }
 }

@@ -3,11 +3,11 @@
 //! Running is left to the caller, who does it with the compiled module; the evaluator says the same.
 
 use crate::check::TEST_TRUST_DOMAIN;
-use crate::checked::{CheckedPolicy, CheckedTest, Expectation, Mode, Target};
+use crate::checked::{CheckedPolicy, CheckedTest, Direction, Expectation, Mode, Target};
 use crate::decision::Decision;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::link::link;
-use crate::linked::{LinkedProgram, TargetContext};
+use crate::linked::{LinkedProgram, Workload};
 use std::collections::BTreeMap;
 
 /// The namespace of a test whose policy is on the whole mesh.
@@ -27,13 +27,13 @@ pub fn link_test(test: &CheckedTest, policies: &[CheckedPolicy]) -> Result<Linke
     let named: Vec<CheckedPolicy> =
         named.map(|policy| CheckedPolicy { mode: Mode::Enforce, ..policy.clone() }).collect();
     let scope = named.first().and_then(|policy| policy.targets.first());
-    let target = target_of_scope(scope.map_or(&Target::Mesh, |scope| &scope.target));
-    let linked = link(&named, &target)?;
+    let workload = workload_of_scope(scope.map_or(&Target::Mesh, |scope| &scope.target));
+    let linked = link(&named, &workload, Direction::Inbound)?;
     let in_program = linked.as_ref().map(|program| program.policies.as_slice()).unwrap_or_default();
     let left_out: Vec<Diagnostic> = named
         .iter()
         .filter(|policy| !in_program.contains(&policy.name))
-        .map(|policy| not_concerned(test, policy, &target))
+        .map(|policy| not_concerned(test, policy, &workload))
         .collect();
     match linked {
         Some(program) if left_out.is_empty() => Ok(program),
@@ -42,7 +42,7 @@ pub fn link_test(test: &CheckedTest, policies: &[CheckedPolicy]) -> Result<Linke
 }
 
 /// A workload that a scope covers.
-fn target_of_scope(scope: &Target) -> TargetContext {
+fn workload_of_scope(scope: &Target) -> Workload {
     let (namespace, service, labels) = match scope {
         Target::Mesh => (ANY_NAMESPACE, ANY_SERVICE, BTreeMap::new()),
         Target::Namespace(namespace) => (namespace.as_str(), ANY_SERVICE, BTreeMap::new()),
@@ -52,7 +52,7 @@ fn target_of_scope(scope: &Target) -> TargetContext {
         Target::Service(service) => (service.namespace.as_str(), service.name.as_str(), BTreeMap::new()),
         Target::Workload { namespace, labels } => (namespace.as_str(), ANY_SERVICE, labels.clone()),
     };
-    TargetContext {
+    Workload {
         namespace: namespace.to_owned(),
         service: service.to_owned(),
         labels,
@@ -60,8 +60,8 @@ fn target_of_scope(scope: &Target) -> TargetContext {
     }
 }
 
-fn not_concerned(test: &CheckedTest, policy: &CheckedPolicy, target: &TargetContext) -> Diagnostic {
-    let workload = format!("{}/{}", target.namespace, target.service);
+fn not_concerned(test: &CheckedTest, policy: &CheckedPolicy, workload: &Workload) -> Diagnostic {
+    let workload = format!("{}/{}", workload.namespace, workload.service);
     let message = format!("`{}` does not concern `{workload}`, for which the test is run", policy.name);
     Diagnostic::error(NOT_CONCERNED, test.span, message)
         .with(policy.name_span, "not attached to it")

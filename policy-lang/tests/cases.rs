@@ -8,12 +8,13 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 use chancery_policy_lang::check::{self, CheckOptions};
+use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::diagnostic::render;
-use chancery_policy_lang::linked::{LinkedProgram, TargetContext};
+use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::source::SOURCE_BYTES_MAX;
 use chancery_policy_lang::{
-    Analysis, Diagnostic, FileId, SourceSet, analyse, classify, eval, lex, link, parse, print, tabulate,
-    testing,
+    Analysis, Diagnostic, FileId, SourceSet, analyse, classify, eval, lex, link, lower, parse, print,
+    tabulate, testing,
 };
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ const STAGES: &[(&str, Run)] = &[
     ("check", run_check),
     ("eval", run_eval),
     ("linked", run_linked),
+    ("plan", run_plan),
     ("classes", run_classes),
     ("tables", run_tables),
 ];
@@ -65,13 +67,13 @@ fn run_check(_: FileId, text: &str) -> Made {
 /// Links the policies for the workload `shop/orders` with version `v2`, and shows what becomes of it.
 fn run_link(text: &str, show: fn(&LinkedProgram) -> String) -> Made {
     let mut analysis = analyse_text(text);
-    let target = TargetContext {
+    let workload = Workload {
         namespace: "shop".to_owned(),
         service: "orders".to_owned(),
         labels: [("version".to_owned(), "v2".to_owned())].into(),
         trust_domain: "chancery.local".to_owned(),
     };
-    let made = match link::link(&analysis.policies, &target) {
+    let made = match link::link(&analysis.policies, &workload, Direction::Inbound) {
         Ok(program) => program.as_ref().map_or("no program\n".to_owned(), show),
         Err(diagnostics) => {
             analysis.diagnostics.extend(diagnostics);
@@ -85,12 +87,23 @@ fn run_linked(_: FileId, text: &str) -> Made {
     run_link(text, link::dump)
 }
 
+fn run_plan(_: FileId, text: &str) -> Made {
+    run_link(text, |program| lower::dump(&lower::lower(program).unwrap()))
+}
+
 fn run_classes(_: FileId, text: &str) -> Made {
-    run_link(text, |program| classify::dump(program, &classify::classify(program)))
+    run_link(text, |program| {
+        let plan = lower::lower(program).unwrap();
+        classify::dump(&plan, &classify::classify(&plan).unwrap())
+    })
 }
 
 fn run_tables(_: FileId, text: &str) -> Made {
-    run_link(text, |program| tabulate::dump(&tabulate::tabulate(program, &classify::classify(program))))
+    run_link(text, |program| {
+        let plan = lower::lower(program).unwrap();
+        let classes = classify::classify(&plan).unwrap();
+        tabulate::dump(&plan, &tabulate::tabulate(&plan, &classes).unwrap())
+    })
 }
 
 /// Runs the `test` blocks by the evaluator; the text form is a line for each request.

@@ -10,7 +10,8 @@
 #[path = "cel_conformance/textproto.rs"]
 mod textproto;
 
-use chancery_policy_lang::linked::TargetContext;
+use chancery_policy_lang::checked::Direction;
+use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::request::Request;
 use chancery_policy_lang::{Diagnostic, SourceSet, analyse, eval, link};
 use std::collections::BTreeMap;
@@ -123,13 +124,13 @@ fn decide(comparison: &str) -> Fate {
         }
         return Fate::Skipped(reason(error));
     }
-    let target = TargetContext {
+    let target = Workload {
         namespace: "a".into(),
         service: "b".into(),
         labels: BTreeMap::new(),
         trust_domain: "mesh".into(),
     };
-    let program = link::link(&analysis.policies, &target).unwrap().unwrap();
+    let program = link::link(&analysis.policies, &target, Direction::Inbound).unwrap().unwrap();
     if eval::evaluate(&program, &Request::default()).outcome.allows() {
         Fate::Passed
     } else {

@@ -13,8 +13,9 @@
 )]
 
 use cel::{Context, Env, Value, extensions};
+use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::diagnostic::render;
-use chancery_policy_lang::linked::TargetContext;
+use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::request::Request;
 use chancery_policy_lang::{SourceSet, analyse, eval, link};
 use proptest::prelude::Rng as _;
@@ -186,13 +187,13 @@ fn by_writ(expression: &str, values: &Values) -> Option<bool> {
         assert!(too_large, "{}", render::human(&analysis.diagnostics, &sources, false));
         return None;
     }
-    let target = TargetContext {
+    let target = Workload {
         namespace: "a".into(),
         service: "b".into(),
         labels: BTreeMap::new(),
         trust_domain: "mesh".into(),
     };
-    let program = link::link(&analysis.policies, &target).unwrap().unwrap();
+    let program = link::link(&analysis.policies, &target, Direction::Inbound).unwrap().unwrap();
     let header = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
     let headers = vec![
         header("i", &values.ints[0].to_string()),

@@ -6,10 +6,12 @@
 use anyhow::{Context, Result, ensure};
 use chancery_policy_lang::analyse::analyse;
 use chancery_policy_lang::check::CheckOptions;
+use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::classify::classify;
 use chancery_policy_lang::emit::{ModuleOptions, emit};
 use chancery_policy_lang::link::link;
-use chancery_policy_lang::linked::TargetContext;
+use chancery_policy_lang::linked::Workload;
+use chancery_policy_lang::lower::lower;
 use chancery_policy_lang::tabulate::tabulate;
 use chancery_policy_lang::{Diagnostic, SourceSet};
 use std::collections::BTreeMap;
@@ -19,7 +21,7 @@ use std::time::{Duration, Instant};
 const SIZES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 /// How often each is compiled; the median counts.
 const ROUNDS: usize = 9;
-const STAGES: [&str; 5] = ["check", "link", "classify", "tabulate", "emit"];
+const STAGES: [&str; 6] = ["check", "link", "lower", "classify", "tabulate", "emit"];
 
 fn main() -> Result<()> {
     println!("milliseconds, medians of {ROUNDS}");
@@ -53,7 +55,7 @@ struct Run {
 }
 
 fn compile(text: &str) -> Result<Run> {
-    let target = TargetContext {
+    let workload = Workload {
         namespace: "shop".to_owned(),
         service: "orders".to_owned(),
         labels: BTreeMap::new(),
@@ -66,15 +68,17 @@ fn compile(text: &str) -> Result<Run> {
     let analysis = analyse(&sources, CheckOptions::default());
     let checked = lap();
     ensure!(!analysis.diagnostics.iter().any(Diagnostic::is_error), "{:?}", analysis.diagnostics.first());
-    let program =
-        link(&analysis.policies, &target).ok().flatten().context("the policies concern the target")?;
+    let program = link(&analysis.policies, &workload, Direction::Inbound).ok().flatten();
+    let program = program.context("the policies concern the workload")?;
     let linked = lap();
-    let classes = classify(&program);
+    let plan = lower(&program)?;
+    let lowered = lap();
+    let classes = classify(&plan)?;
     let classified = lap();
-    let tables = tabulate(&program, &classes);
+    let tables = tabulate(&plan, &classes)?;
     let tabulated = lap();
-    let module = emit(&program, &classes, &tables, ModuleOptions::default());
-    Ok(Run { stages: [checked, linked, classified, tabulated, lap()], bytes: module.bytes.len() })
+    let module = emit(&plan, &classes, &tables, ModuleOptions::default())?;
+    Ok(Run { stages: [checked, linked, lowered, classified, tabulated, lap()], bytes: module.bytes.len() })
 }
 
 fn milliseconds(time: Duration) -> f64 {

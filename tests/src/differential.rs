@@ -23,6 +23,7 @@ pub use sketch::{ExprSketch, Kind, PolicySketch, RuleSketch, Sketch};
 use crate::random::Random;
 use chancery_control::policy_runner::{PolicyRunner, Ran};
 use chancery_policy_lang::check::CheckOptions;
+use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::decision::Outcome;
 use chancery_policy_lang::emit::compile;
 use chancery_policy_lang::eval::evaluate;
@@ -80,7 +81,7 @@ pub fn program_of(sketch: &Sketch) -> Result<LinkedProgram, String> {
     if let Some(error) = analysis.diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {
         return Err(format!("{}: {}", error.code.0, error.message));
     }
-    match link(&analysis.policies, &policies::target()) {
+    match link(&analysis.policies, &policies::target(), Direction::Inbound) {
         Ok(Some(program)) => Ok(program),
         Ok(None) => Err("no policy concerns the target".to_owned()),
         Err(conflicts) => Err(conflicts.into_iter().map(|conflict| conflict.message).collect()),
@@ -129,7 +130,8 @@ fn compare_program(
 }
 
 fn runner(host: &Host, program: &LinkedProgram) -> Result<PolicyRunner, String> {
-    PolicyRunner::on_host(host, &compile(program).bytes).map_err(|error| error.to_string())
+    let module = compile(program).map_err(|error| error.to_string())?;
+    PolicyRunner::on_host(host, &module.bytes).map_err(|error| error.to_string())
 }
 
 fn smallest(host: &Host, sketch: &Sketch, request: &Request) -> Box<Difference> {

@@ -2,9 +2,10 @@
 
 use anyhow::{Context, Result, bail};
 use chancery_policy_lang::check::CheckOptions;
+use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::emit::{ModuleOptions, compile_with};
 use chancery_policy_lang::link::link;
-use chancery_policy_lang::linked::TargetContext;
+use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::{SourceSet, analyse};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -26,14 +27,17 @@ pub fn compiled(text: &str, options: ModuleOptions) -> Result<Vec<u8>> {
     if let Some(error) = analysis.diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {
         bail!("{}: {}", error.code.0, error.message);
     }
-    let target = TargetContext {
+    let target = Workload {
         namespace: "bench".to_owned(),
         service: "bench".to_owned(),
         labels: Default::default(),
         trust_domain: "chancery.local".to_owned(),
     };
-    let program = link(&analysis.policies, &target).ok().flatten().context("the policy does not link")?;
-    Ok(compile_with(&program, options).bytes.to_vec())
+    let program = link(&analysis.policies, &target, Direction::Inbound)
+        .ok()
+        .flatten()
+        .context("the policy does not link")?;
+    Ok(compile_with(&program, options)?.bytes.to_vec())
 }
 
 /// A module that is called for each request and does nothing.

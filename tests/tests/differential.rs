@@ -85,7 +85,7 @@ fn the_order_of_policies_and_statements_does_not_matter() {
             );
             continue;
         };
-        let (bytes, other_bytes) = (compile(&program).bytes, compile(&other_program).bytes);
+        let (bytes, other_bytes) = (compile(&program).unwrap().bytes, compile(&other_program).unwrap().bytes);
         assert!(bytes == other_bytes, "the order changes the module:\n{}\n{}", sketch.text(), other.text());
         compared += 1;
         if compared == PROGRAMS_REORDERED {

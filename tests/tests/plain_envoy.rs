@@ -6,10 +6,11 @@
 use anyhow::Result;
 use chancery_control::policy_runner::Ran;
 use chancery_policy_lang::check::CheckOptions;
+use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::emit::compile;
 use chancery_policy_lang::eval::evaluate;
 use chancery_policy_lang::link::link;
-use chancery_policy_lang::linked::{LinkedProgram, TargetContext};
+use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::path::canonicalise;
 use chancery_policy_lang::request::Request;
 use chancery_policy_lang::{SourceSet, analyse};
@@ -80,7 +81,7 @@ const CASES: &[(&str, u16, Option<&str>)] = &[
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_compiled_module_decides_in_a_plain_envoy() {
     let program = program();
-    let module = compile(&program);
+    let module = compile(&program).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("module.wasm");
     std::fs::write(&file, &module.bytes).unwrap();
@@ -128,13 +129,13 @@ fn program() -> LinkedProgram {
     sources.add("desk.writ", POLICY);
     let analysis = analyse(&sources, CheckOptions::default());
     assert!(analysis.is_ok(), "{:?}", analysis.diagnostics);
-    let target = TargetContext {
+    let target = Workload {
         namespace: "shop".to_owned(),
         service: "desk".to_owned(),
         labels: BTreeMap::new(),
         trust_domain: "chancery.local".to_owned(),
     };
-    link(&analysis.policies, &target).unwrap().unwrap()
+    link(&analysis.policies, &target, Direction::Inbound).unwrap().unwrap()
 }
 
 /// What `docs/embedding.md` asks for, and a log of what was decided.

@@ -6,7 +6,7 @@ use crate::policy_files::PolicyFiles;
 use crate::report::{self, Counts, Format, JsonDiagnostic};
 use crate::terminal;
 use crate::workloads::{self, representatives};
-use chancery_policy_lang::emit;
+use chancery_policy_lang::emit::ModuleOptions;
 use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ struct JsonReport {
 /// Bad input if a file cannot be read or a policy is wrong.
 pub fn run(arguments: &Arguments) -> CommandResult {
     let mut files = PolicyFiles::read(&arguments.files)?;
-    files.check_combinations(DEFAULT_TRUST_DOMAIN);
+    files.check_combinations(DEFAULT_TRUST_DOMAIN)?;
     let counts = files.counts();
     if arguments.format == Format::Json {
         let diagnostics = report::to_json(&files.sources, &files.analysis.diagnostics);
@@ -69,7 +69,7 @@ fn cost_table(files: &PolicyFiles) -> Result<String, Failure> {
     let mut rows = Vec::new();
     for workload in representatives(&files.analysis.policies, DEFAULT_TRUST_DOMAIN) {
         let Some(program) = files.link(&workload)? else { continue };
-        let module = emit::compile(&program);
+        let module = files.compile(&program, ModuleOptions::default())?;
         rows.push(vec![
             workloads::shown(&workload),
             module.manifest.policies.join(" "),

@@ -8,7 +8,7 @@ use crate::{terminal, workloads};
 use chancery_policy_lang::emit::ModuleOptions;
 use chancery_policy_lang::module::Module;
 use chancery_policy_lang::syntax::SyntaxTree;
-use chancery_policy_lang::{check, classify, emit, lex, link, tabulate};
+use chancery_policy_lang::{check, classify, lex, link, lower, tabulate};
 use clap::{Args, ValueEnum};
 use std::fs;
 use std::path::PathBuf;
@@ -47,7 +47,9 @@ enum Stage {
     Checked,
     /// All policies that concern the workload, combined
     Linked,
-    /// Rules as literals over classes of attribute values
+    /// What the module decides: strands of guards, and what each picks
+    Plan,
+    /// Guards as literals over classes of attribute values
     Classes,
     /// The tables that decide
     Tables,
@@ -99,19 +101,21 @@ fn later_stage(arguments: &Arguments, files: &PolicyFiles) -> Result<Vec<u8>, Fa
     if arguments.emit == Stage::Checked {
         return Ok(check::dump(&files.analysis.policies, &files.analysis.tests).into_bytes());
     }
-    let workload = arguments.target.context()?;
+    let workload = arguments.target.workload()?;
     let Some(program) = files.link(&workload)? else {
         return Err(Failure::bad_input(format!("no policy concerns {}", workloads::shown(&workload)))
             .help("without a policy everything is allowed, and no module is needed"));
     };
-    let classes = || classify::classify(&program);
+    let plan = lower::lower(&program)?;
+    let classes = || classify::classify(&plan);
     Ok(match arguments.emit {
         Stage::Linked => link::dump(&program).into_bytes(),
-        Stage::Classes => classify::dump(&program, &classes()).into_bytes(),
-        Stage::Tables => tabulate::dump(&tabulate::tabulate(&program, &classes())).into_bytes(),
+        Stage::Plan => lower::dump(&plan).into_bytes(),
+        Stage::Classes => classify::dump(&plan, &classes()?).into_bytes(),
+        Stage::Tables => tabulate::dump(&plan, &tabulate::tabulate(&plan, &classes()?)?).into_bytes(),
         _ => {
             let options = ModuleOptions { rule_in_filter_state: !arguments.no_filter_state };
-            let module = emit::compile_with(&program, options);
+            let module = files.compile(&program, options)?;
             terminal::print_error(&summary(&module));
             if arguments.emit == Stage::Wat { as_text(&module)?.into_bytes() } else { module.bytes.to_vec() }
         }

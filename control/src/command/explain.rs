@@ -37,7 +37,7 @@ pub struct Arguments {
 /// # Errors
 /// Bad input if the request, a file or a policy is wrong.
 pub fn run(arguments: &Arguments) -> CommandResult {
-    let workload = arguments.target.context()?;
+    let workload = arguments.target.workload()?;
     let request = parse_request(&arguments.request, &workload.trust_domain)?;
     let files = PolicyFiles::read(&arguments.files)?;
     files.say_diagnostics()?;

@@ -2,7 +2,7 @@
 
 use crate::exit::Failure;
 use crate::identity::spiffe;
-use chancery_policy_lang::linked::TargetContext;
+use chancery_policy_lang::linked::Workload;
 use clap::Args;
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ impl TargetArguments {
     /// # Errors
     /// Bad input if it is not a service, a label is not `NAME=VALUE` or is given twice, or the trust
     /// domain is none.
-    pub fn context(&self) -> Result<TargetContext, Failure> {
+    pub fn workload(&self) -> Result<Workload, Failure> {
         let service = match self.on.as_slice() {
             [kind, name] if kind == "service" => spiffe::parse_service(name).map_err(Failure::bad_input)?,
             [kind, _] => {
@@ -54,7 +54,7 @@ impl TargetArguments {
             return Err(Failure::bad_input(format!("`{}` is not a trust domain", self.trust_domain))
                 .help("it is written in lower-case letters, digits, `.`, `_` and `-`"));
         }
-        Ok(TargetContext {
+        Ok(Workload {
             namespace: service.namespace,
             service: service.name,
             labels,
@@ -75,17 +75,17 @@ mod tests {
         target: TargetArguments,
     }
 
-    fn context(line: &str) -> Result<TargetContext, String> {
+    fn workload(line: &str) -> Result<Workload, String> {
         let words = std::iter::once("x").chain(line.split(' '));
-        Line::try_parse_from(words).unwrap().target.context().map_err(|failure| failure.message)
+        Line::try_parse_from(words).unwrap().target.workload().map_err(|failure| failure.message)
     }
 
     #[test]
     fn a_workload_is_a_service_with_labels() {
-        let target = context("--on service shop/orders --label version=v2 --label a=").unwrap();
-        assert_eq!((target.namespace.as_str(), target.service.as_str()), ("shop", "orders"));
-        assert_eq!(target.labels.get("version").map(String::as_str), Some("v2"));
-        assert_eq!(target.trust_domain, DEFAULT_TRUST_DOMAIN);
+        let workload = workload("--on service shop/orders --label version=v2 --label a=").unwrap();
+        assert_eq!((workload.namespace.as_str(), workload.service.as_str()), ("shop", "orders"));
+        assert_eq!(workload.labels.get("version").map(String::as_str), Some("v2"));
+        assert_eq!(workload.trust_domain, DEFAULT_TRUST_DOMAIN);
     }
 
     #[test]
@@ -97,7 +97,7 @@ mod tests {
             ("--on service a/b --label x=1 --label x=2", "the label `x` is given twice"),
             ("--on service a/b --trust-domain A/b", "`A/b` is not a trust domain"),
         ] {
-            let said = context(line).unwrap_err();
+            let said = workload(line).unwrap_err();
             assert!(said.starts_with(message), "{line}: {said}");
         }
     }

@@ -38,7 +38,7 @@ struct JsonReport<'a> {
 /// Bad input if a file cannot be read or a policy is wrong; failed if a test fails.
 pub fn run(arguments: &Arguments) -> CommandResult {
     let mut files = PolicyFiles::read(&arguments.files)?;
-    files.check_combinations(DEFAULT_TRUST_DOMAIN);
+    files.check_combinations(DEFAULT_TRUST_DOMAIN)?;
     files.say_diagnostics()?;
     let runs = run_all(&files)?;
     let failed = runs.iter().filter(|run| !run.passed).count();

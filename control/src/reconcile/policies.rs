@@ -1,4 +1,4 @@
-//! The filter of each target: documents are checked once, distinct programs compiled once.
+//! The filter of each workload: documents are checked once, distinct programs compiled once.
 //!
 //! Proxies of different services often have the same program, because no policy speaks of their
 //! names; then they share the filter too.
@@ -7,17 +7,17 @@ use crate::envoy::extension;
 use crate::in_force;
 use crate::model::{DesiredState, Document};
 use crate::snapshot::Resource;
-use chancery_policy_lang::checked::CheckedPolicy;
+use chancery_policy_lang::checked::{CheckedPolicy, Direction};
 use chancery_policy_lang::emit::compile;
 use chancery_policy_lang::link::link;
-use chancery_policy_lang::linked::{LinkedProgram, TargetContext};
+use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::{Diagnostic, SourceSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What a target gets.
+/// What a workload gets.
 #[derive(Clone, Debug)]
-pub(super) struct TargetPolicy {
+pub(super) struct WorkloadPolicy {
     /// The filter: of the policies as they are, or the last good one if there is a problem; `None`
     /// if there is a problem and this process has not seen a good one.
     pub(super) resource: Option<Arc<Resource>>,
@@ -38,12 +38,12 @@ pub(super) struct Policies {
     is_unchanged: bool,
     programs: Vec<Program>,
     unrestricted: Arc<Resource>,
-    targets: BTreeMap<TargetContext, TargetPolicy>,
-    /// What the targets of the last fleet got.
-    earlier: BTreeMap<TargetContext, TargetPolicy>,
+    made: BTreeMap<Workload, WorkloadPolicy>,
+    /// What the workloads of the last fleet got.
+    earlier: BTreeMap<Workload, WorkloadPolicy>,
 }
 
-/// A compiled program. The names of its target do not matter any more once it is linked.
+/// A compiled program. The names of its workload do not matter any more once it is linked.
 #[derive(Debug)]
 struct Program {
     program: LinkedProgram,
@@ -59,7 +59,7 @@ impl Default for Policies {
             is_unchanged: false,
             programs: Vec::new(),
             unrestricted: Arc::new(extension::unrestricted()),
-            targets: BTreeMap::new(),
+            made: BTreeMap::new(),
             earlier: BTreeMap::new(),
         }
     }
@@ -101,44 +101,45 @@ impl Policies {
 
     /// Ends a fleet: what it did not need is forgotten.
     pub(super) fn end(&mut self) {
-        self.earlier = std::mem::take(&mut self.targets);
+        self.earlier = std::mem::take(&mut self.made);
         self.programs.retain(|program| Arc::strong_count(&program.resource) > 1);
     }
 
-    /// What a target gets.
-    pub(super) fn of_target(&mut self, target: &TargetContext) -> TargetPolicy {
-        if let Some(made) = self.targets.get(target) {
+    /// What a workload gets.
+    pub(super) fn of_workload(&mut self, workload: &Workload) -> WorkloadPolicy {
+        if let Some(made) = self.made.get(workload) {
             return made.clone();
         }
-        let earlier = self.earlier.get(target);
+        let earlier = self.earlier.get(workload);
         if let (true, Some(earlier)) = (self.is_unchanged, earlier) {
             let policy = earlier.clone();
-            self.targets.insert(target.clone(), policy.clone());
+            self.made.insert(workload.clone(), policy.clone());
             return policy;
         }
         let last_good = earlier.and_then(|earlier| earlier.resource.clone());
-        let policy = match self.make(target) {
-            Ok(resource) => TargetPolicy { resource: Some(resource), problem: None },
-            Err(problem) => TargetPolicy { resource: last_good, problem: Some(problem) },
+        let policy = match self.make(workload) {
+            Ok(resource) => WorkloadPolicy { resource: Some(resource), problem: None },
+            Err(problem) => WorkloadPolicy { resource: last_good, problem: Some(problem) },
         };
         if let Some(problem) = &policy.problem {
             tracing::error!(
-                namespace = target.namespace,
-                service = target.service,
+                namespace = workload.namespace,
+                service = workload.service,
                 problem,
                 "the last good policy stays"
             );
         }
-        self.targets.insert(target.clone(), policy.clone());
+        self.made.insert(workload.clone(), policy.clone());
         policy
     }
 
-    fn make(&mut self, target: &TargetContext) -> Result<Arc<Resource>, String> {
+    fn make(&mut self, workload: &Workload) -> Result<Arc<Resource>, String> {
         let policies = self.checked.as_ref().map_err(Clone::clone)?;
-        let linked = link(policies, target).map_err(|conflicts| describe(&conflicts))?;
+        let linked =
+            link(policies, workload, Direction::Inbound).map_err(|conflicts| describe(&conflicts))?;
         let Some(mut program) = linked else { return Ok(self.unrestricted.clone()) };
-        let trust_domain = target.trust_domain.clone();
-        program.target = TargetContext {
+        let trust_domain = workload.trust_domain.clone();
+        program.workload = Workload {
             namespace: String::new(),
             service: String::new(),
             labels: BTreeMap::new(),
@@ -147,7 +148,8 @@ impl Policies {
         if let Some(known) = self.programs.iter().find(|known| known.program == program) {
             return Ok(known.resource.clone());
         }
-        let resource = Arc::new(extension::policy(&compile(&program)));
+        let module = compile(&program).map_err(|error| error.to_string())?;
+        let resource = Arc::new(extension::policy(&module));
         self.programs.push(Program { program, resource: resource.clone() });
         Ok(resource)
     }

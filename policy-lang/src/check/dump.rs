@@ -1,6 +1,8 @@
 //! The text form of checked policies and tests (`--emit checked`).
 
-use crate::checked::{CheckedPolicy, CheckedTest, Effect, Expectation, Mode, Peer, Respond, Rule, Target};
+use crate::checked::{
+    CheckedPolicy, CheckedTest, Effect, Expectation, Guard, Mode, Peer, Respond, Rule, Target,
+};
 use crate::literals::expression_text;
 use crate::request::Request;
 use std::fmt::Write as _;
@@ -62,20 +64,27 @@ pub(crate) fn rule_text(rule: &Rule) -> String {
         Effect::Allow => "allow",
     };
     let mut text = format!("{}: {effect}", rule.id);
-    if !rule.methods.is_empty() {
-        let _ = write!(text, " {}", rule.methods.iter().cloned().collect::<Vec<_>>().join(", "));
+    text.push_str(&guard_text(&rule.guard));
+    text + &respond_text(rule.respond.as_ref())
+}
+
+/// The parts of a guard, each with a space in front of it.
+pub(crate) fn guard_text(guard: &Guard) -> String {
+    let mut text = String::new();
+    let Guard { methods, paths, peers, condition } = guard;
+    if !methods.is_empty() {
+        let _ = write!(text, " {}", methods.iter().cloned().collect::<Vec<_>>().join(", "));
     }
-    if !rule.paths.is_empty() {
-        let _ =
-            write!(text, " {}", rule.paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    if !paths.is_empty() {
+        let _ = write!(text, " {}", paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     }
-    if !rule.peers.is_empty() {
-        let _ = write!(text, " from {}", rule.peers.iter().map(peer_text).collect::<Vec<_>>().join(", "));
+    if !peers.is_empty() {
+        let _ = write!(text, " from {}", peers.iter().map(peer_text).collect::<Vec<_>>().join(", "));
     }
-    if let Some(condition) = &rule.condition {
+    if let Some(condition) = condition {
         let _ = write!(text, " when {}", expression_text(condition));
     }
-    text + &respond_text(rule.respond.as_ref())
+    text
 }
 
 fn peer_text(peer: &Peer) -> String {

@@ -10,7 +10,7 @@ use crate::checked::{Peer, ServiceRef};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::near::nearest;
 use crate::lex::literal;
-use crate::linked::TargetContext;
+use crate::linked::Workload;
 use crate::parse;
 use crate::path;
 use crate::request::Request;
@@ -41,11 +41,11 @@ pub fn target_of(
     text: &str,
     labels: BTreeMap<String, String>,
     trust_domain: &str,
-) -> Result<TargetContext, Vec<Diagnostic>> {
+) -> Result<Workload, Vec<Diagnostic>> {
     let parsed = parse::parse_target(file, text);
     let mut diagnostics = parsed.diagnostics.clone();
     let service = parsed.target().and_then(|node| one_service(&node, &parsed.tree, &mut diagnostics));
-    let target = service.map(|service| TargetContext {
+    let target = service.map(|service| Workload {
         namespace: service.namespace,
         service: service.name,
         labels,

@@ -4,7 +4,7 @@ use super::lets::Let;
 use super::policy::{self, NamedRule, OTHERWISE};
 use super::scope::{Captures, FileScope};
 use super::{condition, errors, pattern, peer};
-use crate::checked::{Effect, Otherwise, Respond, Rule, Scope};
+use crate::checked::{Effect, Guard, Otherwise, Respond, Rule, Scope};
 use crate::diagnostic::Diagnostic;
 use crate::lex::literal;
 use crate::syntax::ast::{self, AstNode, RuleEffect};
@@ -57,9 +57,8 @@ pub(super) struct Around<'a> {
 
 /// The parts of a `match`.
 struct Matched {
-    methods: BTreeSet<String>,
-    paths: Vec<crate::checked::PathPattern>,
-    peers: Vec<crate::checked::Peer>,
+    /// Without a condition.
+    guard: Guard,
     captures: Captures,
 }
 
@@ -104,10 +103,7 @@ impl Around<'_> {
         let rule = Rule {
             id: id.into(),
             effect,
-            methods: matched.methods,
-            paths: matched.paths,
-            peers: matched.peers,
-            condition,
+            guard: Guard { condition, ..matched.guard },
             respond: respond.filter(|_| effect == Effect::Deny),
             span,
         };
@@ -125,10 +121,7 @@ impl Around<'_> {
         let rule = Rule {
             id: self.derived_id("exempt", node.syntax()).into(),
             effect: Effect::Exempt,
-            methods: matched.methods,
-            paths: matched.paths,
-            peers: matched.peers,
-            condition: None,
+            guard: matched.guard,
             respond: None,
             span: self.tree.span(node.range()),
         };
@@ -177,7 +170,7 @@ impl Around<'_> {
         let patterns = pattern::check(node.paths(), self.tree, self.diagnostics);
         let peers = peer::check(node.peers(), self.tree, self.diagnostics);
         let (paths, captures) = patterns?;
-        Some(Matched { methods, paths, peers: peers?, captures })
+        Some(Matched { guard: Guard { methods, paths, peers: peers?, condition: None }, captures })
     }
 
     fn respond(&mut self, node: &ast::Respond) -> Option<Respond> {

@@ -1,7 +1,7 @@
 //! Targets: what a policy is attached to.
 
 use super::errors;
-use crate::checked::{Scope, ServiceRef, Target};
+use crate::checked::{Direction, Scope, ServiceRef, Target};
 use crate::diagnostic::Diagnostic;
 use crate::lex::literal;
 use crate::syntax::SyntaxTree;
@@ -16,7 +16,8 @@ pub(super) fn check(policy: &Policy, tree: &SyntaxTree, diagnostics: &mut Vec<Di
         let Some(target) = check_one(&node, tree, diagnostics) else { continue };
         match scopes.iter().find(|scope| scope.target == target) {
             Some(first) => diagnostics.push(errors::warnings::said_twice(span, "this target", first.span)),
-            None => scopes.push(Scope { target, span }),
+            // `outbound` has been refused above.
+            None => scopes.push(Scope { target, direction: Direction::Inbound, span }),
         }
     }
     scopes

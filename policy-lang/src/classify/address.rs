@@ -1,6 +1,7 @@
 //! Classes of an address: the intervals between the bounds of the networks that rules name.
 
 use super::{AttributeClasses, AttributeKind, Builder, ClassId, Mentions, mention};
+use crate::bug::Bug;
 use crate::literals::{Atom, Formula};
 use ipnet::IpNet;
 use std::collections::BTreeSet;
@@ -16,10 +17,10 @@ pub struct AddressClasses {
     pub v6: Vec<(u128, ClassId)>,
 }
 
-pub(super) fn classify(predicates: &[Formula]) -> AttributeClasses {
+pub(super) fn classify(predicates: &[Formula]) -> Result<AttributeClasses, Bug> {
     let mut nets: BTreeSet<IpNet> = BTreeSet::new();
     let mut by_net: Mentions<IpNet> = Mentions::new();
-    for (number, formula) in predicates.iter().enumerate() {
+    for (number, formula) in (0..).zip(predicates) {
         formula.atoms(&mut |atom| {
             if let Atom::Net(net) = atom {
                 nets.insert(net.trunc());
@@ -30,18 +31,18 @@ pub(super) fn classify(predicates: &[Formula]) -> AttributeClasses {
     let mut builder = Builder::new(predicates, |_| false);
     let mut classes = AddressClasses::default();
     for (start, holding) in intervals(&nets, IpAddr::V4(Ipv4Addr::UNSPECIFIED)) {
-        let class = interval_class(&mut builder, &by_net, start, &holding);
+        let class = interval_class(&mut builder, &by_net, start, &holding)?;
         if let IpAddr::V4(start) = start {
             push(&mut classes.v4, start.to_bits(), class);
         }
     }
     for (start, holding) in intervals(&nets, IpAddr::V6(Ipv6Addr::UNSPECIFIED)) {
-        let class = interval_class(&mut builder, &by_net, start, &holding);
+        let class = interval_class(&mut builder, &by_net, start, &holding)?;
         if let IpAddr::V6(start) = start {
             push(&mut classes.v6, start.to_bits(), class);
         }
     }
-    builder.finish(AttributeKind::Ip(classes), "elsewhere")
+    Ok(builder.finish(AttributeKind::Ip(classes), "elsewhere"))
 }
 
 /// Adds an interval unless it goes on with the class of the one before.
@@ -56,7 +57,7 @@ fn interval_class(
     by_net: &Mentions<IpNet>,
     start: IpAddr,
     holding: &[IpNet],
-) -> ClassId {
+) -> Result<ClassId, Bug> {
     let candidates: Vec<u32> = holding.iter().filter_map(|net| by_net.get(net)).flatten().copied().collect();
     let truth = |atom: &Atom| matches!(atom, Atom::Net(net) if net.contains(&start));
     builder.class(&candidates, truth, || start.to_string())

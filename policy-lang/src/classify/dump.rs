@@ -1,31 +1,38 @@
 //! The text form of classes (`--emit classes`).
 
-use super::{AttributeClasses, AttributeKind, Classes};
-use crate::linked::LinkedProgram;
+use super::{AttributeClasses, AttributeKind, Classes, GuardLiterals};
 use crate::literals::{Atom, Formula, attribute_text};
+use crate::plan::Plan;
 use std::fmt::Write as _;
 
-/// The attributes with their predicates and classes, then each entry of the program as predicates.
+/// The attributes with their predicates and classes, then the entries of each strand as predicates.
 #[must_use]
-pub fn dump(program: &LinkedProgram, classes: &Classes) -> String {
+pub fn dump(plan: &Plan, classes: &Classes) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
     for (number, attribute) in classes.attributes.iter().enumerate() {
         let _ = writeln!(out, "attribute {number}: {}", kind_text(&attribute.kind));
         dump_attribute(&mut out, attribute);
     }
-    for (linked, literals) in program.rules.iter().zip(&classes.rules) {
-        let predicates: Vec<String> = literals
-            .predicates
-            .iter()
-            .map(|(attribute, predicate)| {
-                let pivot = if literals.pivot == Some(*attribute) { "*" } else { "" };
-                format!("{attribute}.p{predicate}{pivot}")
-            })
-            .collect();
-        let _ = writeln!(out, "{}: {}", linked.rule.id, predicates.join(" and "));
+    for (strand, entries) in plan.strands.iter().zip(&classes.strands) {
+        let _ = writeln!(out, "strand {}", strand.name);
+        for (entry, literals) in strand.entries.iter().zip(entries) {
+            let _ = writeln!(out, "  {}: {}", entry.index, literals_text(literals));
+        }
     }
     out
+}
+
+fn literals_text(literals: &GuardLiterals) -> String {
+    let predicates: Vec<String> = literals
+        .predicates
+        .iter()
+        .map(|(attribute, predicate)| {
+            let pivot = if literals.pivot == Some(*attribute) { "*" } else { "" };
+            format!("{attribute}.p{predicate}{pivot}")
+        })
+        .collect();
+    if predicates.is_empty() { "always".to_owned() } else { predicates.join(" and ") }
 }
 
 /// Predicates are `p0`, `p1`, …; a class is a value of it and the predicates that hold there.

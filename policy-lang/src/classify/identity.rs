@@ -1,6 +1,7 @@
 //! Classes of the caller's identity: by whole principals, by namespace, by having a service at all.
 
 use super::{AttributeClasses, AttributeKind, Builder, ClassId, Mentions, mention};
+use crate::bug::Bug;
 use crate::checked::ServiceRef;
 use crate::literals::{Atom, Formula};
 use crate::request::service_of;
@@ -28,13 +29,13 @@ fn principal_of(service: &ServiceRef, trust_domain: &str) -> String {
     format!("spiffe://{trust_domain}/ns/{}/sa/{}", service.namespace, service.name)
 }
 
-pub(super) fn classify(trust_domain: &str, predicates: &[Formula]) -> AttributeClasses {
+pub(super) fn classify(trust_domain: &str, predicates: &[Formula]) -> Result<AttributeClasses, Bug> {
     let mut exact: BTreeSet<Arc<str>> = BTreeSet::new();
     let mut namespaces: BTreeSet<Arc<str>> = BTreeSet::new();
     let mut by_exact: Mentions<Arc<str>> = Mentions::new();
     let mut by_namespace: Mentions<Arc<str>> = Mentions::new();
     let mut by_service: Vec<u32> = Vec::new();
-    for (number, formula) in predicates.iter().enumerate() {
+    for (number, formula) in (0..).zip(predicates) {
         formula.atoms(&mut |atom| match atom {
             Atom::Equals(principal) => {
                 exact.insert(principal.clone());
@@ -49,15 +50,15 @@ pub(super) fn classify(trust_domain: &str, predicates: &[Formula]) -> AttributeC
                 namespaces.insert(namespace.clone());
                 mention(&mut by_namespace, namespace.clone(), number);
             }
-            Atom::AnyService => by_service.push(u32::try_from(number).unwrap_or(u32::MAX)),
+            Atom::AnyService => by_service.push(number),
             _ => {}
         });
     }
 
     let mut builder = Builder::new(predicates, |atom| matches!(atom, Atom::Present | Atom::AnyService));
-    let all = builder.all();
-    let absent = builder.class(&all, |_| false, || "absent".to_owned());
-    let stranger = builder.class(&all, |atom| *atom == Atom::Present, || "stranger".to_owned());
+    let all = builder.all()?;
+    let absent = builder.class(&all, |_| false, || "absent".to_owned())?;
+    let stranger = builder.class(&all, |atom| *atom == Atom::Present, || "stranger".to_owned())?;
     let exact = exact.into_iter().map(|principal| {
         let service = service_of(principal.as_bytes(), trust_domain);
         let mut candidates = by_service.clone();
@@ -75,10 +76,10 @@ pub(super) fn classify(trust_domain: &str, predicates: &[Formula]) -> AttributeC
             }
             _ => false,
         };
-        let class = builder.class(&candidates, truth, || principal.to_string());
-        (principal, class)
+        let class = builder.class(&candidates, truth, || principal.to_string())?;
+        Ok((principal, class))
     });
-    let exact = exact.collect();
+    let exact = exact.collect::<Result<_, Bug>>()?;
     let namespaces = namespaces.into_iter().map(|namespace| {
         let candidates = by_namespace.get(&namespace).cloned().unwrap_or_default();
         let truth = |atom: &Atom| match atom {
@@ -86,11 +87,11 @@ pub(super) fn classify(trust_domain: &str, predicates: &[Formula]) -> AttributeC
             Atom::Namespace(other) => *other == namespace,
             _ => false,
         };
-        let class = builder.class(&candidates, truth, || format!("a service of {namespace}"));
-        (namespace, class)
+        let class = builder.class(&candidates, truth, || format!("a service of {namespace}"))?;
+        Ok((namespace, class))
     });
-    let namespaces = namespaces.collect();
+    let namespaces = namespaces.collect::<Result<_, Bug>>()?;
     let trust_domain = trust_domain.to_owned();
     let classes = IdentityClasses { trust_domain, absent, stranger, exact, namespaces };
-    builder.finish(AttributeKind::Identity(classes), "any other service")
+    Ok(builder.finish(AttributeKind::Identity(classes), "any other service"))
 }

@@ -7,6 +7,7 @@
 //! `*`, and groups are joined only while the states stay few; each group is an attribute of its own.
 
 use super::{AttributeClasses, AttributeKind, Builder, ClassId, Predicates};
+use crate::bug::{Bug, OrBug as _, number};
 use crate::checked::{PathPattern, Segment};
 use crate::literals::{Atom, Formula};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -52,21 +53,21 @@ pub(super) struct Group {
 }
 
 /// The groups of all patterns; those of neighbouring sets of depths are joined while that is cheap.
-pub(super) fn groups(sets: &[(BTreeSet<u16>, Predicates)]) -> Vec<Group> {
+pub(super) fn groups(sets: &[(BTreeSet<u16>, Predicates)]) -> Result<Vec<Group>, Bug> {
     if sets.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    if let Some(group) = join(sets) {
-        return vec![group];
+    if let Some(group) = join(sets)? {
+        return Ok(vec![group]);
     }
     let (left, right) = sets.split_at(sets.len() / 2);
-    let mut all = groups(left);
-    all.extend(groups(right));
-    all
+    let mut all = groups(left)?;
+    all.extend(groups(right)?);
+    Ok(all)
 }
 
 /// One group of several sets, unless it has too many states; a single set never has.
-fn join(sets: &[(BTreeSet<u16>, Predicates)]) -> Option<Group> {
+fn join(sets: &[(BTreeSet<u16>, Predicates)]) -> Result<Option<Group>, Bug> {
     let mut offsets = Vec::new();
     let mut predicates: Vec<Formula> = Vec::new();
     for (stars, list) in sets {
@@ -75,19 +76,19 @@ fn join(sets: &[(BTreeSet<u16>, Predicates)]) -> Option<Group> {
     }
     let mut trie = Trie::default();
     let mut segments = 0;
-    for (number, formula) in predicates.iter().enumerate() {
+    for (number, formula) in (0..).zip(&predicates) {
         formula.atoms(&mut |atom| {
             if let Atom::Path(pattern) = atom {
                 segments += pattern.segments.len();
-                trie.add(pattern, u32::try_from(number).unwrap_or(u32::MAX));
+                trie.add(pattern, number);
             }
         });
     }
     let states_max = if sets.len() == 1 { usize::MAX } else { 2 * segments + PATH_STATES_SLACK };
     let mut builder = Builder::new(&predicates, |_| false);
-    let automaton = Construction::new(&trie, &mut builder).run(states_max)?;
+    let Some(automaton) = Construction::new(&trie, &mut builder).run(states_max)? else { return Ok(None) };
     let classes = builder.finish(AttributeKind::Path(automaton), "elsewhere");
-    Some(Group { offsets, classes })
+    Ok(Some(Group { offsets, classes }))
 }
 
 /// Patterns by their segments.
@@ -171,26 +172,26 @@ impl<'a, 'b> Construction<'a, 'b> {
     }
 
     /// The automaton, or `None` if it has more states.
-    fn run(mut self, states_max: usize) -> Option<Automaton> {
-        let nothing = self.set(Vec::new());
-        self.state(vec![0], nothing, String::new());
+    fn run(mut self, states_max: usize) -> Result<Option<Automaton>, Bug> {
+        let nothing = self.set(Vec::new())?;
+        self.state(vec![0], nothing, String::new())?;
         let mut states = Vec::new();
         while let Some(meaning) = self.meanings.get(states.len()).cloned() {
             if self.meanings.len() > states_max {
-                return None;
+                return Ok(None);
             }
-            let witness = self.witnesses.get(states.len()).cloned().unwrap_or_default();
-            states.push(self.expand(&meaning, &witness));
+            let witness = self.witnesses.get(states.len()).cloned().or_bug("each state has a witness")?;
+            states.push(self.expand(&meaning, &witness)?);
         }
-        Some(Automaton { states })
+        Ok(Some(Automaton { states }))
     }
 
-    fn expand(&mut self, meaning: &Meaning, witness: &str) -> State {
+    fn expand(&mut self, meaning: &Meaning, witness: &str) -> Result<State, Bug> {
         let trie = self.trie;
-        let held = self.sets.get(meaning.kept as usize).cloned().unwrap_or_default();
+        let held = self.sets.get(meaning.kept as usize).cloned().or_bug("each set is numbered")?;
         let ends = trie.at(&meaning.nodes).flat_map(|node| &node.ends).copied();
         let holding = sorted(held.into_iter().chain(ends).collect());
-        let class = self.builder.class_of_flips(holding, || witness.to_owned());
+        let class = self.builder.class_of_flips(holding, || witness.to_owned())?;
 
         let stars: Vec<usize> = trie.at(&meaning.nodes).filter_map(|node| node.star).collect();
         let mut behind: BTreeMap<&String, Vec<usize>> = BTreeMap::new();
@@ -202,40 +203,41 @@ impl<'a, 'b> Construction<'a, 'b> {
             if !text.is_empty() {
                 nodes.extend(&stars);
             }
-            let number = self.state(nodes, meaning.kept, format!("{witness}/{text}"));
+            let number = self.state(nodes, meaning.kept, format!("{witness}/{text}"))?;
             literals.insert(text.clone(), number);
         }
-        let other = self.state(stars, meaning.kept, format!("{witness}/*"));
-        State { class, literals, other, empty: self.state(Vec::new(), meaning.kept, format!("{witness}/")) }
+        let other = self.state(stars, meaning.kept, format!("{witness}/*"))?;
+        let empty = self.state(Vec::new(), meaning.kept, format!("{witness}/"))?;
+        Ok(State { class, literals, other, empty })
     }
 
     /// The number of the state at these nodes, where these predicates held before; the witness leads there.
-    fn state(&mut self, nodes: Vec<usize>, kept: u32, witness: String) -> u32 {
+    fn state(&mut self, nodes: Vec<usize>, kept: u32, witness: String) -> Result<u32, Bug> {
         let nodes: Vec<usize> = nodes.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         let rests: Vec<u32> = self.trie.at(&nodes).flat_map(|node| &node.rests).copied().collect();
         let kept = if rests.is_empty() {
             kept
         } else {
-            let before = self.sets.get(kept as usize).cloned().unwrap_or_default();
-            self.set(sorted(before.into_iter().chain(rests).collect()))
+            let before = self.sets.get(kept as usize).cloned().or_bug("each set is numbered")?;
+            self.set(sorted(before.into_iter().chain(rests).collect()))?
         };
         let meaning = Meaning { nodes, kept };
-        let fresh = u32::try_from(self.meanings.len()).unwrap_or(u32::MAX);
-        let number = *self.numbers.entry(meaning.clone()).or_insert(fresh);
-        if number == fresh {
+        let fresh = number(self.meanings.len())?;
+        let state = *self.numbers.entry(meaning.clone()).or_insert(fresh);
+        if state == fresh {
             self.meanings.push(meaning);
             self.witnesses.push(witness);
         }
-        number
+        Ok(state)
     }
 
-    fn set(&mut self, members: Vec<u32>) -> u32 {
-        let fresh = u32::try_from(self.sets.len()).unwrap_or(u32::MAX);
-        let number = *self.set_numbers.entry(members.clone()).or_insert(fresh);
-        if number == fresh {
+    fn set(&mut self, members: Vec<u32>) -> Result<u32, Bug> {
+        let fresh = number(self.sets.len())?;
+        let set = *self.set_numbers.entry(members.clone()).or_insert(fresh);
+        if set == fresh {
             self.sets.push(members);
         }
-        number
+        Ok(set)
     }
 }
 

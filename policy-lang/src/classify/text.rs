@@ -1,6 +1,7 @@
 //! Classes of a text: by the strings that rules compare it with, and by those it begins with.
 
 use super::{AttributeClasses, AttributeKind, Builder, ClassId, Mentions, mention};
+use crate::bug::Bug;
 use crate::checked::Attribute;
 use crate::literals::{Atom, Formula};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,12 +19,12 @@ pub struct TextClasses {
     pub prefixes: BTreeMap<Arc<str>, ClassId>,
 }
 
-pub(super) fn classify(attribute: &Attribute, predicates: &[Formula]) -> AttributeClasses {
+pub(super) fn classify(attribute: &Attribute, predicates: &[Formula]) -> Result<AttributeClasses, Bug> {
     let mut exact: BTreeSet<&Arc<str>> = BTreeSet::new();
     let mut prefixes: BTreeSet<&Arc<str>> = BTreeSet::new();
     let mut by_exact: Mentions<&str> = Mentions::new();
     let mut by_prefix: Mentions<&str> = Mentions::new();
-    for (number, formula) in predicates.iter().enumerate() {
+    for (number, formula) in (0..).zip(predicates) {
         formula.atoms(&mut |atom| match atom {
             Atom::Equals(text) => {
                 exact.insert(text);
@@ -42,8 +43,8 @@ pub(super) fn classify(attribute: &Attribute, predicates: &[Formula]) -> Attribu
     };
 
     let mut builder = Builder::new(predicates, |atom| *atom == Atom::Present);
-    let all = builder.all();
-    let absent = builder.class(&all, |_| false, || "absent".to_owned());
+    let all = builder.all()?;
+    let absent = builder.class(&all, |_| false, || "absent".to_owned())?;
     let exact = exact.into_iter().map(|text| {
         let mut candidates = beginnings(text);
         candidates.extend(by_exact.get(text.as_ref()).into_iter().flatten());
@@ -53,17 +54,18 @@ pub(super) fn classify(attribute: &Attribute, predicates: &[Formula]) -> Attribu
             Atom::StartsWith(prefix) => text.starts_with(prefix.as_ref()),
             _ => false,
         };
-        (text.clone(), builder.class(&candidates, truth, || format!("{text:?}")))
+        Ok((text.clone(), builder.class(&candidates, truth, || format!("{text:?}"))?))
     });
-    let exact = exact.collect();
+    let exact = exact.collect::<Result<_, Bug>>()?;
     let prefixes = prefixes.into_iter().map(|text| {
         let truth = |atom: &Atom| match atom {
             Atom::Present => true,
             Atom::StartsWith(prefix) => text.starts_with(prefix.as_ref()),
             _ => false,
         };
-        (text.clone(), builder.class(&beginnings(text), truth, || format!("{text:?}…")))
+        Ok((text.clone(), builder.class(&beginnings(text), truth, || format!("{text:?}…"))?))
     });
-    let prefixes = prefixes.collect();
-    builder.finish(AttributeKind::Text(attribute.clone(), TextClasses { absent, exact, prefixes }), "other")
+    let prefixes = prefixes.collect::<Result<_, Bug>>()?;
+    let classes = TextClasses { absent, exact, prefixes };
+    Ok(builder.finish(AttributeKind::Text(attribute.clone(), classes), "other"))
 }

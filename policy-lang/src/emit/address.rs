@@ -3,9 +3,23 @@
 use super::class::AttributeCode;
 use super::code::{Body, I32, I64, Operand, Value};
 use super::data::Data;
-use super::module::{ADDRESS_GROUPS, Emitter, Part};
+use super::emitter::Emitter;
+use super::memory::ADDRESS_GROUPS;
+use super::parts::Part;
+use super::path::HEX_DIGIT;
 use super::path::NO_DIGIT;
+use super::source::ADDRESS;
+use crate::bug::{Bug, number};
 use crate::classify::AddressClasses;
+
+/// Reads an IPv4 address in text.
+pub(super) const ADDRESS_V4: Part = Part::new("address v4", |emitter, _| emitter.write_address_v4());
+/// Reads an IPv6 address in text.
+pub(super) const ADDRESS_V6: Part = Part::new("address v6", |emitter, _| emitter.write_address_v6());
+/// Finds an address among IPv4 intervals.
+pub(super) const INTERVAL_V4: Part = Part::new("interval v4", |emitter, _| emitter.write_interval_v4());
+/// Finds an address among IPv6 intervals.
+pub(super) const INTERVAL_V6: Part = Part::new("interval v6", |emitter, _| emitter.write_interval_v6());
 
 /// The low half of `::ffff:0.0.0.0`; the high half is 0.
 pub(super) const V4_MAPPED: i64 = 0xffff_0000_0000;
@@ -22,7 +36,7 @@ const V6_CLASS: u32 = 16;
 const GROUPS: i32 = 8;
 
 /// Lays out the intervals of an attribute.
-pub(super) fn lay_out(classes: &AddressClasses, data: &mut Data) -> AttributeCode {
+pub(super) fn lay_out(classes: &AddressClasses, data: &mut Data) -> Result<AttributeCode, Bug> {
     let v4: Vec<u8> = classes
         .v4
         .iter()
@@ -34,21 +48,21 @@ pub(super) fn lay_out(classes: &AddressClasses, data: &mut Data) -> AttributeCod
         v6.extend((*start as u64).to_le_bytes());
         v6.extend(class.to_le_bytes());
     }
-    AttributeCode {
+    Ok(AttributeCode {
         table: data.table(&v4),
-        count: u32::try_from(classes.v4.len()).unwrap_or(u32::MAX),
+        count: number(classes.v4.len())?,
         second_table: data.table(&v6),
-        second_count: u32::try_from(classes.v6.len()).unwrap_or(u32::MAX),
+        second_count: number(classes.v6.len())?,
         ..AttributeCode::default()
-    }
+    })
 }
 
 impl Emitter<'_> {
     /// The class of the interval that the caller's address lies in.
     pub(super) fn address_class(&mut self, b: &mut Body, code: AttributeCode) {
         let (high, low) = self.address();
-        b.call(self.part(Part::Address), &[], &[]);
-        let (v4, v6) = (self.part(Part::IntervalV4), self.part(Part::IntervalV6));
+        b.call(self.part(ADDRESS), &[], &[]);
+        let (v4, v6) = (self.part(INTERVAL_V4), self.part(INTERVAL_V6));
         let is_v4 = Value::from(high).eqz() & (Value::from(low) >> 32_i64).eq(V4_MAPPED >> 32);
         b.if_(is_v4, |b| {
             let arguments = [code.table.into(), code.count.into(), Value::from(low).wrap()];
@@ -145,7 +159,7 @@ impl Emitter<'_> {
     ///     be written as IPv4; %zone is ignored. Gives whether it is one.
     /// ```
     pub(super) fn write_address_v6(&mut self) -> Body {
-        let (hex_digit, v4) = (self.part(Part::HexDigit), self.part(Part::AddressV4));
+        let (hex_digit, v4) = (self.part(HEX_DIGIT), self.part(ADDRESS_V4));
         let mut b = Body::new(&[I32, I32], &[I32]);
         let (at, end) = (b.param(0), b.param(1));
         let count = b.local(I32);

@@ -2,12 +2,19 @@
 
 use super::code::{Body, I32, Local, Operand, Value};
 use super::data::Data;
-use super::module::{Emitter, OUT, Part};
+use super::emitter::Emitter;
+use super::memory::OUT;
+use super::parts::Part;
+use crate::bug::{Bug, OrBug as _, number};
 use crate::decision::{TOO_LARGE, UNREADABLE};
-use crate::linked::LinkedProgram;
-use crate::tabulate::{Answer, Tables};
+use crate::lower::{Answer, Answers};
 use chancery_sdk_abi::{Action, MetricType, host_calls, pairs};
 use std::collections::BTreeMap;
+
+/// Says the decision.
+pub(super) const ANSWER: Part = Part::new("answer", |emitter, _| emitter.write_answer());
+/// Counts one.
+pub(super) const COUNT: Part = Part::new("count", |emitter, _| emitter.write_count());
 
 /// The word in the counters of requests that cannot be judged.
 const REFUSED: &str = "refused";
@@ -50,33 +57,32 @@ pub(super) struct AnswerRecords {
 }
 
 impl AnswerRecords {
-    /// Lays out the answers of a program.
-    pub(super) fn new(program: &LinkedProgram, tables: &Tables, data: &mut Data) -> Self {
-        let mut writer =
-            Writer { data, has_shadow: program.shadow_otherwise.is_some(), rules: BTreeMap::new() };
-        let addresses: Vec<u32> = tables.answers.list.iter().map(|answer| writer.answer(answer)).collect();
-        let too_large = writer.record(REFUSED, TOO_LARGE, TOO_LARGE_STATUS, "");
-        let unreadable = writer.record(REFUSED, UNREADABLE, UNREADABLE_STATUS, "");
-        let at = |index: u32| addresses.get(index as usize).copied().unwrap_or(unreadable);
-        let has_body = tables
-            .answers
-            .list
-            .iter()
-            .filter_map(|answer| answer.respond.as_ref())
-            .any(|r| !r.body.is_empty());
-        let content_type = match pairs::encode(&[("content-type", "text/plain")]) {
-            Ok(headers) if has_body => (data.string(&headers), u32::try_from(headers.len()).unwrap_or(0)),
-            _ => (0, 0),
+    /// Lays out the answers of a plan.
+    pub(super) fn new(answers: &Answers, data: &mut Data) -> Result<Self, Bug> {
+        let has_shadow = answers.shadow_otherwise.is_some();
+        let mut writer = Writer { data, has_shadow, rules: BTreeMap::new() };
+        let addresses: Vec<u32> =
+            answers.list.iter().map(|answer| writer.answer(answer)).collect::<Result<_, Bug>>()?;
+        let too_large = writer.record(REFUSED, TOO_LARGE, TOO_LARGE_STATUS, "")?;
+        let unreadable = writer.record(REFUSED, UNREADABLE, UNREADABLE_STATUS, "")?;
+        let at = |index: u32| addresses.get(index as usize).copied().or_bug("each answer has a record");
+        let mut stated = answers.list.iter().filter_map(|answer| answer.respond.as_ref());
+        let content_type = if stated.any(|respond| !respond.body.is_empty()) {
+            let headers = pairs::encode(&[("content-type", "text/plain")]);
+            let headers = headers.ok().or_bug("one short header can be encoded")?;
+            (data.string(&headers), number(headers.len())?)
+        } else {
+            (0, 0)
         };
-        Self {
-            bad_path: at(tables.answers.bad_path),
-            otherwise: at(tables.answers.otherwise),
-            shadow_otherwise: tables.answers.shadow_otherwise.map(at),
+        Ok(Self {
+            bad_path: at(answers.bad_path)?,
+            otherwise: at(answers.otherwise)?,
+            shadow_otherwise: answers.shadow_otherwise.map(at).transpose()?,
             too_large,
             unreadable,
             content_type,
             addresses,
-        }
+        })
     }
 }
 
@@ -87,7 +93,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn answer(&mut self, answer: &Answer) -> u32 {
+    fn answer(&mut self, answer: &Answer) -> Result<u32, Bug> {
         let (status, body) = match &answer.respond {
             Some(respond) => (u32::from(respond.status), respond.body.as_str()),
             None => (0, ""),
@@ -95,23 +101,24 @@ impl Writer<'_> {
         self.record(answer.outcome.as_str(), &answer.rule, status, body)
     }
 
-    fn record(&mut self, outcome: &str, rule: &str, status: u32, body: &str) -> u32 {
-        let length = |text: &str| u32::try_from(text.len()).unwrap_or(u32::MAX);
+    fn record(&mut self, outcome: &str, rule: &str, status: u32, body: &str) -> Result<u32, Bug> {
+        let length = |text: &str| number(text.len());
         // The name of the counter ends in the rule's id, so that this needs no room of its own.
         let counter = format!("writ.{outcome}.{rule}");
         let name = self.data.string(&counter);
         let body_at = if body.is_empty() { 0 } else { self.data.string(body) };
-        let rule_at = name + length(&counter) - length(rule);
-        let mut words = vec![name, length(&counter), 0, rule_at, length(rule), status, body_at, length(body)];
+        let rule_at = name + length(&counter)? - length(rule)?;
+        let mut words =
+            vec![name, length(&counter)?, 0, rule_at, length(rule)?, status, body_at, length(body)?];
         if self.has_shadow {
             let verdict = if status == 0 { "allowed" } else { "denied" };
             let shadow = format!("writ.shadow-{verdict}.{rule}");
-            let fresh = u32::try_from(self.rules.len()).unwrap_or(u32::MAX);
-            let number = *self.rules.entry(rule.to_owned()).or_insert(fresh);
-            words.extend([self.data.string(&shadow), length(&shadow), 0, number]);
+            let fresh = number(self.rules.len())?;
+            let rule_number = *self.rules.entry(rule.to_owned()).or_insert(fresh);
+            words.extend([self.data.string(&shadow), length(&shadow)?, 0, rule_number]);
         }
         let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
-        self.data.table(&bytes)
+        Ok(self.data.table(&bytes))
     }
 }
 
@@ -125,7 +132,7 @@ impl Emitter<'_> {
         let mut b = Body::new(&[I32], &[I32]);
         let record = b.param(0);
         self.set_property(&mut b, "rule", record);
-        let count = self.part(Part::Count);
+        let count = self.part(COUNT);
         b.call(count, &[record + COUNTER], &[]);
         let status = b.let_(record.load32(STATUS));
         b.if_(status.eqz(), |b| b.return_value(Action::Continue.number()));
@@ -153,7 +160,7 @@ impl Emitter<'_> {
     pub(super) fn say_shadow(&mut self, b: &mut Body, answer: Local, shadow: Local) {
         let verdicts = answer.load32(STATUS).eqz().ne(shadow.load32(STATUS).eqz());
         let differs = verdicts | answer.load32(RULE_NUMBER).ne(shadow.load32(RULE_NUMBER));
-        let count = self.part(Part::Count);
+        let count = self.part(COUNT);
         b.if_(differs, |b| {
             self.set_property(b, "shadow", shadow);
             b.call(count, &[shadow + SHADOW_COUNTER], &[]);
@@ -164,8 +171,7 @@ impl Emitter<'_> {
         if !self.options.rule_in_filter_state {
             return;
         }
-        let address = self.data.string(name);
-        let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
+        let (address, length) = self.string(name);
         let arguments = [address.into(), length.into(), record.load32(RULE), record.load32(RULE_LENGTH)];
         let status = self.host(host_calls::SET_PROPERTY, &arguments);
         b.drop(status);

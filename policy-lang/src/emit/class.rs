@@ -1,21 +1,34 @@
 //! The class of an attribute's value: by look-up, by walk or by search.
 
+use super::assemble::TABLE_TYPE;
 use super::code::{Body, I32, Operand, Value};
 use super::data::Data;
+use super::emitter::Emitter;
 use super::keys::Keys;
-use super::module::{Emitter, Part};
+use super::parts::Part;
+use super::path::PATH_CLASS;
+use crate::bug::{Bug, OrBug as _, number};
 use crate::checked::Attribute;
 use crate::classify::{AttributeKind, Automaton, Classes, TextClasses};
 use std::collections::BTreeSet;
 
+/// The class of the longest known beginning of a text.
+pub(super) const PREFIX_CLASS: Part = Part::new("prefix class", |emitter, _| emitter.write_prefix_class());
+/// The class of any attribute, computed at most once.
+pub(super) const CLASS_ONCE: Part = Part::new("class once", |emitter, _| emitter.write_class_once());
+
 /// Bytes of a state of a path: the state behind other segments, behind an empty one, the class.
 pub(super) const STATE_BYTES: u32 = 12;
 
-/// The number of the type of the functions that give classes: the first of the module.
-pub(super) const CLASS_TYPE: u32 = 0;
-
 /// What marks the class of a state that is never left.
 pub(super) const FINAL: u32 = 1 << 31;
+
+/// The function that gives the class of an attribute.
+pub(super) const fn class(attribute: u32) -> Part {
+    CLASS.numbered(attribute)
+}
+
+const CLASS: Part = Part::new("class", |emitter, attribute| emitter.write_class(attribute));
 
 /// What the code of an attribute refers to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +50,7 @@ pub(super) struct AttributeCode {
 
 impl AttributeCode {
     /// The code of all attributes, with their strings and tables laid out.
-    pub(super) fn of_all(classes: &Classes, keys: &mut Keys, data: &mut Data) -> Vec<Self> {
+    pub(super) fn of_all(classes: &Classes, keys: &mut Keys, data: &mut Data) -> Result<Vec<Self>, Bug> {
         let attributes = classes.attributes.iter().map(|attribute| match &attribute.kind {
             AttributeKind::Text(_, text) => Self::of_text(text, keys, data),
             AttributeKind::Path(automaton) => Self::of_path(automaton, keys, data),
@@ -49,15 +62,15 @@ impl AttributeCode {
                 for (text, class) in identity.namespaces.iter().filter(|(_, class)| **class != 0) {
                     keys.add(spaces + 1, text.as_bytes(), *class);
                 }
-                Self { exact: spaces, second: spaces + 1, ..Self::default() }
+                Ok(Self { exact: spaces, second: spaces + 1, ..Self::default() })
             }
             AttributeKind::Ip(addresses) => super::address::lay_out(addresses, data),
-            AttributeKind::Condition(_) => Self::default(),
+            AttributeKind::Condition(_) => Ok(Self::default()),
         });
         attributes.collect()
     }
 
-    fn of_text(text: &TextClasses, keys: &mut Keys, data: &mut Data) -> Self {
+    fn of_text(text: &TextClasses, keys: &mut Keys, data: &mut Data) -> Result<Self, Bug> {
         let spaces = keys.spaces(2);
         let has_prefixes = !text.prefixes.is_empty();
         for (value, class) in &text.exact {
@@ -72,16 +85,16 @@ impl AttributeCode {
             keys.add(spaces + 1, value.as_bytes(), class + 1);
         }
         let lengths: BTreeSet<u32> =
-            text.prefixes.keys().map(|prefix| u32::try_from(prefix.len()).unwrap_or(u32::MAX)).collect();
+            text.prefixes.keys().map(|prefix| number(prefix.len())).collect::<Result<_, Bug>>()?;
         let bytes: Vec<u8> = lengths.iter().rev().flat_map(|length| length.to_le_bytes()).collect();
         let table = if has_prefixes { data.table(&bytes) } else { 0 };
-        let count = u32::try_from(lengths.len()).unwrap_or(u32::MAX);
-        Self { exact: spaces, second: spaces + 1, table, count, ..Self::default() }
+        let count = number(lengths.len())?;
+        Ok(Self { exact: spaces, second: spaces + 1, table, count, ..Self::default() })
     }
 
     /// A state is a space of its own, so its number is known everywhere in the module.
-    fn of_path(automaton: &Automaton, keys: &mut Keys, data: &mut Data) -> Self {
-        let first = keys.spaces(u32::try_from(automaton.states.len()).unwrap_or(u32::MAX));
+    fn of_path(automaton: &Automaton, keys: &mut Keys, data: &mut Data) -> Result<Self, Bug> {
+        let first = keys.spaces(number(automaton.states.len())?);
         let mut bytes = Vec::new();
         for (state, number) in automaton.states.iter().zip(first..) {
             for (text, next) in &state.literals {
@@ -92,37 +105,40 @@ impl AttributeCode {
                 bytes.extend(word.to_le_bytes());
             }
         }
-        Self { second: first, table: data.table(&bytes), ..Self::default() }
+        Ok(Self { second: first, table: data.table(&bytes), ..Self::default() })
     }
 }
 
 impl Emitter<'_> {
     /// The class of an attribute.
     pub(super) fn class_of(&mut self, attribute: usize) -> Value {
-        Value::call(self.part(Part::Class(attribute)), &[], I32)
+        let attribute = self.number(attribute);
+        if self.keeps_classes() {
+            return Value::call(self.part(CLASS_ONCE), &[attribute.into()], I32);
+        }
+        Value::call(self.part(class(attribute)), &[], I32)
     }
 
-    pub(super) fn write_class(&mut self, attribute: usize) -> Body {
-        let classes = self.classes;
-        let code = self.attributes.get(attribute).copied().unwrap_or_default();
+    fn write_class(&mut self, attribute: u32) -> Body {
         let mut b = Body::new(&[], &[I32]);
-        match classes.attributes.get(attribute).map(|attribute| &attribute.kind) {
-            Some(AttributeKind::Text(text, text_classes)) => {
-                self.text_class(&mut b, code, text, text_classes)
-            }
-            Some(AttributeKind::Path(_)) => {
-                let walk = self.part(Part::PathClass);
+        let found = self.attributes.get(attribute as usize).copied();
+        let code = self.sound(found.or_bug("each attribute has its code"), AttributeCode::default());
+        let classes = self.classes.attributes.get(attribute as usize);
+        let Some(classes) = self.sound(classes.map(Some).or_bug("an attribute that is asked exists"), None)
+        else {
+            return b;
+        };
+        match &classes.kind {
+            AttributeKind::Text(text, text_classes) => self.text_class(&mut b, code, text, text_classes),
+            AttributeKind::Path(_) => {
+                let walk = self.part(PATH_CLASS);
                 // States are numbered through the module, their records from `table` on.
                 let records = code.table.wrapping_sub(code.second.wrapping_mul(STATE_BYTES));
                 b.push(Value::call(walk, &[code.second.into(), records.into()], I32));
             }
-            Some(AttributeKind::Identity(identity)) => self.identity_class(&mut b, code, identity),
-            Some(AttributeKind::Ip(_)) => self.address_class(&mut b, code),
-            Some(AttributeKind::Condition(condition)) => {
-                let expr = condition.expr.clone();
-                self.condition(&mut b, &expr);
-            }
-            None => b.push(0),
+            AttributeKind::Identity(identity) => self.identity_class(&mut b, code, identity),
+            AttributeKind::Ip(_) => self.address_class(&mut b, code),
+            AttributeKind::Condition(condition) => self.condition(&mut b, &condition.expr),
         }
         b
     }
@@ -156,7 +172,7 @@ impl Emitter<'_> {
         let found = self.lookup(code.exact, text.at, text.length);
         let found = b.let_(found);
         b.if_(found, |b| b.return_value(found - 1));
-        let longest = self.part(Part::PrefixClass);
+        let longest = self.part(PREFIX_CLASS);
         let arguments =
             [code.second.into(), code.table.into(), code.count.into(), text.at.into(), text.length.into()];
         b.push(Value::call(longest, &arguments, I32));
@@ -190,16 +206,16 @@ impl Emitter<'_> {
     ///     where it is not known yet, ask the attribute's function and keep the class, plus 1
     /// ```
     pub(super) fn write_class_once(&mut self) -> Body {
-        for attribute in 0..self.classes.attributes.len() {
-            self.part(Part::Class(attribute));
+        for (attribute, _) in (0..).zip(&self.classes.attributes) {
+            self.part(class(attribute));
         }
         let mut b = Body::new(&[I32], &[I32]);
         let attribute = b.param(0);
-        let place = b.let_((attribute << 2) + self.class_memory);
+        let place = b.let_((attribute << 2) + self.layout.classes);
         let known = b.let_(place.load32(0));
         b.if_(known, |b| b.return_value(known - 1));
         let class = b.local(I32);
-        b.call_indirect(CLASS_TYPE, attribute, class);
+        b.call_indirect(TABLE_TYPE, attribute, class);
         b.store32(place, 0, class + 1);
         b.push(class);
         b

@@ -7,10 +7,14 @@ mod call;
 mod operator;
 mod place;
 
-pub(super) use place::Text;
+pub(super) use super::entry::MALLOC;
+use super::path::PATH_SEGMENT;
+use super::query::{HOST, SIZE};
+use super::source::{ADDRESS, MTLS, PRINCIPAL, PROTOCOL, SERVICE};
+use place::Text;
 
 use super::code::{Body, I32, I64, Local, Operand, Value};
-use super::module::{Emitter, Part};
+use super::emitter::Emitter;
 use super::strings::ELEMENT_BYTES;
 use crate::checked::Value as Constant;
 use crate::checked::{Attribute, BinaryOp, Expr, ExprKind, Quantifier, Type, UnaryOp};
@@ -41,40 +45,42 @@ impl Emitter<'_> {
             Attribute::Method => self.slot_text(b, ":method", false),
             Attribute::Scheme => self.slot_text(b, ":scheme", false),
             Attribute::Path => {
-                let at = b.let_(Value::from(0).load32(self.path_slot()));
+                let slot = self.path_slot();
+                let at = b.let_(Value::from(0).load32(slot));
                 let end = self.path_end();
                 let length = b.let_(Value::from(end) - at);
                 Text { at, length, optional: false }
             }
             Attribute::Host => {
-                b.call(self.part(Part::Host), &[], &[]);
+                b.call(self.part(HOST), &[], &[]);
                 let text = self.host_text();
                 global_text(b, text, false)
             }
             Attribute::Protocol => {
-                b.call(self.part(Part::Protocol), &[], &[]);
+                b.call(self.part(PROTOCOL), &[], &[]);
                 let text = self.protocol();
                 global_text(b, text, false)
             }
             Attribute::Query(name) => {
-                b.call(self.part(Part::Query(name.clone())), &[], &[]);
+                let find = self.query_function(name);
+                b.call(find, &[], &[]);
                 let text = self.query(name);
                 global_text(b, text, true)
             }
             Attribute::SourcePrincipal => {
-                b.call(self.part(Part::Principal), &[], &[]);
+                b.call(self.part(PRINCIPAL), &[], &[]);
                 let text = self.principal();
                 global_text(b, text, true)
             }
             Attribute::PathSegment(number) => {
                 let text = Text { at: b.local(I32), length: b.local(I32), optional };
-                let segment = self.part(Part::PathSegment);
+                let segment = self.part(PATH_SEGMENT);
                 b.call(segment, &[i32::from(*number).into()], &[text.at, text.length]);
                 text
             }
             Attribute::SourceNamespace => {
                 let text = Text { at: b.let_(0), length: b.let_(0), optional };
-                let (service, namespace) = (self.part(Part::Service), self.namespace());
+                let (service, namespace) = (self.part(SERVICE), self.namespace());
                 b.if_(Value::call(service, &[], I32), |b| {
                     b.set(text.at, namespace.at);
                     b.set(text.length, namespace.length);
@@ -93,7 +99,7 @@ impl Emitter<'_> {
     }
 
     fn slot_text(&mut self, b: &mut Body, name: &str, optional: bool) -> Text {
-        let slot = self.slot(name).unwrap_or_default();
+        let slot = self.slot(name);
         let at = b.let_(Value::from(0).load32(slot));
         let length = b.let_(Value::from(0).load32(slot + 4));
         Text { at, length, optional }
@@ -101,7 +107,7 @@ impl Emitter<'_> {
 
     /// `namespace/name` of the caller, put together in the arena.
     fn service_text(&mut self, b: &mut Body) -> Text {
-        let (service, malloc) = (self.part(Part::Service), self.part(Part::Malloc));
+        let (service, malloc) = (self.part(SERVICE), self.part(MALLOC));
         let (namespace, name) = (self.namespace(), self.service_name());
         let text = Text { at: b.let_(0), length: b.let_(0), optional: true };
         b.if_(Value::call(service, &[], I32), |b| {
@@ -178,9 +184,8 @@ impl Emitter<'_> {
             Constant::Bool(value) => Place::Bool(b.let_(i32::from(*value)), None),
             Constant::Int(value) => Place::Int(b.let_(*value), None),
             Constant::String(text) => {
-                let at = b.let_(self.data.string(text.as_bytes()));
-                let length = b.let_(u32::try_from(text.len()).unwrap_or(u32::MAX));
-                Place::Text(Text { at, length, optional: false })
+                let (at, length) = self.string(text.as_bytes());
+                Place::Text(Text { at: b.let_(at), length: b.let_(length), optional: false })
             }
             Constant::Ip(address) => {
                 let (high, low) = halves(*address);
@@ -189,10 +194,11 @@ impl Emitter<'_> {
             Constant::List(elements) => {
                 let mut bytes = Vec::new();
                 for element in elements {
-                    bytes.extend(self.data.string(element.as_bytes()).to_le_bytes());
-                    bytes.extend(u32::try_from(element.len()).unwrap_or(u32::MAX).to_le_bytes());
+                    let (at, length) = self.string(element.as_bytes());
+                    bytes.extend(at.to_le_bytes());
+                    bytes.extend(length.to_le_bytes());
                 }
-                let count = b.let_(u32::try_from(elements.len()).unwrap_or(u32::MAX));
+                let count = b.let_(self.number(elements.len()));
                 Place::List(b.let_(self.data.table(&bytes)), count, false)
             }
         }
@@ -202,21 +208,21 @@ impl Emitter<'_> {
         match attribute {
             Attribute::Size => {
                 let (present, value) = (b.local(I32), b.local(I64));
-                b.call(self.part(Part::Size), &[], &[present, value]);
+                b.call(self.part(SIZE), &[], &[present, value]);
                 Place::Int(value, Some(present))
             }
             Attribute::SourceIp => {
-                b.call(self.part(Part::Address), &[], &[]);
+                b.call(self.part(ADDRESS), &[], &[]);
                 let (high, low) = self.address();
                 Place::Ip(b.let_(high), b.let_(low))
             }
             Attribute::SourcePort => {
-                b.call(self.part(Part::Address), &[], &[]);
+                b.call(self.part(ADDRESS), &[], &[]);
                 let port = self.port();
                 Place::Int(b.let_(Value::from(port).extend()), None)
             }
             Attribute::SourceMtls => {
-                let mtls = self.part(Part::Mtls);
+                let mtls = self.part(MTLS);
                 Place::Bool(b.let_(Value::call(mtls, &[], I32)), None)
             }
             // No header that a client sends has such a name.

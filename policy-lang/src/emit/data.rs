@@ -41,9 +41,10 @@ impl Data {
         self.base
     }
 
-    /// The address behind the last constant.
+    /// The address behind the last constant. (A module of more bytes than 32 bits count is refused long
+    /// before, for it is too large.)
     pub(super) fn end(&self) -> u32 {
-        self.base.saturating_add(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX))
+        self.base.saturating_add(self.bytes.len() as u32)
     }
 
     /// The bytes.

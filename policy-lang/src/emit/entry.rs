@@ -1,7 +1,31 @@
 //! The callback and the allocator: what the host calls.
 
+use super::answer::ANSWER;
 use super::code::{Body, I32, I64, Operand, Value};
-use super::module::{ARENA_BYTES, Emitter, Part};
+use super::emitter::Emitter;
+use super::memory::ARENA_BYTES;
+use super::parts::Part;
+use super::path::IS_CANONICAL;
+use super::scan::SCAN;
+use chancery_sdk_abi::{VERSION_MARKER, guest_exports};
+
+/// The allocator for the host and for the functions.
+pub(super) const MALLOC: Part = Part::new("malloc", |emitter, _| emitter.write_malloc());
+/// Forgets the request before.
+pub(super) const RESET: Part = Part::new("reset", |emitter, _| emitter.write_reset());
+
+/// The callback in which a request is decided.
+const REQUEST_HEADERS: Part = Part::new("request headers", |emitter, _| emitter.write_request_headers());
+/// Never called; its name is the version of the contract.
+const VERSION: Part = Part::new("version", |_, _| Body::new(&[], &[]));
+
+/// What the host calls, by the name under which it looks for it. A callback that a program has no use for
+/// is not there, for each one costs a request a crossing.
+pub(super) const EXPORTS: [(&str, Part); 3] = [
+    (VERSION_MARKER, VERSION),
+    (guest_exports::MALLOC.name, MALLOC),
+    (guest_exports::ON_REQUEST_HEADERS.name, REQUEST_HEADERS),
+];
 
 /// The global that holds the answer to a request that cannot be judged, 0 while it can.
 const FAULT: &str = "fault";
@@ -20,26 +44,27 @@ impl Emitter<'_> {
     pub(super) fn write_request_headers(&mut self) -> Body {
         let mut b = Body::new(&[I32, I32, I32], &[I32]);
         let end_of_stream = b.param(2);
-        b.call(self.part(Part::Reset), &[], &[]);
+        b.call(self.part(RESET), &[], &[]);
         if self.asked.contains(&crate::checked::Attribute::Size) {
             let kept = self.end_of_stream();
             b.set_global(kept, end_of_stream);
         }
-        b.call(self.part(Part::Scan), &[], &[]);
+        b.call(self.part(SCAN), &[], &[]);
         let fault = self.fault();
         let answer = b.let_(self.answers.bad_path);
-        let is_canonical = self.part(Part::PathIsCanonical);
-        let decide = self.part(Part::Decide);
+        let is_canonical = self.part(IS_CANONICAL);
+        let strand = self.plan.auth.strand;
+        let decide = self.decide(strand);
         let otherwise = self.answers.otherwise;
         b.if_(Value::from(fault).eqz(), |b| {
             b.if_(Value::call(is_canonical, &[], I32), |b| {
-                let mode = self.mode_enforced();
+                let mode = self.mode_enforced(strand);
                 b.set(answer, Value::call(decide, &[mode, otherwise.into()], I32));
                 self.report_shadow(b, answer);
             });
         });
         b.if_(fault, |b| b.set(answer, fault));
-        b.push(Value::call(self.part(Part::Answer), &[answer.into()], I32));
+        b.push(Value::call(self.part(ANSWER), &[answer.into()], I32));
         b
     }
 
@@ -47,9 +72,10 @@ impl Emitter<'_> {
     fn report_shadow(&mut self, b: &mut Body, answer: super::code::Local) {
         let Some(otherwise) = self.answers.shadow_otherwise else { return };
         let fault = self.fault();
-        let decide = self.part(Part::Decide);
+        let strand = self.plan.auth.strand;
+        let decide = self.decide(strand);
         b.if_(Value::from(fault).eqz(), |b| {
-            let mode = self.mode_all();
+            let mode = self.mode_all(strand);
             let shadow = b.let_(Value::call(decide, &[mode, otherwise.into()], I32));
             b.if_else(
                 fault,
@@ -100,11 +126,11 @@ impl Emitter<'_> {
         let (start, free) = (self.arena_start(), self.free());
         let mut b = Body::new(&[], &[]);
         b.set_global(free, start);
-        for flag in self.flags.clone() {
+        for flag in self.globals.flags().to_vec() {
             let zero = if flag.ty == I64 { Value::from(0_i64) } else { Value::from(0) };
             b.set_global(flag, zero);
         }
-        let (from, to) = self.request_memory();
+        let (from, to) = self.layout.cleared();
         if to - from <= UNROLLED_BYTES_MAX {
             for address in (from..to).step_by(8) {
                 b.store64(0, address, 0_i64);

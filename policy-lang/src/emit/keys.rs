@@ -10,7 +10,16 @@
 
 use super::code::{Body, I32, Local, Operand, Value};
 use super::data::Data;
-use super::module::{Emitter, Part};
+use super::emitter::Emitter;
+use super::parts::Part;
+use crate::bug::{Bug, OrBug as _, number};
+
+/// Looks a string up.
+pub(super) const LOOKUP: Part = Part::new("lookup", |emitter, _| emitter.write_lookup());
+/// Looks a string up that is not short.
+pub(super) const LOOKUP_LONG: Part = Part::new("lookup long", |emitter, _| emitter.write_lookup_long());
+/// Compares two strings of one length.
+pub(super) const EQUAL: Part = Part::new("equal", |emitter, _| emitter.write_equal());
 
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Strings of up to so many bytes are short.
@@ -80,17 +89,16 @@ impl Keys {
     }
 
     /// Lays the tables out.
-    pub(super) fn finish(&self, data: &mut Data) -> Tables {
+    pub(super) fn finish(&self, data: &mut Data) -> Result<Tables, Bug> {
         let (short, short_chain) = lay_out(&self.short, data, Key::short_hash, |key, _| {
             let [low, high] = halves(word(&key.text));
-            [low, high, short_meta(key.space, key.text.len()), key.number]
-        });
+            Ok([low, high, short_meta(key.space, key.text.len()), key.number])
+        })?;
         let (long, long_chain) = lay_out(&self.long, data, Key::long_hash, |key, data| {
-            let length = u32::try_from(key.text.len()).unwrap_or(u32::MAX);
-            [data.string(&key.text), key.number, length, key.space]
-        });
+            Ok([data.string(&key.text), key.number, number(key.text.len())?, key.space])
+        })?;
         let long = (!self.long.is_empty()).then_some(long);
-        Tables { short, long, chain_max: short_chain.max(long_chain) }
+        Ok(Tables { short, long, chain_max: short_chain.max(long_chain) })
     }
 }
 
@@ -118,8 +126,8 @@ fn lay_out(
     keys: &[Key],
     data: &mut Data,
     hash: fn(&Key) -> u64,
-    entry: fn(&Key, &mut Data) -> [u32; 4],
-) -> (Table, u32) {
+    entry: fn(&Key, &mut Data) -> Result<[u32; 4], Bug>,
+) -> Result<(Table, u32), Bug> {
     let spare = if keys.len() <= SMALL_TABLE_KEYS { keys.len() } else { keys.len() / 3 };
     let capacity = keys.len() + spare + 1;
     let mut slots: Vec<Option<&Key>> = vec![None; capacity];
@@ -132,17 +140,15 @@ fn lay_out(
             chain += 1;
         }
         chain_max = chain_max.max(chain);
-        if let Some(slot) = slots.get_mut(at) {
-            *slot = Some(key);
-        }
+        *slots.get_mut(at).or_bug("a table has room for all its keys")? = Some(key);
     }
     let mut bytes = Vec::with_capacity(capacity * ENTRY_BYTES);
     for slot in slots {
-        let words = slot.map_or([0; 4], |key| entry(key, data));
+        let words = slot.map_or(Ok([0; 4]), |key| entry(key, data))?;
         bytes.extend(words.into_iter().flat_map(u32::to_le_bytes));
     }
-    let capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
-    (Table { address: data.table(&bytes), capacity }, chain_max)
+    let capacity = number(capacity)?;
+    Ok((Table { address: data.table(&bytes), capacity }, chain_max))
 }
 
 /// Up to 8 bytes as a word, the missing ones 0.
@@ -170,7 +176,7 @@ impl Emitter<'_> {
         text: impl Into<Value>,
         length: impl Into<Value>,
     ) -> Value {
-        let function = self.part(Part::Lookup);
+        let function = self.part(LOOKUP);
         Value::call(function, &[space.into(), text.into(), length.into()], I32)
     }
 
@@ -187,7 +193,7 @@ impl Emitter<'_> {
         b.if_((length - 1).ge_u(SHORT_BYTES_MAX as u32), |b| match self.keys.long {
             None => b.return_value(0),
             Some(_) => {
-                let long = self.part(Part::LookupLong);
+                let long = self.part(LOOKUP_LONG);
                 b.return_value(Value::call(long, &[space.into(), text.into(), length.into()], I32));
             }
         });
@@ -213,7 +219,8 @@ impl Emitter<'_> {
     ///     from the entry at hash on: 0 if it is empty; its number if it is this string
     /// ```
     pub(super) fn write_lookup_long(&mut self) -> Body {
-        let table = self.keys.long.unwrap_or_default();
+        let found = self.keys.long.or_bug("long strings are looked up where there are some");
+        let table = self.sound(found, Table::default());
         let mut b = Body::new(&[I32, I32, I32], &[I32]);
         let (space, text, length) = (b.param(0), b.param(1), b.param(2));
         let meta = b.let_(length.extend() | (space.extend() << 32_i64));
@@ -233,7 +240,7 @@ impl Emitter<'_> {
         });
         b.if_(left, |b| mix(b, at.load64(0) & low_bytes(left.extend())));
         let entry = b.let_(first_entry(hash.into(), table));
-        let equal = self.part(Part::Equal);
+        let equal = self.part(EQUAL);
         b.while_(entry.load32(0), |b, _| {
             b.if_(entry.load64(LONG_META).eq(meta), |b| {
                 let same = Value::call(equal, &[entry.load32(0), text.into(), length.into()], I32);

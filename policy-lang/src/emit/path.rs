@@ -2,7 +2,21 @@
 
 use super::class::{FINAL, STATE_BYTES};
 use super::code::{Body, Global, I32, I64, Local, Operand, Value};
-use super::module::{Emitter, Part};
+use super::emitter::Emitter;
+use super::parts::Part;
+use super::source::IS_NAME_BYTE;
+
+/// Whether the path has a single meaning; finds its end.
+pub(super) const IS_CANONICAL: Part =
+    Part::new("path is canonical", |emitter, _| emitter.write_path_is_canonical());
+/// A byte of the path.
+pub(super) const PATH_BYTE: Part = Part::new("path byte", |emitter, _| emitter.write_path_byte());
+/// Walks the path.
+pub(super) const PATH_CLASS: Part = Part::new("path class", |emitter, _| emitter.write_path_class());
+/// A segment of the path.
+pub(super) const PATH_SEGMENT: Part = Part::new("path segment", |emitter, _| emitter.write_path_segment());
+/// The value of a hex digit.
+pub(super) const HEX_DIGIT: Part = Part::new("hex digit", |emitter, _| emitter.write_hex_digit());
 
 /// What reads as the byte behind the path, whether a query follows or nothing.
 const END: i32 = b'?' as i32;
@@ -21,8 +35,8 @@ impl Emitter<'_> {
     }
 
     /// The slot of `:path`.
-    pub(super) fn path_slot(&self) -> u32 {
-        self.slot(":path").unwrap_or_default()
+    pub(super) fn path_slot(&mut self) -> u32 {
+        self.slot(":path")
     }
 
     /// ```text
@@ -37,8 +51,8 @@ impl Emitter<'_> {
     /// ```
     pub(super) fn write_path_is_canonical(&mut self) -> Body {
         let (slot, path_end) = (self.path_slot(), self.path_end());
-        let (hex_digit, path_byte) = (self.part(Part::HexDigit), self.part(Part::PathByte));
-        let is_name_byte = self.part(Part::IsNameByte);
+        let (hex_digit, path_byte) = (self.part(HEX_DIGIT), self.part(PATH_BYTE));
+        let is_name_byte = self.part(IS_NAME_BYTE);
         let mut b = Body::new(&[], &[I32]);
         let at = b.let_(Value::from(0).load32(slot));
         let end = b.let_(at + Value::from(0).load32(slot + 4));

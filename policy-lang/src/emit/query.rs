@@ -1,28 +1,56 @@
 //! What a request says of itself beside its headers: query parameters, host, size.
 
-use super::code::{Body, I32, I64, Local, Operand, Value};
-use super::module::{Emitter, Part};
+use super::code::{Body, Func, I32, I64, Local, Operand, Value};
+use super::emitter::Emitter;
+use super::entry::MALLOC;
+use super::keys::EQUAL;
+use super::parts::Part;
+use super::path::HEX_DIGIT;
 use super::path::NO_DIGIT;
 use super::source::{GlobalText, SOMEWHERE};
+use super::strings::{CHANGE_CASE, PARSE_INT};
+use crate::bug::OrBug as _;
+use crate::checked::Attribute;
+use std::sync::Arc;
+
+/// Finds a query parameter once a request; numbered by the parameters that are asked for.
+const QUERY: Part = Part::new("query", |emitter, number| emitter.write_query(number));
+/// Reads the host.
+pub(super) const HOST: Part = Part::new("host", |emitter, _| emitter.write_host());
+/// Reads the size of the body.
+pub(super) const SIZE: Part = Part::new("size", |emitter, _| emitter.write_size());
+/// Finds a query parameter.
+pub(super) const FIND_QUERY: Part = Part::new("find query", |emitter, _| emitter.write_find_query());
+/// Undoes percent encoding.
+pub(super) const DECODE: Part = Part::new("decode", |emitter, _| emitter.write_decode());
 
 impl Emitter<'_> {
-    /// A query parameter, once [`Part::Query`] has run.
+    /// A query parameter, once its function has run.
     pub(super) fn query(&mut self, name: &str) -> GlobalText {
         self.global_text(&format!("query {name}"))
     }
 
-    /// The host, once [`Part::Host`] has run.
+    /// The host, once [`HOST`] has run.
     pub(super) fn host_text(&mut self) -> GlobalText {
         self.global_text("host")
     }
 
+    /// The function that finds a parameter.
+    pub(super) fn query_function(&mut self, name: &str) -> Func {
+        let mut names = (0..).zip(self.asked.iter().filter_map(query_name));
+        let found = names.find(|(_, asked)| asked.as_ref() == name).map(|(number, _)| number);
+        let number = self.sound(found.or_bug("a parameter that is asked for is known"), 0);
+        self.part(QUERY.numbered(number))
+    }
+
     /// Finds a parameter once a request.
-    pub(super) fn write_query(&mut self, name: &str) -> Body {
-        let text = self.query(name);
+    fn write_query(&mut self, number: u32) -> Body {
+        let name = self.asked.iter().filter_map(query_name).nth(number as usize).cloned();
+        let name = self.sound(name.or_bug("a parameter that is asked for is known"), "".into());
+        let text = self.query(&name);
         let known = self.flag(&format!("query {name} known"), I32);
-        let name_at = self.data.string(name);
-        let name_length = u32::try_from(name.len()).unwrap_or(u32::MAX);
-        let find = self.part(Part::FindQuery);
+        let (name_at, name_length) = self.string(name.as_bytes());
+        let find = self.part(FIND_QUERY);
         let mut b = Body::new(&[], &[]);
         b.if_(known, |b| b.return_());
         b.set_global(known, 1);
@@ -40,8 +68,7 @@ impl Emitter<'_> {
     ///     where it lies and its length; 0 and 0 if there is none
     /// ```
     pub(super) fn write_find_query(&mut self) -> Body {
-        let (decode, equal, malloc) =
-            (self.part(Part::Decode), self.part(Part::Equal), self.part(Part::Malloc));
+        let (decode, equal, malloc) = (self.part(DECODE), self.part(EQUAL), self.part(MALLOC));
         let (slot, path_end) = (self.path_slot(), self.path_end());
         let mut b = Body::new(&[I32, I32], &[I32, I32]);
         let (name, name_length) = (b.param(0), b.param(1));
@@ -98,7 +125,7 @@ impl Emitter<'_> {
     ///     without room an empty text; the request is refused then
     /// ```
     pub(super) fn write_decode(&mut self) -> Body {
-        let (malloc, hex_digit) = (self.part(Part::Malloc), self.part(Part::HexDigit));
+        let (malloc, hex_digit) = (self.part(MALLOC), self.part(HEX_DIGIT));
         let mut b = Body::new(&[I32, I32], &[I32, I32]);
         let (at, end) = (b.param(0), b.param(1));
         let copy = b.let_(Value::call(malloc, &[end - at], I32));
@@ -136,8 +163,8 @@ impl Emitter<'_> {
     pub(super) fn write_host(&mut self) -> Body {
         let text = self.host_text();
         let known = self.flag("host known", I32);
-        let slot = self.slot(":authority").unwrap_or_default();
-        let change_case = self.part(Part::ChangeCase);
+        let slot = self.slot(":authority");
+        let change_case = self.part(CHANGE_CASE);
         let mut b = Body::new(&[], &[]);
         b.if_(known, |b| b.return_());
         b.set_global(known, 1);
@@ -163,8 +190,8 @@ impl Emitter<'_> {
     /// `size()`: whether the size of the body is known, and the size.
     pub(super) fn write_size(&mut self) -> Body {
         let end_of_stream = self.end_of_stream();
-        let slot = self.slot("content-length").unwrap_or_default();
-        let parse = self.part(Part::ParseInt);
+        let slot = self.slot("content-length");
+        let parse = self.part(PARSE_INT);
         let mut b = Body::new(&[], &[I32, I64]);
         b.if_(end_of_stream, |b| {
             b.push(1);
@@ -179,6 +206,13 @@ impl Emitter<'_> {
         b.push(is_known);
         b.push(value);
         b
+    }
+}
+
+fn query_name(attribute: &Attribute) -> Option<&Arc<str>> {
+    match attribute {
+        Attribute::Query(name) => Some(name),
+        _ => None,
     }
 }
 

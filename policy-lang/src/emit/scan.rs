@@ -1,11 +1,17 @@
 //! The scan: all headers in one host call, and where the asked ones lie.
 
 use super::code::{Body, I32, Label, Local, Operand, Value};
+use super::emitter::Emitter;
+use super::entry::MALLOC;
 use super::keys::Keys;
-use super::module::{ARENA_BYTES, Emitter, OUT, OUT_LENGTH, Part, SLOT_BYTES};
+use super::memory::{ARENA_BYTES, OUT, OUT_LENGTH};
+use super::parts::Part;
 use chancery_sdk_abi::{MapType, host_calls};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Finds the headers.
+pub(super) const SCAN: Part = Part::new("scan", |emitter, _| emitter.write_scan());
 
 /// Two lengths.
 const ENTRY_BYTES: u32 = 8;
@@ -66,7 +72,7 @@ impl Emitter<'_> {
         let value = b.let_(key + key_length + 1);
         b.br_if(unreadable, value_length.ge_u(end - value));
         // Lengths that differ by 64 share a bit of the mask; the look-up tells them apart.
-        let mask = self.slots.keys().fold(0_u64, |mask, name| mask | 1 << (name.len() % 64));
+        let mask = self.layout.slots.keys().fold(0_u64, |mask, name| mask | 1 << (name.len() % 64));
         let bit = key_length.extend();
         b.if_(((Value::from(mask) >> bit) & 1_i64).wrap(), |b| {
             let slot = self.lookup(self.names, key, key_length);
@@ -82,7 +88,7 @@ impl Emitter<'_> {
     fn fill_slot(&mut self, b: &mut Body, slot: Local, value: Local, length: Local) {
         let before = b.let_(slot.load32(0));
         let before_length = b.let_(slot.load32(4));
-        let malloc = self.part(Part::Malloc);
+        let malloc = self.part(MALLOC);
         let free = self.free();
         b.if_else(
             before.eqz(),
@@ -107,13 +113,5 @@ impl Emitter<'_> {
                 });
             },
         );
-    }
-
-    /// What is cleared when a request begins.
-    pub(super) fn request_memory(&self) -> (u32, u32) {
-        let first = self.slots.values().next().copied().unwrap_or(self.class_memory);
-        let classes = if self.is_single() { 0 } else { 4 * self.classes.attributes.len() };
-        let end = self.class_memory + u32::try_from(classes).unwrap_or(u32::MAX);
-        (first, end.next_multiple_of(SLOT_BYTES))
     }
 }

@@ -1,12 +1,32 @@
 //! The caller and the connection: properties of the host, each read at most once.
 
+use super::address::{ADDRESS_V4, ADDRESS_V6};
 use super::class::AttributeCode;
 use super::code::{Body, Func, Global, I32, I64, Local, Operand, Value};
-use super::module::{ARENA_BYTES, Emitter, OUT, OUT_LENGTH, Part};
+use super::emitter::Emitter;
+use super::keys::EQUAL;
+use super::memory::{ARENA_BYTES, OUT, OUT_LENGTH};
+use super::parts::Part;
+use crate::bug::OrBug as _;
 use crate::checked::Attribute;
 use crate::classify::IdentityClasses;
 use crate::literals::property_of;
 use chancery_sdk_abi::host_calls;
+
+/// Reads a property.
+pub(super) const PROPERTY: Part = Part::new("property", |emitter, _| emitter.write_property());
+/// Reads the caller's principal.
+pub(super) const PRINCIPAL: Part = Part::new("principal", |emitter, _| emitter.write_principal());
+/// Finds namespace and service in the principal.
+pub(super) const SERVICE: Part = Part::new("service", |emitter, _| emitter.write_service());
+/// Whether a byte may stand in a name.
+pub(super) const IS_NAME_BYTE: Part = Part::new("is name byte", |emitter, _| emitter.write_is_name_byte());
+/// Reads the caller's address.
+pub(super) const ADDRESS: Part = Part::new("address", |emitter, _| emitter.write_address());
+/// Whether the connection is mutual TLS.
+pub(super) const MTLS: Part = Part::new("mtls", |emitter, _| emitter.write_mtls());
+/// Reads the protocol.
+pub(super) const PROTOCOL: Part = Part::new("protocol", |emitter, _| emitter.write_protocol());
 
 /// Where an empty text may lie: any address that is not 0.
 pub(super) const SOMEWHERE: u32 = OUT;
@@ -19,32 +39,32 @@ pub(super) struct GlobalText {
 }
 
 impl Emitter<'_> {
-    /// The principal, once [`Part::Principal`] has run.
+    /// The principal, once [`PRINCIPAL`] has run.
     pub(super) fn principal(&mut self) -> GlobalText {
         self.global_text("principal")
     }
 
-    /// The namespace in the principal, once [`Part::Service`] has given 1.
+    /// The namespace in the principal, once [`SERVICE`] has given 1.
     pub(super) fn namespace(&mut self) -> GlobalText {
         self.global_text("namespace")
     }
 
-    /// The service's name in the principal, once [`Part::Service`] has given 1.
+    /// The service's name in the principal, once [`SERVICE`] has given 1.
     pub(super) fn service_name(&mut self) -> GlobalText {
         self.global_text("service name")
     }
 
-    /// The protocol, once [`Part::Protocol`] has run.
+    /// The protocol, once [`PROTOCOL`] has run.
     pub(super) fn protocol(&mut self) -> GlobalText {
         self.global_text("protocol")
     }
 
-    /// The address as 128 bits, IPv4 as `::ffff:a.b.c.d`, once [`Part::Address`] has run.
+    /// The address as 128 bits, IPv4 as `::ffff:a.b.c.d`, once [`ADDRESS`] has run.
     pub(super) fn address(&mut self) -> (Global, Global) {
         (self.global("address high", I64), self.global("address low", I64))
     }
 
-    /// The port, once [`Part::Address`] has run.
+    /// The port, once [`ADDRESS`] has run.
     pub(super) fn port(&mut self) -> Global {
         self.global("port", I32)
     }
@@ -63,10 +83,9 @@ impl Emitter<'_> {
 
     /// Calls `property` for an attribute.
     fn read_property(&mut self, b: &mut Body, attribute: &Attribute, at: Local, length: Local) {
-        let path = property_of(attribute).unwrap_or_default().replace('.', "\0");
-        let address = self.data.string(&path);
-        let path_length = u32::try_from(path.len()).unwrap_or(u32::MAX);
-        b.call(self.part(Part::Property), &[address.into(), path_length.into()], &[at, length]);
+        let path = self.sound(property_of(attribute).or_bug("the attribute is a property"), "");
+        let (address, path_length) = self.string(path.replace('.', "\0"));
+        b.call(self.part(PROPERTY), &[address.into(), path_length.into()], &[at, length]);
     }
 
     fn set_fault(&mut self, b: &mut Body) {
@@ -127,11 +146,9 @@ impl Emitter<'_> {
     /// ```
     pub(super) fn write_service(&mut self) -> Body {
         let (principal, namespace, name) = (self.principal(), self.namespace(), self.service_name());
-        let prefix = format!("spiffe://{}/ns/", self.program.target.trust_domain);
-        let prefix_at = self.data.string(&prefix);
-        let prefix_length = u32::try_from(prefix.len()).unwrap_or(u32::MAX);
-        let (read, equal) = (self.part(Part::Principal), self.part(Part::Equal));
-        let is_name_byte = self.part(Part::IsNameByte);
+        let (prefix_at, prefix_length) = self.string(format!("spiffe://{}/ns/", self.plan.trust_domain));
+        let (read, equal) = (self.part(PRINCIPAL), self.part(EQUAL));
+        let is_name_byte = self.part(IS_NAME_BYTE);
         let mut b = Body::new(&[], &[I32]);
         b.call(read, &[], &[]);
         let at = b.let_(Value::from(principal.at));
@@ -173,12 +190,12 @@ impl Emitter<'_> {
     /// ```
     pub(super) fn identity_class(&mut self, b: &mut Body, code: AttributeCode, classes: &IdentityClasses) {
         let principal = self.principal();
-        b.call(self.part(Part::Principal), &[], &[]);
+        b.call(self.part(PRINCIPAL), &[], &[]);
         b.if_(Value::from(principal.at).eqz(), |b| b.return_value(classes.absent));
         let found = self.lookup(code.exact, principal.at, principal.length);
         let found = b.let_(found);
         b.if_(found, |b| b.return_value(found - 1));
-        let service = self.part(Part::Service);
+        let service = self.part(SERVICE);
         b.if_(Value::call(service, &[], I32).eqz(), |b| b.return_value(classes.stranger));
         let namespace = self.namespace();
         b.push(self.lookup(code.second, namespace.at, namespace.length));
@@ -217,7 +234,7 @@ impl Emitter<'_> {
     /// ```
     pub(super) fn write_address(&mut self) -> Body {
         let ((high, low), port) = (self.address(), self.port());
-        let (v4, v6) = (self.part(Part::AddressV4), self.part(Part::AddressV6));
+        let (v4, v6) = (self.part(ADDRESS_V4), self.part(ADDRESS_V6));
         let mut b = Body::new(&[], &[]);
         self.once(&mut b, "address");
         let (at, length) = (b.local(I32), b.local(I32));

@@ -1,8 +1,35 @@
 //! Functions over texts and numbers that conditions call.
 
 use super::code::{Body, I32, I64, Local, Operand, Value};
-use super::module::{Emitter, Part};
+use super::emitter::Emitter;
+use super::entry::MALLOC;
+use super::keys::EQUAL;
+use super::parts::Part;
 use super::source::SOMEWHERE;
+
+/// Whether a text comes before another.
+pub(super) const COMPARE: Part = Part::new("compare", |emitter, _| emitter.write_compare());
+/// Where a text stands in another.
+pub(super) const FIND: Part = Part::new("find", |emitter, _| emitter.write_find());
+/// The number of characters.
+pub(super) const CHARACTERS: Part = Part::new("characters", |emitter, _| emitter.write_characters());
+/// The offset of a character.
+pub(super) const CHARACTER_OFFSET: Part =
+    Part::new("character offset", |emitter, _| emitter.write_character_offset());
+/// A text with letters of the other case.
+pub(super) const CHANGE_CASE: Part = Part::new("change case", |emitter, _| emitter.write_change_case());
+/// A text without white space around it.
+pub(super) const TRIM: Part = Part::new("trim", |emitter, _| emitter.write_trim());
+/// A decimal number.
+pub(super) const PARSE_INT: Part = Part::new("parse int", |emitter, _| emitter.write_parse_int());
+/// A list between commas.
+pub(super) const SPLIT: Part = Part::new("split", |emitter, _| emitter.write_split());
+/// Whether a list has a text.
+pub(super) const LIST_CONTAINS: Part = Part::new("list contains", |emitter, _| emitter.write_list_contains());
+/// Walks a regular expression's automaton.
+pub(super) const MATCHES: Part = Part::new("matches", |emitter, _| emitter.write_matches());
+/// Saturating multiplication.
+pub(super) const MULTIPLY: Part = Part::new("multiply", |emitter, _| emitter.write_multiply());
 
 /// Bytes of an element of a list: address and length.
 pub(super) const ELEMENT_BYTES: i32 = 8;
@@ -27,7 +54,7 @@ impl Emitter<'_> {
 
     /// `find(text, length, part, length)`: the offset of the first occurrence, or -1.
     pub(super) fn write_find(&mut self) -> Body {
-        let equal = self.part(Part::Equal);
+        let equal = self.part(EQUAL);
         let mut b = Body::new(&[I32, I32, I32, I32], &[I32]);
         let (text, length, part, part_length) = (b.param(0), b.param(1), b.param(2), b.param(3));
         b.if_(part_length.gt_u(length), |b| b.return_value(-1));
@@ -78,7 +105,7 @@ impl Emitter<'_> {
     /// `change_case(text, length, first)`: a copy in which the 26 letters from `first` on have the
     /// other case. Without room the text itself; the request is refused then.
     pub(super) fn write_change_case(&mut self) -> Body {
-        let malloc = self.part(Part::Malloc);
+        let malloc = self.part(MALLOC);
         let mut b = Body::new(&[I32, I32, I32], &[I32]);
         let (text, length, first) = (b.param(0), b.param(1), b.param(2));
         let copy = b.let_(Value::call(malloc, &[length.into()], I32));
@@ -154,7 +181,7 @@ impl Emitter<'_> {
     ///     0 and 0, if there are more than max or there is no room
     /// ```
     pub(super) fn write_split(&mut self) -> Body {
-        let (malloc, trim) = (self.part(Part::Malloc), self.part(Part::Trim));
+        let (malloc, trim) = (self.part(MALLOC), self.part(TRIM));
         let mut b = Body::new(&[I32, I32, I32], &[I32, I32]);
         let (text, length, max) = (b.param(0), b.param(1), b.param(2));
         let end = b.let_(text + length);
@@ -191,7 +218,7 @@ impl Emitter<'_> {
 
     /// `list_contains(list, count, text, length)`.
     pub(super) fn write_list_contains(&mut self) -> Body {
-        let equal = self.part(Part::Equal);
+        let equal = self.part(EQUAL);
         let mut b = Body::new(&[I32, I32, I32, I32], &[I32]);
         let (list, count, text, length) = (b.param(0), b.param(1), b.param(2), b.param(3));
         b.while_(count, |b, _| {
@@ -249,7 +276,7 @@ impl Emitter<'_> {
         text: (Local, Local),
         bounds: (Local, Local),
     ) -> (Local, Local) {
-        let offset = self.part(Part::CharacterOffset);
+        let offset = self.part(CHARACTER_OFFSET);
         let at_character =
             |character: Local| Value::call(offset, &[text.0.into(), text.1.into(), character.into()], I32);
         let start = b.let_(at_character(bounds.0));

@@ -1,14 +1,23 @@
 //! The decision: bit words, joined by `and` until the first bit that is left names the rule.
 
-use super::code::{Body, I32, I64, Operand, Value};
-use super::module::{Emitter, Part};
-use crate::tabulate::{FETCHED, Tables, cost};
+use super::class::CLASS_ONCE;
+use super::code::{Body, Func, I32, I64, Operand, Value};
+use super::emitter::Emitter;
+use super::parts::Part;
+use crate::bug::{Bug, OrBug as _};
+use crate::plan::Pick;
+use crate::tabulate::{FETCHED, Group, StrandTables, Tables, Word, cost};
 
-// A word's record: bits of the enforced rules, bits of all, tests, answers.
+/// What one word picks.
+pub(super) const WORD: Part = Part::new("word", |emitter, _| emitter.write_word());
+/// The bits of a class in a word.
+pub(super) const DIFFERENCE: Part = Part::new("difference", |emitter, _| emitter.write_difference());
+
+// A word's record: bits of the enforced entries, bits of all, tests, picks.
 const WORD_BYTES: u32 = 24;
 const WORD_ALL: u32 = 8;
 const WORD_TESTS: u32 = 16;
-const WORD_ANSWERS: u32 = 20;
+const WORD_PICKS: u32 = 20;
 
 // A test's record: testers, base, attribute. The number of tests stands before the first.
 const TEST_BYTES: u32 = 20;
@@ -24,23 +33,75 @@ const DIFFERENCE_BYTES: u32 = 12;
 const DIFFERENCE_BITS: u32 = 4;
 const IS_LIST: u32 = 1 << 31;
 
-impl Emitter<'_> {
-    /// What `decide` is told to join the enforced rules only.
-    pub(super) fn mode_enforced(&self) -> Value {
-        if self.is_single() { self.bits(|word| word.enforced) } else { Value::from(0) }
+/// The form in which the words of a strand are asked.
+enum Form<'a> {
+    /// As code, its only word in it; none of a strand without entries.
+    Single(Option<(u32, &'a Word)>),
+    /// As tables.
+    Many(&'a StrandTables),
+}
+
+/// The function that asks the strand of this number.
+const DECIDE: Part = Part::new("decide", |emitter, strand| emitter.write_decide(strand));
+
+impl<'a> Emitter<'a> {
+    /// The function that asks a strand: of its mode and of what to give if no entry matches, what the
+    /// first matching entry picks.
+    pub(super) fn decide(&mut self, strand: usize) -> Func {
+        let number = self.number(strand);
+        self.part(DECIDE.numbered(number))
     }
 
-    /// What `decide` is told to join all rules.
-    pub(super) fn mode_all(&self) -> Value {
-        if self.is_single() { self.bits(|word| word.all) } else { Value::from(WORD_ALL) }
+    /// What the function of a strand is told to join the enforced entries only.
+    pub(super) fn mode_enforced(&mut self, strand: usize) -> Value {
+        self.mode(strand, 0, |word| word.enforced)
     }
 
-    fn bits(&self, of: impl Fn(&crate::tabulate::Word) -> u64) -> Value {
-        Value::from(self.tables.words.first().map_or(0, of))
+    /// What the function of a strand is told to join all entries.
+    pub(super) fn mode_all(&mut self, strand: usize) -> Value {
+        self.mode(strand, WORD_ALL, |word| word.all)
     }
 
-    pub(super) fn write_decide(&mut self) -> Body {
-        if self.is_single() { self.decide_single() } else { self.decide_many() }
+    /// In one word the bits themselves; else where they stand in a word's record.
+    fn mode(&mut self, strand: usize, place: u32, bits: impl Fn(&Word) -> u64) -> Value {
+        match self.form(strand) {
+            Form::Single(word) => Value::from(word.map_or(0, |(_, word)| bits(word))),
+            Form::Many(_) => Value::from(place),
+        }
+    }
+
+    /// In which form the words of a strand are asked.
+    fn form(&mut self, strand: usize) -> Form<'a> {
+        let tables = self.tables;
+        let found = tables.strands.get(strand).or_bug("a strand that is asked exists");
+        let Some(strand) = self.sound(found.map(Some), None) else { return Form::Single(None) };
+        match strand.words.len() {
+            0 => Form::Single(None),
+            1 => {
+                let number = strand.words.start;
+                let word = tables.words.get(number as usize).or_bug("the words of a strand exist");
+                Form::Single(self.sound(word.map(Some), None).map(|word| (number, word)))
+            }
+            _ => Form::Many(strand),
+        }
+    }
+
+    fn write_decide(&mut self, strand: u32) -> Body {
+        let tables = self.tables;
+        match tables.strands.get(strand as usize).map(|strand| strand.pick) {
+            Some(Pick::First) => {}
+            _ => self.sound(Err(Bug::new("a strand that is asked for its first entry has one")), ()),
+        }
+        match self.form(strand as usize) {
+            Form::Single(word) => {
+                let word = word.map(|(number, word)| (number, word.clone()));
+                self.decide_single(strand as usize, word)
+            }
+            Form::Many(strand) => {
+                let groups = strand.groups.clone();
+                self.decide_many(&groups)
+            }
+        }
     }
 
     /// ```text
@@ -51,11 +112,10 @@ impl Emitter<'_> {
     ///         v &= base ^ difference[class]
     ///     v ? answer of the first bit : otherwise
     /// ```
-    fn decide_single(&mut self) -> Body {
-        let tables = self.tables;
+    fn decide_single(&mut self, strand: usize, word: Option<(u32, Word)>) -> Body {
         let mut b = Body::new(&[I64, I32], &[I32]);
         let (v, otherwise) = (b.param(0), b.param(1));
-        let Some(word) = tables.words.first() else {
+        let Some((number, word)) = word else {
             b.push(otherwise);
             return b;
         };
@@ -66,7 +126,7 @@ impl Emitter<'_> {
                     let first = v & (Value::from(0_i64) - v);
                     b.br_if(decided, (first & rest).eqz());
                 }
-                let differences = self.single_differences(test.attribute);
+                let differences = self.differences_in(test.attribute, number);
                 let class = self.class_of(test.attribute);
                 let difference = match differences.as_slice() {
                     [0, only] => Value::from(*only).when(class, 0_i64),
@@ -79,8 +139,8 @@ impl Emitter<'_> {
             }
         });
         b.if_(v.eqz(), |b| b.return_value(otherwise));
-        let answers: Vec<u8> = self.answer_addresses(word).iter().flat_map(|at| at.to_le_bytes()).collect();
-        b.push((v.ctz().wrap() << 2).load32(self.data.table(&answers)));
+        let picks: Vec<u8> = self.picked(strand, &word).into_iter().flat_map(u32::to_le_bytes).collect();
+        b.push((v.ctz().wrap() << 2).load32(self.data.table(&picks)));
         b
     }
 
@@ -88,15 +148,20 @@ impl Emitter<'_> {
         self.classes.attributes.get(attribute).is_some_and(|attribute| cost(attribute) >= FETCHED)
     }
 
-    /// By class, the bits that differ in the only word.
-    fn single_differences(&self, attribute: usize) -> Vec<u64> {
-        let classes = self.tables.differences.get(attribute).into_iter().flatten();
-        classes.map(|words| words.first().map_or(0, |(_, bits)| *bits)).collect()
+    /// By class, the bits that differ in a word.
+    fn differences_in(&mut self, attribute: usize, word: u32) -> Vec<u64> {
+        let tables = self.tables;
+        let classes = tables.differences.get(attribute).or_bug("each attribute has differences");
+        let count = self.sound(classes.map(Vec::len), 0);
+        (0..).take(count).map(|class| tables.difference(attribute, class, word)).collect()
     }
 
-    fn answer_addresses(&self, word: &crate::tabulate::Word) -> Vec<u32> {
-        let address = |index: &u32| self.answers.addresses.get(*index as usize).copied();
-        word.answers.iter().map(|index| address(index).unwrap_or(self.answers.unreadable)).collect()
+    /// What the owner of a strand put in the place of the indexes that a word picks.
+    fn picked(&mut self, strand: usize, word: &Word) -> Vec<u32> {
+        let meanings = self.meanings.get(strand).cloned().unwrap_or_default();
+        let meaning = |index: &u32| meanings.get(*index as usize).copied().or_bug("a pick has a meaning");
+        let picked: Result<Vec<u32>, Bug> = word.picks.iter().map(meaning).collect();
+        self.sound(picked, Vec::new())
     }
 
     /// ```text
@@ -105,11 +170,10 @@ impl Emitter<'_> {
     ///         r = word(w, mode); if r: r
     ///     otherwise
     /// ```
-    fn decide_many(&mut self) -> Body {
-        let tables = self.tables;
-        let (groups, end) = self.lay_out_groups(tables);
-        let word = self.part(Part::Word);
-        let class_once = self.part(Part::ClassOnce);
+    fn decide_many(&mut self, groups: &[Group]) -> Body {
+        let (groups, end) = self.lay_out_groups(groups);
+        let word = self.part(WORD);
+        let class_once = self.part(CLASS_ONCE);
         let mut b = Body::new(&[I32, I32], &[I32]);
         let (mode, otherwise) = (b.param(0), b.param(1));
         let group = b.let_(groups);
@@ -148,10 +212,10 @@ impl Emitter<'_> {
     }
 
     /// The groups' records: where they begin and end.
-    fn lay_out_groups(&mut self, tables: &Tables) -> (u32, u32) {
+    fn lay_out_groups(&mut self, groups: &[Group]) -> (u32, u32) {
         let mut records = Vec::new();
-        for group in &tables.groups {
-            let pivot = group.pivot.and_then(|pivot| u32::try_from(pivot).ok()).unwrap_or(NO_PIVOT);
+        for group in groups {
+            let pivot = group.pivot.map_or(NO_PIVOT, |pivot| self.number(pivot));
             let visits = match group.pivot {
                 None => self.visit_list(group.visits.first().map_or(&[], Vec::as_slice)),
                 Some(_) => {
@@ -164,7 +228,7 @@ impl Emitter<'_> {
         }
         let bytes: Vec<u8> = records.into_iter().flat_map(u32::to_le_bytes).collect();
         let start = self.data.table(&bytes);
-        (start, start + u32::try_from(bytes.len()).unwrap_or(u32::MAX))
+        (start, start + self.number(bytes.len()))
     }
 
     /// Words to visit: 0 for none, an odd number for one, else the address of a list.
@@ -177,7 +241,7 @@ impl Emitter<'_> {
     }
 
     fn visit_list(&mut self, words: &[u32]) -> u32 {
-        let count = u32::try_from(words.len()).unwrap_or(u32::MAX);
+        let count = self.number(words.len());
         let bytes: Vec<u8> = [count].iter().chain(words).flat_map(|word| word.to_le_bytes()).collect();
         self.data.table(&bytes)
     }
@@ -192,7 +256,7 @@ impl Emitter<'_> {
     /// ```
     pub(super) fn write_word(&mut self) -> Body {
         let words = self.lay_out_words();
-        let (class_once, difference) = (self.part(Part::ClassOnce), self.part(Part::Difference));
+        let (class_once, difference) = (self.part(CLASS_ONCE), self.part(DIFFERENCE));
         let mut b = Body::new(&[I32, I32], &[I32]);
         let (number, mode) = (b.param(0), b.param(1));
         let word = b.let_(number * WORD_BYTES + words);
@@ -212,29 +276,28 @@ impl Emitter<'_> {
             b.set(left, left - 1);
         });
         b.if_(v.eqz(), |b| b.return_value(0));
-        b.push((word.load32(WORD_ANSWERS) + (v.ctz().wrap() << 2)).load32(0));
+        b.push((word.load32(WORD_PICKS) + (v.ctz().wrap() << 2)).load32(0));
         b
     }
 
     fn lay_out_words(&mut self) -> u32 {
         let tables = self.tables;
         let mut records: Vec<u8> = Vec::new();
-        for word in &tables.words {
-            let count = u32::try_from(word.tests.len()).unwrap_or(u32::MAX);
+        for (strand, word) in words_of(tables) {
+            let count = self.number(word.tests.len());
             let mut tests = count.to_le_bytes().to_vec();
             for test in &word.tests {
                 tests.extend(test.testers.to_le_bytes());
                 tests.extend(test.base.to_le_bytes());
-                tests.extend(u32::try_from(test.attribute).unwrap_or(u32::MAX).to_le_bytes());
+                tests.extend(self.number(test.attribute).to_le_bytes());
             }
             let tests = self.data.table(&tests);
-            let answers: Vec<u8> =
-                self.answer_addresses(word).iter().flat_map(|at| at.to_le_bytes()).collect();
-            let answers = self.data.table(&answers);
+            let picks: Vec<u8> = self.picked(strand, word).into_iter().flat_map(u32::to_le_bytes).collect();
+            let picks = self.data.table(&picks);
             records.extend(word.enforced.to_le_bytes());
             records.extend(word.all.to_le_bytes());
             records.extend(tests.to_le_bytes());
-            records.extend(answers.to_le_bytes());
+            records.extend(picks.to_le_bytes());
         }
         self.data.table(&records)
     }
@@ -286,7 +349,7 @@ impl Emitter<'_> {
                     _ => {
                         let list: Vec<u8> =
                             words.iter().flat_map(|(word, bits)| entry_bytes(word + 1, *bits)).collect();
-                        (u32::try_from(words.len()).unwrap_or(0) | IS_LIST, u64::from(self.data.table(&list)))
+                        (self.number(words.len()) | IS_LIST, u64::from(self.data.table(&list)))
                     }
                 };
                 entries.extend(entry_bytes(head, bits));
@@ -304,11 +367,20 @@ impl Emitter<'_> {
         let of_group = |group: &crate::tabulate::Group| {
             group.visits.iter().map(|words| words.iter().map(tests).sum::<u64>()).max().unwrap_or(0)
         };
-        let visited: u64 = self.tables.groups.iter().map(of_group).sum();
+        let groups = || self.tables.strands.iter().flat_map(|strand| &strand.groups);
+        let visited: u64 = groups().map(of_group).sum();
         let passes = if self.answers.shadow_otherwise.is_some() { 2 } else { 1 };
         let look_ups = self.classes.attributes.len() as u64 * u64::from(self.keys.chain_max);
-        look_ups + passes * (self.tables.groups.len() as u64 + visited)
+        look_ups + passes * (groups().count() as u64 + visited)
     }
+}
+
+/// The words of all strands, each with the number of its strand.
+fn words_of(tables: &Tables) -> impl Iterator<Item = (usize, &Word)> {
+    tables.strands.iter().enumerate().flat_map(|(number, strand)| {
+        let range = strand.words.start as usize..strand.words.end as usize;
+        tables.words.get(range).unwrap_or_default().iter().map(move |word| (number, word))
+    })
 }
 
 fn entry_bytes(head: u32, bits: u64) -> impl Iterator<Item = u8> {

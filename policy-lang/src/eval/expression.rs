@@ -2,7 +2,7 @@
 
 use super::strings;
 use crate::checked::{Attribute, BinaryOp, Builtin, Conversion, Expr, ExprKind, Quantifier, UnaryOp, Value};
-use crate::linked::TargetContext;
+use crate::linked::Workload;
 use crate::path;
 use crate::request::{Request, parse_decimal, service_of};
 use std::net::IpAddr;
@@ -26,15 +26,15 @@ pub(crate) enum Computed {
 /// What an expression can refer to.
 pub(crate) struct Scope<'a> {
     request: &'a Request,
-    target: &'a TargetContext,
+    workload: &'a Workload,
     /// Elements bound by enclosing quantifiers, innermost last.
     variables: Vec<(u32, Vec<u8>)>,
 }
 
 impl<'a> Scope<'a> {
     /// The scope of a rule's condition.
-    pub(crate) fn new(request: &'a Request, target: &'a TargetContext) -> Self {
-        Self { request, target, variables: Vec::new() }
+    pub(crate) fn new(request: &'a Request, workload: &'a Workload) -> Self {
+        Self { request, workload, variables: Vec::new() }
     }
 
     /// Whether a bool expression is true; absent counts as false.
@@ -83,7 +83,7 @@ impl<'a> Scope<'a> {
     fn attribute(&self, attribute: &Attribute) -> Option<Computed> {
         let request = self.request;
         let source = &request.source;
-        let caller = || service_of(source.principal.as_deref()?, &self.target.trust_domain);
+        let caller = || service_of(source.principal.as_deref()?, &self.workload.trust_domain);
         let text = match attribute {
             Attribute::Method => request.method.clone(),
             Attribute::Path => request.path_only().to_vec(),
@@ -103,9 +103,11 @@ impl<'a> Scope<'a> {
             Attribute::SourceIp => return Some(Computed::Ip(source.canonical_ip())),
             Attribute::SourcePort => return Some(Computed::Int(i64::from(source.port))),
             Attribute::SourceMtls => return Some(Computed::Bool(source.mtls)),
-            Attribute::TargetService => format!("{}/{}", self.target.namespace, self.target.service).into(),
-            Attribute::TargetNamespace => self.target.namespace.clone().into(),
-            Attribute::TargetLabel(name) => self.target.labels.get(&**name)?.clone().into(),
+            Attribute::TargetService => {
+                format!("{}/{}", self.workload.namespace, self.workload.service).into()
+            }
+            Attribute::TargetNamespace => self.workload.namespace.clone().into(),
+            Attribute::TargetLabel(name) => self.workload.labels.get(&**name)?.clone().into(),
         };
         Some(Computed::String(text))
     }

@@ -2,28 +2,19 @@
 
 use super::*;
 use crate::checked::{
-    Attribute, BaseType, BinaryOp, Expr, ExprKind, PathPattern, Segment, Type, UnaryOp, Value,
+    Attribute, BaseType, BinaryOp, Direction, Expr, ExprKind, PathPattern, Segment, Type, UnaryOp, Value,
 };
-use crate::linked::LinkedRule;
+use crate::linked::{LinkedAuth, LinkedRule};
 use crate::source::Span;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 fn rule(id: &str, effect: Effect) -> Rule {
-    Rule {
-        id: Arc::from(id),
-        effect,
-        methods: BTreeSet::new(),
-        paths: Vec::new(),
-        peers: Vec::new(),
-        condition: None,
-        respond: None,
-        span: Span::default(),
-    }
+    Rule { id: Arc::from(id), effect, guard: Guard::default(), respond: None, span: Span::default() }
 }
 
 fn on_path(rule: Rule, segment: &str) -> Rule {
     let paths = vec![PathPattern { segments: vec![Segment::Literal(segment.to_owned())], rest: true }];
-    Rule { paths, ..rule }
+    Rule { guard: Guard { paths, ..rule.guard.clone() }, ..rule }
 }
 
 fn program(enforced: Vec<Rule>, shadow: Vec<Rule>, otherwise: LinkedOtherwise) -> LinkedProgram {
@@ -32,13 +23,14 @@ fn program(enforced: Vec<Rule>, shadow: Vec<Rule>, otherwise: LinkedOtherwise) -
     let mut rules: Vec<LinkedRule> =
         enforced.into_iter().map(link(false)).chain(shadow.into_iter().map(link(true))).collect();
     rules.sort_by_key(|linked| linked.rule.effect);
-    let target = TargetContext {
+    let workload = Workload {
         namespace: "shop".into(),
         service: "orders".into(),
         labels: BTreeMap::new(),
         trust_domain: "mesh.local".into(),
     };
-    LinkedProgram { target, rules, otherwise, shadow_otherwise, policies: Vec::new() }
+    let auth = LinkedAuth { rules, otherwise, shadow_otherwise };
+    LinkedProgram { workload, direction: Direction::Inbound, auth, policies: Vec::new() }
 }
 
 fn nothing_stated() -> LinkedOtherwise {
@@ -103,7 +95,7 @@ fn a_peer_is_who_the_certificate_names() {
     let from = |principal: &str, peer: &Peer| {
         let mut request = Request::default();
         request.source.principal = Some(principal.as_bytes().to_vec());
-        peer_matches(peer, &program.target, &request)
+        peer_matches(peer, &program.workload, &request)
     };
     let service = |name: &str| {
         Peer::Service(crate::checked::ServiceRef { namespace: "shop".into(), name: name.into() })
@@ -117,12 +109,12 @@ fn a_peer_is_who_the_certificate_names() {
     assert!(!from(cart, &service("car")) && !from(cart, &Peer::Namespace("sho".into())));
     assert!(!from("spiffe://other/ns/shop/sa/cart", &service("cart")));
     assert!(from("spiffe://other/x", &Peer::Spiffe("spiffe://other/x".into())));
-    assert!(peer_matches(&Peer::Anyone, &program.target, &Request::default()));
-    assert!(!peer_matches(&service("*"), &program.target, &Request::default()));
+    assert!(peer_matches(&Peer::Anyone, &program.workload, &Request::default()));
+    assert!(!peer_matches(&service("*"), &program.workload, &Request::default()));
     let mut mapped = Request::default();
     mapped.source.ip = "::ffff:10.1.2.3".parse().unwrap_or(mapped.source.ip);
-    assert!(peer_matches(&Peer::Ip(net("10.0.0.0/8")), &program.target, &mapped));
-    assert!(!peer_matches(&Peer::Ip(net("::/0")), &program.target, &mapped));
+    assert!(peer_matches(&Peer::Ip(net("10.0.0.0/8")), &program.workload, &mapped));
+    assert!(!peer_matches(&Peer::Ip(net("::/0")), &program.workload, &mapped));
 }
 
 fn net(text: &str) -> ipnet::IpNet {
@@ -140,7 +132,7 @@ fn an_absent_value_is_never_equal_and_never_an_error() {
         let headers = value.map(|value| (b"x".to_vec(), value.as_bytes().to_vec()));
         let request = Request { headers: headers.into_iter().collect(), ..Request::default() };
         let program = program(Vec::new(), Vec::new(), nothing_stated());
-        Scope::new(&request, &program.target).holds(condition)
+        Scope::new(&request, &program.workload).holds(condition)
     };
     let compare = |op| expr(ExprKind::Binary(op, header.clone(), text.clone()), bool_type);
     for (op, equal, other, absent) in [

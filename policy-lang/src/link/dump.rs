@@ -1,6 +1,7 @@
 //! The text form of linked programs (`--emit linked`).
 
 use crate::check::dump::{respond_text, rule_text};
+use crate::checked::Direction;
 use crate::linked::{LinkedOtherwise, LinkedProgram};
 use std::fmt::Write as _;
 
@@ -8,20 +9,24 @@ use std::fmt::Write as _;
 /// holds when none matches.
 #[must_use]
 pub fn dump(program: &LinkedProgram) -> String {
-    let target = &program.target;
-    let mut out = format!("target {}/{}", target.namespace, target.service);
+    let workload = &program.workload;
+    let mut out = format!("workload {}/{}", workload.namespace, workload.service);
     // Writing to a string does not fail.
-    for (name, value) in &target.labels {
+    for (name, value) in &workload.labels {
         let _ = write!(out, " {name}={value:?}");
     }
-    let _ = writeln!(out, " in {}", target.trust_domain);
+    let direction = match program.direction {
+        Direction::Inbound => "inbound",
+        Direction::Outbound => "outbound",
+    };
+    let _ = writeln!(out, " in {} {direction}", workload.trust_domain);
     let _ = writeln!(out, "policies {}", program.policies.join(", "));
-    for linked in &program.rules {
+    for linked in &program.auth.rules {
         let shadow = if linked.shadow { " (shadow)" } else { "" };
         let _ = writeln!(out, "{}{shadow}", rule_text(&linked.rule));
     }
-    let _ = writeln!(out, "{}", otherwise_text(&program.otherwise));
-    if let Some(otherwise) = &program.shadow_otherwise {
+    let _ = writeln!(out, "{}", otherwise_text(&program.auth.otherwise));
+    if let Some(otherwise) = &program.auth.shadow_otherwise {
         let _ = writeln!(out, "{} (shadow)", otherwise_text(otherwise));
     }
     out

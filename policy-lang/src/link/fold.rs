@@ -1,16 +1,16 @@
-//! Folding a rule for its target: `target.*` becomes a constant, and constants are computed.
+//! Folding a guard for its workload: `target.*` becomes a constant, and constants are computed.
 
-use crate::checked::{Attribute, BinaryOp, Expr, ExprKind, Rule, UnaryOp, Value};
+use crate::checked::{Attribute, BinaryOp, Expr, ExprKind, Guard, UnaryOp, Value};
 use crate::eval::{Computed, Scope};
-use crate::linked::TargetContext;
+use crate::linked::Workload;
 use crate::literals::attributes_of;
 use crate::request::Request;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The rule as it stands for a target; `None` if its condition is false there.
-pub(super) fn rule(rule: &Rule, target: &TargetContext) -> Option<Rule> {
-    let condition = rule.condition.as_ref().map(|condition| expression(condition, target));
+/// The guard as it stands for a workload; `None` if its condition is false there.
+pub(super) fn guard(guard: &Guard, workload: &Workload) -> Option<Guard> {
+    let condition = guard.condition.as_ref().map(|condition| expression(condition, workload));
     let condition = match condition {
         Some(condition) => match constant(&condition) {
             Some(true) => None,
@@ -19,19 +19,19 @@ pub(super) fn rule(rule: &Rule, target: &TargetContext) -> Option<Rule> {
         },
         None => None,
     };
-    Some(Rule { condition, ..rule.clone() })
+    Some(Guard { condition, ..guard.clone() })
 }
 
 /// An expression with `target.*` as constants, and with what depends on nothing else computed by
 /// the evaluator. What is absent has no constant and stays as it is.
-fn expression(expr: &Arc<Expr>, target: &TargetContext) -> Arc<Expr> {
+fn expression(expr: &Arc<Expr>, workload: &Workload) -> Arc<Expr> {
     if is_closed(expr) {
-        return match computed(expr, target) {
+        return match computed(expr, workload) {
             Some(value) => Arc::new(Expr { kind: ExprKind::Literal(value), ty: expr.ty, span: expr.span }),
             None => expr.clone(),
         };
     }
-    let again = |inner: &Arc<Expr>| expression(inner, target);
+    let again = |inner: &Arc<Expr>| expression(inner, workload);
     let kind = match &expr.kind {
         ExprKind::Literal(_) | ExprKind::Variable(_) | ExprKind::Attribute(_) => return expr.clone(),
         ExprKind::Unary(op, inner) => unary(*op, again(inner)),
@@ -59,7 +59,7 @@ fn expression(expr: &Arc<Expr>, target: &TargetContext) -> Arc<Expr> {
     Arc::new(Expr { kind, ty: expr.ty, span: expr.span })
 }
 
-/// Whether the value depends on the target alone.
+/// Whether the value depends on the workload alone.
 fn is_closed(expr: &Expr) -> bool {
     let mut asked = BTreeSet::new();
     attributes_of(expr, &mut asked);
@@ -96,9 +96,9 @@ fn has_free_variable(expr: &Expr, bound: &mut Vec<u32>) -> bool {
 }
 
 /// The value of a closed expression; no request can change it.
-fn computed(expr: &Expr, target: &TargetContext) -> Option<Value> {
+fn computed(expr: &Expr, workload: &Workload) -> Option<Value> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok().map(Arc::from);
-    Some(match Scope::new(&Request::default(), target).value(expr)? {
+    Some(match Scope::new(&Request::default(), workload).value(expr)? {
         Computed::Bool(value) => Value::Bool(value),
         Computed::Int(value) => Value::Int(value),
         Computed::String(bytes) => Value::String(text(bytes)?),

@@ -28,7 +28,7 @@ struct Key {
 
 /// Sorts rules into decision order.
 pub(super) fn sort(rules: &mut Vec<LinkedRule>) {
-    let literals: Vec<Literals> = rules.iter().map(|linked| literals_of(&linked.rule)).collect();
+    let literals: Vec<Literals> = rules.iter().map(|linked| literals_of(&linked.rule.guard)).collect();
     let sharing = sharing(&literals);
     let mut keyed: Vec<(Key, LinkedRule)> = rules
         .drain(..)
@@ -39,9 +39,12 @@ pub(super) fn sort(rules: &mut Vec<LinkedRule>) {
     rules.extend(keyed.into_iter().map(|(_, linked)| linked));
 }
 
-/// How many rules have each literal.
-pub(crate) fn sharing(rules: &[Literals]) -> HashMap<(Subject, Formula), u32> {
-    let mut sharing = HashMap::new();
+/// How many guards have each literal.
+pub(crate) type Sharing = HashMap<(Subject, Formula), u32>;
+
+/// How many guards have each literal.
+pub(crate) fn sharing(rules: &[Literals]) -> Sharing {
+    let mut sharing = Sharing::new();
     for (subject, formula) in rules.iter().flatten() {
         *sharing.entry((subject.clone(), formula.clone())).or_insert(0) += 1;
     }
@@ -49,10 +52,7 @@ pub(crate) fn sharing(rules: &[Literals]) -> HashMap<(Subject, Formula), u32> {
 }
 
 /// The subject by whose literal a rule is found, if there is one.
-pub(crate) fn pivot<'a>(
-    literals: &'a Literals,
-    sharing: &HashMap<(Subject, Formula), u32>,
-) -> Option<&'a Subject> {
+pub(crate) fn pivot<'a>(literals: &'a Literals, sharing: &Sharing) -> Option<&'a Subject> {
     let selecting = literals.iter().filter(|(subject, formula)| subject.selects(formula));
     let ranked = selecting.map(|(subject, formula)| {
         let shared_by = sharing.get(&(subject.clone(), formula.clone())).copied().unwrap_or(u32::MAX);
@@ -61,7 +61,7 @@ pub(crate) fn pivot<'a>(
     ranked.min().map(|(_, _, subject)| subject)
 }
 
-fn key(linked: &LinkedRule, mut literals: Literals, sharing: &HashMap<(Subject, Formula), u32>) -> Key {
+fn key(linked: &LinkedRule, mut literals: Literals, sharing: &Sharing) -> Key {
     let subject = pivot(&literals, sharing).cloned();
     let pivot = subject.and_then(|subject| literals.remove_entry(&subject));
     let mut rest: Vec<_> = literals

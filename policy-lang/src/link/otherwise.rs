@@ -1,21 +1,21 @@
 //! What happens when no rule matches: the most specific `otherwise`, else deny.
 
-use super::errors;
 use super::scope::{Specificity, reach};
+use super::{At, errors};
 use crate::checked::{CheckedPolicy, Otherwise};
 use crate::decision::{DEFAULT_DENY, UNRESTRICTED};
 use crate::diagnostic::Diagnostic;
-use crate::linked::{LinkedOtherwise, TargetContext};
+use crate::linked::LinkedOtherwise;
 
 /// The answer of the enforced policies; with none of them everything is allowed.
 pub(super) fn of_enforced(
     enforced: &[&CheckedPolicy],
-    target: &TargetContext,
+    at: At<'_>,
 ) -> Result<LinkedOtherwise, Vec<Diagnostic>> {
     if enforced.is_empty() {
         return Ok(LinkedOtherwise { rule: UNRESTRICTED.into(), allow: true, respond: None });
     }
-    Ok(choose(enforced, target)?.map_or_else(nothing_stated, |(_, chosen)| chosen))
+    Ok(choose(enforced, at)?.map_or_else(nothing_stated, |(_, chosen)| chosen))
 }
 
 /// The answer with the shadow policies in force too. At equal scope a shadow `otherwise` replaces the
@@ -23,9 +23,9 @@ pub(super) fn of_enforced(
 pub(super) fn with_shadow(
     enforced: &[&CheckedPolicy],
     shadowed: &[&CheckedPolicy],
-    target: &TargetContext,
+    at: At<'_>,
 ) -> Result<LinkedOtherwise, Vec<Diagnostic>> {
-    let (present, tried) = (choose(enforced, target)?, choose(shadowed, target)?);
+    let (present, tried) = (choose(enforced, at)?, choose(shadowed, at)?);
     let chosen = match (present, tried) {
         (Some(present), Some(tried)) if present.0 > tried.0 => Some(present),
         (present, tried) => tried.or(present),
@@ -38,15 +38,17 @@ fn nothing_stated() -> LinkedOtherwise {
 }
 
 /// The `otherwise` of the narrowest scope, with that; of equal ones that of the first policy by name, and two
-/// that differ are an error. The policies are sorted by name and all concern the target.
+/// that differ are an error. The policies are sorted by name and all concern the workload.
 fn choose(
     policies: &[&CheckedPolicy],
-    target: &TargetContext,
+    at: At<'_>,
 ) -> Result<Option<(Specificity, LinkedOtherwise)>, Vec<Diagnostic>> {
     let mut chosen: Option<(Specificity, &CheckedPolicy, &Otherwise)> = None;
     let mut conflicts = Vec::new();
     for policy in policies {
-        let (Some(otherwise), Some(specificity)) = (&policy.otherwise, reach(policy, target)) else {
+        let (Some(otherwise), Some(specificity)) =
+            (&policy.otherwise, reach(policy, at.workload, at.direction))
+        else {
             continue;
         };
         match chosen {

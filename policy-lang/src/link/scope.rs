@@ -1,7 +1,7 @@
-//! Which targets a scope covers, and how specific it is.
+//! Which workloads a scope covers, and how specific it is.
 
-use crate::checked::{CheckedPolicy, Target};
-use crate::linked::TargetContext;
+use crate::checked::{CheckedPolicy, Direction, Target};
+use crate::linked::Workload;
 
 /// How narrow a scope is; the greatest wins where only one can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,24 +28,30 @@ impl Specificity {
     }
 }
 
-/// The narrowest scope by which a policy concerns a target; `None` if it does not.
-pub(super) fn reach(policy: &CheckedPolicy, target: &TargetContext) -> Option<Specificity> {
-    policy.targets.iter().filter_map(|scope| covers(&scope.target, target)).max()
+/// The narrowest scope by which a policy concerns requests of a workload; `None` if it does not.
+pub(super) fn reach(
+    policy: &CheckedPolicy,
+    workload: &Workload,
+    direction: Direction,
+) -> Option<Specificity> {
+    let meant = policy.targets.iter().filter(|scope| scope.direction == direction);
+    meant.filter_map(|scope| covers(&scope.target, workload)).max()
 }
 
-fn covers(scope: &Target, target: &TargetContext) -> Option<Specificity> {
-    let (covered, specificity) = match scope {
+fn covers(target: &Target, workload: &Workload) -> Option<Specificity> {
+    let (covered, specificity) = match target {
         Target::Mesh => (true, Specificity::Mesh),
-        Target::Namespace(namespace) => (*namespace == target.namespace, Specificity::Namespace),
+        Target::Namespace(namespace) => (*namespace == workload.namespace, Specificity::Namespace),
         Target::Service(service) if service.name == "*" => {
-            (service.namespace == target.namespace, Specificity::Namespace)
+            (service.namespace == workload.namespace, Specificity::Namespace)
         }
-        Target::Service(service) => {
-            (service.namespace == target.namespace && service.name == target.service, Specificity::Service)
-        }
+        Target::Service(service) => (
+            service.namespace == workload.namespace && service.name == workload.service,
+            Specificity::Service,
+        ),
         Target::Workload { namespace, labels } => {
-            let carried = labels.iter().all(|(name, value)| target.labels.get(name) == Some(value));
-            (carried && *namespace == target.namespace, Specificity::Workload)
+            let carried = labels.iter().all(|(name, value)| workload.labels.get(name) == Some(value));
+            (carried && *namespace == workload.namespace, Specificity::Workload)
         }
     };
     covered.then_some(specificity)

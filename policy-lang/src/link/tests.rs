@@ -3,14 +3,15 @@
 
 use super::link;
 use crate::checked::{
-    CheckedPolicy, Effect, Mode, Otherwise, PathPattern, Peer, Rule, Scope, Segment, ServiceRef, Target,
+    CheckedPolicy, Direction, Effect, Guard, Mode, Otherwise, PathPattern, Peer, Rule, Scope, Segment,
+    ServiceRef, Target,
 };
-use crate::linked::TargetContext;
+use crate::linked::Workload;
 use crate::source::Span;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-fn orders() -> TargetContext {
-    TargetContext {
+fn orders() -> Workload {
+    Workload {
         namespace: "shop".to_owned(),
         service: "orders".to_owned(),
         labels: BTreeMap::from([("version".to_owned(), "v1".to_owned())]),
@@ -21,7 +22,7 @@ fn orders() -> TargetContext {
 fn policy(name: &str, target: Target) -> CheckedPolicy {
     CheckedPolicy {
         name: name.to_owned(),
-        targets: vec![Scope { target, span: Span::default() }],
+        targets: vec![Scope { target, direction: Direction::Inbound, span: Span::default() }],
         mode: Mode::Enforce,
         rules: Vec::new(),
         otherwise: None,
@@ -31,16 +32,7 @@ fn policy(name: &str, target: Target) -> CheckedPolicy {
 }
 
 fn rule(id: &str, effect: Effect) -> Rule {
-    Rule {
-        id: id.into(),
-        effect,
-        methods: BTreeSet::new(),
-        paths: Vec::new(),
-        peers: Vec::new(),
-        condition: None,
-        respond: None,
-        span: Span::default(),
-    }
+    Rule { id: id.into(), effect, guard: Guard::default(), respond: None, span: Span::default() }
 }
 
 fn service() -> Target {
@@ -57,7 +49,7 @@ fn without_a_policy_there_is_no_program() {
     elsewhere.otherwise = otherwise(true);
     let mut off = policy("b", Target::Mesh);
     off.mode = Mode::Off;
-    assert_eq!(link(&[elsewhere, off], &orders()), Ok(None));
+    assert_eq!(link(&[elsewhere, off], &orders(), Direction::Inbound), Ok(None));
 }
 
 #[test]
@@ -66,8 +58,8 @@ fn the_narrowest_otherwise_wins() {
     mesh.otherwise = otherwise(false);
     let mut narrow = policy("b", service());
     narrow.otherwise = otherwise(true);
-    let program = link(&[mesh, narrow], &orders()).unwrap().unwrap();
-    assert_eq!((program.otherwise.rule.as_ref(), program.otherwise.allow), ("b/otherwise", true));
+    let program = link(&[mesh, narrow], &orders(), Direction::Inbound).unwrap().unwrap();
+    assert_eq!((program.auth.otherwise.rule.as_ref(), program.auth.otherwise.allow), ("b/otherwise", true));
 }
 
 #[test]
@@ -76,10 +68,10 @@ fn two_otherwise_of_one_scope_must_agree() {
     first.otherwise = otherwise(true);
     let mut second = policy("b", service());
     second.otherwise = otherwise(true);
-    let agreed = link(&[second.clone(), first.clone()], &orders()).unwrap().unwrap();
-    assert_eq!(agreed.otherwise.rule.as_ref(), "a/otherwise");
+    let agreed = link(&[second.clone(), first.clone()], &orders(), Direction::Inbound).unwrap().unwrap();
+    assert_eq!(agreed.auth.otherwise.rule.as_ref(), "a/otherwise");
     second.otherwise = otherwise(false);
-    let errors = link(&[second, first], &orders()).unwrap_err();
+    let errors = link(&[second, first], &orders(), Direction::Inbound).unwrap_err();
     assert_eq!(errors.iter().map(|error| error.code.0).collect::<Vec<_>>(), ["E401"]);
 }
 
@@ -87,25 +79,25 @@ fn two_otherwise_of_one_scope_must_agree() {
 fn a_shadow_policy_alone_allows_everything() {
     let mut shadow = policy("a", Target::Mesh);
     shadow.mode = Mode::Shadow { until: None };
-    let program = link(&[shadow], &orders()).unwrap().unwrap();
-    assert_eq!((program.otherwise.rule.as_ref(), program.otherwise.allow), ("unrestricted", true));
-    assert!(!program.shadow_otherwise.unwrap().allow);
+    let program = link(&[shadow], &orders(), Direction::Inbound).unwrap().unwrap();
+    assert_eq!((program.auth.otherwise.rule.as_ref(), program.auth.otherwise.allow), ("unrestricted", true));
+    assert!(!program.auth.shadow_otherwise.unwrap().allow);
 }
 
 #[test]
 fn a_rule_over_several_subjects_stands_as_several_entries() {
     let mut mixed = rule("a/x", Effect::Allow);
     let literal = |text: &str| Segment::Literal(text.to_owned());
-    mixed.paths = vec![
+    mixed.guard.paths = vec![
         PathPattern { segments: vec![literal("a")], rest: true },
         PathPattern { segments: vec![Segment::Any], rest: false },
         PathPattern { segments: vec![literal("b")], rest: false },
     ];
-    mixed.peers = vec![Peer::Namespace("shop".to_owned()), Peer::Ip("10.0.0.0/8".parse().unwrap())];
+    mixed.guard.peers = vec![Peer::Namespace("shop".to_owned()), Peer::Ip("10.0.0.0/8".parse().unwrap())];
     let mut only = policy("a", Target::Mesh);
     only.rules = vec![mixed];
-    let program = link(&[only], &orders()).unwrap().unwrap();
-    assert_eq!(program.rules.len(), 4);
+    let program = link(&[only], &orders(), Direction::Inbound).unwrap().unwrap();
+    assert_eq!(program.auth.rules.len(), 4);
 }
 
 #[test]
@@ -114,10 +106,10 @@ fn the_order_of_policies_and_rules_does_not_matter() {
     first.rules = vec![rule("a/x", Effect::Allow), rule("a/y", Effect::Deny), rule("a/z", Effect::Exempt)];
     let mut second = policy("b", service());
     second.rules = vec![rule("b/x", Effect::Allow), rule("b/y", Effect::Deny)];
-    let forward = link(&[first.clone(), second.clone()], &orders()).unwrap().unwrap();
+    let forward = link(&[first.clone(), second.clone()], &orders(), Direction::Inbound).unwrap().unwrap();
     first.rules.reverse();
     second.rules.reverse();
-    assert_eq!(link(&[second, first], &orders()).unwrap().unwrap(), forward);
-    let ids: Vec<&str> = forward.rules.iter().map(|linked| linked.rule.id.as_ref()).collect();
+    assert_eq!(link(&[second, first], &orders(), Direction::Inbound).unwrap().unwrap(), forward);
+    let ids: Vec<&str> = forward.auth.rules.iter().map(|linked| linked.rule.id.as_ref()).collect();
     assert_eq!(ids, ["a/z", "a/y", "b/y", "a/x", "b/x"]);
 }

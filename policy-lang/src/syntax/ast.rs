@@ -7,7 +7,7 @@
 mod auth;
 mod expr;
 mod items;
-mod tests;
+mod test_block;
 
 pub use auth::{Condition, Exempt, Match, Otherwise, Peer, PeerKind, Respond, Rule, RuleEffect};
 pub use expr::{
@@ -18,7 +18,7 @@ pub use items::{
     Field, File, Item, Label, Let, Mode, ModeKind, Policy, PolicyKind, Prove, Ref, Schema, SchemaApiKey,
     SchemaHeader, SchemaJwt, Statement, StatementNode, Target, TargetKind, TypeKind, TypeName, Use,
 };
-pub use tests::{Expect, ExpectKind, Given, Request, RuleName, Test, With, WithKind};
+pub use test_block::{Expect, ExpectKind, Given, Request, RuleName, Test, With, WithKind};
 
 use super::{SyntaxKind, SyntaxNode, SyntaxToken, Writ};
 use rowan::TextRange;

@@ -1,28 +1,18 @@
 //! The text form of decision tables (`--emit tables`).
 
-use super::{Answer, Tables, Word};
+use super::{Group, Tables, Word};
+use crate::plan::Plan;
 use std::fmt::Write as _;
 
-/// What can be said, then the groups in decision order, each with its words.
+/// The strands with their groups, each with the words it leads to, then the words.
 #[must_use]
-pub fn dump(tables: &Tables) -> String {
+pub fn dump(plan: &Plan, tables: &Tables) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
-    for (number, answer) in tables.answers.list.iter().enumerate() {
-        let _ = writeln!(out, "answer {number}: {}", answer_text(answer));
-    }
-    let answers = &tables.answers;
-    let _ = writeln!(out, "bad path: answer {}", answers.bad_path);
-    let _ = writeln!(out, "no rule matches: answer {}", answers.otherwise);
-    if let Some(otherwise) = answers.shadow_otherwise {
-        let _ = writeln!(out, "no rule matches (shadow): answer {otherwise}");
-    }
-    for (number, group) in tables.groups.iter().enumerate() {
-        let pivot = group.pivot.map(|attribute| format!(" by attribute {attribute}")).unwrap_or_default();
-        let _ = writeln!(out, "group {number}: {:?}{pivot}", group.effect);
-        for (class, words) in group.visits.iter().enumerate().filter(|(_, words)| !words.is_empty()) {
-            let class = if group.pivot.is_some() { format!("class {class}") } else { "always".to_owned() };
-            let _ = writeln!(out, "  {class}: words {words:?}");
+    for (strand, found) in plan.strands.iter().zip(&tables.strands) {
+        let _ = writeln!(out, "strand {}: words {:?}", strand.name, found.words);
+        for (number, group) in found.groups.iter().enumerate() {
+            dump_group(&mut out, number, group);
         }
     }
     for (number, word) in tables.words.iter().enumerate() {
@@ -31,10 +21,19 @@ pub fn dump(tables: &Tables) -> String {
     out
 }
 
-/// A word with its bits in hexadecimal: bit 0 is the rule that is asked first.
+fn dump_group(out: &mut String, number: usize, group: &Group) {
+    let pivot = group.pivot.map(|attribute| format!(" by attribute {attribute}")).unwrap_or_default();
+    let _ = writeln!(out, "  group {number}{pivot}");
+    for (class, words) in group.visits.iter().enumerate().filter(|(_, words)| !words.is_empty()) {
+        let class = if group.pivot.is_some() { format!("class {class}") } else { "always".to_owned() };
+        let _ = writeln!(out, "    {class}: words {words:?}");
+    }
+}
+
+/// A word with its bits in hexadecimal: bit 0 is the entry that is asked first.
 fn dump_word(out: &mut String, number: usize, word: &Word, tables: &Tables) {
     let _ = writeln!(out, "word {number}: all {:x}, enforced {:x}", word.all, word.enforced);
-    let _ = writeln!(out, "  answers {:?}", word.answers);
+    let _ = writeln!(out, "  picks {:?}", word.picks);
     for test in &word.tests {
         let _ = writeln!(out, "  attribute {}: testers {:x}", test.attribute, test.testers);
         let _ = writeln!(out, "    class 0: {:x}", test.base & word.all);
@@ -46,11 +45,4 @@ fn dump_word(out: &mut String, number: usize, word: &Word, tables: &Tables) {
             }
         }
     }
-}
-
-fn answer_text(answer: &Answer) -> String {
-    let status = answer.respond.as_ref().map(|respond| format!(" {}", respond.status)).unwrap_or_default();
-    let body = answer.respond.as_ref().filter(|respond| !respond.body.is_empty());
-    let body = body.map(|respond| format!(" {:?}", respond.body)).unwrap_or_default();
-    format!("{}{status} by {}{body}", answer.outcome.as_str(), answer.rule)
 }

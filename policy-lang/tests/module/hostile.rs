@@ -256,7 +256,7 @@ fn linker(engine: &Engine) -> Linker<Raw> {
 
 fn start() -> (Store<Raw>, Instance) {
     let engine = Engine::default();
-    let module = Module::new(&engine, &compile(&link_text(POLICY)).bytes).unwrap();
+    let module = Module::new(&engine, &compile(&link_text(POLICY)).unwrap().bytes).unwrap();
     let mut store = Store::new(&engine, Raw { pairs: Vec::new(), property: None, replied: None });
     let instance = linker(&engine).instantiate(&mut store, &module).unwrap();
     (store, instance)

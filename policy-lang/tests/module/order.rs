@@ -56,7 +56,7 @@ proptest! {
         let straight = texts(&[0, 1, 2], &[(0..5).collect(), (0..5).collect(), (0..4).collect()], false);
         let permuted = texts(&policies, &[first, second, third], split);
         let bytes = |texts: &[String]| {
-            compile(&link_texts(&texts.iter().map(String::as_str).collect::<Vec<_>>())).bytes
+            compile(&link_texts(&texts.iter().map(String::as_str).collect::<Vec<_>>())).unwrap().bytes
         };
         prop_assert!(bytes(&straight) == bytes(&permuted));
     }

@@ -33,7 +33,7 @@ fn the_sample_policy_decides() {
 
 #[test]
 fn the_sample_policy_is_small() {
-    let module = compile(&link_text(SAMPLE));
+    let module = compile(&link_text(SAMPLE)).unwrap();
     let bytes = module.bytes.len();
     assert!(bytes <= 4096, "{bytes} bytes");
     assert_eq!(module.manifest.policies, ["orders"]);
@@ -44,7 +44,7 @@ fn the_sample_policy_is_small() {
 fn without_filter_state_it_decides_and_counts_alike() {
     let text = format!("{SAMPLE} auth stricter on mesh {{ mode shadow\n no-get: deny GET }}");
     let options = ModuleOptions { rule_in_filter_state: false };
-    let module = compile_with(&link_text(&text), options);
+    let module = compile_with(&link_text(&text), options).unwrap();
     assert!(!module.bytes.windows(18).any(|bytes| bytes == b"proxy_set_property"));
     let loaded = Host::new(Limits::default()).unwrap().load(&module.bytes).unwrap();
     let mut plugin = loaded.start(PluginConfiguration::default()).unwrap();

@@ -1,11 +1,12 @@
 //! Running a request through the evaluator and through the module, and comparing what they say.
 
 use chancery_policy_lang::check::{CheckOptions, check};
+use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::decision::Decision;
 use chancery_policy_lang::emit::compile;
 use chancery_policy_lang::eval::evaluate;
 use chancery_policy_lang::link::link;
-use chancery_policy_lang::linked::{LinkedProgram, TargetContext};
+use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::module::Module;
 use chancery_policy_lang::request::Request;
 use chancery_policy_lang::{SourceSet, parse};
@@ -15,8 +16,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// The workload that tests compile for.
-pub(crate) fn target() -> TargetContext {
-    TargetContext {
+pub(crate) fn target() -> Workload {
+    Workload {
         namespace: "shop".to_owned(),
         service: "orders".to_owned(),
         labels: BTreeMap::from([("version".to_owned(), "v2".to_owned())]),
@@ -42,7 +43,7 @@ pub(crate) fn link_texts(texts: &[&str]) -> LinkedProgram {
     let checked = check(&sources, &trees, CheckOptions::default());
     let errors: Vec<_> = checked.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
     assert!(errors.is_empty(), "{errors:?}");
-    link(&checked.policies, &target()).unwrap().unwrap()
+    link(&checked.policies, &target(), Direction::Inbound).unwrap().unwrap()
 }
 
 /// A program beside its module.
@@ -69,7 +70,7 @@ impl Pair {
     }
 
     pub(crate) fn new(program: LinkedProgram) -> Self {
-        let module = compile(&program);
+        let module = compile(&program).unwrap();
         validate(&module.bytes);
         let host = Host::new(Limits::default()).unwrap();
         let loaded = host.load(&module.bytes).unwrap();

@@ -3,6 +3,7 @@
 use crate::run::{Pair, link_text, request, with};
 use chancery_policy_lang::classify::{AttributeKind, classify};
 use chancery_policy_lang::emit::compile;
+use chancery_policy_lang::lower::lower;
 use std::fmt::Write as _;
 
 /// `count` rules of one header each.
@@ -17,7 +18,7 @@ fn many(count: usize) -> String {
 
 #[test]
 fn a_module_is_linear_in_its_rules() {
-    let bytes = |count| compile(&link_text(&many(count))).bytes.len();
+    let bytes = |count| compile(&link_text(&many(count))).unwrap().bytes.len();
     let (hundred, thousand) = (bytes(100), bytes(1000));
     assert!(thousand < 12 * hundred, "{hundred} {thousand}");
 }
@@ -53,7 +54,7 @@ fn stars_at_all_depths_do_not_multiply_states() {
     text.push('}');
     let mut pair = Pair::of_text(&text);
     assert!(pair.module.bytes.len() < 400_000, "{} bytes", pair.module.bytes.len());
-    let attributes = classify(&pair.program).attributes;
+    let attributes = classify(&lower(&pair.program).unwrap()).unwrap().attributes;
     let groups =
         attributes.iter().filter(|attribute| matches!(attribute.kind, AttributeKind::Path(_))).count();
     assert!(groups > 1, "the patterns share one automaton, and show nothing of groups");

@@ -4,7 +4,7 @@ use super::expressions::{self, Scope};
 use super::sketch::{PolicySketch, RuleSketch, Sketch, quoted};
 use super::words as w;
 use crate::random::Random;
-use chancery_policy_lang::linked::TargetContext;
+use chancery_policy_lang::linked::Workload;
 
 /// How deep conditions nest.
 const DEPTH_MAX: usize = 4;
@@ -26,8 +26,8 @@ const TARGETS: &[&str] = &[
 const STATUSES: &[&str] = &["403", "401", "404", "451", "503"];
 
 /// The workload that programs are linked for.
-pub(super) fn target() -> TargetContext {
-    TargetContext {
+pub(super) fn target() -> Workload {
+    Workload {
         namespace: "shop".to_owned(),
         service: "orders".to_owned(),
         labels: [("tier", "public"), ("version", "v2")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),

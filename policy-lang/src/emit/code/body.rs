@@ -1,6 +1,7 @@
 //! Function bodies: statements, blocks, loops.
 
 use super::{Func, Global, I32, Local, Operand, Value, at};
+use crate::bug::{self, Bug};
 use wasm_encoder::{BlockType, InstructionSink, ValType};
 
 /// Where a branch leads: the end of a block or the beginning of a loop.
@@ -17,6 +18,8 @@ pub(in crate::emit) struct Body {
     depth: u32,
     /// Where the code ended before and behind the last assignment to a variable, and the variable.
     last_set: Option<(usize, usize, u32)>,
+    /// The first invariant that was found broken.
+    bug: Option<Bug>,
 }
 
 impl Body {
@@ -29,18 +32,31 @@ impl Body {
             code: Vec::new(),
             depth: 0,
             last_set: None,
+            bug: None,
         }
+    }
+
+    /// The first invariant that was found broken while it was written.
+    pub(in crate::emit) fn bug(&self) -> Option<&Bug> {
+        self.bug.as_ref()
     }
 
     /// The parameter with this number.
     pub(in crate::emit) fn param(&self, number: usize) -> Local {
+        // A number that is none is not valid Wasm, which `emit` would notice at once.
         let ty = self.params.get(number).copied().unwrap_or(I32);
-        Local { index: u32::try_from(number).unwrap_or(u32::MAX), ty }
+        Local { index: number as u32, ty }
     }
 
     /// A new variable. It is 0 where the function begins, and keeps its value round a loop.
     pub(in crate::emit) fn local(&mut self, ty: ValType) -> Local {
-        let index = u32::try_from(self.params.len() + self.locals.len()).unwrap_or(u32::MAX);
+        let index = match bug::number(self.params.len() + self.locals.len()) {
+            Ok(index) => index,
+            Err(bug) => {
+                self.bug.get_or_insert(bug);
+                0
+            }
+        };
         self.locals.push(ty);
         Local { index, ty }
     }

@@ -3,7 +3,9 @@
 use super::place::{Place, Text, both, optional_presence, presence, text_address};
 use crate::checked::{BinaryOp, Builtin, Conversion, Value as Constant};
 use crate::emit::code::{Body, I32, Local, Operand, Value};
-use crate::emit::module::{Emitter, Part};
+use crate::emit::emitter::Emitter;
+use crate::emit::keys::EQUAL;
+use crate::emit::strings::{CHANGE_CASE, CHARACTERS, FIND, MATCHES, PARSE_INT, SPLIT, TRIM};
 use crate::regex::Dfa;
 
 impl Emitter<'_> {
@@ -15,7 +17,7 @@ impl Emitter<'_> {
                 Place::Int(b.let_(count.extend()), present)
             }
             (Builtin::StringSize, [Place::Text(text)]) => {
-                let characters = self.part(Part::Characters);
+                let characters = self.part(CHARACTERS);
                 let count = Value::call(characters, &[text.at.into(), text.length.into()], I32);
                 Place::Int(b.let_(count.extend()), optional_presence(b, Place::Text(*text)))
             }
@@ -28,7 +30,7 @@ impl Emitter<'_> {
             (Builtin::UpperAscii, [Place::Text(text)]) => self.change_case(b, *text, b'a'),
             (Builtin::Trim, [Place::Text(text)]) => {
                 let result = Text { at: b.local(I32), length: b.local(I32), optional: text.optional };
-                let trim = self.part(Part::Trim);
+                let trim = self.part(TRIM);
                 b.call(trim, &[text.at.into(), text.length.into()], &[result.at, result.length]);
                 Place::Text(result)
             }
@@ -54,9 +56,9 @@ impl Emitter<'_> {
         let (there, part_there) = (presence(b, Place::Text(text)), presence(b, Place::Text(part)));
         let fits = part.length.le_u(text.length);
         let (equal, find) = if builtin == Builtin::Contains {
-            (None, Some(self.part(Part::Find)))
+            (None, Some(self.part(FIND)))
         } else {
-            (Some(self.part(Part::Equal)), None)
+            (Some(self.part(EQUAL)), None)
         };
         b.if_(there & part_there & fits, |b| {
             if let Some(find) = find {
@@ -75,7 +77,7 @@ impl Emitter<'_> {
     }
 
     fn index_of(&mut self, b: &mut Body, text: Text, part: Text) -> Place {
-        let (find, characters) = (self.part(Part::Find), self.part(Part::Characters));
+        let (find, characters) = (self.part(FIND), self.part(CHARACTERS));
         let arguments = [text.at.into(), text.length.into(), part.at.into(), part.length.into()];
         let offset = b.let_(Value::call(find, &arguments, I32));
         let result = b.let_(-1_i64);
@@ -88,7 +90,7 @@ impl Emitter<'_> {
     }
 
     fn change_case(&mut self, b: &mut Body, text: Text, first: u8) -> Place {
-        let change_case = self.part(Part::ChangeCase);
+        let change_case = self.part(CHANGE_CASE);
         let at = b.let_(text.at);
         b.if_(text.at, |b| {
             let arguments = [text.at.into(), text.length.into(), i32::from(first).into()];
@@ -101,7 +103,7 @@ impl Emitter<'_> {
         let result = b.let_(0);
         let Place::Text(text) = text else { return Place::Bool(result, None) };
         let (classes, start) = self.lay_out_dfa(dfa);
-        let matches = self.part(Part::Matches);
+        let matches = self.part(MATCHES);
         let there = presence(b, Place::Text(text));
         b.if_(there, |b| {
             let arguments = [text.at.into(), text.length.into(), classes.into(), start.into()];
@@ -134,7 +136,7 @@ impl Emitter<'_> {
         match conversion {
             Conversion::Int => {
                 let (value, present) = (b.let_(0_i64), b.let_(0));
-                let parse = self.part(Part::ParseInt);
+                let parse = self.part(PARSE_INT);
                 b.if_(there, |b| b.call(parse, &[text.at.into(), text.length.into()], &[present, value]));
                 Place::Int(value, Some(present))
             }
@@ -161,7 +163,7 @@ impl Emitter<'_> {
             }
             Conversion::List(elements_max) => {
                 let (list, count) = (b.let_(0), b.let_(0));
-                let split = self.part(Part::Split);
+                let split = self.part(SPLIT);
                 b.if_(there, |b| {
                     let arguments = [text.at.into(), text.length.into(), (*elements_max).into()];
                     b.call(split, &arguments, &[list, count]);

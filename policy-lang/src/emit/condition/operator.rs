@@ -5,8 +5,10 @@ use super::place::{Place, Text, both, presence};
 use crate::checked::{BinaryOp, Expr};
 use crate::emit::address::V4_MAPPED;
 use crate::emit::code::{Body, I32, I64, Local, Operand, Value};
-use crate::emit::module::{Emitter, Part};
+use crate::emit::emitter::Emitter;
+use crate::emit::keys::EQUAL;
 use crate::emit::strings::ELEMENT_BYTES;
+use crate::emit::strings::{COMPARE, LIST_CONTAINS, MULTIPLY};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -63,7 +65,7 @@ impl Emitter<'_> {
                 result
             }
             BinaryOp::Multiply => {
-                let multiply = self.part(Part::Multiply);
+                let multiply = self.part(MULTIPLY);
                 b.let_(Value::call(multiply, &[left.into(), right.into()], I64))
             }
             _ => {
@@ -108,14 +110,14 @@ impl Emitter<'_> {
 
     fn compare_texts(&mut self, b: &mut Body, op: BinaryOp, left: Text, right: Text, result: Local) {
         if matches!(op, BinaryOp::Equal | BinaryOp::NotEqual) {
-            let equal = self.part(Part::Equal);
+            let equal = self.part(EQUAL);
             b.if_(left.length.eq(right.length), |b| {
                 let same = Value::call(equal, &[left.at.into(), right.at.into(), left.length.into()], I32);
                 b.set(result, same);
             });
             return;
         }
-        let compare = self.part(Part::Compare);
+        let compare = self.part(COMPARE);
         let arguments = [left.at.into(), left.length.into(), right.at.into(), right.length.into()];
         let ordering = b.let_(Value::call(compare, &arguments, I32));
         let zero = b.let_(0);
@@ -123,7 +125,7 @@ impl Emitter<'_> {
     }
 
     fn equal_lists(&mut self, b: &mut Body, left: (Local, Local), right: (Local, Local), result: Local) {
-        let equal = self.part(Part::Equal);
+        let equal = self.part(EQUAL);
         b.if_(left.1.eq(right.1), |b| {
             b.set(result, 1);
             let at = b.let_(0);
@@ -145,7 +147,7 @@ impl Emitter<'_> {
     pub(super) fn is_in(&mut self, b: &mut Body, text: Place, list: Place) -> Place {
         let result = b.let_(0);
         if let (Place::Text(text), Place::List(elements, count, _)) = (text, list) {
-            let contains = self.part(Part::ListContains);
+            let contains = self.part(LIST_CONTAINS);
             let (there, list_there) = (presence(b, Place::Text(text)), presence(b, list));
             b.if_(there & list_there, |b| {
                 let arguments = [elements.into(), count.into(), text.at.into(), text.length.into()];

@@ -2,7 +2,7 @@
 
 use super::auth::{Exempt, Otherwise, Rule};
 use super::expr::Expr;
-use super::tests::Test;
+use super::test_block::Test;
 use super::{AstNode, Children, child, children, keyword, node, token, token_after, tokens, tokens_of};
 use crate::syntax::{SyntaxKind, SyntaxNode, SyntaxToken};
 

@@ -1,9 +1,10 @@
 //! What a module says when something decides: the rule's id, a status, a body, a counter.
 
+use crate::bug::{Bug, OrBug as _};
 use crate::checked::{Effect, Respond, Rule};
 use crate::decision::{BAD_PATH, DEFAULT_DENY, Outcome};
 use crate::eval::{BAD_PATH_STATUS, DENIED_STATUS};
-use crate::linked::{LinkedOtherwise, LinkedProgram};
+use crate::linked::{LinkedAuth, LinkedOtherwise};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,37 +34,36 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// The answers of a program.
-    #[must_use]
-    pub fn new(program: &LinkedProgram) -> Self {
+    /// The answers of the auth policies.
+    pub(super) fn new(auth: &LinkedAuth) -> Result<Self, Bug> {
         let bad_path = Answer {
             outcome: Outcome::BadPath,
             rule: BAD_PATH.into(),
             respond: Some(Respond { status: BAD_PATH_STATUS, body: String::new() }),
         };
-        let otherwise = of_otherwise(&program.otherwise);
-        let shadow = program.shadow_otherwise.as_ref().map(of_otherwise);
+        let otherwise = of_otherwise(&auth.otherwise);
+        let shadow = auth.shadow_otherwise.as_ref().map(of_otherwise);
         let mut numbers: BTreeMap<Answer, u32> =
-            program.rules.iter().map(|linked| (of_rule(&linked.rule), 0)).collect();
+            auth.rules.iter().map(|linked| (of_rule(&linked.rule), 0)).collect();
         numbers.extend([(bad_path.clone(), 0), (otherwise.clone(), 0)]);
         numbers.extend(shadow.iter().map(|answer| (answer.clone(), 0)));
         for (number, slot) in (0..).zip(numbers.values_mut()) {
             *slot = number;
         }
-        let number = |answer: &Answer| numbers.get(answer).copied().unwrap_or(0);
-        Self {
-            list: numbers.keys().cloned().collect(),
-            bad_path: number(&bad_path),
-            otherwise: number(&otherwise),
-            shadow_otherwise: shadow.as_ref().map(number),
+        let list = numbers.keys().cloned().collect();
+        let number = |answer: &Answer| numbers.get(answer).copied().or_bug("each answer is numbered");
+        Ok(Self {
+            list,
+            bad_path: number(&bad_path)?,
+            otherwise: number(&otherwise)?,
+            shadow_otherwise: shadow.as_ref().map(number).transpose()?,
             numbers,
-        }
+        })
     }
 
     /// The index of the answer when a rule decides.
-    #[must_use]
-    pub fn of_rule(&self, rule: &Rule) -> u32 {
-        self.numbers.get(&of_rule(rule)).copied().unwrap_or(0)
+    pub(super) fn of_rule(&self, rule: &Rule) -> Result<u32, Bug> {
+        self.numbers.get(&of_rule(rule)).copied().or_bug("each rule of the program has an answer")
     }
 }
 

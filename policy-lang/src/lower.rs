@@ -1,0 +1,31 @@
+//! `lower`: from what policies say to what the module decides.
+//!
+//! Each kind of statement is put into the strand that asks for it, in a file of its own; the file knows
+//! what the indexes mean that its strand picks.
+
+mod answers;
+mod auth;
+mod dump;
+
+pub use answers::{Answer, Answers};
+pub use dump::dump;
+
+use crate::bug::Bug;
+use crate::linked::LinkedProgram;
+use crate::plan::Plan;
+
+/// The plan of a program.
+///
+/// # Errors
+/// If an invariant of the compiler does not hold.
+pub fn lower(program: &LinkedProgram) -> Result<Plan, Bug> {
+    let mut strands = Vec::new();
+    let auth = auth::lower(&program.auth, &mut strands)?;
+    Ok(Plan {
+        direction: program.direction,
+        trust_domain: program.workload.trust_domain.clone(),
+        strands,
+        auth,
+        policies: program.policies.clone(),
+    })
+}

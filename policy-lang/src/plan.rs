@@ -1,0 +1,64 @@
+//! Plans: what a module decides and how, as plain data. Made by `lower`, read by `classify` and after.
+//!
+//! Every statement that speaks of requests is a guard that stands in a *strand*. A strand answers either
+//! which guard is the first that matches or which ones do, by an index. What an index means is known to
+//! the strand's owner alone: classes and tables handle guards of all kinds alike.
+
+use crate::checked::{Direction, Guard};
+use crate::lower::Answers;
+use std::sync::Arc;
+
+/// What a module decides for one workload and direction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Of which requests.
+    pub direction: Direction,
+    /// The SPIFFE trust domain whose identities are services.
+    pub trust_domain: String,
+    /// The questions that are asked of a request, one for each place in this list.
+    pub strands: Vec<Strand>,
+    /// What the auth policies make of the answers.
+    pub auth: AuthPlan,
+    /// Names of the policies, sorted.
+    pub policies: Vec<String>,
+}
+
+/// Guards of one purpose.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Strand {
+    /// What it is for, in dumps.
+    pub name: &'static str,
+    /// What it answers.
+    pub pick: Pick,
+    /// The guards in the order in which they are asked.
+    pub entries: Vec<Entry>,
+}
+
+/// What a strand answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// The index of the first entry whose guard matches, if there is one.
+    First,
+    /// The indexes of all entries whose guards match.
+    All,
+}
+
+/// A guard in a strand.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// When it matches. Its paths have their `*` at the same depths, and its peers are of one kind.
+    pub guard: Arc<Guard>,
+    /// Whether its policy is in shadow mode: it counts only where shadow policies do.
+    pub shadow: bool,
+    /// What is picked when it matches.
+    pub index: u32,
+}
+
+/// What the auth policies decide: the strand `strand` picks an answer by its index in `answers`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuthPlan {
+    /// The place of the strand.
+    pub strand: usize,
+    /// What is said.
+    pub answers: Answers,
+}
