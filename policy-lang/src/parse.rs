@@ -13,12 +13,14 @@
 //! traffic  the statements of the other kinds of policies
 //! tests    test blocks and requests
 //! expr     expressions
+//! foreign  files of other languages, which are answered with one error
 //! parser   the machine below: tokens in, tree out
 //! ```
 
 mod auth;
 mod errors;
 mod expr;
+mod foreign;
 mod items;
 mod parser;
 mod schema;
@@ -50,7 +52,10 @@ pub struct Parsed {
 #[must_use]
 pub fn parse(file: FileId, text: &str) -> Parsed {
     let mut parser = Parser::new(file, text);
-    parser.items();
+    match foreign::recognise(file, text) {
+        Some(diagnostic) => parser.give_up(diagnostic),
+        None => parser.items(),
+    }
     parser.finish()
 }
 

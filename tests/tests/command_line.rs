@@ -10,6 +10,11 @@ fn check_says_everything_that_is_wrong() {
 }
 
 #[test]
+fn a_file_of_another_language_is_answered_with_one_error() {
+    transcript::check("foreign");
+}
+
+#[test]
 fn fmt_has_one_form() {
     transcript::check("fmt");
 }

@@ -216,6 +216,11 @@ async fn a_wrong_policy_ends_with_2_and_its_place() {
     assert_eq!(refused.exit, Exit::BadInput);
     assert!(refused.stderr.contains("wrong.writ:2:3"), "{}", refused.stderr);
     assert!(refused.stderr.contains("nothing was changed"), "{}", refused.stderr);
+    let manifest = folder.path().join("istio.yaml");
+    fs::write(&manifest, "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n").unwrap();
+    let foreign = plane.run(&["apply", "-f", manifest.to_str().unwrap()]).await;
+    assert_eq!((foreign.exit, foreign.stderr.matches("error[").count()), (Exit::BadInput, 1));
+    assert!(foreign.stderr.contains("error[E118]"), "{}", foreign.stderr);
     let unknown = plane.run(&["snapshot", "shop/orders/1"]).await;
     assert_eq!(unknown.exit, Exit::Refused);
     plane.kill().await;

@@ -1,5 +1,6 @@
 //! What the parser says to the author.
 
+use super::foreign::Foreign;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::lex::errors::NUMBER;
 use crate::source::Span;
@@ -13,6 +14,7 @@ pub(super) const NOT_CLOSED: Code = Code("E114");
 pub(super) const ORDER: Code = Code("E115");
 pub(super) const SPELLING: Code = Code("E116");
 pub(super) const PATTERN: Code = Code("E117");
+const FOREIGN: Code = Code("E118");
 
 /// How much of what was found is shown, in characters.
 const FOUND_SHOWN_MAX: usize = 40;
@@ -119,4 +121,12 @@ pub(super) fn rest_not_last(span: Span) -> Diagnostic {
 pub(super) fn star_in_segment(span: Span, segment: &str) -> Diagnostic {
     Diagnostic::error(PATTERN, span, format!("`{segment}` is not a segment of a path pattern"))
         .help("a segment is text, `*` or `{name}`; for a part of one ask with `when request.path.matches(…)`")
+}
+
+pub(super) fn foreign(span: Span, foreign: &Foreign, kind: Option<&str>) -> Diagnostic {
+    let Foreign { name, example, note } = foreign;
+    let kind = kind.map(|kind| format!(" (`{kind}`)")).unwrap_or_default();
+    let note = if note.is_empty() { String::new() } else { format!("; {note}") };
+    Diagnostic::error(FOREIGN, span, format!("this is {name}{kind}, not Writ"))
+        .help(format!("in Writ who may call what is said so: `{example}`{note}"))
 }

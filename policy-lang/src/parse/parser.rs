@@ -319,6 +319,17 @@ impl<'t> Parser<'t> {
         self.last_mistake = Some(self.place().start);
     }
 
+    /// Takes all of the file as one error, about which nothing else is said, not even by the lexer.
+    pub(super) fn give_up(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics = vec![diagnostic];
+        self.silence();
+        self.start(SyntaxKind::Error);
+        while !self.at_end() {
+            self.take();
+        }
+        self.finish_node();
+    }
+
     /// Puts tokens into an error node until `stop`, a closing brace that closes nothing in it, or the
     /// end. Takes at least nothing: the caller must make sure of progress.
     pub(super) fn skip_until(&mut self, stop: impl Fn(&Self) -> bool) {
