@@ -23,6 +23,7 @@ mod request;
 mod rule;
 mod schema;
 mod scope;
+mod session;
 mod target;
 mod test_block;
 
@@ -30,11 +31,12 @@ pub use dump::dump;
 pub use request::{request_of, target_of};
 
 use crate::checked::{CheckedPolicy, CheckedTest};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Findings};
 use crate::source::SourceSet;
 use crate::syntax::SyntaxTree;
 use crate::syntax::ast::{Item, Test};
 use scope::FileScope;
+use session::Session;
 use std::collections::BTreeMap;
 
 /// The trust domain of callers in `test` blocks.
@@ -61,40 +63,40 @@ pub struct CheckOptions<'a> {
     pub beside: &'a [CheckedPolicy],
 }
 
-/// Checks the trees of all files of a set together: policies are unique over all of them.
+/// Checks the trees of all files of a set together: policies are unique over all of them, and all share
+/// one [`Budget`](crate::budget::Budget).
 #[must_use]
 pub fn check(sources: &SourceSet, trees: &[SyntaxTree], options: CheckOptions<'_>) -> Checked {
-    let mut checked = Checked::default();
+    let mut policies: Vec<CheckedPolicy> = Vec::new();
+    let mut findings = Findings::default();
     let mut tests: Vec<(&SyntaxTree, Test)> = Vec::new();
     let mut names = BTreeMap::new();
+    let mut session = Session::default();
     for tree in trees {
         let Some(file) = tree.file() else { continue };
-        let mut scope = FileScope::of(tree, &file, &mut checked.diagnostics);
+        let mut scope = FileScope::of(tree, &file, session, &mut findings);
         for item in file.items() {
             match item {
                 Item::Policy(node) => {
                     let place = policy::Place { tree, options, names: &mut names };
-                    let found = policy::check(&node, place, &mut scope, &mut checked.diagnostics);
-                    checked.policies.extend(found);
+                    policies.extend(policy::check(&node, place, &mut scope, &mut findings));
                 }
                 Item::Test(node) => tests.push((tree, node)),
-                Item::Use(node) => checked.diagnostics.push(errors::later::item(tree, &node, "use")),
-                Item::Prove(node) => checked.diagnostics.push(errors::later::item(tree, &node, "prove")),
+                Item::Use(node) => findings.push(errors::later::item(tree, &node, "use")),
+                Item::Prove(node) => findings.push(errors::later::item(tree, &node, "prove")),
                 Item::Schema(_) | Item::Let(_) => {}
             }
         }
+        session = scope.session;
     }
     let beside = options.beside.iter().filter(|policy| !names.contains_key(&policy.name));
-    let known: KnownPolicies<'_> =
-        checked.policies.iter().chain(beside).map(|policy| (policy.name.as_str(), policy)).collect();
+    let known = test_block::Known::new(policies.iter().chain(beside), &names, &findings);
+    let mut checked_tests = Vec::new();
     for (tree, node) in tests {
-        let found = test_block::check(&node, tree, &known, &names, &mut checked.diagnostics);
-        checked.tests.extend(found);
+        checked_tests.extend(known.check(&node, tree, &mut session, &mut findings));
     }
-    // A stable sort: what was found about one place stays in the order in which it was found.
-    checked.diagnostics.sort_by_key(|found| (found.primary.span.file, found.primary.span.start));
     debug_assert!(trees.len() <= sources.iter().count(), "each tree is of a file of the set");
-    checked
+    Checked { policies, tests: checked_tests, diagnostics: findings.into_vec() }
 }
 
 /// Checks some of the tests of a file that was checked before, on the policies as they are now.
@@ -104,18 +106,15 @@ pub fn check_tests(
     policies: &[CheckedPolicy],
     is_wanted: impl Fn(&Test) -> bool,
 ) -> (Vec<CheckedTest>, Vec<Diagnostic>) {
-    let known: KnownPolicies<'_> = policies.iter().map(|policy| (policy.name.as_str(), policy)).collect();
-    let mut diagnostics = Vec::new();
+    let mut findings = Findings::default();
+    let names = BTreeMap::new();
+    let known = test_block::Known::new(policies, &names, &findings);
+    let mut session = Session::default();
     let items = tree.file().into_iter().flat_map(|file| file.items());
     let wanted = items.filter_map(|item| match item {
         Item::Test(node) => is_wanted(&node).then_some(node),
         _ => None,
     });
-    let tests = wanted
-        .filter_map(|node| test_block::check(&node, tree, &known, &BTreeMap::new(), &mut diagnostics))
-        .collect();
-    (tests, diagnostics)
+    let tests = wanted.filter_map(|node| known.check(&node, tree, &mut session, &mut findings)).collect();
+    (tests, findings.into_vec())
 }
-
-/// The policies that tests can name, by name.
-type KnownPolicies<'a> = BTreeMap<&'a str, &'a CheckedPolicy>;

@@ -220,6 +220,55 @@ pub struct Expr {
     pub span: Span,
 }
 
+impl Expr {
+    /// The expressions that it is made of, in the order in which they are written.
+    #[must_use]
+    pub fn parts(&self) -> Vec<&Arc<Self>> {
+        match &self.kind {
+            ExprKind::Literal(_) | ExprKind::Attribute(_) | ExprKind::Variable(_) => Vec::new(),
+            ExprKind::Unary(_, part)
+            | ExprKind::Matches(part, _)
+            | ExprKind::ContainsIp(_, part)
+            | ExprKind::Has(part)
+            | ExprKind::Convert(_, part) => vec![part],
+            ExprKind::Binary(_, left, right) => vec![left, right],
+            ExprKind::Conditional(test, yes, no) => vec![test, yes, no],
+            ExprKind::Call(_, arguments) => arguments.iter().collect(),
+            ExprKind::Quantify { list, body, .. } => vec![list, body],
+        }
+    }
+
+    /// The same of other parts, each made of the one that stands there; itself if all stay as they are.
+    pub(crate) fn with_parts(self: &Arc<Self>, part: &mut impl FnMut(&Arc<Self>) -> Arc<Self>) -> Arc<Self> {
+        let before = self.parts();
+        let parts: Vec<Arc<Self>> = before.iter().map(|before| part(before)).collect();
+        if parts.iter().zip(&before).all(|(after, before)| Arc::ptr_eq(after, before)) {
+            return self.clone();
+        }
+        let kind = match (&self.kind, parts.as_slice()) {
+            (ExprKind::Unary(op, _), [part]) => ExprKind::Unary(*op, part.clone()),
+            (ExprKind::Matches(_, regex), [part]) => ExprKind::Matches(part.clone(), regex.clone()),
+            (ExprKind::ContainsIp(net, _), [part]) => ExprKind::ContainsIp(*net, part.clone()),
+            (ExprKind::Has(_), [part]) => ExprKind::Has(part.clone()),
+            (ExprKind::Convert(conversion, _), [part]) => ExprKind::Convert(conversion.clone(), part.clone()),
+            (ExprKind::Binary(op, ..), [left, right]) => ExprKind::Binary(*op, left.clone(), right.clone()),
+            (ExprKind::Conditional(..), [test, yes, no]) => {
+                ExprKind::Conditional(test.clone(), yes.clone(), no.clone())
+            }
+            (ExprKind::Call(builtin, _), _) => ExprKind::Call(*builtin, parts),
+            (ExprKind::Quantify { quantifier, variable, .. }, [list, body]) => ExprKind::Quantify {
+                quantifier: *quantifier,
+                variable: *variable,
+                list: list.clone(),
+                body: body.clone(),
+            },
+            // What has no parts has none that changed.
+            (kind, _) => kind.clone(),
+        };
+        Arc::new(Self { kind, ty: self.ty, span: self.span })
+    }
+}
+
 /// The forms of expressions.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExprKind {

@@ -3,8 +3,12 @@
 //! A message begins with a small letter, has no final period, puts the author's words in
 //! backticks, points at the narrowest span, and its `help` says the remedy.
 
+mod findings;
 pub mod near;
 pub mod render;
+
+pub use findings::FINDINGS_MAX;
+pub(crate) use findings::Findings;
 
 use crate::source::Span;
 

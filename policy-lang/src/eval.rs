@@ -125,8 +125,20 @@ pub fn peer_matches(peer: &Peer, workload: &Workload, request: &Request) -> bool
     }
 }
 
-/// The value of an expression that refers to no attribute, if it has one that can be written.
-pub(crate) fn constant(expr: &Expr) -> Option<Value> {
+/// What became of computing a constant.
+pub(crate) struct Folded {
+    /// The value; `None` if there is none that can be written.
+    pub(crate) value: Result<Option<Value>, StepsAreOut>,
+    /// How many steps it took.
+    pub(crate) steps: u64,
+}
+
+/// Computing a constant takes more steps than it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StepsAreOut;
+
+/// The value of an expression that refers to no attribute, in at most so many steps.
+pub(crate) fn constant(expr: &Expr, steps_max: u64) -> Folded {
     let request = Request::default();
     let workload = Workload {
         namespace: String::new(),
@@ -134,8 +146,22 @@ pub(crate) fn constant(expr: &Expr) -> Option<Value> {
         labels: BTreeMap::new(),
         trust_domain: String::new(),
     };
+    constant_for(expr, &request, &workload, steps_max)
+}
+
+/// The value of an expression that no request can change, for a workload, in at most so many steps.
+pub(crate) fn constant_for(expr: &Expr, request: &Request, workload: &Workload, steps_max: u64) -> Folded {
+    let mut scope = Scope::within(request, workload, steps_max);
+    let value = scope.value(expr);
+    let steps = steps_max - scope.steps_left();
+    let value = if scope.steps_are_out() { Err(StepsAreOut) } else { Ok(value.and_then(written)) };
+    Folded { value, steps }
+}
+
+/// A value as a constant; `None` if its texts are not UTF-8.
+fn written(value: Computed) -> Option<Value> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok().map(Arc::from);
-    match Scope::new(&request, &workload).value(expr)? {
+    match value {
         Computed::Bool(value) => Some(Value::Bool(value)),
         Computed::Int(value) => Some(Value::Int(value)),
         Computed::String(value) => text(value).map(Value::String),

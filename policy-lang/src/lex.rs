@@ -12,6 +12,7 @@ pub mod literal;
 mod token;
 
 use crate::diagnostic::Diagnostic;
+use crate::parse::DIAGNOSTICS_MAX;
 use crate::source::{FileId, Span};
 use crate::syntax::SyntaxKind;
 use std::fmt::Write as _;
@@ -32,7 +33,7 @@ pub struct Token {
 pub struct Lexed {
     /// All tokens in order; together they cover the text.
     pub tokens: Vec<Token>,
-    /// What is wrong, in order.
+    /// What is wrong, in order; the first mistakes, of very many.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -55,7 +56,9 @@ pub(crate) fn lex_piece(file: FileId, text: &str, offset: u32, before: SyntaxKin
     let mut lexed = Lexed::default();
     token::scan(text, before, |kind, start, end| {
         let token = Token { kind, start: offset + start as u32, end: offset + end as u32 };
-        check(file, text.get(start..end).unwrap_or(""), token, &mut lexed.diagnostics);
+        if lexed.diagnostics.len() < DIAGNOSTICS_MAX {
+            check(file, text.get(start..end).unwrap_or(""), token, &mut lexed.diagnostics);
+        }
         lexed.tokens.push(token);
     });
     lexed
@@ -121,7 +124,7 @@ fn check_string(span: Span, text: &str, diagnostics: &mut Vec<Diagnostic>) {
     if !token::is_closed(text) {
         diagnostics.push(errors::string_not_closed(span, quote));
     }
-    for escape in literal::bad_escapes(text) {
+    for escape in literal::bad_escapes(text).into_iter().take(DIAGNOSTICS_MAX) {
         let place =
             Span { start: span.start + escape.start as u32, end: span.start + escape.end as u32, ..span };
         diagnostics.push(errors::escape(place, text.get(escape.start..escape.end).unwrap_or("")));

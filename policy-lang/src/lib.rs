@@ -17,6 +17,7 @@
 //! itself, which a stage says with a [`bug::Bug`], and limits, which `emit` keeps.
 
 pub mod analyse;
+pub mod budget;
 pub mod bug;
 pub mod check;
 pub mod checked;

@@ -13,10 +13,12 @@ mod scope;
 
 pub use dump::dump;
 
+use crate::budget::{Budget, Overrun, Work};
 use crate::checked::{CheckedPolicy, Direction, Guard, Mode, Peer, Rule};
 use crate::diagnostic::Diagnostic;
 use crate::linked::{LinkedAuth, LinkedProgram, LinkedRule, Workload};
 use crate::literals::star_positions;
+use crate::source::Span;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -38,6 +40,19 @@ pub fn link(
     workload: &Workload,
     direction: Direction,
 ) -> Result<Option<LinkedProgram>, Vec<Diagnostic>> {
+    link_within(policies, workload, direction, &mut Budget::new())
+}
+
+/// The same within a budget, for whoever links a set of policies for many workloads.
+///
+/// # Errors
+/// As [`link`], and when the budget does not suffice.
+pub fn link_within(
+    policies: &[CheckedPolicy],
+    workload: &Workload,
+    direction: Direction,
+    budget: &mut Budget,
+) -> Result<Option<LinkedProgram>, Vec<Diagnostic>> {
     let at = At { workload, direction };
     let mut concerned: Vec<&CheckedPolicy> = policies
         .iter()
@@ -50,13 +65,17 @@ pub fn link(
     Ok(Some(LinkedProgram {
         workload: workload.clone(),
         direction,
-        auth: auth(&concerned, at)?,
+        auth: auth(&concerned, at, budget)?,
         policies: concerned.iter().map(|policy| policy.name.clone()).collect(),
     }))
 }
 
 /// The `auth` part of a program; the policies are sorted by name and all concern the workload.
-fn auth(concerned: &[&CheckedPolicy], at: At<'_>) -> Result<LinkedAuth, Vec<Diagnostic>> {
+fn auth(
+    concerned: &[&CheckedPolicy],
+    at: At<'_>,
+    budget: &mut Budget,
+) -> Result<LinkedAuth, Vec<Diagnostic>> {
     let (enforced, shadowed): (Vec<&CheckedPolicy>, Vec<&CheckedPolicy>) =
         concerned.iter().partition(|policy| policy.mode == Mode::Enforce);
     let otherwise = otherwise::of_enforced(&enforced, at)?;
@@ -68,22 +87,26 @@ fn auth(concerned: &[&CheckedPolicy], at: At<'_>) -> Result<LinkedAuth, Vec<Diag
     for policy in concerned {
         let shadow = policy.mode != Mode::Enforce;
         for rule in &policy.rules {
-            let folded = fold::guard(&rule.guard, at.workload);
-            rules.extend(
-                folded
-                    .into_iter()
-                    .flat_map(split)
-                    .map(|guard| LinkedRule { rule: Arc::new(Rule { guard, ..rule.clone() }), shadow }),
-            );
+            let entries = entries(rule, at, budget).map_err(|overrun| vec![overrun.diagnostic()])?;
+            let linked = entries.into_iter().map(|guard| Arc::new(Rule { guard, ..rule.clone() }));
+            rules.extend(linked.map(|rule| LinkedRule { rule, shadow }));
         }
     }
     order::sort(&mut rules);
     Ok(LinkedAuth { rules, otherwise, shadow_otherwise })
 }
 
+/// The guards that stand for a rule at a workload; none if it can never match there.
+fn entries(rule: &Rule, at: At<'_>, budget: &mut Budget) -> Result<Vec<Guard>, Overrun> {
+    match fold::Folding::new(at.workload, budget).guard(&rule.guard)? {
+        Some(guard) => split(guard, rule.span, budget),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// A guard as the entries that stand for it: one for each set of star positions of its paths and
 /// each kind of its peers, for only then is each of its literals about one subject.
-fn split(guard: Guard) -> Vec<Guard> {
+fn split(guard: Guard, span: Span, budget: &mut Budget) -> Result<Vec<Guard>, Overrun> {
     let mut paths = BTreeMap::new();
     for pattern in &guard.paths {
         paths.entry(star_positions(pattern)).or_insert_with(Vec::new).push(pattern.clone());
@@ -103,6 +126,8 @@ fn split(guard: Guard) -> Vec<Guard> {
     let mut entries = Vec::new();
     for paths in &paths {
         for peers in &peers {
+            let parts = 1 + guard.methods.len() + paths.len() + peers.len();
+            budget.spend(Work::LinkedParts, parts as u64, span)?;
             let mut entry = Guard { paths: paths.clone(), peers: peers.clone(), ..guard.clone() };
             entry.paths.sort();
             entry.paths.dedup();
@@ -111,7 +136,7 @@ fn split(guard: Guard) -> Vec<Guard> {
             entries.push(entry);
         }
     }
-    entries
+    Ok(entries)
 }
 
 #[cfg(test)]

@@ -4,32 +4,63 @@
 //! their negations speak of ASCII, `.` is one code point other than a line feed, and a byte that is
 //! no UTF-8 is read as U+FFFD, so `.` and `[^a]` match it. Nothing backtracks at run time.
 //!
-//! [`Regex`] holds two matchers of one pattern: the tables that a module carries, and the simulation
-//! of the nondeterministic automaton that the evaluator uses. Each is the test of the other.
+//! ```text
+//! pattern --syntax--> meaning --nfa--> nodes over sets of characters --alphabet--> classes of characters
+//!         --determinise, minimise--> smallest DFA over classes --bytes--> tables over bytes
+//! ```
+//!
+//! Each step is counted before it is made, so that a pattern is refused as soon as it is known to be too
+//! large, and all patterns of a set together have an [`Allowance`].
+//!
+//! [`Regex`] holds two matchers of one pattern: the tables that a module carries, and another crate's
+//! simulation of a nondeterministic automaton, which the evaluator uses. Each is the test of the other.
 
-mod compose;
+mod alphabet;
+mod bytes;
+mod determinise;
 mod dfa;
+mod meter;
+mod minimise;
+mod nfa;
 mod syntax;
 mod utf8;
 
 pub use dfa::Dfa;
 
+use meter::Meter;
 use regex_automata::nfa::thompson::{self, pikevm::PikeVM};
+use regex_syntax::hir::Hir;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// The longest pattern, in bytes.
 pub const PATTERN_BYTES_MAX: usize = 1_000;
 /// The most states that the DFA of a pattern may have.
 pub const DFA_STATES_MAX: usize = 2_000;
+/// The most steps that compiling a pattern may take, so that it takes milliseconds.
+pub const PATTERN_STEPS_MAX: u64 = 1_000_000;
 
 /// A literal pattern of `matches`. Two are equal when their patterns are.
 #[derive(Clone)]
 pub struct Regex {
     pattern: String,
     dfa: Dfa,
-    matcher: PikeVM,
+    meaning: Hir,
+    /// How many nodes and ranges the matcher has at most.
+    size: usize,
+    /// Made when it is first asked for: most patterns are only compiled.
+    matcher: OnceLock<Option<PikeVM>>,
+}
+
+/// What patterns may still take, all of them together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Steps of compiling.
+    pub steps: u64,
+    /// States of automata.
+    pub states: u64,
 }
 
 /// Why a pattern is refused.
@@ -39,6 +70,8 @@ pub struct RegexError {
     pub message: String,
     /// The bytes of the pattern that it is about, where that is known.
     pub at: Option<Range<usize>>,
+    /// Whether the pattern alone would be accepted, but not with all those before it.
+    pub is_shared: bool,
 }
 
 impl Regex {
@@ -46,18 +79,35 @@ impl Regex {
     ///
     /// # Errors
     /// When it is not RE2 syntax, or longer than [`PATTERN_BYTES_MAX`], or needs more states than
-    /// [`DFA_STATES_MAX`].
+    /// [`DFA_STATES_MAX`], or more steps than [`PATTERN_STEPS_MAX`].
     pub fn new(pattern: &str) -> Result<Self, RegexError> {
+        let unlimited = Allowance { steps: u64::MAX, states: u64::MAX };
+        Self::within(pattern, &mut { unlimited })
+    }
+
+    /// Compiles a pattern and takes what it needs from an allowance, also when it is refused.
+    ///
+    /// # Errors
+    /// As [`Regex::new`], and when the allowance does not suffice.
+    pub fn within(pattern: &str, allowance: &mut Allowance) -> Result<Self, RegexError> {
         if pattern.len() > PATTERN_BYTES_MAX {
             let message =
                 format!("the pattern has {} bytes; {PATTERN_BYTES_MAX} is the limit", pattern.len());
-            return Err(RegexError { message, at: None });
+            return Err(RegexError::of(message));
         }
-        let hir = syntax::parse(pattern)?;
-        let dfa = compose::dfa_of(&hir)?;
-        let nfa = thompson::Compiler::new().build_from_hir(&hir).map_err(|error| RegexError::of(&error))?;
-        let matcher = PikeVM::new_from_nfa(nfa).map_err(|error| RegexError::of(&error))?;
-        Ok(Self { pattern: pattern.to_owned(), dfa, matcher })
+        let mut meter = Meter::new(allowance);
+        let whole = meter.left();
+        let compiled = compile(pattern, &mut meter);
+        allowance.steps = allowance.steps.saturating_sub(whole - meter.left());
+        let Compiled { meaning, size, dfa } = compiled?;
+        match allowance.states.checked_sub(dfa.state_count() as u64) {
+            Some(left) => allowance.states = left,
+            None => {
+                let message = "the patterns need too many states together".to_owned();
+                return Err(RegexError { message, at: None, is_shared: true });
+            }
+        }
+        Ok(Self { pattern: pattern.to_owned(), dfa, meaning, size, matcher: OnceLock::new() })
     }
 
     /// The pattern as written.
@@ -72,16 +122,51 @@ impl Regex {
         &self.dfa
     }
 
+    /// How many bytes looked at one by one cost what matching a text of so many bytes costs.
+    pub(crate) fn matching_steps(&self, bytes: usize) -> usize {
+        // The matcher is made, and then each of its nodes may be visited for each byte.
+        self.size.saturating_mul(16).saturating_add(self.size.saturating_mul(bytes))
+    }
+
     /// Whether the pattern matches anywhere in the text. Does not use the DFA.
     #[must_use]
     pub fn is_match(&self, text: &[u8]) -> bool {
-        self.matcher.is_match(&mut self.matcher.create_cache(), utf8::replace_stray_bytes(text).as_str())
+        let matcher = self.matcher.get_or_init(|| {
+            let nfa = thompson::Compiler::new().build_from_hir(&self.meaning).ok()?;
+            PikeVM::new_from_nfa(nfa).ok()
+        });
+        match matcher {
+            Some(matcher) => {
+                matcher.is_match(&mut matcher.create_cache(), utf8::replace_stray_bytes(text).as_str())
+            }
+            // The crate has limits of its own, far beyond those of a pattern.
+            None => self.dfa.is_match(text),
+        }
     }
 }
 
+/// What is made of a pattern.
+struct Compiled {
+    meaning: Hir,
+    size: usize,
+    dfa: Dfa,
+}
+
+fn compile(pattern: &str, meter: &mut Meter) -> Result<Compiled, RegexError> {
+    let meaning = syntax::parse(pattern, meter)?;
+    let before = meter.left();
+    let nfa = nfa::Nfa::of(&meaning, meter)?;
+    let size = usize::try_from(before - meter.left()).unwrap_or(usize::MAX);
+    let alphabet = alphabet::Alphabet::of(&nfa.sets, meter)?;
+    let explored = determinise::determinise(&nfa, &alphabet, meter)?;
+    let smallest = minimise::minimise(&explored, meter)?;
+    let dfa = bytes::expand(&smallest, &alphabet, meter)?;
+    Ok(Compiled { meaning, size, dfa })
+}
+
 impl RegexError {
-    fn of(error: &dyn std::error::Error) -> Self {
-        Self { message: error.to_string(), at: None }
+    fn of(message: impl Into<String>) -> Self {
+        Self { message: message.into(), at: None, is_shared: false }
     }
 }
 

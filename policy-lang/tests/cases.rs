@@ -167,6 +167,82 @@ fn a_file_that_is_too_large_is_refused_with_one_error() {
     compare(&golden, &render::human(&parsed.diagnostics, &sources, false)).unwrap();
 }
 
+/// A source that is too much work, and the file that says what is said of it.
+fn costly() -> Vec<(&'static str, String)> {
+    let policy = |rules: String| format!("auth a on mesh {{\n{rules}}}\n");
+    let rules = |count: usize, rule: &dyn Fn(usize) -> String| policy((0..count).map(rule).collect());
+    let list = |name: &str| {
+        let elements: Vec<String> = (0..150).map(|number| format!("\"{name}{number}\"")).collect();
+        format!("let {name} = [{}]\n", elements.join(", "))
+    };
+    let doubled = |step: usize| format!("let d{} = d{step} || d{step}\n", step + 1);
+    let lists = "a.exists(x, b.exists(y, c.exists(z, x == y && y == z)))";
+    vec![
+        ("many-mistakes", rules(600, &|number| format!("  allow when unknown{number}\n"))),
+        (
+            "patterns",
+            rules(80, &|number| format!("  allow when request.path.matches(\".{{150}}{number}\")\n")),
+        ),
+        ("constants", ["a", "b", "c"].map(list).concat() + &policy(format!("  allow when {lists}\n"))),
+        (
+            "conditions",
+            "let d0 = source.mtls\n".to_owned()
+                + &(0..12).map(doubled).collect::<String>()
+                + &rules(80, &|number| format!("  r{number}: allow when d12 && request.size > {number}\n")),
+        ),
+    ]
+}
+
+#[test]
+fn what_is_too_much_work_is_refused_with_the_costliest_named() {
+    for (name, text) in costly() {
+        let mut sources = SourceSet::new();
+        sources.add(format!("{name}.writ"), text);
+        let diagnostics = analyse(&sources, CheckOptions::default()).diagnostics;
+        let golden =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/cases/check/err/costly/{name}.out"));
+        let last = diagnostics.last().unwrap();
+        compare(&golden, &render::human(std::slice::from_ref(last), &sources, false)).unwrap();
+    }
+}
+
+#[test]
+fn files_that_are_too_large_together_are_not_read() {
+    let mut sources = SourceSet::new();
+    let text: std::sync::Arc<str> = "let a = 1\n".repeat(SOURCE_BYTES_MAX / 10).into();
+    for number in 0..9 {
+        sources.add(format!("{number}.writ"), text.clone());
+    }
+    let analysis = analyse(&sources, CheckOptions::default());
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/check/err/costly/files.out");
+    compare(&golden, &render::human(&analysis.diagnostics, &sources, false)).unwrap();
+}
+
+#[test]
+fn rules_that_stand_as_too_many_entries_are_refused() {
+    let paths: Vec<String> = (0..2_048_u32)
+        .map(|stars| (0..11).map(|bit| if stars >> bit & 1 == 1 { "/*" } else { "/a" }).collect())
+        .collect();
+    let letter = |number: u8| char::from(b'A' + number);
+    let methods: Vec<String> =
+        (0..26).flat_map(|one| (0..20).map(move |two| format!("X{}{}", letter(one), letter(two)))).collect();
+    let text = format!("auth a on mesh {{\n  allow {} {}\n}}\n", methods.join(", "), paths.join(", "));
+    let mut sources = SourceSet::new();
+    sources.add("entries.writ", text);
+    let analysis = analyse(&sources, CheckOptions::default());
+    assert!(analysis.is_ok(), "{:?}", analysis.diagnostics.first());
+    let workload = Workload {
+        namespace: "shop".to_owned(),
+        service: "orders".to_owned(),
+        labels: [].into(),
+        trust_domain: "chancery.local".to_owned(),
+    };
+    let found = link::link(&analysis.policies, &workload, Direction::Inbound).unwrap_err();
+    let shown = render::plain(&found, &sources);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/check/err/costly/entries.out");
+    compare(&golden, &shown).unwrap();
+}
+
 #[test]
 fn every_folder_of_cases_is_run() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");

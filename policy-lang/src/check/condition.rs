@@ -4,8 +4,9 @@ use super::errors;
 use super::expr::{Checker, Typed};
 use super::rule::Around;
 use super::scope::Captures;
+use crate::budget::Work;
 use crate::checked::{BaseType, BinaryOp, Expr, ExprKind, UnaryOp, Value};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::Findings;
 use crate::syntax::ast::{AstNode, Condition};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub(super) fn check(
     around: &mut Around<'_>,
 ) -> Option<Option<Arc<Expr>>> {
     let mut all: Option<Typed> = None;
+    let mut place = None;
     let mut all_right = true;
     for node in nodes {
         let Some(found) = check_one(&node, captures, around) else {
@@ -25,14 +27,21 @@ pub(super) fn check(
             continue;
         };
         let span = around.tree.span(node.range());
+        place = place.or(Some(span));
         let joined = match all.take() {
-            Some(first) => Typed::binary(BinaryOp::And, first, found, span, around.diagnostics),
+            Some(first) => Typed::binary(BinaryOp::And, first, found, span, around.reporter()),
             None => Some(found),
         };
         all_right &= joined.is_some();
         all = joined;
     }
-    all_right.then(|| all.map(|typed| renumbered(&typed.expr)))
+    if !all_right {
+        return None;
+    }
+    let (Some(all), Some(place)) = (all, place) else { return Some(None) };
+    let reporter = around.reporter();
+    reporter.session.spend(Work::ConditionParts, all.weight(), place, reporter.findings)?;
+    Some(Some(renumbered(&all.expr)))
 }
 
 fn check_one(node: &Condition, captures: &Captures, around: &mut Around<'_>) -> Option<Typed> {
@@ -54,11 +63,11 @@ fn check_one(node: &Condition, captures: &Captures, around: &mut Around<'_>) -> 
         around.diagnostics.push(errors::expression::not_a_condition(span, typed.expr.ty));
         return None;
     }
-    if node.is_unless() { Typed::unary(UnaryOp::Not, typed, span, around.diagnostics) } else { Some(typed) }
+    if node.is_unless() { Typed::unary(UnaryOp::Not, typed, span, around.reporter()) } else { Some(typed) }
 }
 
 /// Says if a condition is true or false whatever the request.
-pub(super) fn warn_constant(condition: &Expr, rule: &str, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn warn_constant(condition: &Expr, rule: &str, diagnostics: &mut Findings) {
     match truth(condition) {
         Some(false) => diagnostics.push(errors::warnings::never_matches(condition.span, rule)),
         Some(true) => diagnostics.push(errors::warnings::always_true(condition.span)),
@@ -95,25 +104,12 @@ struct Renumbering {
 }
 
 impl Renumbering {
+    /// The expression, or a copy if there are variables in it.
     fn expr(&mut self, expr: &Arc<Expr>) -> Arc<Expr> {
-        let kind = match &expr.kind {
-            ExprKind::Literal(_) | ExprKind::Attribute(_) => return expr.clone(),
+        match &expr.kind {
             ExprKind::Variable(number) => {
-                ExprKind::Variable(self.bound.get(number).copied().unwrap_or(*number))
-            }
-            ExprKind::Unary(op, operand) => ExprKind::Unary(*op, self.expr(operand)),
-            ExprKind::Binary(op, left, right) => ExprKind::Binary(*op, self.expr(left), self.expr(right)),
-            ExprKind::Conditional(condition, then, otherwise) => {
-                ExprKind::Conditional(self.expr(condition), self.expr(then), self.expr(otherwise))
-            }
-            ExprKind::Call(builtin, arguments) => {
-                ExprKind::Call(*builtin, arguments.iter().map(|argument| self.expr(argument)).collect())
-            }
-            ExprKind::Matches(text, regex) => ExprKind::Matches(self.expr(text), regex.clone()),
-            ExprKind::ContainsIp(network, address) => ExprKind::ContainsIp(*network, self.expr(address)),
-            ExprKind::Has(operand) => ExprKind::Has(self.expr(operand)),
-            ExprKind::Convert(conversion, operand) => {
-                ExprKind::Convert(conversion.clone(), self.expr(operand))
+                let kind = ExprKind::Variable(self.bound.get(number).copied().unwrap_or(*number));
+                Arc::new(Expr { kind, ty: expr.ty, span: expr.span })
             }
             ExprKind::Quantify { quantifier, variable, list, body } => {
                 let list = self.expr(list);
@@ -124,9 +120,10 @@ impl Renumbering {
                 if let Some(outer) = outer {
                     self.bound.insert(*variable, outer);
                 }
-                ExprKind::Quantify { quantifier: *quantifier, variable: fresh, list, body }
+                let kind = ExprKind::Quantify { quantifier: *quantifier, variable: fresh, list, body };
+                Arc::new(Expr { kind, ty: expr.ty, span: expr.span })
             }
-        };
-        Arc::new(Expr { kind, ty: expr.ty, span: expr.span })
+            _ => expr.with_parts(&mut |part| self.expr(part)),
+        }
     }
 }

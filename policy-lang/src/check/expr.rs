@@ -8,10 +8,9 @@ use super::errors::expression as errors;
 use super::errors::later;
 use super::lets::Let;
 use super::scope::{Captures, FileScope, ROOTS};
-use crate::checked::{BaseType, BinaryOp, Expr, ExprKind, Type, UnaryOp, Value};
-use crate::diagnostic::Diagnostic;
-use crate::diagnostic::near::nearest;
-use crate::eval;
+use super::session::Session;
+use crate::checked::{BaseType, BinaryOp, Conversion, Expr, ExprKind, Type, UnaryOp, Value};
+use crate::diagnostic::{Diagnostic, Findings};
 use crate::source::Span;
 use crate::syntax::SyntaxTree;
 use crate::syntax::ast::{self, AstNode, ListExpr, LiteralValue, NameExpr};
@@ -30,6 +29,23 @@ pub(super) struct Typed {
     pub(super) expr: Arc<Expr>,
     parts: u64,
     depth: u32,
+    /// How much constants add to the parts, for what is made of them later.
+    constants: u64,
+    /// Whether it asks for an attribute.
+    asks: bool,
+    /// The outermost variable in it that is bound around it; variables bound later have greater numbers.
+    free: Option<u32>,
+}
+
+/// So many bytes of a constant weigh as much as a part.
+const CONSTANT_BYTES_PER_PART: usize = 32;
+
+/// Where errors go, and what is spent from.
+pub(super) struct Reporter<'a> {
+    /// What is shared by all files.
+    pub(super) session: &'a mut Session,
+    /// What is wrong.
+    pub(super) findings: &'a mut Findings,
 }
 
 /// What an expression is checked in, and where its errors go. Each function gives `None` when it
@@ -52,31 +68,43 @@ pub(super) struct Checker<'a> {
     /// Whether it has been reported as too deeply nested.
     pub(super) is_too_deep: bool,
     /// What is wrong.
-    pub(super) diagnostics: &'a mut Vec<Diagnostic>,
+    pub(super) diagnostics: &'a mut Findings,
 }
 
 impl Typed {
     /// An expression made of checked parts; computed at once if the parts are constants. Reports
     /// when it becomes too large.
-    fn build(
-        kind: ExprKind,
-        ty: Type,
-        span: Span,
-        parts: &[&Self],
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<Self> {
+    fn build(kind: ExprKind, ty: Type, span: Span, parts: &[&Self], to: Reporter<'_>) -> Option<Self> {
         let count = parts.iter().fold(1_u64, |sum, part| sum.saturating_add(part.parts));
         let depth = parts.iter().map(|part| part.depth).max().unwrap_or(0) + 1;
         if count > EXPRESSION_PARTS_MAX || depth > EXPRESSION_DEPTH_MAX {
-            diagnostics.push(errors::too_large(span, EXPRESSION_PARTS_MAX, EXPRESSION_DEPTH_MAX));
+            to.findings.push(errors::too_large(span, EXPRESSION_PARTS_MAX, EXPRESSION_DEPTH_MAX));
             return None;
         }
+        let own = match &kind {
+            ExprKind::Convert(Conversion::Enum(values), _) => values.iter().map(|text| weight(text)).sum(),
+            _ => 0,
+        };
+        let free = match &kind {
+            ExprKind::Variable(number) => Some(*number),
+            kind => {
+                let bound = match kind {
+                    ExprKind::Quantify { variable, .. } => Some(*variable),
+                    _ => None,
+                };
+                parts.iter().filter_map(|part| part.free).filter(|free| Some(*free) != bound).min()
+            }
+        };
+        let asks = matches!(kind, ExprKind::Attribute(_)) || parts.iter().any(|part| part.asks);
+        let loops = matches!(kind, ExprKind::Quantify { .. }) && !asks && free.is_none();
+        let of_literals = parts.iter().all(|part| matches!(part.expr.kind, ExprKind::Literal(_)));
         let expr = Expr { kind, ty, span };
-        let constant = parts.iter().all(|part| matches!(part.expr.kind, ExprKind::Literal(_)));
-        match eval::constant(&expr).filter(|_| constant && !parts.is_empty()) {
-            Some(value) => Some(Self::literal(value, span)),
-            None => Some(Self { expr: Arc::new(expr), parts: count, depth }),
+        let is_constant = (of_literals && !parts.is_empty()) || loops;
+        if is_constant && let Some(value) = to.session.constant(&expr, to.findings)? {
+            return Some(Self::literal(value, span));
         }
+        let constants = parts.iter().fold(own, |sum, part| sum.saturating_add(part.constants));
+        Some(Self { expr: Arc::new(expr), parts: count, depth, constants, asks, free })
     }
 
     /// A constant.
@@ -88,8 +116,18 @@ impl Typed {
             Value::Ip(_) => BaseType::Ip,
             Value::List(_) => BaseType::List,
         };
+        let constants = match &value {
+            Value::String(text) => weight(text) - 1,
+            Value::List(elements) => elements.iter().map(|element| weight(element)).sum(),
+            Value::Bool(_) | Value::Int(_) | Value::Ip(_) => 0,
+        };
         let expr = Expr { kind: ExprKind::Literal(value), ty: present(base), span };
-        Self { expr: Arc::new(expr), parts: 1, depth: 1 }
+        Self { expr: Arc::new(expr), parts: 1, depth: 1, constants, asks: false, free: None }
+    }
+
+    /// How many parts it has, with what its constants add.
+    pub(super) fn weight(&self) -> u64 {
+        self.parts.saturating_add(self.constants)
     }
 
     /// Two operands, whose types must already be right.
@@ -98,7 +136,7 @@ impl Typed {
         left: Self,
         right: Self,
         span: Span,
-        diagnostics: &mut Vec<Diagnostic>,
+        to: Reporter<'_>,
     ) -> Option<Self> {
         let ty = match op {
             BinaryOp::Add
@@ -111,21 +149,16 @@ impl Typed {
             _ => present(BaseType::Bool),
         };
         let kind = ExprKind::Binary(op, left.expr.clone(), right.expr.clone());
-        Self::build(kind, ty, span, &[&left, &right], diagnostics)
+        Self::build(kind, ty, span, &[&left, &right], to)
     }
 
     /// One operand, whose type must already be right.
-    pub(super) fn unary(
-        op: UnaryOp,
-        operand: Self,
-        span: Span,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<Self> {
+    pub(super) fn unary(op: UnaryOp, operand: Self, span: Span, to: Reporter<'_>) -> Option<Self> {
         let ty = match op {
             UnaryOp::Not => present(BaseType::Bool),
             UnaryOp::Negate => operand.expr.ty,
         };
-        Self::build(ExprKind::Unary(op, operand.expr.clone()), ty, span, &[&operand], diagnostics)
+        Self::build(ExprKind::Unary(op, operand.expr.clone()), ty, span, &[&operand], to)
     }
 
     fn base(&self) -> BaseType {
@@ -143,6 +176,11 @@ impl Typed {
             _ => None,
         }
     }
+}
+
+/// How many parts a text weighs as much as.
+fn weight(text: &str) -> u64 {
+    1 + (text.len() / CONSTANT_BYTES_PER_PART) as u64
 }
 
 /// A type whose values are always there.
@@ -196,7 +234,12 @@ impl Checker<'_> {
     }
 
     fn build(&mut self, kind: ExprKind, ty: Type, span: Span, parts: &[&Typed]) -> Option<Typed> {
-        Typed::build(kind, ty, span, parts, self.diagnostics)
+        Typed::build(kind, ty, span, parts, self.reporter())
+    }
+
+    /// Where errors go.
+    fn reporter(&mut self) -> Reporter<'_> {
+        Reporter { session: &mut self.scope.session, findings: self.diagnostics }
     }
 
     fn literal(&mut self, node: &ast::LiteralExpr) -> Option<Typed> {
@@ -252,15 +295,16 @@ impl Checker<'_> {
         if ROOTS.contains(&name) {
             return self.fail(errors::root_alone(span, name));
         }
-        if self.scope.api_keys.iter().any(|key| key == name) {
+        if self.scope.api_keys.contains(name) {
             return self.fail(later::authentication(span, "API keys"));
         }
-        let diagnostic = {
-            let variables = self.variables.iter().map(|(name, _)| name.as_str());
-            let lets = self.policy_lets.keys().chain(self.scope.lets.keys()).map(String::as_str);
-            let known = variables.chain(lets).chain(ROOTS.iter().copied());
-            errors::unknown_name(span, name, nearest(name, known))
-        };
+        let (own, of_file) = (self.policy_lets, &self.scope.lets);
+        let count = self.variables.len() + own.len() + of_file.len() + ROOTS.len();
+        let variables = self.variables.iter().map(|(name, _)| name.as_str());
+        let lets = own.keys().chain(of_file.keys()).map(String::as_str);
+        let known = variables.chain(lets).chain(ROOTS.iter().copied());
+        let near = self.scope.session.nearest(name, count, known);
+        let diagnostic = errors::unknown_name(span, name, near);
         self.fail(diagnostic)
     }
 

@@ -3,7 +3,7 @@
 use super::errors;
 use super::expr::{Checker, Typed};
 use super::scope::{Captures, FileScope, ROOTS};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::Findings;
 use crate::source::Span;
 use crate::syntax::SyntaxTree;
 use crate::syntax::ast::{self, AstNode, File, NameExpr, Policy};
@@ -24,7 +24,7 @@ pub(super) fn check_file(
     tree: &SyntaxTree,
     file: &File,
     scope: &mut FileScope,
-    diagnostics: &mut Vec<Diagnostic>,
+    diagnostics: &mut Findings,
 ) {
     let unique = unique_names(nodes, tree, diagnostics);
     warn_unused(&unique, file, tree, diagnostics);
@@ -41,7 +41,7 @@ pub(super) fn check_policy(
     policy: &Policy,
     tree: &SyntaxTree,
     scope: &mut FileScope,
-    diagnostics: &mut Vec<Diagnostic>,
+    diagnostics: &mut Findings,
 ) -> BTreeMap<String, Let> {
     let nodes: Vec<ast::Let> = policy
         .statements()
@@ -75,7 +75,7 @@ fn check_one(
     tree: &SyntaxTree,
     scope: &mut FileScope,
     own: &BTreeMap<String, Let>,
-    diagnostics: &mut Vec<Diagnostic>,
+    diagnostics: &mut Findings,
 ) -> Let {
     let name_span = tree.span(node.name().map_or(node.range(), |token| token.text_range()));
     let captures = Captures::default();
@@ -100,7 +100,7 @@ fn check_one(
 fn unique_names(
     nodes: &[ast::Let],
     tree: &SyntaxTree,
-    diagnostics: &mut Vec<Diagnostic>,
+    diagnostics: &mut Findings,
 ) -> BTreeMap<String, ast::Let> {
     let mut unique: BTreeMap<String, ast::Let> = BTreeMap::new();
     for node in nodes {
@@ -127,26 +127,33 @@ fn unique_names(
 fn ordered<'a>(
     unique: &'a BTreeMap<String, ast::Let>,
     tree: &SyntaxTree,
-    diagnostics: &mut Vec<Diagnostic>,
+    diagnostics: &mut Findings,
 ) -> (Vec<(&'a str, &'a ast::Let)>, BTreeMap<String, Let>) {
     let mut waiting: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut needed_by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, node) in unique {
-        waiting.insert(name, names_in(node).filter(|name| unique.contains_key(name)).collect());
+        let needs: BTreeSet<String> = names_in(node).filter(|name| unique.contains_key(name)).collect();
+        for need in &needs {
+            if let Some((need, _)) = unique.get_key_value(need) {
+                needed_by.entry(need).or_default().push(name);
+            }
+        }
+        waiting.insert(name, needs);
     }
     let mut order = Vec::new();
-    loop {
-        let ready: Vec<&str> =
-            waiting.iter().filter(|(_, needs)| needs.is_empty()).map(|(name, _)| *name).collect();
-        if ready.is_empty() {
-            break;
-        }
-        for name in ready {
-            waiting.remove(name);
-            for needs in waiting.values_mut() {
+    let mut ready: BTreeSet<&str> =
+        waiting.iter().filter(|(_, needs)| needs.is_empty()).map(|(name, _)| *name).collect();
+    while let Some(name) = ready.pop_first() {
+        waiting.remove(name);
+        for user in needed_by.get(name).into_iter().flatten() {
+            if let Some(needs) = waiting.get_mut(user) {
                 needs.remove(name);
+                if needs.is_empty() {
+                    ready.insert(user);
+                }
             }
-            order.extend(unique.get(name).map(|node| (name, node)));
         }
+        order.extend(unique.get(name).map(|node| (name, node)));
     }
     let place = |name: &str| {
         let token = unique.get(name).and_then(ast::Let::name);
@@ -183,7 +190,7 @@ fn warn_unused(
     unique: &BTreeMap<String, ast::Let>,
     within: &impl AstNode,
     tree: &SyntaxTree,
-    diagnostics: &mut Vec<Diagnostic>,
+    diagnostics: &mut Findings,
 ) {
     let used: BTreeSet<String> = names_in(within).collect();
     for (name, node) in unique {

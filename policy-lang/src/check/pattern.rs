@@ -3,7 +3,7 @@
 use super::errors;
 use super::scope::Captures;
 use crate::checked::{PathPattern, Segment};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Findings};
 use crate::path;
 use crate::source::Span;
 use crate::syntax::{SyntaxToken, SyntaxTree};
@@ -23,7 +23,7 @@ struct Found {
 pub(super) fn check(
     tokens: impl Iterator<Item = SyntaxToken>,
     tree: &SyntaxTree,
-    diagnostics: &mut Vec<Diagnostic>,
+    diagnostics: &mut Findings,
 ) -> Option<(Vec<PathPattern>, Captures)> {
     let mut found = Vec::new();
     let mut all_right = true;
@@ -110,16 +110,19 @@ fn common_captures(found: &[Found]) -> Captures {
     let mut common = Captures::default();
     for one in found {
         for (name, at) in &one.captures {
+            // The first pattern that has it says where it is; so each name is looked for once.
+            if common.segments.contains_key(name) || common.uneven.contains_key(name) {
+                continue;
+            }
             match found.iter().find(|other| other.captures.get(name) != Some(at)) {
                 None => {
                     common.segments.insert(name.clone(), *at);
                 }
                 Some(other) => {
-                    common.uneven.entry(name.clone()).or_insert(other.span);
+                    common.uneven.insert(name.clone(), other.span);
                 }
             }
         }
     }
-    common.segments.retain(|name, _| !common.uneven.contains_key(name));
     common
 }

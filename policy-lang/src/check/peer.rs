@@ -3,7 +3,7 @@
 use super::errors;
 use super::target::service_ref;
 use crate::checked::Peer;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::Findings;
 use crate::lex::literal;
 use crate::syntax::SyntaxTree;
 use crate::syntax::ast::{self, AstNode, PeerKind};
@@ -14,7 +14,7 @@ use std::net::IpAddr;
 pub(super) fn check(
     nodes: impl Iterator<Item = ast::Peer>,
     tree: &SyntaxTree,
-    diagnostics: &mut Vec<Diagnostic>,
+    diagnostics: &mut Findings,
 ) -> Option<Vec<Peer>> {
     let nodes: Vec<ast::Peer> = nodes.collect();
     let found: Vec<Option<Peer>> = nodes.iter().map(|node| check_one(node, tree, diagnostics)).collect();
@@ -28,11 +28,7 @@ pub(super) fn check(
 }
 
 /// One caller.
-pub(super) fn check_one(
-    node: &ast::Peer,
-    tree: &SyntaxTree,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Peer> {
+pub(super) fn check_one(node: &ast::Peer, tree: &SyntaxTree, diagnostics: &mut Findings) -> Option<Peer> {
     match node.kind()? {
         PeerKind::Service => service_ref(&node.reference()?).map(Peer::Service),
         PeerKind::Namespace => Some(Peer::Namespace(node.name()?.text().to_owned())),

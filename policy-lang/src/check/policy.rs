@@ -3,7 +3,7 @@
 use super::scope::FileScope;
 use super::{CheckOptions, errors, lets, rule, target};
 use crate::checked::{CheckedPolicy, Mode, Otherwise, Rule, Scope, Target};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::Findings;
 use crate::source::Span;
 use crate::syntax::SyntaxTree;
 use crate::syntax::ast::{self, AstNode, ModeKind, Policy, PolicyKind, Statement};
@@ -28,7 +28,7 @@ pub(super) fn check(
     node: &Policy,
     place: Place<'_>,
     scope: &mut FileScope,
-    diagnostics: &mut Vec<Diagnostic>,
+    diagnostics: &mut Findings,
 ) -> Option<CheckedPolicy> {
     let tree = place.tree;
     let token = node.name()?;
@@ -49,12 +49,16 @@ pub(super) fn check(
     let lets = lets::check_policy(node, tree, scope, diagnostics);
     let mut rules = Vec::new();
     let mut otherwise = None;
+    let narrow = targets.iter().find(|scope| !may_exempt(scope));
     let mut around = rule::Around { tree, policy: &name, scope, lets: &lets, diagnostics };
     for statement in node.statements() {
+        if around.diagnostics.is_full() {
+            break;
+        }
         match statement {
             Statement::Rule(node) => add(&mut rules, around.rule(&node)),
             Statement::Exempt(node) => {
-                around.exempt_is_at_home(&node, &targets);
+                around.exempt_is_at_home(&node, narrow);
                 add(&mut rules, around.exempt(&node));
             }
             Statement::Otherwise(node) => {
@@ -75,11 +79,7 @@ fn add(rules: &mut Vec<NamedRule>, found: Option<NamedRule>) {
     rules.extend(found);
 }
 
-fn add_otherwise(
-    otherwise: &mut Option<Otherwise>,
-    found: Option<Otherwise>,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
+fn add_otherwise(otherwise: &mut Option<Otherwise>, found: Option<Otherwise>, diagnostics: &mut Findings) {
     match (otherwise.as_ref(), found) {
         (Some(first), Some(second)) => {
             diagnostics.push(errors::second_otherwise(second.span, first.span));
@@ -91,7 +91,7 @@ fn add_otherwise(
 
 /// The rules without those whose id is taken. Two statements that say the same in the same words
 /// are one, with a warning; two with one name are an error.
-fn unique(rules: Vec<NamedRule>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Rule> {
+fn unique(rules: Vec<NamedRule>, diagnostics: &mut Findings) -> Vec<Rule> {
     let mut places: BTreeMap<Arc<str>, Span> = BTreeMap::new();
     let mut kept = Vec::with_capacity(rules.len());
     for (rule, name_span) in rules {
@@ -113,12 +113,7 @@ fn unique(rules: Vec<NamedRule>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Rule>
 }
 
 /// The mode; `enforce` if none is stated.
-fn mode(
-    node: &Policy,
-    tree: &SyntaxTree,
-    options: CheckOptions<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Mode {
+fn mode(node: &Policy, tree: &SyntaxTree, options: CheckOptions<'_>, diagnostics: &mut Findings) -> Mode {
     let mut stated: Option<ast::Mode> = None;
     for statement in node.statements() {
         let Statement::Mode(mode) = statement else { continue };
@@ -152,6 +147,6 @@ fn mode(
 }
 
 /// Whether an `exempt` may stand in a policy with this target.
-pub(super) fn may_exempt(scope: &Scope) -> bool {
+fn may_exempt(scope: &Scope) -> bool {
     matches!(scope.target, Target::Mesh | Target::Namespace(_))
 }

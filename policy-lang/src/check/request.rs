@@ -7,8 +7,8 @@ use super::peer;
 use super::rule::METHODS;
 use super::target::service_ref;
 use crate::checked::{Peer, ServiceRef};
-use crate::diagnostic::Diagnostic;
 use crate::diagnostic::near::nearest;
+use crate::diagnostic::{Diagnostic, Findings};
 use crate::lex::literal;
 use crate::linked::Workload;
 use crate::parse;
@@ -26,7 +26,8 @@ use std::collections::BTreeMap;
 /// What is wrong with the text.
 pub fn request_of(file: FileId, text: &str, trust_domain: &str) -> Result<Request, Vec<Diagnostic>> {
     let parsed = parse::parse_request(file, text);
-    let mut diagnostics = parsed.diagnostics.clone();
+    let mut diagnostics = Findings::default();
+    diagnostics.extend(parsed.diagnostics.clone());
     let request =
         parsed.request().and_then(|node| check(&node, &parsed.tree, trust_domain, &mut diagnostics));
     complete(request, diagnostics)
@@ -43,7 +44,8 @@ pub fn target_of(
     trust_domain: &str,
 ) -> Result<Workload, Vec<Diagnostic>> {
     let parsed = parse::parse_target(file, text);
-    let mut diagnostics = parsed.diagnostics.clone();
+    let mut diagnostics = Findings::default();
+    diagnostics.extend(parsed.diagnostics.clone());
     let service = parsed.target().and_then(|node| one_service(&node, &parsed.tree, &mut diagnostics));
     let target = service.map(|service| Workload {
         namespace: service.namespace,
@@ -54,18 +56,15 @@ pub fn target_of(
     complete(target, diagnostics)
 }
 
-fn complete<T>(value: Option<T>, diagnostics: Vec<Diagnostic>) -> Result<T, Vec<Diagnostic>> {
+fn complete<T>(value: Option<T>, diagnostics: Findings) -> Result<T, Vec<Diagnostic>> {
+    let diagnostics = diagnostics.into_vec();
     match value {
         Some(value) if !diagnostics.iter().any(Diagnostic::is_error) => Ok(value),
         _ => Err(diagnostics),
     }
 }
 
-fn one_service(
-    node: &ast::Target,
-    tree: &SyntaxTree,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<ServiceRef> {
+fn one_service(node: &ast::Target, tree: &SyntaxTree, diagnostics: &mut Findings) -> Option<ServiceRef> {
     let service = node.reference().and_then(|reference| service_ref(&reference));
     match (node.kind()?, service) {
         (TargetKind::Service, Some(service)) if service.name != "*" => Some(service),
@@ -85,11 +84,11 @@ pub(super) fn check(
     node: &ast::Request,
     tree: &SyntaxTree,
     trust_domain: &str,
-    diagnostics: &mut Vec<Diagnostic>,
+    diagnostics: &mut Findings,
 ) -> Option<Request> {
     let (method, path_token) = (node.method()?, node.path()?);
-    if let Some(near) = nearest(method.text(), METHODS.iter().copied())
-        && !METHODS.contains(&method.text())
+    if !METHODS.contains(&method.text())
+        && let Some(near) = nearest(method.text(), METHODS.iter().copied())
     {
         let place = tree.span(method.text_range());
         diagnostics.push(errors::warnings::unknown_method(place, method.text(), near));
@@ -118,7 +117,7 @@ fn set_caller(
     node: &ast::Peer,
     tree: &SyntaxTree,
     trust_domain: &str,
-    diagnostics: &mut Vec<Diagnostic>,
+    diagnostics: &mut Findings,
 ) -> Option<()> {
     let span = tree.span(node.range());
     let principal = match peer::check_one(node, tree, diagnostics)? {
@@ -154,7 +153,7 @@ fn set_with(
     request: &mut Request,
     node: &ast::With,
     tree: &SyntaxTree,
-    diagnostics: &mut Vec<Diagnostic>,
+    diagnostics: &mut Findings,
 ) -> Option<()> {
     match node.kind()? {
         WithKind::Header => {
@@ -189,7 +188,7 @@ fn set_with(
     Some(())
 }
 
-fn refuse<T>(diagnostics: &mut Vec<Diagnostic>, span: Span, message: &str, help: &str) -> Option<T> {
+fn refuse<T>(diagnostics: &mut Findings, span: Span, message: &str, help: &str) -> Option<T> {
     diagnostics.push(errors::request(span, message, help));
     None
 }

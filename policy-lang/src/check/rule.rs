@@ -1,11 +1,12 @@
 //! `exempt`, `deny`, `allow` and `otherwise`.
 
+use super::expr::Reporter;
 use super::lets::Let;
-use super::policy::{self, NamedRule, OTHERWISE};
+use super::policy::{NamedRule, OTHERWISE};
 use super::scope::{Captures, FileScope};
 use super::{condition, errors, pattern, peer};
 use crate::checked::{Effect, Guard, Otherwise, Respond, Rule, Scope};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::Findings;
 use crate::lex::literal;
 use crate::syntax::ast::{self, AstNode, RuleEffect};
 use crate::syntax::{SyntaxNode, SyntaxTree};
@@ -52,7 +53,7 @@ pub(super) struct Around<'a> {
     /// The `let`s of the policy.
     pub(super) lets: &'a BTreeMap<String, Let>,
     /// What is wrong.
-    pub(super) diagnostics: &'a mut Vec<Diagnostic>,
+    pub(super) diagnostics: &'a mut Findings,
 }
 
 /// The parts of a `match`.
@@ -63,6 +64,11 @@ struct Matched {
 }
 
 impl Around<'_> {
+    /// Where errors go.
+    pub(super) fn reporter(&mut self) -> Reporter<'_> {
+        Reporter { session: &mut self.scope.session, findings: self.diagnostics }
+    }
+
     /// An `allow` or `deny`. `None` if something in it is wrong.
     pub(super) fn rule(&mut self, node: &ast::Rule) -> Option<NamedRule> {
         let matched = node.matcher().and_then(|matcher| self.matched(&matcher));
@@ -129,8 +135,8 @@ impl Around<'_> {
     }
 
     /// Says if an `exempt` stands in a policy that is attached to something narrow.
-    pub(super) fn exempt_is_at_home(&mut self, node: &ast::Exempt, targets: &[Scope]) {
-        if let Some(narrow) = targets.iter().find(|scope| !policy::may_exempt(scope)) {
+    pub(super) fn exempt_is_at_home(&mut self, node: &ast::Exempt, narrow: Option<&Scope>) {
+        if let Some(narrow) = narrow {
             self.diagnostics.push(errors::exempt_too_narrow(self.tree.span(node.range()), narrow.span));
         }
     }
@@ -159,8 +165,8 @@ impl Around<'_> {
         let mut methods = BTreeSet::new();
         for token in node.methods() {
             let method = token.text();
-            if let Some(near) = crate::diagnostic::near::nearest(method, METHODS.iter().copied())
-                && !METHODS.contains(&method)
+            if !METHODS.contains(&method)
+                && let Some(near) = crate::diagnostic::near::nearest(method, METHODS.iter().copied())
             {
                 let span = self.tree.span(token.text_range());
                 self.diagnostics.push(errors::warnings::unknown_method(span, method, near));

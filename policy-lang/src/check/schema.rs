@@ -4,7 +4,7 @@ use super::errors;
 use super::header_name::{HeaderName, header_name};
 use super::scope::FileScope;
 use crate::checked::{BaseType, Conversion};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::Findings;
 use crate::lex::literal;
 use crate::source::Span;
 use crate::syntax::SyntaxTree;
@@ -27,12 +27,7 @@ pub(super) struct HeaderType {
 }
 
 /// Takes the entries of a `schema` into the scope of its file.
-pub(super) fn check(
-    node: &Schema,
-    tree: &SyntaxTree,
-    scope: &mut FileScope,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
+pub(super) fn check(node: &Schema, tree: &SyntaxTree, scope: &mut FileScope, diagnostics: &mut Findings) {
     for entry in node.jwts() {
         diagnostics.push(errors::later::authentication(tree.span(entry.range()), "`jwt` providers"));
     }
@@ -45,12 +40,7 @@ pub(super) fn check(
     }
 }
 
-fn check_header(
-    entry: &SchemaHeader,
-    tree: &SyntaxTree,
-    scope: &mut FileScope,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
+fn check_header(entry: &SchemaHeader, tree: &SyntaxTree, scope: &mut FileScope, diagnostics: &mut Findings) {
     let (Some(token), Some(ty)) = (entry.name(), entry.ty()) else { return };
     let span = tree.span(token.text_range());
     let name = match header_name(token.text()) {
@@ -73,7 +63,7 @@ fn check_header(
     }
 }
 
-fn header_type(ty: &TypeName, tree: &SyntaxTree, diagnostics: &mut Vec<Diagnostic>) -> Option<HeaderType> {
+fn header_type(ty: &TypeName, tree: &SyntaxTree, diagnostics: &mut Findings) -> Option<HeaderType> {
     let span = tree.span(ty.range());
     let mut bound = |maximum: i64, what: &str| -> Option<Option<u32>> {
         let Some(token) = ty.bound() else { return Some(None) };

@@ -2,11 +2,12 @@
 
 use super::lets::{self, Let};
 use super::schema::{self, HeaderType};
-use crate::diagnostic::Diagnostic;
+use super::session::Session;
+use crate::diagnostic::Findings;
 use crate::source::Span;
 use crate::syntax::SyntaxTree;
 use crate::syntax::ast::{File, Item};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The names that begin an attribute; nothing else may have them.
 pub(super) const ROOTS: &[&str] = &[
@@ -20,17 +21,19 @@ pub(super) struct FileScope {
     /// Types of headers by lower-case name.
     pub(super) headers: BTreeMap<String, HeaderType>,
     /// Names of `apikey` entries, which are not supported yet.
-    pub(super) api_keys: Vec<String>,
+    pub(super) api_keys: BTreeSet<String>,
     /// `let`s of the file.
     pub(super) lets: BTreeMap<String, Let>,
+    /// What is shared with the other files.
+    pub(super) session: Session,
     /// The next number of a bound variable; numbers are unique in a file.
     pub(super) next_variable: u32,
 }
 
 impl FileScope {
     /// The scope of a file, with what is wrong in it.
-    pub(super) fn of(tree: &SyntaxTree, file: &File, diagnostics: &mut Vec<Diagnostic>) -> Self {
-        let mut scope = Self::default();
+    pub(super) fn of(tree: &SyntaxTree, file: &File, session: Session, diagnostics: &mut Findings) -> Self {
+        let mut scope = Self { session, ..Self::default() };
         for item in file.items() {
             if let Item::Schema(node) = item {
                 schema::check(&node, tree, &mut scope, diagnostics);

@@ -2,28 +2,33 @@
 
 use super::errors;
 use crate::checked::{Direction, Scope, ServiceRef, Target};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::Findings;
 use crate::lex::literal;
+use crate::source::Span;
 use crate::syntax::SyntaxTree;
 use crate::syntax::ast::{self, AstNode, Policy, TargetKind};
 use std::collections::BTreeMap;
 
 /// The targets of a policy. A target that is wrong or said twice is left out.
-pub(super) fn check(policy: &Policy, tree: &SyntaxTree, diagnostics: &mut Vec<Diagnostic>) -> Vec<Scope> {
+pub(super) fn check(policy: &Policy, tree: &SyntaxTree, diagnostics: &mut Findings) -> Vec<Scope> {
     let mut scopes: Vec<Scope> = Vec::new();
+    let mut places: BTreeMap<Target, Span> = BTreeMap::new();
     for node in policy.targets() {
         let span = tree.span(node.range());
         let Some(target) = check_one(&node, tree, diagnostics) else { continue };
-        match scopes.iter().find(|scope| scope.target == target) {
-            Some(first) => diagnostics.push(errors::warnings::said_twice(span, "this target", first.span)),
-            // `outbound` has been refused above.
-            None => scopes.push(Scope { target, direction: Direction::Inbound, span }),
+        match places.get(&target) {
+            Some(first) => diagnostics.push(errors::warnings::said_twice(span, "this target", *first)),
+            None => {
+                places.insert(target.clone(), span);
+                // `outbound` has been refused above.
+                scopes.push(Scope { target, direction: Direction::Inbound, span });
+            }
         }
     }
     scopes
 }
 
-fn check_one(node: &ast::Target, tree: &SyntaxTree, diagnostics: &mut Vec<Diagnostic>) -> Option<Target> {
+fn check_one(node: &ast::Target, tree: &SyntaxTree, diagnostics: &mut Findings) -> Option<Target> {
     if let Some(direction) = node.direction().filter(|token| token.text() == "outbound") {
         diagnostics.push(errors::later::target(tree.span(direction.text_range()), "`outbound` policies"));
         return None;
@@ -50,7 +55,7 @@ fn check_one(node: &ast::Target, tree: &SyntaxTree, diagnostics: &mut Vec<Diagno
 fn labels(
     node: &ast::Target,
     tree: &SyntaxTree,
-    diagnostics: &mut Vec<Diagnostic>,
+    diagnostics: &mut Findings,
 ) -> Option<BTreeMap<String, String>> {
     let mut labels = BTreeMap::new();
     for label in node.labels() {

@@ -1,64 +1,125 @@
 //! `test` blocks.
 
 use super::policy::OTHERWISE;
-use super::{KnownPolicies, TEST_TRUST_DOMAIN, errors, request};
+use super::session::Session;
+use super::{TEST_TRUST_DOMAIN, errors, request};
 use crate::checked::{CheckedPolicy, CheckedTest, Expectation, TestCase};
 use crate::decision::{BAD_PATH, DEFAULT_DENY, UNRESTRICTED};
-use crate::diagnostic::Diagnostic;
-use crate::diagnostic::near::nearest;
+use crate::diagnostic::{Diagnostic, Findings};
 use crate::lex::literal;
 use crate::source::Span;
 use crate::syntax::ast::{AstNode, Expect, ExpectKind, Given, RuleName, Test};
 use crate::syntax::{SyntaxToken, SyntaxTree};
 use errors::{later, warnings};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How often a request may be repeated.
 const REPEAT_MAX: i64 = 1_000;
 
+/// The policies of all files, as tests speak of them.
+pub(super) struct Known<'a> {
+    policies: Vec<&'a CheckedPolicy>,
+    /// The numbers of the policies by name.
+    numbers: BTreeMap<&'a str, usize>,
+    /// The names of policies of all kinds, also of those that are wrong.
+    names: &'a BTreeMap<String, Span>,
+    /// Policies in which something is wrong.
+    wrong: BTreeSet<usize>,
+    /// By name without the policy's and by whole name, in which policies a rule is.
+    rules: BTreeMap<String, Vec<usize>>,
+}
+
+impl<'a> Known<'a> {
+    /// The policies, with what has been found in them.
+    pub(super) fn new(
+        policies: impl IntoIterator<Item = &'a CheckedPolicy>,
+        names: &'a BTreeMap<String, Span>,
+        findings: &Findings,
+    ) -> Self {
+        let policies: Vec<&CheckedPolicy> = policies.into_iter().collect();
+        let mut numbers = BTreeMap::new();
+        let mut rules: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut wrong = BTreeSet::new();
+        for (number, policy) in policies.iter().enumerate() {
+            numbers.entry(policy.name.as_str()).or_insert(number);
+            let otherwise = policy.otherwise.iter().map(|_| format!("{}/{OTHERWISE}", policy.name));
+            for id in policy.rules.iter().map(|rule| rule.id.to_string()).chain(otherwise) {
+                if let Some((_, short)) = id.split_once('/') {
+                    rules.entry(short.to_owned()).or_default().push(number);
+                }
+                rules.entry(id).or_default().push(number);
+            }
+            let is_in = |found: &Diagnostic| found.is_error() && policy.span.contains(found.primary.span);
+            if findings.is_full() || findings.iter().any(is_in) {
+                wrong.insert(number);
+            }
+        }
+        Self { policies, numbers, names, wrong, rules }
+    }
+
+    /// The test, without what is wrong in it. `None` if none of its policies is known.
+    pub(super) fn check(
+        &self,
+        node: &Test,
+        tree: &SyntaxTree,
+        session: &mut Session,
+        diagnostics: &mut Findings,
+    ) -> Option<CheckedTest> {
+        let mut tested: Vec<usize> = Vec::new();
+        for token in node.policies() {
+            match self.numbers.get(token.text()) {
+                Some(number) => tested.push(*number),
+                // A policy of another kind has been reported.
+                None if self.names.contains_key(token.text()) => {}
+                None => {
+                    let known = self.policies.iter().map(|policy| policy.name.as_str());
+                    let near = session.nearest(token.text(), self.policies.len(), known);
+                    let place = tree.span(token.text_range());
+                    diagnostics.push(errors::unknown_policy(place, token.text(), near));
+                }
+            }
+        }
+        if tested.is_empty() {
+            return None;
+        }
+        if node.cases().next().is_none() {
+            diagnostics.push(warnings::nothing_tested(tree.span(node.range())));
+        }
+        let named = tested.iter().filter_map(|number| self.policies.get(*number));
+        let names = named.map(|policy| policy.name.clone()).collect();
+        let tested: BTreeSet<usize> = tested.into_iter().collect();
+        let is_wrong = tested.iter().any(|number| self.wrong.contains(number));
+        let mut around = Surroundings { tree, known: self, tested, is_wrong, session, diagnostics };
+        let cases = node.cases().filter_map(|case| around.case(&case)).collect();
+        Some(CheckedTest {
+            name: node.title().map(|token| literal::string(token.text())).unwrap_or_default(),
+            policies: names,
+            cases,
+            span: tree.span(node.range()),
+        })
+    }
+
+    /// Whether one of these policies has a rule of this name.
+    fn has_rule(&self, name: &str, tested: &BTreeSet<usize>) -> bool {
+        let having = self.rules.get(name).map(Vec::as_slice).unwrap_or_default();
+        match having.len() < tested.len() {
+            true => having.iter().any(|number| tested.contains(number)),
+            // They are in the order of the policies.
+            false => tested.iter().any(|number| having.binary_search(number).is_ok()),
+        }
+    }
+}
+
 /// What a test stands in.
 struct Surroundings<'a> {
     tree: &'a SyntaxTree,
+    known: &'a Known<'a>,
     /// The policies under test.
-    tested: Vec<&'a CheckedPolicy>,
-    diagnostics: &'a mut Vec<Diagnostic>,
-}
-
-/// The test, without what is wrong in it. `None` if none of its policies is known.
-pub(super) fn check(
-    node: &Test,
-    tree: &SyntaxTree,
-    policies: &KnownPolicies<'_>,
-    names: &BTreeMap<String, Span>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<CheckedTest> {
-    let mut tested: Vec<&CheckedPolicy> = Vec::new();
-    for token in node.policies() {
-        match policies.get(token.text()) {
-            Some(policy) => tested.push(*policy),
-            // A policy of another kind has been reported.
-            None if names.contains_key(token.text()) => {}
-            None => {
-                let near = nearest(token.text(), policies.keys().copied());
-                diagnostics.push(errors::unknown_policy(tree.span(token.text_range()), token.text(), near));
-            }
-        }
-    }
-    if tested.is_empty() {
-        return None;
-    }
-    if node.cases().next().is_none() {
-        diagnostics.push(warnings::nothing_tested(tree.span(node.range())));
-    }
-    let names = tested.iter().map(|policy| policy.name.clone()).collect();
-    let mut around = Surroundings { tree, tested, diagnostics };
-    let cases = node.cases().filter_map(|case| around.case(&case)).collect();
-    Some(CheckedTest {
-        name: node.title().map(|token| literal::string(token.text())).unwrap_or_default(),
-        policies: names,
-        cases,
-        span: tree.span(node.range()),
-    })
+    tested: BTreeSet<usize>,
+    /// Whether something is wrong in one of them: a rule that is wrong is not among the policy's.
+    is_wrong: bool,
+    session: &'a mut Session,
+    diagnostics: &'a mut Findings,
 }
 
 impl Surroundings<'_> {
@@ -119,21 +180,18 @@ impl Surroundings<'_> {
     /// A rule of the policies under test: `rule` or `policy/rule`.
     fn rule_name(&mut self, node: &RuleName) -> Option<String> {
         let written = node.text();
-        let mut known: Vec<String> = [DEFAULT_DENY, BAD_PATH, UNRESTRICTED].map(str::to_owned).into();
-        for policy in &self.tested {
-            known.extend(policy.rules.iter().map(|rule| rule.id.to_string()));
-            known.extend(policy.otherwise.iter().map(|_| format!("{}/{OTHERWISE}", policy.name)));
-        }
-        let short = known.iter().filter_map(|id| id.split_once('/')).map(|(_, name)| name.to_owned());
-        let all: Vec<String> = short.chain(known.iter().cloned()).collect();
-        // A rule that is wrong has been reported and is not among the policy's.
-        let is_wrong = |policy: &&CheckedPolicy| {
-            self.diagnostics.iter().any(|found| found.is_error() && policy.span.contains(found.primary.span))
-        };
-        if all.contains(&written) || self.tested.iter().any(is_wrong) {
+        let fixed = [DEFAULT_DENY, BAD_PATH, UNRESTRICTED];
+        if self.is_wrong || fixed.contains(&written.as_str()) || self.known.has_rule(&written, &self.tested) {
             return Some(written);
         }
-        let near = nearest(&written, all.iter().map(String::as_str));
+        let rules = || {
+            let policies = self.tested.iter().filter_map(|number| self.known.policies.get(*number));
+            policies.flat_map(|policy| &policy.rules).map(|rule| &*rule.id)
+        };
+        let short = rules().filter_map(|id| id.split_once('/')).map(|(_, name)| name);
+        let known = short.chain(rules()).chain(fixed).chain([OTHERWISE]);
+        let count = rules().count();
+        let near = self.session.nearest(&written, count, known);
         self.diagnostics.push(errors::unknown_rule(self.tree.span(node.range()), &written, near));
         None
     }

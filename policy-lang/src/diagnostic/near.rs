@@ -15,6 +15,8 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
     candidates
         .into_iter()
         .filter(|candidate| candidate.len() <= WORD_BYTES_MAX && candidate.len() >= 2)
+        // Each slip changes the length by one at most.
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= slips)
         .map(|candidate| (slips_between(word, candidate), candidate))
         .filter(|(distance, _)| (1..=slips).contains(distance))
         .min_by_key(|(distance, _)| *distance)

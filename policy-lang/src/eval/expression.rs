@@ -29,12 +29,49 @@ pub(crate) struct Scope<'a> {
     workload: &'a Workload,
     /// Elements bound by enclosing quantifiers, innermost last.
     variables: Vec<(u32, Vec<u8>)>,
+    /// How many steps may still be made; only the compiler sets a limit.
+    steps_left: u64,
+    steps_are_out: bool,
 }
+
+/// So many bytes are looked at or copied in a step.
+const BYTES_PER_STEP: usize = 16;
 
 impl<'a> Scope<'a> {
     /// The scope of a rule's condition.
     pub(crate) fn new(request: &'a Request, workload: &'a Workload) -> Self {
-        Self { request, workload, variables: Vec::new() }
+        Self::within(request, workload, u64::MAX)
+    }
+
+    /// The same for at most so many steps: an expression that takes more has no value, and
+    /// [`Scope::steps_are_out`] says so.
+    pub(crate) fn within(request: &'a Request, workload: &'a Workload, steps_max: u64) -> Self {
+        Self { request, workload, variables: Vec::new(), steps_left: steps_max, steps_are_out: false }
+    }
+
+    /// How many steps are left.
+    pub(crate) fn steps_left(&self) -> u64 {
+        self.steps_left
+    }
+
+    /// Whether more steps were needed than there were.
+    pub(crate) fn steps_are_out(&self) -> bool {
+        self.steps_are_out
+    }
+
+    /// Counts a step, and those for so many bytes, before they are made.
+    fn step(&mut self, bytes: usize) -> Option<()> {
+        let steps = 1 + (bytes / BYTES_PER_STEP) as u64;
+        match self.steps_left.checked_sub(steps) {
+            Some(left) if !self.steps_are_out => {
+                self.steps_left = left;
+                Some(())
+            }
+            _ => {
+                self.steps_are_out = true;
+                None
+            }
+        }
     }
 
     /// Whether a bool expression is true; absent counts as false.
@@ -45,8 +82,18 @@ impl<'a> Scope<'a> {
     /// The value of an expression. An expression whose operands are not of the types that `check`
     /// guarantees has none.
     pub(crate) fn value(&mut self, expr: &Expr) -> Option<Computed> {
+        self.step(0)?;
         match &expr.kind {
-            ExprKind::Literal(value) => Some(constant(value)),
+            ExprKind::Literal(value) => {
+                self.step(match value {
+                    Value::String(text) => text.len(),
+                    Value::List(elements) => {
+                        elements.iter().map(|element| BYTES_PER_STEP + element.len()).sum()
+                    }
+                    Value::Bool(_) | Value::Int(_) | Value::Ip(_) => 0,
+                })?;
+                Some(constant(value))
+            }
             ExprKind::Attribute(attribute) => self.attribute(attribute),
             ExprKind::Unary(UnaryOp::Not, operand) => Some(Computed::Bool(!self.holds(operand))),
             ExprKind::Unary(UnaryOp::Negate, operand) => {
@@ -62,7 +109,9 @@ impl<'a> Scope<'a> {
             }
             ExprKind::Call(builtin, arguments) => self.call(*builtin, arguments),
             ExprKind::Matches(text, regex) => {
-                Some(Computed::Bool(self.string(text).is_some_and(|text| regex.is_match(&text))))
+                let text = self.string(text);
+                self.step(regex.matching_steps(text.as_ref().map_or(0, Vec::len)))?;
+                Some(Computed::Bool(text.is_some_and(|text| regex.is_match(&text))))
             }
             ExprKind::ContainsIp(network, address) => {
                 let inside = matches!(self.value(address), Some(Computed::Ip(ip)) if network.contains(&ip));
@@ -75,7 +124,9 @@ impl<'a> Scope<'a> {
             }
             ExprKind::Variable(number) => {
                 let bound = self.variables.iter().rev().find(|(bound, _)| bound == number)?;
-                Some(Computed::String(bound.1.clone()))
+                let text = bound.1.clone();
+                self.step(text.len())?;
+                Some(Computed::String(text))
             }
         }
     }
@@ -189,6 +240,9 @@ impl<'a> Scope<'a> {
         let total = elements.len();
         let mut holding = 0;
         for element in elements {
+            if self.steps_are_out {
+                return false;
+            }
             self.variables.push((variable, element));
             holding += usize::from(self.holds(body));
             self.variables.pop();

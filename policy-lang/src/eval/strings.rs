@@ -48,8 +48,35 @@ fn offset(text: &[u8], character: i64) -> usize {
     starts.map(|(at, _)| at).nth(wanted).unwrap_or(text.len())
 }
 
+/// Where the needle stands first, by the method of Knuth, Morris and Pratt, whose steps grow with the sum of
+/// the lengths only.
 fn position(text: &[u8], needle: &[u8]) -> Option<usize> {
-    (0..=text.len()).find(|at| text.get(*at..).is_some_and(|rest| rest.starts_with(needle)))
+    // For each beginning of the needle, how long the longest shorter beginning is that it ends with.
+    let mut borders: Vec<usize> = Vec::with_capacity(needle.len());
+    let longest = |borders: &[usize], mut length: usize, byte: u8| loop {
+        if needle.get(length) == Some(&byte) {
+            return length + 1;
+        }
+        match length.checked_sub(1).and_then(|last| borders.get(last)) {
+            Some(shorter) => length = *shorter,
+            None => return 0,
+        }
+    };
+    for (at, byte) in needle.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|last| borders.get(last)).copied();
+        borders.push(before.map_or(0, |before| longest(&borders, before, *byte)));
+    }
+    if needle.is_empty() {
+        return Some(0);
+    }
+    let mut matched = 0;
+    for (at, byte) in text.iter().enumerate() {
+        matched = longest(&borders, matched, *byte);
+        if matched == needle.len() {
+            return Some(at + 1 - needle.len());
+        }
+    }
+    None
 }
 
 fn starts_character(byte: u8) -> bool {
@@ -63,6 +90,19 @@ fn to_i64(count: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_occurrence_is_found() {
+        for text in ["", "a", "aabaaab", "abababac", "xaaaaab"] {
+            for needle in ["", "a", "ab", "aaab", "ababac", "aaaab", "b", "abababacx"] {
+                assert_eq!(
+                    position(text.as_bytes(), needle.as_bytes()),
+                    text.find(needle),
+                    "{needle} in {text}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn positions_count_characters() {

@@ -1,133 +1,171 @@
 //! Folding a guard for its workload: `target.*` becomes a constant, and constants are computed.
+//!
+//! One pass from the parts to the whole: what depends on the workload alone is left as it is until something
+//! around it depends on more, and then computed once.
 
+use crate::budget::{Budget, Overrun, Work};
 use crate::checked::{Attribute, BinaryOp, Expr, ExprKind, Guard, UnaryOp, Value};
-use crate::eval::{Computed, Scope};
+use crate::eval;
 use crate::linked::Workload;
-use crate::literals::attributes_of;
 use crate::request::Request;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The guard as it stands for a workload; `None` if its condition is false there.
-pub(super) fn guard(guard: &Guard, workload: &Workload) -> Option<Guard> {
-    let condition = guard.condition.as_ref().map(|condition| expression(condition, workload));
-    let condition = match condition {
-        Some(condition) => match constant(&condition) {
-            Some(true) => None,
-            Some(false) => return None,
-            None => Some(condition),
-        },
-        None => None,
-    };
-    Some(Guard { condition, ..guard.clone() })
+/// Folds guards for one workload and within one budget.
+pub(super) struct Folding<'a> {
+    workload: &'a Workload,
+    budget: &'a mut Budget,
+    /// No request can change what is computed.
+    request: Request,
 }
 
-/// An expression with `target.*` as constants, and with what depends on nothing else computed by
-/// the evaluator. What is absent has no constant and stays as it is.
-fn expression(expr: &Arc<Expr>, workload: &Workload) -> Arc<Expr> {
-    if is_closed(expr) {
-        return match computed(expr, workload) {
-            Some(value) => Arc::new(Expr { kind: ExprKind::Literal(value), ty: expr.ty, span: expr.span }),
-            None => expr.clone(),
+/// What became of an expression.
+enum Folded {
+    /// It depends on the workload alone, and is to be computed with as much around it as can be.
+    Closed,
+    /// It depends on more.
+    Open {
+        /// The expression, with what is closed in it computed.
+        expr: Arc<Expr>,
+        /// Whether that is a request; else it is a variable.
+        asks: bool,
+        /// The outermost variable that is bound around it.
+        free: Option<u32>,
+    },
+}
+
+impl<'a> Folding<'a> {
+    /// For a workload.
+    pub(super) fn new(workload: &'a Workload, budget: &'a mut Budget) -> Self {
+        Self { workload, budget, request: Request::default() }
+    }
+
+    /// The guard as it stands for the workload; `None` if its condition is false there.
+    pub(super) fn guard(&mut self, guard: &Guard) -> Result<Option<Guard>, Overrun> {
+        let condition = match &guard.condition {
+            Some(condition) => {
+                let condition = self.expression(condition)?;
+                match constant(&condition) {
+                    Some(true) => None,
+                    Some(false) => return Ok(None),
+                    None => Some(condition),
+                }
+            }
+            None => None,
         };
+        Ok(Some(Guard { condition, ..guard.clone() }))
     }
-    let again = |inner: &Arc<Expr>| expression(inner, workload);
-    let kind = match &expr.kind {
-        ExprKind::Literal(_) | ExprKind::Variable(_) | ExprKind::Attribute(_) => return expr.clone(),
-        ExprKind::Unary(op, inner) => unary(*op, again(inner)),
-        ExprKind::Binary(op, left, right) => binary(*op, again(left), again(right)),
-        ExprKind::Conditional(test, yes, no) => {
-            let test = again(test);
-            match constant(&test) {
-                Some(true) => return again(yes),
-                Some(false) => return again(no),
-                None => ExprKind::Conditional(test, again(yes), again(no)),
-            }
+
+    /// An expression with `target.*` as constants, and with what depends on nothing else computed by
+    /// the evaluator. What is absent has no constant and stays as it is.
+    fn expression(&mut self, expr: &Arc<Expr>) -> Result<Arc<Expr>, Overrun> {
+        match self.fold(expr)? {
+            Folded::Closed => self.computed(expr),
+            Folded::Open { expr, .. } => Ok(expr),
         }
-        ExprKind::Call(builtin, arguments) => ExprKind::Call(*builtin, arguments.iter().map(again).collect()),
-        ExprKind::Matches(text, regex) => ExprKind::Matches(again(text), regex.clone()),
-        ExprKind::ContainsIp(net, address) => ExprKind::ContainsIp(*net, again(address)),
-        ExprKind::Has(inner) => ExprKind::Has(again(inner)),
-        ExprKind::Convert(conversion, inner) => ExprKind::Convert(conversion.clone(), again(inner)),
-        ExprKind::Quantify { quantifier, variable, list, body } => ExprKind::Quantify {
-            quantifier: *quantifier,
-            variable: *variable,
-            list: again(list),
-            body: again(body),
-        },
-    };
-    Arc::new(Expr { kind, ty: expr.ty, span: expr.span })
+    }
+
+    fn fold(&mut self, expr: &Arc<Expr>) -> Result<Folded, Overrun> {
+        self.budget.spend(Work::LinkedParts, own_parts(expr), expr.span)?;
+        match &expr.kind {
+            ExprKind::Literal(_) => return Ok(Folded::Closed),
+            ExprKind::Attribute(attribute) if is_of_target(attribute) => return Ok(Folded::Closed),
+            ExprKind::Attribute(_) => return Ok(Folded::Open { expr: expr.clone(), asks: true, free: None }),
+            ExprKind::Variable(number) => {
+                return Ok(Folded::Open { expr: expr.clone(), asks: false, free: Some(*number) });
+            }
+            _ => {}
+        }
+        let bound = match &expr.kind {
+            ExprKind::Quantify { variable, .. } => Some(*variable),
+            _ => None,
+        };
+        let mut folded = Vec::new();
+        let (mut asks, mut free) = (false, None);
+        for part in expr.parts() {
+            let part = self.fold(part)?;
+            if let Folded::Open { asks: part_asks, free: part_free, .. } = &part {
+                asks |= part_asks;
+                free = free.into_iter().chain(part_free.filter(|_| *part_free != bound)).min();
+            }
+            folded.push(part);
+        }
+        if !asks && free.is_none() {
+            return Ok(Folded::Closed);
+        }
+        let mut parts = Vec::with_capacity(folded.len());
+        for (part, folded) in expr.parts().into_iter().zip(folded) {
+            parts.push(match folded {
+                Folded::Closed => self.computed(part)?,
+                Folded::Open { expr, .. } => expr,
+            });
+        }
+        let mut parts = parts.into_iter();
+        let again = expr.with_parts(&mut |part| parts.next().unwrap_or_else(|| part.clone()));
+        Ok(Folded::Open { expr: simplified(again), asks, free })
+    }
+
+    /// A closed expression as a constant, if it has a value.
+    fn computed(&mut self, expr: &Arc<Expr>) -> Result<Arc<Expr>, Overrun> {
+        if matches!(expr.kind, ExprKind::Literal(_)) {
+            return Ok(expr.clone());
+        }
+        let left = self.budget.left(Work::FoldingSteps);
+        let folded = eval::constant_for(expr, &self.request, self.workload, left);
+        self.budget.settle(Work::FoldingSteps, folded.steps, expr.span);
+        match folded.value {
+            Ok(Some(value)) => {
+                Ok(Arc::new(Expr { kind: ExprKind::Literal(value), ty: expr.ty, span: expr.span }))
+            }
+            Ok(None) => Ok(expr.clone()),
+            Err(eval::StepsAreOut) => Err(self.budget.overrun(Work::FoldingSteps)),
+        }
+    }
 }
 
-/// Whether the value depends on the workload alone.
-fn is_closed(expr: &Expr) -> bool {
-    let mut asked = BTreeSet::new();
-    attributes_of(expr, &mut asked);
-    let of_target = |attribute: &Attribute| {
-        matches!(attribute, Attribute::TargetService | Attribute::TargetNamespace | Attribute::TargetLabel(_))
-    };
-    asked.iter().all(of_target) && !has_free_variable(expr, &mut Vec::new())
+fn is_of_target(attribute: &Attribute) -> bool {
+    matches!(attribute, Attribute::TargetService | Attribute::TargetNamespace | Attribute::TargetLabel(_))
 }
 
-fn has_free_variable(expr: &Expr, bound: &mut Vec<u32>) -> bool {
+/// What an expression without its parts counts as: a list as its elements.
+fn own_parts(expr: &Expr) -> u64 {
     match &expr.kind {
-        ExprKind::Variable(number) => !bound.contains(number),
-        ExprKind::Literal(_) | ExprKind::Attribute(_) => false,
-        ExprKind::Unary(_, inner)
-        | ExprKind::Matches(inner, _)
-        | ExprKind::ContainsIp(_, inner)
-        | ExprKind::Has(inner)
-        | ExprKind::Convert(_, inner) => has_free_variable(inner, bound),
-        ExprKind::Binary(_, left, right) => has_free_variable(left, bound) || has_free_variable(right, bound),
-        ExprKind::Conditional(test, yes, no) => {
-            [test, yes, no].iter().any(|part| has_free_variable(part, bound))
-        }
-        ExprKind::Call(_, arguments) => arguments.iter().any(|argument| has_free_variable(argument, bound)),
-        ExprKind::Quantify { variable, list, body, .. } => {
-            if has_free_variable(list, bound) {
-                return true;
-            }
-            bound.push(*variable);
-            let free = has_free_variable(body, bound);
-            bound.pop();
-            free
-        }
+        ExprKind::Literal(Value::List(elements)) => 1 + elements.len() as u64,
+        _ => 1,
     }
 }
 
-/// The value of a closed expression; no request can change it.
-fn computed(expr: &Expr, workload: &Workload) -> Option<Value> {
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok().map(Arc::from);
-    Some(match Scope::new(&Request::default(), workload).value(expr)? {
-        Computed::Bool(value) => Value::Bool(value),
-        Computed::Int(value) => Value::Int(value),
-        Computed::String(bytes) => Value::String(text(bytes)?),
-        Computed::Ip(address) => Value::Ip(address),
-        Computed::List(elements) => Value::List(elements.into_iter().map(text).collect::<Option<_>>()?),
-    })
+/// The expression without what constants make needless.
+fn simplified(expr: Arc<Expr>) -> Arc<Expr> {
+    let kept = match &expr.kind {
+        ExprKind::Conditional(test, yes, no) => match constant(test) {
+            Some(true) => yes,
+            Some(false) => no,
+            None => return expr,
+        },
+        ExprKind::Unary(UnaryOp::Not, inner) => match constant(inner) {
+            Some(value) => return bool_literal(&expr, !value),
+            None => return expr,
+        },
+        ExprKind::Binary(BinaryOp::And, left, right) => match (constant(left), constant(right)) {
+            (Some(false), _) | (_, Some(false)) => return bool_literal(&expr, false),
+            // A bool that can be absent is not what `&&` makes of it.
+            (Some(true), _) if !right.ty.optional => right,
+            (_, Some(true)) if !left.ty.optional => left,
+            _ => return expr,
+        },
+        ExprKind::Binary(BinaryOp::Or, left, right) => match (constant(left), constant(right)) {
+            (Some(true), _) | (_, Some(true)) => return bool_literal(&expr, true),
+            (Some(false), _) if !right.ty.optional => right,
+            (_, Some(false)) if !left.ty.optional => left,
+            _ => return expr,
+        },
+        _ => return expr,
+    };
+    kept.clone()
 }
 
-fn unary(op: UnaryOp, inner: Arc<Expr>) -> ExprKind {
-    match (op, constant(&inner)) {
-        (UnaryOp::Not, Some(value)) => ExprKind::Literal(Value::Bool(!value)),
-        _ => ExprKind::Unary(op, inner),
-    }
-}
-
-fn binary(op: BinaryOp, left: Arc<Expr>, right: Arc<Expr>) -> ExprKind {
-    let sides = (constant(&left), constant(&right));
-    match (op, sides) {
-        (BinaryOp::And, (Some(false), _) | (_, Some(false))) => ExprKind::Literal(Value::Bool(false)),
-        (BinaryOp::Or, (Some(true), _) | (_, Some(true))) => ExprKind::Literal(Value::Bool(true)),
-        // A bool that can be absent is not what `&&` makes of it.
-        (BinaryOp::And, (Some(true), _)) | (BinaryOp::Or, (Some(false), _)) if !right.ty.optional => {
-            right.kind.clone()
-        }
-        (BinaryOp::And, (_, Some(true))) | (BinaryOp::Or, (_, Some(false))) if !left.ty.optional => {
-            left.kind.clone()
-        }
-        _ => ExprKind::Binary(op, left, right),
-    }
+fn bool_literal(expr: &Expr, value: bool) -> Arc<Expr> {
+    Arc::new(Expr { kind: ExprKind::Literal(Value::Bool(value)), ty: expr.ty, span: expr.span })
 }
 
 fn constant(expr: &Expr) -> Option<bool> {

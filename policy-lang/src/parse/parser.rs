@@ -12,11 +12,16 @@ use crate::source::{FileId, Span};
 use crate::syntax::{SyntaxKind, SyntaxTree};
 use rowan::{Checkpoint, GreenNodeBuilder};
 
+/// How many mistakes are kept until all are sorted: those of the lexer, and as many of the parser.
+const FOUND_MAX: usize = 2 * DIAGNOSTICS_MAX;
+
 pub(super) struct Parser<'t> {
     file: FileId,
     text: &'t str,
     /// The tokens still to come, the next one last, so that a token can be replaced by several.
     tokens: Vec<Token>,
+    /// Those of them that are not trivia, so that looking ahead takes no time however long a comment is.
+    significant: Vec<Token>,
     builder: GreenNodeBuilder<'static>,
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Where the last mistake was said to be: of several at one place only the first is told.
@@ -34,12 +39,14 @@ impl<'t> Parser<'t> {
         let lexed = lex::lex(file, text);
         let mut tokens = lexed.tokens;
         tokens.reverse();
+        let significant = tokens.iter().filter(|token| !token.kind.is_trivia()).copied().collect();
         let mut builder = GreenNodeBuilder::new();
         builder.start_node(ROOT.into());
         Self {
             file,
             text,
             tokens,
+            significant,
             builder,
             diagnostics: lexed.diagnostics,
             last_mistake: None,
@@ -65,7 +72,7 @@ impl<'t> Parser<'t> {
 
     /// The `n`th token from here that is not trivia.
     fn ahead(&self, n: usize) -> Option<Token> {
-        self.tokens.iter().rev().filter(|token| !token.kind.is_trivia()).nth(n).copied()
+        self.significant.iter().rev().nth(n).copied()
     }
 
     pub(super) fn nth(&self, n: usize) -> SyntaxKind {
@@ -121,6 +128,7 @@ impl<'t> Parser<'t> {
             let text = self.text_of(token);
             self.builder.token(kind.unwrap_or(token.kind).into(), text);
             if !token.kind.is_trivia() {
+                self.significant.pop();
                 self.taken_end = token.end;
             }
         }
@@ -248,6 +256,7 @@ impl<'t> Parser<'t> {
     pub(super) fn split(&mut self) {
         self.take_trivia();
         let Some(token) = self.tokens.pop() else { return };
+        self.significant.pop();
         let text = self.text_of(token);
         let cut = match token.kind {
             SyntaxKind::Path => 1,
@@ -256,10 +265,17 @@ impl<'t> Parser<'t> {
         let (head, tail) = text.split_at_checked(cut).unwrap_or((text, ""));
         let middle = token.start + head.len() as u32;
         let head_kind = if token.kind == SyntaxKind::Path { SyntaxKind::Slash } else { SyntaxKind::Int };
-        let mut tail = lex::lex_piece(self.file, tail, middle, head_kind);
-        self.diagnostics.append(&mut tail.diagnostics);
-        self.tokens.extend(tail.tokens.into_iter().rev());
-        self.tokens.push(Token { kind: head_kind, start: token.start, end: middle });
+        let tail = lex::lex_piece(self.file, tail, middle, head_kind);
+        let room = FOUND_MAX.saturating_sub(self.diagnostics.len());
+        self.diagnostics.extend(tail.diagnostics.into_iter().take(room));
+        let head = Token { kind: head_kind, start: token.start, end: middle };
+        let pieces = tail.tokens.into_iter().rev().chain([head]);
+        for piece in pieces {
+            self.tokens.push(piece);
+            if !piece.kind.is_trivia() {
+                self.significant.push(piece);
+            }
+        }
     }
 
     // Building.
@@ -288,7 +304,10 @@ impl<'t> Parser<'t> {
     pub(super) fn mistake(&mut self, diagnostic: Diagnostic) {
         let here = self.place().start;
         if self.last_mistake != Some(here) {
-            self.diagnostics.push(diagnostic);
+            // Mistakes are found in the order of the text, so those that are kept are the first ones.
+            if self.diagnostics.len() < FOUND_MAX {
+                self.diagnostics.push(diagnostic);
+            }
             self.last_mistake = Some(here);
         }
     }

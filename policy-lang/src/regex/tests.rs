@@ -38,6 +38,9 @@ fn classes_and_word_boundaries_are_ascii() {
     check(r"^\D$", &["٣".as_bytes(), b"a"], &[b"7"]);
     check(r"\bab\b", &[b"ab", b"x ab-", "éab".as_bytes()], &[b"abc", b"xab"]);
     check(r"a\Bb", &[b"ab"], &[b"a b"]);
+    check(r"$\B", &[b"", b"-"], &[b"a"]);
+    check(r"\z\A", &[b""], &[b"a"]);
+    check(r"(?m)^\b.*\b$", &[b"a", b"-\nab c"], &[b"", b"-a"]);
     check(r"^\x{e9}|\pN$", &["é".as_bytes(), "x٣".as_bytes()], &[b"x"]);
 }
 
@@ -84,14 +87,32 @@ fn what_re2_does_not_read_so_is_refused() {
 }
 
 #[test]
-fn too_many_states_are_refused() {
-    for pattern in ["a.{15}$", "(a|b)*a(a|b){14}c", "(.{1,30}){30}x", r"(\pL{100}){10}"] {
-        assert_eq!(
-            Regex::new(pattern).unwrap_err().message,
-            "the pattern needs more than 2000 states",
-            "{pattern}"
-        );
+fn a_pattern_that_is_too_large_is_refused() {
+    for (pattern, what) in [
+        ("a.{15}$", "needs more than 2000 states"),
+        ("(a|b)*a(a|b){14}c", "needs more than 2000 states"),
+        (r"^\pL{100}$", "needs more than 2000 states"),
+        (r"(\pL{100}){10}", "takes more than 1000000 steps to compile"),
+        ("((((a{10}){10}){10}){10}){10}", "takes more than 1000000 steps to compile"),
+        ("(((((){1000}){1000}){1000}){1000}){1000}a{1000}", "takes more than 1000000 steps to compile"),
+        (&r"\pL".repeat(300), "takes more than 1000000 steps to compile"),
+        (&r"(?i)\p{Any}".repeat(80), "takes more than 1000000 steps to compile"),
+    ] {
+        let error = Regex::new(pattern).unwrap_err();
+        assert_eq!((error.message, error.is_shared), (format!("the pattern {what}"), false), "{pattern}");
     }
+}
+
+#[test]
+fn patterns_share_an_allowance() {
+    let mut allowance = Allowance { steps: 5_000_000, states: 100 };
+    Regex::within("^a{90}$", &mut allowance).unwrap();
+    assert!(allowance.steps < 5_000_000 && allowance.states < 10, "{allowance:?}");
+    assert!(Regex::within("^b{90}$", &mut allowance).unwrap_err().is_shared);
+    assert!(!Regex::within("(", &mut allowance).unwrap_err().is_shared);
+    let mut poor = Allowance { steps: 100, ..allowance };
+    assert!(Regex::within("^c{90}$", &mut poor).unwrap_err().is_shared);
+    assert_eq!(poor.steps, 0, "what was begun is paid for");
 }
 
 #[test]

@@ -3,11 +3,14 @@
 use super::super::errors::expression as errors;
 use super::super::errors::{bad_header_name, header_is_attribute, later, warnings};
 use super::super::header_name::{HeaderName, header_name};
+use super::super::schema::HeaderType;
 use super::{Checker, Typed, unparenthesised};
-use crate::checked::{Attribute, BaseType, ExprKind, Type, Value};
+use crate::budget::Work;
+use crate::checked::{Attribute, BaseType, Conversion, ExprKind, Type, Value};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::near::nearest;
 use crate::source::Span;
+use crate::syntax::SyntaxNode;
 use crate::syntax::ast::{self, AstNode};
 use std::sync::Arc;
 
@@ -81,6 +84,10 @@ impl Checker<'_> {
 
     /// What is wrong with `a`, `a.b` or `a["b"]` if `a` is known in a later phase, or not supported yet.
     pub(super) fn not_known_in_auth(&self, node: &impl AstNode) -> Option<Diagnostic> {
+        if is_base(node.syntax()) {
+            // What begins with it has been asked already.
+            return None;
+        }
         let root =
             outermost_root(&ast::Expr::cast(node.syntax().clone())?).filter(|root| self.is_root(root))?;
         let span = self.span(node);
@@ -134,7 +141,9 @@ impl Checker<'_> {
         if let Some(other) = self.captures.uneven.get(name) {
             return self.fail(errors::uneven_capture(span, name, *other));
         }
-        let near = nearest(name, self.captures.segments.keys().map(String::as_str)).map(str::to_owned);
+        let captures = &self.captures.segments;
+        let known = captures.keys().map(String::as_str);
+        let near = self.scope.session.nearest(name, captures.len(), known).map(str::to_owned);
         self.fail(errors::unknown_capture(span, name, near.as_deref()))
     }
 
@@ -192,6 +201,12 @@ impl Checker<'_> {
         if name == CLIENT_CERTIFICATE_HEADER {
             self.diagnostics.push(warnings::forwarded_certificate(span));
         }
+        let declared = self.scope.headers.get(&name);
+        if let Some(HeaderType { conversion: Some(Conversion::Enum(values)), .. }) = declared {
+            // They are copied here and compared with what the header is compared with.
+            let count = values.len() as u64;
+            self.scope.session.spend(Work::ConditionParts, count, span, self.diagnostics)?;
+        }
         let declared = self.scope.headers.get(&name).cloned();
         let attribute = ExprKind::Attribute(Attribute::Header(Arc::from(name)));
         let plain = Type { base: BaseType::String, optional: true };
@@ -218,6 +233,15 @@ impl Checker<'_> {
         let ty = Type { base: BaseType::String, optional: true };
         self.build(ExprKind::Attribute(Attribute::TargetLabel(Arc::from(name))), ty, span, &[])
     }
+}
+
+/// Whether a node is what a field or an element is taken of.
+fn is_base(node: &SyntaxNode) -> bool {
+    let Some(parent) = node.parent() else { return false };
+    ast::FieldExpr::cast(parent.clone()).is_some()
+        || ast::IndexExpr::cast(parent)
+            .and_then(|index| index.base())
+            .is_some_and(|base| base.syntax() == node)
 }
 
 /// `a.b` as text, for a field of a name.

@@ -4,14 +4,13 @@ use super::super::errors::expression as errors;
 use super::super::errors::{later, warnings};
 use super::super::peer::network;
 use super::super::scope::ROOTS;
+use super::super::session::{self, PatternError};
 use super::{Checker, Typed, present, unparenthesised};
 use crate::checked::{BaseType, Builtin, Conversion, ExprKind, Quantifier, Type, Value};
 use crate::diagnostic::near::nearest;
-use crate::regex::Regex;
 use crate::source::Span;
 use crate::syntax::SyntaxToken;
 use crate::syntax::ast::{self, CallExpr};
-use std::sync::Arc;
 
 /// Functions written `x.name(…)`: name, function, types of the arguments behind `x`, result.
 const METHODS: &[(&str, Builtin, &[BaseType], BaseType)] = &[
@@ -210,9 +209,14 @@ impl Checker<'_> {
         let Some(Value::String(written)) = pattern.constant() else {
             return self.fail(errors::pattern_not_constant(pattern.expr.span));
         };
-        let regex = match Regex::new(written) {
-            Ok(regex) => Arc::new(regex),
-            Err(error) => return self.fail(errors::bad_regex(pattern.expr.span, written, &error)),
+        let place = pattern.expr.span;
+        let regex = match self.scope.session.pattern(written, place) {
+            Ok(regex) => regex,
+            Err(PatternError::Pattern(error)) => return self.fail(errors::bad_regex(place, written, &error)),
+            Err(PatternError::Budget(overrun)) => {
+                session::tell(&overrun, self.diagnostics);
+                return None;
+            }
         };
         let text = text?;
         self.build(ExprKind::Matches(text.expr.clone(), regex), present(BaseType::Bool), span, &[&text])

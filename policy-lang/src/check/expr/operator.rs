@@ -4,9 +4,13 @@ use super::super::errors::expression as errors;
 use super::super::errors::{later, warnings};
 use super::super::header_name::{HeaderName, header_name};
 use super::{Checker, Typed, unparenthesised};
+use crate::budget::Work;
 use crate::checked::{Attribute, BaseType, BinaryOp, Conversion, ExprKind, Type, UnaryOp, Value};
 use crate::source::Span;
 use crate::syntax::ast::{self, AstNode, BinaryOperator, UnaryOperator};
+
+/// How many of the values of an enum are named in a message.
+const VALUES_SHOWN_MAX: usize = 20;
 
 impl Checker<'_> {
     pub(super) fn unary(&mut self, node: &ast::UnaryExpr) -> Option<Typed> {
@@ -20,7 +24,7 @@ impl Checker<'_> {
             let place = self.span(&operand_node);
             return self.fail(errors::operand(place, sign, base, operand.expr.ty));
         }
-        Typed::unary(op, operand, self.tree.span(node.range()), self.diagnostics)
+        Typed::unary(op, operand, self.tree.span(node.range()), self.reporter())
     }
 
     pub(super) fn binary(&mut self, node: &ast::BinaryExpr) -> Option<Typed> {
@@ -67,7 +71,7 @@ impl Checker<'_> {
             }
             _ => self.comparable(op, &sign, &left_typed, &right_typed, span)?,
         }
-        Typed::binary(op, left_typed, right_typed, span, self.diagnostics)
+        Typed::binary(op, left_typed, right_typed, span, self.reporter())
     }
 
     /// `a && b && …` or `a || b || …`: the operands of the whole chain, which may be long.
@@ -117,7 +121,7 @@ impl Checker<'_> {
                 joined.push(match waiting.next() {
                     Some(right) => {
                         let span = left.expr.span.to(right.expr.span);
-                        Typed::binary(op, left, right, span, self.diagnostics)?
+                        Typed::binary(op, left, right, span, self.reporter())?
                     }
                     None => left,
                 });
@@ -143,7 +147,11 @@ impl Checker<'_> {
         }
         Some(match (left.constant(), right.constant()) {
             (Some(Value::String(left)), Some(Value::String(right))) => {
-                Some(Typed::literal(Value::String(format!("{left}{right}").into()), span))
+                // Names for such sums can double at each step.
+                let bytes = (left.len() + right.len()) as u64;
+                let spent =
+                    self.scope.session.spend(Work::FoldingSteps, 1 + bytes / 8, span, self.diagnostics);
+                spent.map(|()| Typed::literal(Value::String(format!("{left}{right}").into()), span))
             }
             _ => self.fail(later::expression(span, "joining strings that are not constant")),
         })
@@ -181,7 +189,11 @@ impl Checker<'_> {
         let place = other.expr.span;
         match &side.expr.kind {
             ExprKind::Convert(Conversion::Enum(values), _) if !values.contains(value) => {
-                let known = values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ");
+                let shown = values.iter().take(VALUES_SHOWN_MAX).map(|value| format!("{value:?}"));
+                let mut known = shown.collect::<Vec<_>>().join(", ");
+                if values.len() > VALUES_SHOWN_MAX {
+                    known.push_str(", …");
+                }
                 self.diagnostics.push(warnings::never_equal(place, &format!("it is one of {known}")));
             }
             ExprKind::Attribute(Attribute::Method) if value.bytes().any(|byte| byte.is_ascii_lowercase()) => {
@@ -224,7 +236,7 @@ impl Checker<'_> {
                 left_typed.expr.ty,
             ));
         }
-        Typed::binary(BinaryOp::In, left_typed, right_typed, span, self.diagnostics)
+        Typed::binary(BinaryOp::In, left_typed, right_typed, span, self.reporter())
     }
 
     /// Membership of a written list: of constant strings as a list, of others as comparisons.
@@ -244,14 +256,14 @@ impl Checker<'_> {
         });
         if let (BaseType::String, Some(strings)) = (left.base(), strings.collect::<Option<Vec<_>>>()) {
             let list = Typed::literal(Value::List(strings), list_span);
-            return Typed::binary(BinaryOp::In, left, list, span, self.diagnostics);
+            return Typed::binary(BinaryOp::In, left, list, span, self.reporter());
         }
         if elements.is_empty() {
             return Some(Typed::literal(Value::Bool(false), span));
         }
         let mut equalities = Vec::with_capacity(elements.len());
         for element in elements {
-            equalities.push(Typed::binary(BinaryOp::Equal, left.clone(), element, span, self.diagnostics)?);
+            equalities.push(Typed::binary(BinaryOp::Equal, left.clone(), element, span, self.reporter())?);
         }
         self.chain(BinaryOp::Or, equalities)
     }

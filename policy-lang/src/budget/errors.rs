@@ -1,0 +1,51 @@
+//! What is said when the compiler would have too much to do, or would make too much.
+
+use super::{Overrun, SOURCES_BYTES_MAX, Work};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::source::Span;
+
+const PATTERNS: Code = Code("E502");
+const FOLDING: Code = Code("E503");
+const CONDITIONS: Code = Code("E504");
+const WORKLOADS: Code = Code("E506");
+const SOURCES: Code = Code("E508");
+
+pub(super) fn overrun(overrun: &Overrun) -> Diagnostic {
+    let limit = overrun.work.limit();
+    let (code, message, help) = match overrun.work {
+        Work::PatternSteps => (
+            PATTERNS,
+            format!("the patterns take more than {limit} steps to compile together"),
+            "counts such as `.{100}` and classes such as `\\pL` cost most; equal patterns cost once: write fewer",
+        ),
+        Work::PatternStates => (
+            PATTERNS,
+            format!("the patterns need more than {limit} states together"),
+            "counts such as `.{100}` and classes such as `\\pL` need most; equal patterns count once: write fewer",
+        ),
+        Work::FoldingSteps => (
+            FOLDING,
+            format!("the constants take more than {limit} steps to compute together"),
+            "a list in a list is looked at once for each element of the other: write what comes out",
+        ),
+        Work::ConditionParts => (
+            CONDITIONS,
+            format!("the conditions have more than {limit} parts together, each `let` written out"),
+            "a `let` costs what it stands for wherever it is used: ask it in one rule, such as a `deny`",
+        ),
+        Work::LinkedParts => (
+            WORKLOADS,
+            format!("the rules have more than {limit} parts, counted for each workload that differs"),
+            "attach rules to the services that they speak of, not to the whole mesh",
+        ),
+        Work::Suggestions => (FOLDING, "too many words are misspelt".to_owned(), "correct the first ones"),
+    };
+    Diagnostic::error(code, overrun.span, message)
+        .labelled(format!("the costliest: {} % of it", overrun.percent))
+        .help(help)
+}
+
+pub(super) fn sources_too_large(span: Span, bytes: usize) -> Diagnostic {
+    let message = format!("the files have {bytes} bytes together; {SOURCES_BYTES_MAX} is the limit");
+    Diagnostic::error(SOURCES, span, message).help("check and apply them in several parts")
+}
