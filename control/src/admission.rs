@@ -16,13 +16,15 @@ use crate::store::{Change, Placement, StoreError};
 use crate::test_run::TestError;
 use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::check::{CheckOptions, check};
-use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, Direction};
+use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, Direction, ServiceRef};
 use chancery_policy_lang::diagnostic::render;
 use chancery_policy_lang::emit::compile;
+use chancery_policy_lang::inhabitants::unknown_inhabitants;
 use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::parse::parse;
 use chancery_policy_lang::source::SOURCE_BYTES_MAX;
+use chancery_policy_lang::testing::left_out as left_out_of_tests;
 use chancery_policy_lang::{Diagnostic, Severity, SourceSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -64,6 +66,8 @@ pub struct Terms<'a> {
     pub today: &'a str,
     /// Whether tests are not run.
     pub skip_tests: bool,
+    /// Services that may join, beside those that sidecars speak of.
+    pub invited: &'a BTreeSet<ServiceRef>,
 }
 
 /// Why files are not accepted.
@@ -135,10 +139,23 @@ pub fn admit(
     let tests =
         if terms.skip_tests { None } else { Some(run_tests(&next, &new, &kept, &outcomes, preflight)?) };
     let left_out = next.tests_left_behind(state);
-    let warnings = bodies(&new.diagnostics, &in_force.sources);
+    let mut warnings = new.diagnostics.clone();
+    warnings.extend(left_out_of_tests(&new.tests, &all));
+    let policies: Vec<&CheckedPolicy> = new.policies.iter().map(|(policy, _)| policy).collect();
+    let known = known_services(state).chain(terms.invited.iter().cloned()).collect();
+    warnings.extend(unknown_inhabitants(&policies, &known, &in_force.sources));
+    let warnings = bodies(&warnings, &in_force.sources);
     let applied = |(name, outcome): (&str, ApplyOutcome)| AppliedPolicy { name: name.to_owned(), outcome };
     let outcomes = outcomes.into_iter().map(applied).collect();
     Ok(Admission { change, outcomes, tests, warnings, left_out })
+}
+
+/// The services of which a sidecar has joined, and those that a sidecar says its workload calls.
+fn known_services(state: &DesiredState) -> impl Iterator<Item = ServiceRef> {
+    state.proxies.values().flat_map(|proxy| {
+        let called = proxy.outbounds.iter().map(|outbound| outbound.service.clone());
+        called.chain([proxy.service.clone()])
+    })
 }
 
 /// Checks that the others make sense without a policy, and gives the change that takes it away.

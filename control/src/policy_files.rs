@@ -12,7 +12,7 @@ use chancery_policy_lang::emit::{ModuleOptions, compile_with};
 use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::module::Module;
-use chancery_policy_lang::{Diagnostic, SourceSet};
+use chancery_policy_lang::{Diagnostic, SourceSet, testing};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -46,7 +46,8 @@ impl PolicyFiles {
     }
 
     /// Adds what is wrong where policies meet, unless they are wrong already: links and compiles them
-    /// for a workload of each scope, as the control plane does before it takes them.
+    /// for a workload of each scope, as the control plane does before it takes them; and warnings of tests
+    /// that leave out a policy which turns an answer round.
     ///
     /// # Errors
     /// Failed if the compiler itself is broken.
@@ -61,6 +62,8 @@ impl PolicyFiles {
                 }
             }
         }
+        let left_out = testing::left_out(&self.analysis.tests, &self.analysis.policies);
+        self.analysis.diagnostics.extend(left_out);
         Ok(())
     }
 

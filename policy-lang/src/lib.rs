@@ -27,6 +27,7 @@ pub mod diagnostic;
 pub mod emit;
 pub mod eval;
 pub mod explain;
+pub mod inhabitants;
 pub mod lex;
 pub mod link;
 pub mod linked;

@@ -2,6 +2,10 @@
 //!
 //! Running is left to the caller, who does it with the compiled module; the evaluator says the same.
 
+mod left_out;
+
+pub use left_out::left_out;
+
 use crate::check::TEST_TRUST_DOMAIN;
 use crate::checked::{CheckedPolicy, CheckedTest, Direction, Expectation, Mode, Target};
 use crate::decision::Decision;
@@ -26,8 +30,7 @@ pub fn link_test(test: &CheckedTest, policies: &[CheckedPolicy]) -> Result<Linke
     let named = test.policies.iter().filter_map(|name| policies.iter().find(|policy| policy.name == *name));
     let named: Vec<CheckedPolicy> =
         named.map(|policy| CheckedPolicy { mode: Mode::Enforce, ..policy.clone() }).collect();
-    let scope = named.first().and_then(|policy| policy.targets.first());
-    let workload = workload_of_scope(scope.map_or(&Target::Mesh, |scope| &scope.target));
+    let workload = workload_of_test(test, &named);
     let linked = link(&named, &workload, Direction::Inbound)?;
     let in_program = linked.as_ref().map(|program| program.policies.as_slice()).unwrap_or_default();
     let left_out: Vec<Diagnostic> = named
@@ -39,6 +42,14 @@ pub fn link_test(test: &CheckedTest, policies: &[CheckedPolicy]) -> Result<Linke
         Some(program) if left_out.is_empty() => Ok(program),
         _ => Err(left_out),
     }
+}
+
+/// The workload that a test is run for.
+fn workload_of_test(test: &CheckedTest, policies: &[CheckedPolicy]) -> Workload {
+    let first = test.policies.first();
+    let policy = policies.iter().find(|policy| Some(&policy.name) == first);
+    let scope = policy.and_then(|policy| policy.targets.first());
+    workload_of_scope(scope.map_or(&Target::Mesh, |scope| &scope.target))
 }
 
 /// A workload that a scope covers.

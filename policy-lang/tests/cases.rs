@@ -9,12 +9,13 @@
 
 use chancery_policy_lang::check::{self, CheckOptions};
 use chancery_policy_lang::checked::Direction;
+use chancery_policy_lang::checked::{CheckedPolicy, ServiceRef};
 use chancery_policy_lang::diagnostic::render;
 use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::source::SOURCE_BYTES_MAX;
 use chancery_policy_lang::{
-    Analysis, Diagnostic, FileId, SourceSet, analyse, classify, eval, lex, link, lower, parse, print,
-    tabulate, testing,
+    Analysis, Diagnostic, FileId, SourceSet, analyse, classify, eval, inhabitants, lex, link, lower, parse,
+    print, tabulate, testing,
 };
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ const STAGES: &[(&str, Run)] = &[
     ("plan", run_plan),
     ("classes", run_classes),
     ("tables", run_tables),
+    ("inhabitants", run_inhabitants),
 ];
 
 /// The day of the cases, for warnings about days that are over.
@@ -109,6 +111,7 @@ fn run_tables(_: FileId, text: &str) -> Made {
 /// Runs the `test` blocks by the evaluator; the text form is a line for each request.
 fn run_eval(_: FileId, text: &str) -> Made {
     let mut analysis = analyse_text(text);
+    analysis.diagnostics.extend(testing::left_out(&analysis.tests, &analysis.policies));
     let mut out = String::new();
     for test in &analysis.tests {
         writeln!(out, "{}", test.name).unwrap();
@@ -130,6 +133,19 @@ fn run_eval(_: FileId, text: &str) -> Made {
         }
     }
     (out, analysis.diagnostics)
+}
+
+/// Asks for the inhabitants of a mesh of `shop/orders`, `shop/frontend` and `pay/ledger`.
+fn run_inhabitants(_: FileId, text: &str) -> Made {
+    let mut sources = SourceSet::new();
+    sources.add("case", text);
+    let mut analysis = analyse(&sources, CheckOptions::default());
+    let known = [("shop", "orders"), ("shop", "frontend"), ("pay", "ledger")];
+    let known = known.map(|(namespace, name)| ServiceRef { namespace: namespace.into(), name: name.into() });
+    let policies: Vec<&CheckedPolicy> = analysis.policies.iter().collect();
+    let found = inhabitants::unknown_inhabitants(&policies, &known.into(), &sources);
+    analysis.diagnostics.extend(found);
+    (String::new(), analysis.diagnostics)
 }
 
 fn analyse_text(text: &str) -> Analysis {

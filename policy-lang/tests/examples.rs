@@ -5,8 +5,10 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 use chancery_policy_lang::check::CheckOptions;
+use chancery_policy_lang::checked::{CheckedPolicy, ServiceRef};
 use chancery_policy_lang::diagnostic::render;
-use chancery_policy_lang::{Diagnostic, SourceSet, analyse, eval, testing};
+use chancery_policy_lang::{Diagnostic, SourceSet, analyse, eval, inhabitants, testing};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// A fenced block.
@@ -43,12 +45,18 @@ fn blocks(document: &str) -> Vec<Block> {
 
 /// All that is said of a text, its tests run, and the same for people.
 fn said(text: &str) -> (Vec<Diagnostic>, String) {
+    said_in_mesh(text, &BTreeSet::new())
+}
+
+/// The same in a mesh that knows these services.
+fn said_in_mesh(text: &str, known: &BTreeSet<ServiceRef>) -> (Vec<Diagnostic>, String) {
     let mut sources = SourceSet::new();
     sources.add("document", text);
     let options = CheckOptions { today: Some("2026-06-01"), ..CheckOptions::default() };
     let mut analysis = analyse(&sources, options);
     let mut failures = String::new();
     if analysis.is_ok() {
+        analysis.diagnostics.extend(testing::left_out(&analysis.tests, &analysis.policies));
         for test in &analysis.tests {
             match testing::link_test(test, &analysis.policies) {
                 Err(found) => analysis.diagnostics.extend(found),
@@ -63,6 +71,9 @@ fn said(text: &str) -> (Vec<Diagnostic>, String) {
             }
         }
     }
+    let policies: Vec<&CheckedPolicy> = analysis.policies.iter().collect();
+    let strangers = inhabitants::unknown_inhabitants(&policies, known, &sources);
+    analysis.diagnostics.extend(strangers);
     let shown = render::human(&analysis.diagnostics, &sources, false) + &failures;
     (analysis.diagnostics, shown)
 }
@@ -88,7 +99,10 @@ fn each_documented_error_comes_of_its_example() {
             continue;
         }
         count += 1;
-        let (diagnostics, shown) = said(&block.text);
+        // What is said of services that a mesh does not know needs a mesh.
+        let orders = ServiceRef { namespace: "shop".into(), name: "orders".into() };
+        let known = BTreeSet::from_iter((block.code == "W121").then_some(orders));
+        let (diagnostics, shown) = said_in_mesh(&block.text, &known);
         let place = format!("errors.md:{}: {}\n{shown}", block.line, block.code);
         assert!(diagnostics.iter().any(|found| found.code.0 == block.code), "{place}");
         let has_error = diagnostics.iter().any(Diagnostic::is_error);

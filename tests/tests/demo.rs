@@ -46,7 +46,7 @@ fn the_policies_of_the_quickstart_can_be_asked_before_anything_runs() {
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         assert!(output.status.success() && said.contains(expected), "{arguments:?}:\n{said}");
     };
-    check(&["check", "examples/quickstart"], "0 errors, 0 warnings");
+    check(&["check", "examples/quickstart/policies"], "0 errors, 0 warnings");
     check(&["test", "examples/quickstart/policies"], "4 passed, 0 failed");
     let request = "POST /orders/7/paid from service shop/frontend";
     let on = ["--on", "service", "shop/orders", "examples/quickstart/policies"];

@@ -3,7 +3,8 @@
 
 use super::*;
 
-const TERMS: Terms<'_> = Terms { today: "2026-11-23", skip_tests: false };
+const NOBODY: &BTreeSet<ServiceRef> = &BTreeSet::new();
+const TERMS: Terms<'_> = Terms { today: "2026-11-23", skip_tests: false, invited: NOBODY };
 const ORDERS: &str =
     "auth orders on service shop/orders {\n  read: allow GET /api/** from service shop/web\n}\n";
 const CART: &str = "auth cart on service shop/cart {\n  allow GET from namespace shop\n}\n";
@@ -261,4 +262,40 @@ fn tests_may_not_take_for_ever() {
     let refusal =
         admit(&DesiredState::default(), vec![file("a.writ", &many)], TERMS, &preflight()).unwrap_err();
     assert!(refusal.to_string().contains("101000 requests; 100000 is the most"), "{refusal}");
+}
+
+#[test]
+fn a_policy_for_a_service_that_nobody_runs_is_a_warning_once_anybody_is_known() {
+    let slip = ORDERS.replace("shop/orders", "shop/ordres");
+    let codes = |terms, state: &DesiredState| {
+        let admission = admit(state, vec![file("orders.writ", &slip)], terms, &preflight()).unwrap();
+        let warnings = admission.warnings.into_iter();
+        warnings.map(|found| (found.code, found.column, found.help.unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let mut state = DesiredState::default();
+    assert_eq!(codes(TERMS, &state), [], "a new mesh knows nobody");
+    let service = |name: &str| ServiceRef { namespace: "shop".to_owned(), name: name.to_owned() };
+    let invited = [service("web")].into();
+    let proxy = crate::model::ProxyRegistration {
+        id: crate::model::ProxyId("shop/orders/1".to_owned()),
+        service: service("orders"),
+        labels: BTreeMap::new(),
+        inbound: None,
+        outbounds: Vec::new(),
+    };
+    state.proxies.insert(proxy.id.clone(), Arc::new(proxy));
+    assert_eq!(
+        codes(Terms { invited: &invited, ..TERMS }, &state),
+        [("W121".to_owned(), 24, "did you mean `shop/orders`?".to_owned())]
+    );
+}
+
+#[test]
+fn a_test_that_leaves_out_a_policy_in_force_which_turns_it_round_is_a_warning() {
+    let state = after(&[&[file("base.writ", "auth base on mesh { deny unless source.mtls }")]]);
+    let open = "auth a on service shop/a { allow GET }\ntest \"t\" for a { given GET / expect allow }\n";
+    let admission = admit(&state, vec![file("a.writ", open)], TERMS, &preflight()).unwrap();
+    let found = admission.warnings.first().unwrap();
+    assert_eq!((found.code.as_str(), found.file.as_str(), found.line), ("W120", "a.writ", 2));
+    assert!(found.help.as_ref().unwrap().contains("`for a, base`"));
 }

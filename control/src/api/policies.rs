@@ -9,14 +9,16 @@ use super::types::{
 use super::{Api, ApiError};
 use crate::admission::{Admission, Deletion, Refusal, Terms, admit, admit_deletion};
 use crate::documents::Standing;
+use crate::identity::spiffe;
 use crate::in_force::PoliciesInForce;
 use crate::model::{DesiredState, PolicyRecord};
 use crate::store::StoreError;
 use axum::extract::State;
 use axum::http::StatusCode;
-use chancery_policy_lang::checked::Mode;
+use chancery_policy_lang::checked::{Mode, ServiceRef};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How often a change is prepared anew because another one came in between.
@@ -29,13 +31,15 @@ pub(super) async fn apply(
     Json(request): Json<ApplyRequest>,
 ) -> Result<Json<ApplyResponse>, ApiError> {
     let ApplyRequest { files, dry_run, skip_tests } = request;
+    let invited = Arc::new(invited(&api).await?);
     for _ in 0..ATTEMPTS_MAX {
         let state = now(&api);
         let (base, files, preflight) = (Arc::clone(&state), files.clone(), Arc::clone(&api.preflight));
+        let invited = Arc::clone(&invited);
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date().to_string();
         // Compiling takes a while; other requests go on meanwhile.
         let admission = blocking(move || {
-            let terms = Terms { today: &today, skip_tests };
+            let terms = Terms { today: &today, skip_tests, invited: &invited };
             admit(&base, files, terms, &preflight)
         });
         let Admission { change, outcomes: policies, tests, warnings, left_out } = admission.await??;
@@ -54,6 +58,13 @@ pub(super) async fn apply(
         }
     }
     Err(too_busy())
+}
+
+/// The services for which there are join tokens.
+async fn invited(api: &Api) -> Result<BTreeSet<ServiceRef>, ApiError> {
+    let tokens = api.tokens.list(Timestamp::now()).await?;
+    let service = |grants: &str| spiffe::parse_service(grants.strip_prefix("join ")?).ok();
+    Ok(tokens.iter().filter_map(|token| service(&token.grants)).collect())
 }
 
 /// All policies in force.
