@@ -37,7 +37,7 @@ use crate::syntax::SyntaxTree;
 use crate::syntax::ast::{Item, Test};
 use scope::FileScope;
 use session::Session;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The trust domain of callers in `test` blocks.
 pub const TEST_TRUST_DOMAIN: &str = "chancery.local";
@@ -71,6 +71,7 @@ pub fn check(sources: &SourceSet, trees: &[SyntaxTree], options: CheckOptions<'_
     let mut findings = Findings::default();
     let mut tests: Vec<(&SyntaxTree, Test)> = Vec::new();
     let mut names = BTreeMap::new();
+    let mut incomplete = BTreeSet::new();
     let mut session = Session::default();
     for tree in trees {
         let Some(file) = tree.file() else { continue };
@@ -78,7 +79,8 @@ pub fn check(sources: &SourceSet, trees: &[SyntaxTree], options: CheckOptions<'_
         for item in file.items() {
             match item {
                 Item::Policy(node) => {
-                    let place = policy::Place { tree, options, names: &mut names };
+                    let place =
+                        policy::Place { tree, options, names: &mut names, incomplete: &mut incomplete };
                     policies.extend(policy::check(&node, place, &mut scope, &mut findings));
                 }
                 Item::Test(node) => tests.push((tree, node)),
@@ -90,7 +92,7 @@ pub fn check(sources: &SourceSet, trees: &[SyntaxTree], options: CheckOptions<'_
         session = scope.session;
     }
     let beside = options.beside.iter().filter(|policy| !names.contains_key(&policy.name));
-    let known = test_block::Known::new(policies.iter().chain(beside), &names, &findings);
+    let known = test_block::Known::new(policies.iter().chain(beside), &names, &incomplete, &findings);
     let mut checked_tests = Vec::new();
     for (tree, node) in tests {
         checked_tests.extend(known.check(&node, tree, &mut session, &mut findings));
@@ -108,7 +110,7 @@ pub fn check_tests(
 ) -> (Vec<CheckedTest>, Vec<Diagnostic>) {
     let mut findings = Findings::default();
     let names = BTreeMap::new();
-    let known = test_block::Known::new(policies, &names, &findings);
+    let known = test_block::Known::new(policies, &names, &BTreeSet::new(), &findings);
     let mut session = Session::default();
     let items = tree.file().into_iter().flat_map(|file| file.items());
     let wanted = items.filter_map(|item| match item {

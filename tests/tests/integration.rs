@@ -11,4 +11,5 @@ mod mesh;
 mod plain_envoy;
 mod standalone;
 mod tidy;
+mod tutorial;
 mod xds_model;

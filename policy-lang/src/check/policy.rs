@@ -7,7 +7,7 @@ use crate::diagnostic::Findings;
 use crate::source::Span;
 use crate::syntax::SyntaxTree;
 use crate::syntax::ast::{self, AstNode, ModeKind, Policy, PolicyKind, Statement};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The name under which a policy's `otherwise` decides; no rule may have it.
@@ -21,6 +21,8 @@ pub(super) struct Place<'a> {
     pub(super) options: CheckOptions<'a>,
     /// The policies so far, of all kinds and files.
     pub(super) names: &'a mut BTreeMap<String, Span>,
+    /// The policies of which a statement was left out, because something is wrong in it.
+    pub(super) incomplete: &'a mut BTreeSet<String>,
 }
 
 /// The policy, without what is wrong in it. `None` for kinds that are not supported yet.
@@ -56,10 +58,15 @@ pub(super) fn check(
             break;
         }
         match statement {
-            Statement::Rule(node) => add(&mut rules, around.rule(&node)),
+            Statement::Rule(node) => match around.rule(&node) {
+                Some(rule) => rules.push(rule),
+                None => {
+                    place.incomplete.insert(name.clone());
+                }
+            },
             Statement::Exempt(node) => {
                 around.exempt_is_at_home(&node, narrow);
-                add(&mut rules, around.exempt(&node));
+                rules.extend(around.exempt(&node));
             }
             Statement::Otherwise(node) => {
                 add_otherwise(&mut otherwise, around.otherwise(&node), around.diagnostics)
@@ -74,10 +81,6 @@ pub(super) fn check(
 
 /// A rule and where its name stands, if it has one.
 pub(super) type NamedRule = (Rule, Option<Span>);
-
-fn add(rules: &mut Vec<NamedRule>, found: Option<NamedRule>) {
-    rules.extend(found);
-}
 
 fn add_otherwise(otherwise: &mut Option<Otherwise>, found: Option<Otherwise>, diagnostics: &mut Findings) {
     match (otherwise.as_ref(), found) {

@@ -34,6 +34,7 @@ impl<'a> Known<'a> {
     pub(super) fn new(
         policies: impl IntoIterator<Item = &'a CheckedPolicy>,
         names: &'a BTreeMap<String, Span>,
+        incomplete: &BTreeSet<String>,
         findings: &Findings,
     ) -> Self {
         let policies: Vec<&CheckedPolicy> = policies.into_iter().collect();
@@ -50,7 +51,7 @@ impl<'a> Known<'a> {
                 rules.entry(id).or_default().push(number);
             }
             let is_in = |found: &Diagnostic| found.is_error() && policy.span.contains(found.primary.span);
-            if findings.is_full() || findings.iter().any(is_in) {
+            if incomplete.contains(&policy.name) || findings.is_full() || findings.iter().any(is_in) {
                 wrong.insert(number);
             }
         }

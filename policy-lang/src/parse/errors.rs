@@ -95,7 +95,7 @@ pub(super) fn reference_without_namespace(span: Span, found: &str) -> Diagnostic
 
 pub(super) fn peer_without_kind(span: Span, found: &str) -> Diagnostic {
     Diagnostic::error(SPELLING, span, format!("`{found}` does not say what kind of caller it is"))
-        .help("write `service`, `namespace`, `ip`, `spiffe`, `jwt` or `apikey` before it")
+        .help("write `service`, `namespace`, `ip` or `spiffe` before it")
 }
 
 pub(super) fn fraction(span: Span, found: &str) -> Diagnostic {

@@ -99,7 +99,7 @@ fn text(bytes: &[u8], temporary: &str) -> String {
 }
 
 /// Splits at spaces outside of single quotes.
-fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
     for character in line.chars() {
