@@ -82,7 +82,7 @@ fn follow() -> Tutorial {
         let (language, text) = block.split_once('\n').unwrap();
         let right = match language {
             "writ" => {
-                let name = names.next().expect("there is a file for each step");
+                let name = names.next().unwrap();
                 let step = fs::read_to_string(root().join(STEPS).join(&name)).unwrap();
                 fs::write(temporary.path().join(&name), &step).unwrap();
                 tutorial.steps.push(name);
