@@ -112,16 +112,10 @@ pub(in crate::check) fn unknown_function(span: Span, name: &str, near: Option<&s
     }
 }
 
-pub(in crate::check) fn later_phase(
-    span: Span,
-    name: &str,
-    phase: &str,
-    why: &str,
-    asked: &str,
-) -> Diagnostic {
+pub(in crate::check) fn later_phase(span: Span, name: &str, phase: &str, why: &str) -> Diagnostic {
     Diagnostic::error(LATER_PHASE, span, format!("`{name}` is not known when `auth` rules run"))
         .labelled(format!("known from the {phase} phase on"))
-        .help(format!("{why}; to log these requests write `sample 100% when {asked}`"))
+        .help(format!("{why}; what came of each request is in the access log of the sidecar"))
 }
 
 pub(in crate::check) fn unlike(span: Span, left: &Typed, right: &Typed) -> Diagnostic {

@@ -21,43 +21,114 @@ pub(in crate::check) fn item(tree: &SyntaxTree, node: &impl AstNode, keyword: &s
     let length = u32::try_from(keyword.len()).unwrap_or(0);
     let place = Span { end: span.end.min(span.start + length), ..span };
     Diagnostic::error(ITEM, place, format!("`{keyword}` is not supported yet")).help(match keyword {
-        "use" => "give all files to the command; a `let` and a `schema` hold in their file",
-        _ => "write a `test`",
+        "use" => {
+            "write the `let` and `schema` lines that this file needs into it; its policies meet those of other \
+             files when all files are given to one command"
+        }
+        _ => "write a test of the requests that matter: `test \"…\" for POLICY { given DELETE /a expect deny }`",
     })
 }
 
 /// `traffic`, `log` and `filter` policies.
 pub(in crate::check) fn policy(span: Span, kind: &str) -> Diagnostic {
-    Diagnostic::error(POLICY, span, format!("`{kind}` policies are not supported yet"))
-        .help("`auth` policies are; keep this one in a file that is not given to the command")
+    Diagnostic::error(POLICY, span, format!("`{kind}` policies are not supported yet")).help(match kind {
+        "log" => {
+            "each sidecar logs each request with the rule that decided, the status and the duration, as JSON; \
+             choose among them where the logs are collected"
+        }
+        "traffic" => {
+            "no statement does this yet: of traffic, sidecars balance, and retry what was never sent; an `auth` \
+             policy can refuse requests by what they are (`deny when request.size > 64KiB`), not by how many"
+        }
+        _ => "no statement does this yet; `auth` policies decide by what a request's headers and its caller say",
+    })
 }
 
 /// Gateways, routes, `outbound`.
 pub(in crate::check) fn target(span: Span, what: &str) -> Diagnostic {
-    Diagnostic::error(TARGET, span, format!("{what} are not supported yet as targets"))
-        .help("`mesh`, `namespace`, `service` and `workload` are, for requests that come in")
+    Diagnostic::error(TARGET, span, format!("{what} are not supported yet as targets")).help(match what {
+        "gateways" => {
+            "write the policy for the services behind it, where requests come `from service` the gateway; the \
+             gateway itself is a service if a sidecar stands before it"
+        }
+        "routes" => "write the policy for the service, with the route's paths in its rules: `allow GET /cart/**`",
+        _ => {
+            "say it where the requests arrive: `auth NAME on service CALLED { deny from service CALLER }`; \
+             what leaves the mesh is not decided yet"
+        }
+    })
 }
 
 /// JWT and API keys.
 pub(in crate::check) fn authentication(span: Span, what: &str) -> Diagnostic {
-    Diagnostic::error(AUTHENTICATION, span, format!("{what} are not supported yet"))
-        .help("callers are known by `service`, `namespace`, `spiffe` and `ip`")
+    Diagnostic::error(AUTHENTICATION, span, format!("{what} are not supported yet")).help(
+        "no statement takes their place: the service has to verify tokens and keys itself. A header that names a \
+         user or a group is no proof, for any caller can send it; a `service` is proved by its certificate",
+    )
 }
 
 /// `enforce 10%`.
 pub(in crate::check) fn gradual(span: Span) -> Diagnostic {
-    Diagnostic::error(GRADUAL, span, "`enforce` for a share of requests is not supported yet")
-        .help("write `mode shadow` to see what would change, then `mode enforce`")
+    Diagnostic::error(GRADUAL, span, "`enforce` for a share of requests is not supported yet").help(
+        "write `mode shadow` to see what would change, then `mode enforce`; to begin with some replicas, put the \
+         policy on `workload NAMESPACE { version: \"v2\" }`",
+    )
 }
 
 /// Attributes, functions and operations.
 pub(in crate::check) fn expression(span: Span, what: &str) -> Diagnostic {
-    Diagnostic::error(EXPRESSION, span, format!("not supported yet: {what}"))
-        .help("docs/language.md lists what conditions can ask")
+    let diagnostic = Diagnostic::error(EXPRESSION, span, format!("not supported yet: {what}"));
+    match instead(what) {
+        Some(instead) => diagnostic.help(instead),
+        None => diagnostic.help("nothing takes its place; docs/language.md lists what conditions can ask"),
+    }
+}
+
+/// What can be written today in place of an expression, if anything can.
+fn instead(what: &str) -> Option<&'static str> {
+    Some(match what.trim_start_matches("the function ") {
+        "maps" => "compare each value by itself: `a == 1 && b == 2`",
+        "`route.name`" => {
+            "ask the path: `request.path.startsWith(\"/cart/\")`, or write it in the rule: `allow /cart/**`"
+        }
+        "elements of lists by number" => {
+            "ask whether the list has it: `\"a\" in list`, or `list.exists(e, e == \"a\")`"
+        }
+        "joining strings that are not constant" => {
+            "compare the parts: `s.startsWith(\"/users/\")`, or `path.team == source.namespace` with `{team}` in the path"
+        }
+        "`cookies`" | "`headers[\"cookie\"]`" => {
+            "nothing takes its place: the text of the header depends on the HTTP version; have the service ask it"
+        }
+        "`request.time`" => {
+            "nothing takes its place: apply the policy when its time comes, and `chancery delete policy` when it is over"
+        }
+        "`split`" => {
+            "for a header, `schema { header x-groups: list<string, 10> }` splits at commas; for a path, `{name}` in the \
+             rule's path gives a segment as `path.name`"
+        }
+        "`join`" | "`map`" | "`filter`" => "ask the elements: `list.exists(e, …)` and `list.all(e, …)`",
+        "`replace`" | "`charAt`" => "compare parts: `s.substring(from, to) == \"a\"`, or `s.matches(r\"…\")`",
+        "`lastIndexOf`" | "`indexOf`" => {
+            "ask by a pattern: `s.matches(r\"\\.html$\")`, or `s.endsWith(\".html\")`"
+        }
+        "`string`" => "compare in the value's own type: `request.size == 7`, `source.ip == ip(\"10.1.2.3\")`",
+        "`bool`" => {
+            "compare the text: `s == \"true\"`; a header can be declared: `schema { header x-a: bool }`"
+        }
+        _ => return None,
+    })
 }
 
 /// Parts of `test` blocks.
 pub(in crate::check) fn test(span: Span, what: &str) -> Diagnostic {
-    Diagnostic::error(TEST, span, format!("{what} is not supported yet in tests"))
-        .help("a test states requests with headers, addresses and callers, and expects `allow` or `deny`")
+    Diagnostic::error(TEST, span, format!("{what} is not supported yet in tests")).help(match what {
+        "a number of answers" | "`within`" | "`limited`" => {
+            "without limits each request of a kind is decided alike: write `given GET /a expect allow`"
+        }
+        "`with jwt`" => {
+            "tests have callers (`from service shop/cart`), headers and addresses, for nothing else is asked"
+        }
+        _ => "a test expects `allow` or `deny`, with a status and `by RULE`; nothing else is decided yet",
+    })
 }

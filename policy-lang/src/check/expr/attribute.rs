@@ -95,10 +95,7 @@ impl Checker<'_> {
             return Some(later::authentication(span, "`jwt` claims"));
         }
         let (_, phase, why) = LATER.iter().find(|(later, _, _)| *later == root)?;
-        let asked = node.syntax().parent().filter(|parent| ast::BinaryExpr::cast(parent.clone()).is_some());
-        let asked =
-            asked.map_or_else(|| node.syntax().text().to_string(), |parent| parent.text().to_string());
-        Some(errors::later_phase(span, &node.syntax().text().to_string(), phase, why, &asked))
+        Some(errors::later_phase(span, &node.syntax().text().to_string(), phase, why))
     }
 
     /// `root.name`, with the place of the whole and of the name.
