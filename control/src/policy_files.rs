@@ -5,13 +5,15 @@ use crate::report::{self, Counts, Format};
 use crate::workloads::representatives;
 use crate::{sources, terminal};
 use chancery_policy_lang::analyse::{Analysis, analyse};
+use chancery_policy_lang::budget::Budget;
 use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::check::CheckOptions;
-use chancery_policy_lang::checked::{CheckedPolicy, Direction};
+use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::emit::{ModuleOptions, compile_with};
 use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::module::Module;
+use chancery_policy_lang::together::check_together;
 use chancery_policy_lang::{Diagnostic, SourceSet, testing};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -55,13 +57,9 @@ impl PolicyFiles {
         if !self.analysis.is_ok() {
             return Ok(());
         }
-        for workload in representatives(&self.analysis.policies, trust_domain) {
-            for found in refused(&self.analysis.policies, &workload)? {
-                if !self.analysis.diagnostics.contains(&found) {
-                    self.analysis.diagnostics.push(found);
-                }
-            }
-        }
+        let workloads = representatives(&self.analysis.policies, trust_domain);
+        let found = check_together(&self.analysis.policies, &workloads, &mut Budget::new())?;
+        self.analysis.diagnostics.extend(found);
         let left_out = testing::left_out(&self.analysis.tests, &self.analysis.policies);
         self.analysis.diagnostics.extend(left_out);
         Ok(())
@@ -115,20 +113,6 @@ impl PolicyFiles {
             report::count(self.analysis.tests.len(), "test", "tests"),
             report::count(self.sources.iter().count(), "file", "files")
         )
-    }
-}
-
-/// What is wrong with policies where they meet in a workload.
-fn refused(policies: &[CheckedPolicy], workload: &Workload) -> Result<Vec<Diagnostic>, Failure> {
-    let program = match link(policies, workload, Direction::Inbound) {
-        Ok(Some(program)) => program,
-        Ok(None) => return Ok(Vec::new()),
-        Err(conflicts) => return Ok(conflicts),
-    };
-    match compile_with(&program, ModuleOptions::default()) {
-        Ok(_) => Ok(Vec::new()),
-        Err(CompileError::Refused(found)) => Ok(found),
-        Err(CompileError::Bug(bug)) => Err(bug.into()),
     }
 }
 

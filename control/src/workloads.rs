@@ -10,8 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The name of a namespace or service that no scope names.
 pub const ANY: &str = "any";
-/// The most pairs of label scopes that are tried.
+/// The most pairs of label scopes that are made.
 pub const PAIRS_MAX: usize = 10_000;
+/// The most pairs of label scopes of which it is asked whether a workload can have both.
+pub const PAIRS_TRIED_MAX: usize = 1_000_000;
 
 /// One workload for each scope of these policies, sorted.
 #[must_use]
@@ -28,7 +30,9 @@ pub fn representatives<'a>(
     let pairs = labelled
         .iter()
         .enumerate()
-        .flat_map(|(at, one)| labelled.iter().skip(at + 1).filter_map(move |other| both(one, other)));
+        .flat_map(|(at, one)| labelled.iter().skip(at + 1).map(move |other| (one, other)))
+        .take(PAIRS_TRIED_MAX)
+        .filter_map(|(one, other)| both(one, other));
     workloads.extend(pairs.take(PAIRS_MAX));
     workloads
 }

@@ -49,11 +49,11 @@ impl Work {
     #[must_use]
     pub const fn limit(self) -> u64 {
         match self {
-            Self::PatternSteps => 50_000_000,
+            Self::PatternSteps => 30_000_000,
             Self::PatternStates => 100_000,
             Self::FoldingSteps => 1_000_000,
             Self::ConditionParts => 500_000,
-            Self::LinkedParts => 1_000_000,
+            Self::LinkedParts => 500_000,
             Self::Suggestions => 200_000,
         }
     }
@@ -149,6 +149,9 @@ impl Overrun {
 pub(crate) fn sources_too_large(span: Span, bytes: usize) -> Diagnostic {
     errors::sources_too_large(span, bytes)
 }
+
+/// The errors of modules that would be too large, or take too long to make.
+pub(crate) use errors::{ModuleShare, classes_overlap, module_too_large};
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on shall say so")]

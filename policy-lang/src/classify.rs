@@ -22,8 +22,9 @@ pub use text::TextClasses;
 use crate::bug::{Bug, OrBug as _, number};
 use crate::checked::Attribute;
 use crate::link::order::{Sharing, pivot, sharing};
-use crate::literals::{Condition, Formula, Literals, Subject, literals_of};
+use crate::literals::{Atom, Condition, Formula, Literals, Subject, literals_of};
 use crate::plan::{Plan, Strand};
+use crate::source::Span;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The name of the header that is the method.
@@ -92,6 +93,23 @@ pub enum AttributeKind {
 /// # Errors
 /// If an invariant of the compiler does not hold.
 pub fn classify(plan: &Plan) -> Result<Classes, Bug> {
+    let unlimited = classify_within(plan, usize::MAX)?;
+    unlimited.map_err(|_| Bug::new("classes without a limit are not too many"))
+}
+
+/// Guards that overlap at too many places, and the statement that does most of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overlap {
+    /// The statement.
+    pub span: Span,
+}
+
+/// The classes of a plan, unless they have more members than this: predicates by which a class differs
+/// from class 0, summed over all classes.
+///
+/// # Errors
+/// If an invariant of the compiler does not hold.
+pub fn classify_within(plan: &Plan, members_max: usize) -> Result<Result<Classes, Overlap>, Bug> {
     let of_strand = |strand: &Strand| -> Vec<Literals> {
         strand.entries.iter().map(|entry| literals_of(&entry.guard)).collect()
     };
@@ -100,19 +118,56 @@ pub fn classify(plan: &Plan) -> Result<Classes, Bug> {
     for (subject, formula) in literals.iter().flatten().flatten() {
         formulas.entry(subject.clone()).or_default().number(formula);
     }
-    let (attributes, places) = attributes(plan, &formulas)?;
+    let (attributes, places) = match attributes(plan, &formulas, &mut Members { left: members_max }) {
+        Ok(made) => made,
+        Err(Stop::Bug(bug)) => return Err(bug),
+        Err(Stop::Overlap(formula)) => {
+            let mut entries = plan.strands.iter().flat_map(|strand| &strand.entries);
+            let has_it = literals.iter().flatten().position(|of| of.values().any(|known| known == &*formula));
+            let entry = has_it.and_then(|at| entries.nth(at)).or_bug("each formula is of a guard")?;
+            return Ok(Err(Overlap { span: entry.span }));
+        }
+    };
     let strands = literals.iter().map(|entries| {
         let sharing = sharing(entries);
         entries.iter().map(|literals| predicates_of(literals, &sharing, &places, &formulas)).collect()
     });
-    Ok(Classes { strands: strands.collect::<Result<_, Bug>>()?, attributes })
+    Ok(Ok(Classes { strands: strands.collect::<Result<_, Bug>>()?, attributes }))
+}
+
+/// Why classes are not made.
+enum Stop {
+    /// An invariant does not hold.
+    Bug(Bug),
+    /// There are too many; this predicate makes most of them.
+    Overlap(Box<Formula>),
+}
+
+impl From<Bug> for Stop {
+    fn from(bug: Bug) -> Self {
+        Self::Bug(bug)
+    }
+}
+
+/// How many members classes may still have.
+#[derive(Clone, Debug)]
+struct Members {
+    left: usize,
+}
+
+impl Members {
+    /// As many, but no more than this.
+    fn at_most(&self, count: usize) -> Self {
+        Self { left: self.left.min(count) }
+    }
 }
 
 /// The attributes, and where the predicates of each subject stand in them.
 fn attributes(
     plan: &Plan,
     formulas: &BTreeMap<Subject, Predicates>,
-) -> Result<(Vec<AttributeClasses>, HashMap<Subject, Place>), Bug> {
+    members: &mut Members,
+) -> Result<(Vec<AttributeClasses>, HashMap<Subject, Place>), Stop> {
     let stars: Vec<(BTreeSet<u16>, Predicates)> = formulas
         .iter()
         .filter_map(|(subject, predicates)| match subject {
@@ -122,7 +177,7 @@ fn attributes(
         .collect();
     let mut attributes = Vec::new();
     let mut places: HashMap<Subject, Place> = HashMap::new();
-    for group in path::groups(&stars)? {
+    for group in path::groups(&stars, members)? {
         for (stars, offset) in &group.offsets {
             places
                 .insert(Subject::Path(stars.clone()), Place { attribute: attributes.len(), offset: *offset });
@@ -132,11 +187,13 @@ fn attributes(
     for (subject, predicates) in formulas {
         let classes = match subject {
             Subject::Path(_) => continue,
-            Subject::Text(attribute) => text::classify(attribute, &predicates.list)?,
-            Subject::Method => text::classify(&Attribute::Header(METHOD_HEADER.into()), &predicates.list)?,
-            Subject::Identity => identity::classify(&plan.trust_domain, &predicates.list)?,
-            Subject::Ip => address::classify(&predicates.list)?,
-            Subject::Condition(condition) => of_condition(condition, &predicates.list)?,
+            Subject::Text(attribute) => text::classify(attribute, &predicates.list, members)?,
+            Subject::Method => {
+                text::classify(&Attribute::Header(METHOD_HEADER.into()), &predicates.list, members)?
+            }
+            Subject::Identity => identity::classify(&plan.trust_domain, &predicates.list, members)?,
+            Subject::Ip => address::classify(&predicates.list, members)?,
+            Subject::Condition(condition) => of_condition(condition, &predicates.list, members)?,
         };
         places.insert(subject.clone(), Place { attribute: attributes.len(), offset: 0 });
         attributes.push(classes);
@@ -185,10 +242,14 @@ impl Predicates {
     }
 }
 
-fn of_condition(condition: &Condition, predicates: &[Formula]) -> Result<AttributeClasses, Bug> {
-    let mut builder = Builder::new(predicates, |_| false);
+fn of_condition(
+    condition: &Condition,
+    predicates: &[Formula],
+    members: &mut Members,
+) -> Result<AttributeClasses, Stop> {
+    let mut builder = Builder::new(predicates, members, |_| false);
     let all: Vec<u32> = builder.all()?;
-    builder.class(&all, |_| true, || "true".to_owned())?;
+    builder.class(&all, vec![Atom::Holds], || "true".to_owned())?;
     Ok(builder.finish(AttributeKind::Condition(condition.clone()), "false"))
 }
 
@@ -198,18 +259,51 @@ struct Builder<'a> {
     base: Vec<bool>,
     classes: Vec<Class>,
     known: HashMap<Vec<u32>, ClassId>,
+    members: &'a mut Members,
 }
 
 impl<'a> Builder<'a> {
     /// Begins with class 0, in which the atoms have this truth.
-    fn new(predicates: &'a [Formula], truth: impl Fn(&crate::literals::Atom) -> bool) -> Self {
+    fn new(predicates: &'a [Formula], members: &'a mut Members, truth: impl Fn(&Atom) -> bool) -> Self {
         let base = predicates.iter().map(|formula| formula.evaluate(&truth)).collect();
         Self {
             predicates,
             base,
             classes: vec![Class { flips: Vec::new(), witness: String::new() }],
             known: HashMap::from([(Vec::new(), 0)]),
+            members,
         }
+    }
+
+    /// Counts members that are about to be looked at or kept.
+    fn spend(&mut self, count: usize) -> Result<(), Stop> {
+        match self.members.left.checked_sub(count) {
+            Some(left) => {
+                self.members.left = left;
+                Ok(())
+            }
+            None => Err(Stop::Overlap(Box::new(
+                self.commonest().or_bug("without predicates nothing is counted")?,
+            ))),
+        }
+    }
+
+    /// How many members there may still be.
+    fn left(&self) -> usize {
+        self.members.left
+    }
+
+    /// The predicate by which most classes differ from class 0.
+    fn commonest(&self) -> Option<Formula> {
+        let mut counts = vec![0_usize; self.predicates.len()];
+        for flip in self.classes.iter().flat_map(|class| &class.flips) {
+            if let Some(count) = counts.get_mut(*flip as usize) {
+                *count += 1;
+            }
+        }
+        // Of equal ones the first.
+        let most = (0..counts.len()).rev().max_by_key(|at| counts.get(*at));
+        most.and_then(|at| self.predicates.get(at)).cloned()
     }
 
     /// The numbers of all predicates.
@@ -217,18 +311,19 @@ impl<'a> Builder<'a> {
         Ok((0..number(self.predicates.len())?).collect())
     }
 
-    /// The class of a value in which atoms have this truth; only the candidates can differ from
-    /// class 0.
+    /// The class of a value in which these atoms are true; only the candidates can differ from class 0.
     fn class(
         &mut self,
         candidates: &[u32],
-        truth: impl Fn(&crate::literals::Atom) -> bool,
+        mut true_atoms: Vec<Atom>,
         witness: impl FnOnce() -> String,
-    ) -> Result<ClassId, Bug> {
+    ) -> Result<ClassId, Stop> {
+        self.spend(candidates.len())?;
+        true_atoms.sort_unstable();
         let differs = |number: &u32| {
             let at = *number as usize;
             match (self.predicates.get(at), self.base.get(at)) {
-                (Some(formula), Some(base)) => formula.evaluate(&truth) != *base,
+                (Some(formula), Some(base)) => formula.holds(&true_atoms) != *base,
                 _ => false,
             }
         };
@@ -239,10 +334,11 @@ impl<'a> Builder<'a> {
     }
 
     /// The class in which exactly these predicates differ from class 0.
-    fn class_of_flips(&mut self, flips: Vec<u32>, witness: impl FnOnce() -> String) -> Result<ClassId, Bug> {
+    fn class_of_flips(&mut self, flips: Vec<u32>, witness: impl FnOnce() -> String) -> Result<ClassId, Stop> {
         if let Some(known) = self.known.get(&flips) {
             return Ok(*known);
         }
+        self.spend(flips.len())?;
         let id = number(self.classes.len())?;
         self.known.insert(flips.clone(), id);
         self.classes.push(Class { flips, witness: witness() });

@@ -20,6 +20,7 @@
 mod address;
 mod answer;
 mod assemble;
+mod bounded;
 mod class;
 mod code;
 mod condition;
@@ -38,15 +39,19 @@ mod strings;
 mod words;
 
 use crate::bug::CompileError;
-use crate::classify::{Classes, classify};
+use crate::classify::Classes;
 use crate::linked::LinkedProgram;
-use crate::lower::lower;
 use crate::module::{Manifest, Module};
 use crate::plan::Plan;
-use crate::tabulate::{Tables, tabulate};
+use crate::tabulate::Tables;
+pub(crate) use bounded::table_bytes;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// The most bytes of a module. A proxy receives it whole in one message, compiles it, and keeps it for each
+/// worker; ten thousand rules make less than half of this.
+pub const MODULE_BYTES_MAX: usize = 8 << 20;
 
 /// What is in a module beyond the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,10 +81,7 @@ pub fn compile(program: &LinkedProgram) -> Result<Module, CompileError> {
 /// # Errors
 /// As [`compile`].
 pub fn compile_with(program: &LinkedProgram, options: ModuleOptions) -> Result<Module, CompileError> {
-    let plan = lower(program)?;
-    let classes = classify(&plan)?;
-    let tables = tabulate(&plan, &classes)?;
-    emit(&plan, &classes, &tables, options)
+    bounded::compile(program, options)
 }
 
 /// The module of a plan with its classes and tables.

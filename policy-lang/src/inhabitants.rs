@@ -6,7 +6,7 @@
 
 use crate::checked::{CheckedPolicy, Peer, ServiceRef, Target};
 use crate::diagnostic::near::nearest;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, FINDINGS_MAX};
 use crate::source::{SourceSet, Span};
 use std::collections::BTreeSet;
 
@@ -45,6 +45,10 @@ pub fn unknown_inhabitants(
             }));
         }
         for rule in &policy.rules {
+            // Of very many the first are told, as elsewhere: each is compared with all that are known.
+            if found.len() >= FINDINGS_MAX {
+                return found;
+            }
             for peer in &rule.guard.peers {
                 let named = match peer {
                     Peer::Service(service) => named(service),

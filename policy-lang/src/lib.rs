@@ -44,6 +44,7 @@ pub mod source;
 pub mod syntax;
 pub mod tabulate;
 pub mod testing;
+pub mod together;
 
 pub use analyse::{Analysis, analyse};
 pub use diagnostic::{Code, Diagnostic, Label, Severity};

@@ -7,11 +7,13 @@
 mod dump;
 mod errors;
 mod fold;
+mod index;
 pub(crate) mod order;
 mod otherwise;
 mod scope;
 
 pub use dump::dump;
+pub(crate) use index::Index;
 
 use crate::budget::{Budget, Overrun, Work};
 use crate::checked::{CheckedPolicy, Direction, Guard, Mode, Peer, Rule};
@@ -76,19 +78,16 @@ fn auth(
     at: At<'_>,
     budget: &mut Budget,
 ) -> Result<LinkedAuth, Vec<Diagnostic>> {
-    let (enforced, shadowed): (Vec<&CheckedPolicy>, Vec<&CheckedPolicy>) =
-        concerned.iter().partition(|policy| policy.mode == Mode::Enforce);
-    let otherwise = otherwise::of_enforced(&enforced, at)?;
-    let shadow_otherwise = match shadowed.is_empty() {
-        true => None,
-        false => Some(otherwise::with_shadow(&enforced, &shadowed, at)?),
-    };
+    let (otherwise, shadow_otherwise) = otherwise::of_all(concerned, at)?;
     let mut rules = Vec::new();
     for policy in concerned {
         let shadow = policy.mode != Mode::Enforce;
         for rule in &policy.rules {
             let entries = entries(rule, at, budget).map_err(|overrun| vec![overrun.diagnostic()])?;
-            let linked = entries.into_iter().map(|guard| Arc::new(Rule { guard, ..rule.clone() }));
+            let linked = entries.into_iter().map(|guard| {
+                let (id, respond) = (rule.id.clone(), rule.respond.clone());
+                Arc::new(Rule { id, effect: rule.effect, guard, respond, span: rule.span })
+            });
             rules.extend(linked.map(|rule| LinkedRule { rule, shadow }));
         }
     }
@@ -123,12 +122,20 @@ fn split(guard: Guard, span: Span, budget: &mut Budget) -> Result<Vec<Guard>, Ov
     if peers.is_empty() {
         peers.push(Vec::new());
     }
+    let of_peers: usize = peers.iter().map(Vec::len).sum();
+    let parts = paths.len() * peers.len() * (1 + guard.methods.len())
+        + guard.paths.len() * peers.len()
+        + of_peers * paths.len();
+    budget.spend(Work::LinkedParts, parts as u64, span)?;
     let mut entries = Vec::new();
     for paths in &paths {
         for peers in &peers {
-            let parts = 1 + guard.methods.len() + paths.len() + peers.len();
-            budget.spend(Work::LinkedParts, parts as u64, span)?;
-            let mut entry = Guard { paths: paths.clone(), peers: peers.clone(), ..guard.clone() };
+            let mut entry = Guard {
+                methods: guard.methods.clone(),
+                paths: paths.clone(),
+                peers: peers.clone(),
+                condition: guard.condition.clone(),
+            };
             entry.paths.sort();
             entry.paths.dedup();
             entry.peers.sort();

@@ -6,6 +6,7 @@
 
 use crate::checked::{Direction, Guard};
 use crate::lower::Answers;
+use crate::source::Span;
 use std::sync::Arc;
 
 /// What a module decides for one workload and direction.
@@ -52,6 +53,8 @@ pub struct Entry {
     pub shadow: bool,
     /// What is picked when it matches.
     pub index: u32,
+    /// The statement that it stands for, for messages.
+    pub span: Span,
 }
 
 /// What the auth policies decide: the strand `strand` picks an answer by its index in `answers`.

@@ -93,20 +93,18 @@ impl SourceFile {
     /// Line and column of a byte offset; an offset behind the end counts as the end.
     #[must_use]
     pub fn line_column(&self, offset: u32) -> LineColumn {
-        let mut line = 1;
-        let mut column = 1;
-        for (at, character) in self.text.char_indices() {
-            if at >= offset as usize {
-                break;
-            }
-            if character == '\n' {
-                line += 1;
-                column = 1;
-            } else {
-                column += 1;
-            }
+        // An offset inside a character counts as the next one's.
+        let mut end = (offset as usize).min(self.text.len());
+        while !self.text.is_char_boundary(end) {
+            end += 1;
         }
-        LineColumn { line, column }
+        let before = self.text.as_bytes().get(..end).unwrap_or_default();
+        let line = before.iter().filter(|byte| **byte == b'\n').count();
+        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let of_line = before.get(line_start..).unwrap_or_default();
+        let column = of_line.iter().filter(|byte| !matches!(byte, 0x80..=0xbf)).count();
+        let number = |count: usize| u32::try_from(count + 1).unwrap_or(u32::MAX);
+        LineColumn { line: number(line), column: number(column) }
     }
 }
 

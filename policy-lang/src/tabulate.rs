@@ -21,6 +21,9 @@ use crate::plan::{Pick, Plan};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+/// So many words of holders are looked at in the time that one difference takes to make and write.
+const LOOKED_AT_PER_DIFFERENCE: usize = 16;
+
 /// Entries in a word.
 pub const WORD_BITS: usize = 64;
 
@@ -84,6 +87,18 @@ pub struct Group {
 /// # Errors
 /// If an invariant of the compiler does not hold.
 pub fn tabulate(plan: &Plan, classes: &Classes) -> Result<Tables, Bug> {
+    tabulate_within(plan, classes, usize::MAX)?.or_bug("without a limit there are tables")
+}
+
+/// The tables of a plan's classes, unless more words differ in them than this, summed over all classes.
+///
+/// # Errors
+/// If an invariant of the compiler does not hold.
+pub fn tabulate_within(
+    plan: &Plan,
+    classes: &Classes,
+    differences_max: usize,
+) -> Result<Option<Tables>, Bug> {
     let mut words = Words::new(classes);
     let mut layouts = Vec::new();
     for (strand, entries) in plan.strands.iter().zip(&classes.strands) {
@@ -99,7 +114,7 @@ pub fn tabulate(plan: &Plan, classes: &Classes) -> Result<Tables, Bug> {
         }
         layouts.push((strand.pick, layout));
     }
-    let (words, differences) = words.finish(classes)?;
+    let Some((words, differences)) = words.finish(classes, differences_max)? else { return Ok(None) };
     let strands = layouts.into_iter().map(|(pick, layout)| {
         let groups = layout.groups.into_iter().map(|range| {
             let visits = visits::visits(&range, &words, &differences, classes)?;
@@ -108,7 +123,7 @@ pub fn tabulate(plan: &Plan, classes: &Classes) -> Result<Tables, Bug> {
         Ok(StrandTables { pick, words: layout.words, groups: groups.collect::<Result<_, Bug>>()? })
     });
     let strands = strands.collect::<Result<_, Bug>>()?;
-    Ok(Tables { words, differences, strands })
+    Ok(Some(Tables { words, differences, strands }))
 }
 
 /// How dear it is to learn the class of an attribute: headers and path are at hand, others are not.
@@ -205,9 +220,13 @@ impl Words {
         Ok(())
     }
 
-    /// The words with their tests in order, and the differences of the classes.
+    /// The words with their tests in order, and the differences of the classes; `None` if there are more.
     #[expect(clippy::type_complexity, reason = "the two parts of the tables, named where they are kept")]
-    fn finish(self, classes: &Classes) -> Result<(Vec<Word>, Vec<Vec<Vec<(u32, u64)>>>), Bug> {
+    fn finish(
+        self,
+        classes: &Classes,
+        differences_max: usize,
+    ) -> Result<Option<(Vec<Word>, Vec<Vec<Vec<(u32, u64)>>>)>, Bug> {
         let mut words = self.words;
         for (word, tests) in words.iter_mut().zip(self.tests) {
             let mut ranked = Vec::with_capacity(tests.len());
@@ -218,11 +237,23 @@ impl Words {
             ranked.sort_by_key(|(cost, rarity, attribute, _)| (*cost, *rarity, *attribute));
             word.tests = ranked.into_iter().map(|(_, _, _, test)| test).collect();
         }
-        let of_attribute = |(attribute, holders): (&AttributeClasses, &Vec<Vec<(u32, u64)>>)| {
-            attribute.classes.iter().map(|class| flipped(&class.flips, holders)).collect()
-        };
-        let differences = classes.attributes.iter().zip(&self.holders).map(of_attribute);
-        Ok((words, differences.collect::<Result<_, Bug>>()?))
+        let mut left = differences_max;
+        let mut differences = Vec::with_capacity(classes.attributes.len());
+        for (attribute, holders) in classes.attributes.iter().zip(&self.holders) {
+            let mut of_classes = Vec::with_capacity(attribute.classes.len());
+            for class in &attribute.classes {
+                // No more words than there are can differ, however many predicates flip.
+                let flipping = class.flips.iter().filter_map(|flip| holders.get(*flip as usize));
+                let looked_at = flipping.map(Vec::len).sum::<usize>() / LOOKED_AT_PER_DIFFERENCE;
+                let Some(rest) = left.checked_sub(looked_at) else { return Ok(None) };
+                let of_class = flipped(&class.flips, holders)?;
+                let Some(rest) = rest.checked_sub(of_class.len()) else { return Ok(None) };
+                left = rest;
+                of_classes.push(of_class);
+            }
+            differences.push(of_classes);
+        }
+        Ok(Some((words, differences)))
     }
 }
 

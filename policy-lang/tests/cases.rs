@@ -7,6 +7,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
+use chancery_policy_lang::budget::Budget;
 use chancery_policy_lang::check::{self, CheckOptions};
 use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::checked::{CheckedPolicy, ServiceRef};
@@ -15,7 +16,7 @@ use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::source::SOURCE_BYTES_MAX;
 use chancery_policy_lang::{
     Analysis, Diagnostic, FileId, SourceSet, analyse, classify, eval, inhabitants, lex, link, lower, parse,
-    print, tabulate, testing,
+    print, tabulate, testing, together,
 };
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -234,29 +235,57 @@ fn files_that_are_too_large_together_are_not_read() {
     compare(&golden, &render::human(&analysis.diagnostics, &sources, false)).unwrap();
 }
 
-#[test]
-fn rules_that_stand_as_too_many_entries_are_refused() {
-    let paths: Vec<String> = (0..2_048_u32)
-        .map(|stars| (0..11).map(|bit| if stars >> bit & 1 == 1 { "/*" } else { "/a" }).collect())
-        .collect();
-    let letter = |number: u8| char::from(b'A' + number);
-    let methods: Vec<String> =
-        (0..26).flat_map(|one| (0..20).map(move |two| format!("X{}{}", letter(one), letter(two)))).collect();
-    let text = format!("auth a on mesh {{\n  allow {} {}\n}}\n", methods.join(", "), paths.join(", "));
-    let mut sources = SourceSet::new();
-    sources.add("entries.writ", text);
-    let analysis = analyse(&sources, CheckOptions::default());
-    assert!(analysis.is_ok(), "{:?}", analysis.diagnostics.first());
-    let workload = Workload {
-        namespace: "shop".to_owned(),
-        service: "orders".to_owned(),
-        labels: [].into(),
-        trust_domain: "chancery.local".to_owned(),
+/// Sources that are right until policies are linked and compiled.
+fn large() -> Vec<(&'static str, String)> {
+    let rules = |count: usize, rule: &dyn Fn(usize) -> String| {
+        format!("auth a on mesh {{\n{}}}\n", (0..count).map(rule).collect::<String>())
     };
-    let found = link::link(&analysis.policies, &workload, Direction::Inbound).unwrap_err();
-    let shown = render::plain(&found, &sources);
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/check/err/costly/entries.out");
-    compare(&golden, &shown).unwrap();
+    let letter = |number: usize| char::from(b'A' + number as u8);
+    let methods = (0..520).map(|number| format!("X{}{}", letter(number / 26), letter(number % 26)));
+    let stars =
+        |stars: usize| (0..11).map(|bit| if stars >> bit & 1 == 1 { "/*" } else { "/a" }).collect::<String>();
+    let paths: Vec<String> = (0..2_048).map(stars).collect();
+    vec![
+        (
+            "entries",
+            format!(
+                "auth a on mesh {{\n  allow {}\n    {}\n}}\n",
+                methods.collect::<Vec<_>>().join(", "),
+                paths.join(",\n    ")
+            ),
+        ),
+        (
+            "module",
+            rules(150, &|number| format!("  allow when request.path.matches(r\"\\pL{{1,20}}z{number}\")\n")),
+        ),
+        (
+            "overlaps",
+            rules(4_000, &|number| match number % 2 {
+                0 => format!("  allow /a/**, /q{number}\n"),
+                _ => format!("  allow /a/x{number}\n"),
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn what_is_too_large_where_policies_meet_is_refused() {
+    for (name, text) in large() {
+        let mut sources = SourceSet::new();
+        sources.add(format!("{name}.writ"), text);
+        let analysis = analyse(&sources, CheckOptions::default());
+        assert!(analysis.is_ok(), "{:?}", analysis.diagnostics.iter().find(|found| found.is_error()));
+        let workload = Workload {
+            namespace: "shop".to_owned(),
+            service: "orders".to_owned(),
+            labels: [].into(),
+            trust_domain: "chancery.local".to_owned(),
+        };
+        let found = together::check_together(&analysis.policies, [&workload], &mut Budget::new()).unwrap();
+        let golden =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/cases/check/err/costly/{name}.out"));
+        compare(&golden, &render::human(&found, &sources, false)).unwrap();
+    }
 }
 
 #[test]

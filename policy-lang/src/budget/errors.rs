@@ -2,12 +2,15 @@
 
 use super::{Overrun, SOURCES_BYTES_MAX, Work};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::emit::MODULE_BYTES_MAX;
 use crate::source::Span;
 
 const PATTERNS: Code = Code("E502");
 const FOLDING: Code = Code("E503");
 const CONDITIONS: Code = Code("E504");
+const MODULE: Code = Code("E505");
 const WORKLOADS: Code = Code("E506");
+const CLASSES: Code = Code("E507");
 const SOURCES: Code = Code("E508");
 
 pub(super) fn overrun(overrun: &Overrun) -> Diagnostic {
@@ -43,6 +46,47 @@ pub(super) fn overrun(overrun: &Overrun) -> Diagnostic {
     Diagnostic::error(code, overrun.span, message)
         .labelled(format!("the costliest: {} % of it", overrun.percent))
         .help(help)
+}
+
+/// What takes most room in a module.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ModuleShare {
+    /// The automaton of a pattern.
+    Pattern {
+        /// How much of the module.
+        percent: usize,
+    },
+    /// The statements of a file.
+    File {
+        /// How many it has.
+        statements: usize,
+        /// How many all files have.
+        all: usize,
+    },
+}
+
+pub(crate) fn module_too_large(bytes: usize, span: Span, share: ModuleShare) -> Diagnostic {
+    let over = if bytes == MODULE_BYTES_MAX + 1 { "more than " } else { "" };
+    let bytes = if over.is_empty() { bytes } else { MODULE_BYTES_MAX };
+    let message = format!("a module has {over}{bytes} bytes; {MODULE_BYTES_MAX} is the limit");
+    let (label, help) = match share {
+        ModuleShare::Pattern { percent } => (
+            format!("the costliest: {percent} % of it"),
+            "patterns with counts such as `.{100}` take most room: write fewer, or smaller ones",
+        ),
+        ModuleShare::File { statements, all } => (
+            format!("this file has {statements} of its {all} statements"),
+            "attach rules to the services that they speak of: each gets a module of its own",
+        ),
+    };
+    Diagnostic::error(MODULE, span, message).labelled(label).help(help)
+}
+
+pub(crate) fn classes_overlap(span: Span, members_max: usize) -> Diagnostic {
+    let message = format!("statements overlap at more than {members_max} places");
+    Diagnostic::error(CLASSES, span, message)
+        .labelled("this one does most of it")
+        .help("where many hold for one path, text, caller or address, and many differ behind it, join them into one")
 }
 
 pub(super) fn sources_too_large(span: Span, bytes: usize) -> Diagnostic {

@@ -57,12 +57,17 @@ impl Session {
         count: usize,
         candidates: impl Iterator<Item = &'c str>,
     ) -> Option<&'c str> {
+        if self.may_compare(count) { nearest(word, candidates) } else { None }
+    }
+
+    /// Whether a word may be compared with so many others, which is counted; for what helps, but is not needed.
+    pub(super) fn may_compare(&mut self, count: usize) -> bool {
         let count = count as u64;
-        if self.budget.left(Work::Suggestions) < count {
-            return None;
+        let may = self.budget.left(Work::Suggestions) >= count;
+        if may {
+            self.budget.settle(Work::Suggestions, count, Span::default());
         }
-        self.budget.settle(Work::Suggestions, count, Span::default());
-        nearest(word, candidates)
+        may
     }
 
     /// Spends an amount; says so when too much is spent.

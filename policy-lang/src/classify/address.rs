@@ -1,7 +1,6 @@
 //! Classes of an address: the intervals between the bounds of the networks that rules name.
 
-use super::{AttributeClasses, AttributeKind, Builder, ClassId, Mentions, mention};
-use crate::bug::Bug;
+use super::{AttributeClasses, AttributeKind, Builder, ClassId, Members, Mentions, Stop, mention};
 use crate::literals::{Atom, Formula};
 use ipnet::IpNet;
 use std::collections::BTreeSet;
@@ -17,7 +16,7 @@ pub struct AddressClasses {
     pub v6: Vec<(u128, ClassId)>,
 }
 
-pub(super) fn classify(predicates: &[Formula]) -> Result<AttributeClasses, Bug> {
+pub(super) fn classify(predicates: &[Formula], members: &mut Members) -> Result<AttributeClasses, Stop> {
     let mut nets: BTreeSet<IpNet> = BTreeSet::new();
     let mut by_net: Mentions<IpNet> = Mentions::new();
     for (number, formula) in (0..).zip(predicates) {
@@ -28,7 +27,7 @@ pub(super) fn classify(predicates: &[Formula]) -> Result<AttributeClasses, Bug> 
             }
         });
     }
-    let mut builder = Builder::new(predicates, |_| false);
+    let mut builder = Builder::new(predicates, members, |_| false);
     let mut classes = AddressClasses::default();
     for (start, holding) in intervals(&nets, IpAddr::V4(Ipv4Addr::UNSPECIFIED)) {
         let class = interval_class(&mut builder, &by_net, start, &holding)?;
@@ -57,10 +56,10 @@ fn interval_class(
     by_net: &Mentions<IpNet>,
     start: IpAddr,
     holding: &[IpNet],
-) -> Result<ClassId, Bug> {
+) -> Result<ClassId, Stop> {
     let candidates: Vec<u32> = holding.iter().filter_map(|net| by_net.get(net)).flatten().copied().collect();
-    let truth = |atom: &Atom| matches!(atom, Atom::Net(net) if net.contains(&start));
-    builder.class(&candidates, truth, || start.to_string())
+    let true_atoms = holding.iter().map(|net| Atom::Net(*net)).collect();
+    builder.class(&candidates, true_atoms, || start.to_string())
 }
 
 /// The beginnings of all intervals of one family, each with the networks that hold there.

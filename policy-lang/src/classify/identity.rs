@@ -1,7 +1,6 @@
 //! Classes of the caller's identity: by whole principals, by namespace, by having a service at all.
 
-use super::{AttributeClasses, AttributeKind, Builder, ClassId, Mentions, mention};
-use crate::bug::Bug;
+use super::{AttributeClasses, AttributeKind, Builder, ClassId, Members, Mentions, Stop, mention};
 use crate::checked::ServiceRef;
 use crate::literals::{Atom, Formula};
 use crate::request::service_of;
@@ -29,7 +28,11 @@ fn principal_of(service: &ServiceRef, trust_domain: &str) -> String {
     format!("spiffe://{trust_domain}/ns/{}/sa/{}", service.namespace, service.name)
 }
 
-pub(super) fn classify(trust_domain: &str, predicates: &[Formula]) -> Result<AttributeClasses, Bug> {
+pub(super) fn classify(
+    trust_domain: &str,
+    predicates: &[Formula],
+    members: &mut Members,
+) -> Result<AttributeClasses, Stop> {
     let mut exact: BTreeSet<Arc<str>> = BTreeSet::new();
     let mut namespaces: BTreeSet<Arc<str>> = BTreeSet::new();
     let mut by_exact: Mentions<Arc<str>> = Mentions::new();
@@ -55,42 +58,32 @@ pub(super) fn classify(trust_domain: &str, predicates: &[Formula]) -> Result<Att
         });
     }
 
-    let mut builder = Builder::new(predicates, |atom| matches!(atom, Atom::Present | Atom::AnyService));
+    let mut builder =
+        Builder::new(predicates, members, |atom| matches!(atom, Atom::Present | Atom::AnyService));
     let all = builder.all()?;
-    let absent = builder.class(&all, |_| false, || "absent".to_owned())?;
-    let stranger = builder.class(&all, |atom| *atom == Atom::Present, || "stranger".to_owned())?;
-    let exact = exact.into_iter().map(|principal| {
-        let service = service_of(principal.as_bytes(), trust_domain);
+    let absent = builder.class(&all, Vec::new(), || "absent".to_owned())?;
+    let stranger = builder.class(&all, vec![Atom::Present], || "stranger".to_owned())?;
+    let mut exact_classes = BTreeMap::new();
+    for principal in exact {
         let mut candidates = by_service.clone();
         candidates.extend(by_exact.get(&principal).into_iter().flatten());
-        if let Some(service) = &service {
-            candidates.extend(by_namespace.get(service.namespace.as_str()).into_iter().flatten());
+        let mut true_atoms = vec![Atom::Present, Atom::Equals(principal.clone())];
+        if let Some(service) = service_of(principal.as_bytes(), trust_domain) {
+            let namespace = service.namespace.as_str();
+            candidates.extend(by_namespace.get(namespace).into_iter().flatten());
+            true_atoms.extend([Atom::AnyService, Atom::Namespace(namespace.into()), Atom::Service(service)]);
         }
-        let truth = |atom: &Atom| match atom {
-            Atom::Present => true,
-            Atom::Equals(other) => *other == principal,
-            Atom::AnyService => service.is_some(),
-            Atom::Service(other) => service.as_ref() == Some(other),
-            Atom::Namespace(name) => {
-                service.as_ref().is_some_and(|service| service.namespace == name.as_ref())
-            }
-            _ => false,
-        };
-        let class = builder.class(&candidates, truth, || principal.to_string())?;
-        Ok((principal, class))
-    });
-    let exact = exact.collect::<Result<_, Bug>>()?;
-    let namespaces = namespaces.into_iter().map(|namespace| {
+        let class = builder.class(&candidates, true_atoms, || principal.to_string())?;
+        exact_classes.insert(principal, class);
+    }
+    let mut namespace_classes = BTreeMap::new();
+    for namespace in namespaces {
         let candidates = by_namespace.get(&namespace).cloned().unwrap_or_default();
-        let truth = |atom: &Atom| match atom {
-            Atom::Present | Atom::AnyService => true,
-            Atom::Namespace(other) => *other == namespace,
-            _ => false,
-        };
-        let class = builder.class(&candidates, truth, || format!("a service of {namespace}"))?;
-        Ok((namespace, class))
-    });
-    let namespaces = namespaces.collect::<Result<_, Bug>>()?;
+        let true_atoms = vec![Atom::Present, Atom::AnyService, Atom::Namespace(namespace.clone())];
+        let class = builder.class(&candidates, true_atoms, || format!("a service of {namespace}"))?;
+        namespace_classes.insert(namespace, class);
+    }
+    let (exact, namespaces) = (exact_classes, namespace_classes);
     let trust_domain = trust_domain.to_owned();
     let classes = IdentityClasses { trust_domain, absent, stranger, exact, namespaces };
     Ok(builder.finish(AttributeKind::Identity(classes), "any other service"))

@@ -6,8 +6,8 @@
 //! more than their segments; others can multiply. So patterns are grouped by the depths of their
 //! `*`, and groups are joined only while the states stay few; each group is an attribute of its own.
 
-use super::{AttributeClasses, AttributeKind, Builder, ClassId, Predicates};
-use crate::bug::{Bug, OrBug as _, number};
+use super::{AttributeClasses, AttributeKind, Builder, ClassId, Members, Predicates, Stop};
+use crate::bug::{OrBug as _, number};
 use crate::checked::{PathPattern, Segment};
 use crate::literals::{Atom, Formula};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,6 +15,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// Groups are joined while their automaton has at most twice as many states as the patterns have
 /// segments, and this many more.
 pub const PATH_STATES_SLACK: usize = 100;
+
+/// So many steps for each of their segments are made to find out whether some groups can be joined,
+const ATTEMPT_FACTOR: usize = 3;
+/// so many for each segment of all patterns in all such attempts,
+const ATTEMPTS_FACTOR: usize = 6;
+/// and this many more.
+const ATTEMPTS_SLACK: usize = 10_000;
+/// So many numbers are copied in a step.
+const COPIED_PER_STEP: usize = 16;
 
 /// An automaton over segments. The walk begins in state 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,21 +62,51 @@ pub(super) struct Group {
 }
 
 /// The groups of all patterns; those of neighbouring sets of depths are joined while that is cheap.
-pub(super) fn groups(sets: &[(BTreeSet<u16>, Predicates)]) -> Result<Vec<Group>, Bug> {
+pub(super) fn groups(
+    sets: &[(BTreeSet<u16>, Predicates)],
+    members: &mut Members,
+) -> Result<Vec<Group>, Stop> {
+    let mut segments = 0;
+    let formulas = sets.iter().flat_map(|(_, predicates)| &predicates.list);
+    formulas.for_each(|formula| formula.atoms(&mut |atom| segments += segments_of(atom)));
+    let mut attempts = Members { left: ATTEMPTS_FACTOR * segments + ATTEMPTS_SLACK };
+    joined(sets, members, &mut attempts)
+}
+
+fn joined(
+    sets: &[(BTreeSet<u16>, Predicates)],
+    members: &mut Members,
+    attempts: &mut Members,
+) -> Result<Vec<Group>, Stop> {
     if sets.is_empty() {
         return Ok(Vec::new());
     }
-    if let Some(group) = join(sets)? {
+    if let Some(group) = join(sets, members, attempts)? {
         return Ok(vec![group]);
     }
     let (left, right) = sets.split_at(sets.len() / 2);
-    let mut all = groups(left)?;
-    all.extend(groups(right)?);
+    let mut all = joined(left, members, attempts)?;
+    all.extend(joined(right, members, attempts)?);
     Ok(all)
 }
 
+fn segments_of(atom: &Atom) -> usize {
+    match atom {
+        Atom::Path(pattern) => pattern.segments.len(),
+        _ => 0,
+    }
+}
+
 /// One group of several sets, unless it has too many states; a single set never has.
-fn join(sets: &[(BTreeSet<u16>, Predicates)]) -> Result<Option<Group>, Bug> {
+fn join(
+    sets: &[(BTreeSet<u16>, Predicates)],
+    members: &mut Members,
+    attempts: &mut Members,
+) -> Result<Option<Group>, Stop> {
+    let is_single = sets.len() == 1;
+    if !is_single && attempts.left == 0 {
+        return Ok(None);
+    }
     let mut offsets = Vec::new();
     let mut predicates: Vec<Formula> = Vec::new();
     for (stars, list) in sets {
@@ -84,10 +123,25 @@ fn join(sets: &[(BTreeSet<u16>, Predicates)]) -> Result<Option<Group>, Bug> {
             }
         });
     }
-    let states_max = if sets.len() == 1 { usize::MAX } else { 2 * segments + PATH_STATES_SLACK };
-    let mut builder = Builder::new(&predicates, |_| false);
-    let Some(automaton) = Construction::new(&trie, &mut builder).run(states_max)? else { return Ok(None) };
+    let states_max = if is_single { usize::MAX } else { 2 * segments + PATH_STATES_SLACK };
+    // Joining is tried while it is cheap; what has to be done anyway may take what is left.
+    let mut attempt = match is_single {
+        true => members.clone(),
+        false => attempts.at_most(ATTEMPT_FACTOR * segments + ATTEMPTS_SLACK),
+    };
+    let allowed = attempt.left;
+    let mut builder = Builder::new(&predicates, &mut attempt, |_| false);
+    let automaton = match Construction::new(&trie, &mut builder).run(states_max) {
+        Err(Stop::Overlap(_)) if !is_single => None,
+        made => made?,
+    };
+    let used = allowed - builder.left();
+    if !is_single {
+        attempts.left = attempts.left.saturating_sub(used);
+    }
+    let Some(automaton) = automaton else { return Ok(None) };
     let classes = builder.finish(AttributeKind::Path(automaton), "elsewhere");
+    members.left = members.left.saturating_sub(used);
     Ok(Some(Group { offsets, classes }))
 }
 
@@ -172,9 +226,9 @@ impl<'a, 'b> Construction<'a, 'b> {
     }
 
     /// The automaton, or `None` if it has more states.
-    fn run(mut self, states_max: usize) -> Result<Option<Automaton>, Bug> {
+    fn run(mut self, states_max: usize) -> Result<Option<Automaton>, Stop> {
         let nothing = self.set(Vec::new())?;
-        self.state(vec![0], nothing, String::new())?;
+        self.state(vec![0], nothing, String::new)?;
         let mut states = Vec::new();
         while let Some(meaning) = self.meanings.get(states.len()).cloned() {
             if self.meanings.len() > states_max {
@@ -186,9 +240,10 @@ impl<'a, 'b> Construction<'a, 'b> {
         Ok(Some(Automaton { states }))
     }
 
-    fn expand(&mut self, meaning: &Meaning, witness: &str) -> Result<State, Bug> {
+    fn expand(&mut self, meaning: &Meaning, witness: &str) -> Result<State, Stop> {
         let trie = self.trie;
         let held = self.sets.get(meaning.kept as usize).cloned().or_bug("each set is numbered")?;
+        self.builder.spend(1 + meaning.nodes.len() + held.len() / COPIED_PER_STEP)?;
         let ends = trie.at(&meaning.nodes).flat_map(|node| &node.ends).copied();
         let holding = sorted(held.into_iter().chain(ends).collect());
         let class = self.builder.class_of_flips(holding, || witness.to_owned())?;
@@ -200,25 +255,27 @@ impl<'a, 'b> Construction<'a, 'b> {
         }
         let mut literals = BTreeMap::new();
         for (text, mut nodes) in behind {
+            self.builder.spend(stars.len())?;
             if !text.is_empty() {
                 nodes.extend(&stars);
             }
-            let number = self.state(nodes, meaning.kept, format!("{witness}/{text}"))?;
+            let number = self.state(nodes, meaning.kept, || format!("{witness}/{text}"))?;
             literals.insert(text.clone(), number);
         }
-        let other = self.state(stars, meaning.kept, format!("{witness}/*"))?;
-        let empty = self.state(Vec::new(), meaning.kept, format!("{witness}/"))?;
+        let other = self.state(stars, meaning.kept, || format!("{witness}/*"))?;
+        let empty = self.state(Vec::new(), meaning.kept, || format!("{witness}/"))?;
         Ok(State { class, literals, other, empty })
     }
 
     /// The number of the state at these nodes, where these predicates held before; the witness leads there.
-    fn state(&mut self, nodes: Vec<usize>, kept: u32, witness: String) -> Result<u32, Bug> {
+    fn state(&mut self, nodes: Vec<usize>, kept: u32, witness: impl FnOnce() -> String) -> Result<u32, Stop> {
         let nodes: Vec<usize> = nodes.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         let rests: Vec<u32> = self.trie.at(&nodes).flat_map(|node| &node.rests).copied().collect();
         let kept = if rests.is_empty() {
             kept
         } else {
             let before = self.sets.get(kept as usize).cloned().or_bug("each set is numbered")?;
+            self.builder.spend((before.len() + rests.len()) / COPIED_PER_STEP)?;
             self.set(sorted(before.into_iter().chain(rests).collect()))?
         };
         let meaning = Meaning { nodes, kept };
@@ -226,12 +283,12 @@ impl<'a, 'b> Construction<'a, 'b> {
         let state = *self.numbers.entry(meaning.clone()).or_insert(fresh);
         if state == fresh {
             self.meanings.push(meaning);
-            self.witnesses.push(witness);
+            self.witnesses.push(witness());
         }
         Ok(state)
     }
 
-    fn set(&mut self, members: Vec<u32>) -> Result<u32, Bug> {
+    fn set(&mut self, members: Vec<u32>) -> Result<u32, Stop> {
         let fresh = number(self.sets.len())?;
         let set = *self.set_numbers.entry(members.clone()).or_insert(fresh);
         if set == fresh {

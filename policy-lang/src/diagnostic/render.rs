@@ -2,13 +2,18 @@
 
 use super::{Diagnostic, Label, Severity};
 use crate::source::{FileId, SourceSet, Span};
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use std::borrow::Cow;
 use std::ops::Range;
 
 /// Places that are further than this many lines from the main place are told in a sentence of their
 /// own, so that what is shown stays in sight.
 const LINES_SHOWN_MAX: usize = 40;
+
+/// Of a longer line only a piece is shown.
+const LINE_BYTES_MAX: usize = 10_000;
+/// How many bytes of it behind the place, and a quarter as many before it.
+const LINE_BYTES_SHOWN: usize = 120;
 
 /// How many diagnostics are shown; of the others, how many they are.
 pub const SHOWN_MAX: usize = 100;
@@ -69,6 +74,11 @@ fn group<'d>(diagnostic: &'d Diagnostic, sources: &'d SourceSet) -> Group<'d> {
     let mut group = Group::with_title(title);
     let primary = &diagnostic.primary;
     if let Some(window) = Window::around(primary.span, &diagnostic.secondary, sources) {
+        if window.is_cut {
+            // The place is not that of the piece that is shown.
+            let at = window.file_place(primary.span, sources);
+            group = group.element(at);
+        }
         let mut snippet = window.snippet().annotation(annotation(AnnotationKind::Primary, primary, &window));
         for label in diagnostic.secondary.iter().filter(|label| window.holds(label.span)) {
             snippet = snippet.annotation(annotation(AnnotationKind::Context, label, &window));
@@ -103,6 +113,8 @@ struct Window<'d> {
     /// Number of the first line, from 1.
     line: usize,
     text: &'d str,
+    /// Whether it is only a piece of a very long line.
+    is_cut: bool,
 }
 
 impl<'d> Window<'d> {
@@ -130,11 +142,33 @@ impl<'d> Window<'d> {
             }
         }
         let line = text.get(..start)?.matches('\n').count() + 1;
-        Some(Self { name: &source.name, file: primary.file, start, line, text: text.get(start..end)? })
+        let longest = text.get(start..end)?.lines().map(str::len).max().unwrap_or(0);
+        let is_cut = longest > LINE_BYTES_MAX;
+        if is_cut {
+            let (from, to) = around_place(text, primary.start as usize);
+            start = from.max(line_start(primary.start as usize));
+            end = to.min(line_end(primary.start as usize)).max(start);
+        }
+        let line = if is_cut { text.get(..start)?.matches('\n').count() + 1 } else { line };
+        Some(Self {
+            is_cut,
+            name: &source.name,
+            file: primary.file,
+            start,
+            line,
+            text: text.get(start..end)?,
+        })
     }
 
     fn snippet(&self) -> Snippet<'d, annotate_snippets::Annotation<'d>> {
-        Snippet::source(self.text).line_start(self.line).path(self.name)
+        let snippet = Snippet::source(self.text).line_start(self.line);
+        if self.is_cut { snippet } else { snippet.path(self.name) }
+    }
+
+    fn file_place(&self, span: Span, sources: &SourceSet) -> Origin<'d> {
+        let at = sources.get(span.file).map(|file| file.line_column(span.start));
+        let (line, column) = at.map_or((self.line, 1), |at| (at.line as usize, at.column as usize));
+        Origin::path(self.name).line(line).char_column(column)
     }
 
     fn holds(&self, span: Span) -> bool {
@@ -154,6 +188,18 @@ impl<'d> Window<'d> {
         let start = clamp(span.start);
         start..clamp(span.end).max(start)
     }
+}
+
+/// The bytes around a place that are shown of a very long line, on character boundaries.
+fn around_place(text: &str, at: usize) -> (usize, usize) {
+    let boundary = |mut at: usize| {
+        at = at.min(text.len());
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    (boundary(at.saturating_sub(LINE_BYTES_SHOWN / 4)), boundary(at.saturating_add(LINE_BYTES_SHOWN)))
 }
 
 /// `file:line:column`.
@@ -201,6 +247,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn of_a_very_long_line_a_piece_is_shown() {
+        let mut sources = SourceSet::new();
+        let file = sources.add("x.writ", "é".repeat(5_000) + "here" + &"日".repeat(5_000));
+        let span = Span { file, start: 10_000, end: 10_004 };
+        let shown = human(&[Diagnostic::error(Code("E101"), span, "it is so")], &sources, false);
+        assert!(shown.contains("x.writ:1:5001"), "{shown}");
+        assert!(shown.contains("here") && shown.contains("^^^^") && shown.len() < 2_000, "{shown}");
     }
 
     #[test]

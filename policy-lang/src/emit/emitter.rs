@@ -8,6 +8,7 @@ use super::globals::Globals;
 use super::keys::{self, Keys};
 use super::memory::Layout;
 use super::parts::{Functions, Part};
+use super::query::query_name;
 use super::{ModuleOptions, assemble, entry, scan};
 use crate::bug::{Bug, OrBug as _, number};
 use crate::checked::Attribute;
@@ -33,6 +34,8 @@ pub(super) struct Emitter<'a> {
     pub(super) names: u32,
     /// What the guards ask about, wherever they do.
     pub(super) asked: BTreeSet<Attribute>,
+    /// The query parameters among that, sorted.
+    pub(super) queries: Vec<Arc<str>>,
     /// By attribute, what its generated code refers to.
     pub(super) attributes: Vec<AttributeCode>,
     /// Answers as they stand in memory.
@@ -75,6 +78,7 @@ impl<'a> Emitter<'a> {
             data,
             keys,
             names,
+            queries: asked.iter().filter_map(query_name).cloned().collect(),
             asked,
             attributes,
             answers,

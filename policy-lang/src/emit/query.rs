@@ -37,15 +37,15 @@ impl Emitter<'_> {
 
     /// The function that finds a parameter.
     pub(super) fn query_function(&mut self, name: &str) -> Func {
-        let mut names = (0..).zip(self.asked.iter().filter_map(query_name));
-        let found = names.find(|(_, asked)| asked.as_ref() == name).map(|(number, _)| number);
+        let found = self.queries.binary_search_by(|asked| asked.as_ref().cmp(name)).ok();
+        let found = found.and_then(|at| u32::try_from(at).ok());
         let number = self.sound(found.or_bug("a parameter that is asked for is known"), 0);
         self.part(QUERY.numbered(number))
     }
 
     /// Finds a parameter once a request.
     fn write_query(&mut self, number: u32) -> Body {
-        let name = self.asked.iter().filter_map(query_name).nth(number as usize).cloned();
+        let name = self.queries.get(number as usize).cloned();
         let name = self.sound(name.or_bug("a parameter that is asked for is known"), "".into());
         let text = self.query(&name);
         let known = self.flag(&format!("query {name} known"), I32);
@@ -209,7 +209,8 @@ impl Emitter<'_> {
     }
 }
 
-fn query_name(attribute: &Attribute) -> Option<&Arc<str>> {
+/// The name of a query parameter.
+pub(super) fn query_name(attribute: &Attribute) -> Option<&Arc<str>> {
     match attribute {
         Attribute::Query(name) => Some(name),
         _ => None,

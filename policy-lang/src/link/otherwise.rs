@@ -2,16 +2,29 @@
 
 use super::scope::{Specificity, reach};
 use super::{At, errors};
-use crate::checked::{CheckedPolicy, Otherwise};
+use crate::checked::{CheckedPolicy, Mode, Otherwise};
 use crate::decision::{DEFAULT_DENY, UNRESTRICTED};
 use crate::diagnostic::Diagnostic;
 use crate::linked::LinkedOtherwise;
 
-/// The answer of the enforced policies; with none of them everything is allowed.
-pub(super) fn of_enforced(
-    enforced: &[&CheckedPolicy],
+/// What happens when no rule matches: by the enforced policies, and with the shadow policies in force too if
+/// there are any. The policies are sorted by name and all concern the workload.
+pub(super) fn of_all(
+    concerned: &[&CheckedPolicy],
     at: At<'_>,
-) -> Result<LinkedOtherwise, Vec<Diagnostic>> {
+) -> Result<(LinkedOtherwise, Option<LinkedOtherwise>), Vec<Diagnostic>> {
+    let (enforced, shadowed): (Vec<&CheckedPolicy>, Vec<&CheckedPolicy>) =
+        concerned.iter().partition(|policy| policy.mode == Mode::Enforce);
+    let otherwise = of_enforced(&enforced, at)?;
+    let shadow_otherwise = match shadowed.is_empty() {
+        true => None,
+        false => Some(with_shadow(&enforced, &shadowed, at)?),
+    };
+    Ok((otherwise, shadow_otherwise))
+}
+
+/// The answer of the enforced policies; with none of them everything is allowed.
+fn of_enforced(enforced: &[&CheckedPolicy], at: At<'_>) -> Result<LinkedOtherwise, Vec<Diagnostic>> {
     if enforced.is_empty() {
         return Ok(LinkedOtherwise { rule: UNRESTRICTED.into(), allow: true, respond: None });
     }
@@ -20,7 +33,7 @@ pub(super) fn of_enforced(
 
 /// The answer with the shadow policies in force too. At equal scope a shadow `otherwise` replaces the
 /// enforced one: to try a stricter one is what it is for.
-pub(super) fn with_shadow(
+fn with_shadow(
     enforced: &[&CheckedPolicy],
     shadowed: &[&CheckedPolicy],
     at: At<'_>,

@@ -38,7 +38,7 @@ pub(super) fn reach(
     meant.filter_map(|scope| covers(&scope.target, workload)).max()
 }
 
-fn covers(target: &Target, workload: &Workload) -> Option<Specificity> {
+pub(super) fn covers(target: &Target, workload: &Workload) -> Option<Specificity> {
     let (covered, specificity) = match target {
         Target::Mesh => (true, Specificity::Mesh),
         Target::Namespace(namespace) => (*namespace == workload.namespace, Specificity::Namespace),

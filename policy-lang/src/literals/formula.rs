@@ -82,6 +82,29 @@ impl Formula {
         }
     }
 
+    /// The truth of the formula, given all atoms that are true, sorted. Of a long list of alternatives only
+    /// those are looked at that can be true.
+    #[must_use]
+    pub fn holds(&self, true_atoms: &[Atom]) -> bool {
+        match self {
+            Self::Atom(atom) => true_atoms.binary_search(atom).is_ok(),
+            Self::Not(inner) => !inner.holds(true_atoms),
+            Self::All(operands) => operands.iter().all(|operand| operand.holds(true_atoms)),
+            Self::Any(operands) => {
+                // Atoms come before other operands.
+                let is_there = |atom: &Atom| {
+                    let order = |operand: &Self| match operand {
+                        Self::Atom(other) => other.cmp(atom),
+                        _ => std::cmp::Ordering::Greater,
+                    };
+                    operands.binary_search_by(order).is_ok()
+                };
+                let others = operands.iter().rev().take_while(|operand| !matches!(operand, Self::Atom(_)));
+                true_atoms.iter().any(is_there) || others.into_iter().any(|operand| operand.holds(true_atoms))
+            }
+        }
+    }
+
     /// Calls `visit` with every atom.
     pub fn atoms<'a>(&'a self, visit: &mut impl FnMut(&'a Atom)) {
         match self {

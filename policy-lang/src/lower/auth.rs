@@ -14,6 +14,7 @@ pub(super) fn lower(auth: &LinkedAuth, strands: &mut Vec<Strand>) -> Result<Auth
             guard: Arc::new(linked.rule.guard.clone()),
             shadow: linked.shadow,
             index: answers.of_rule(&linked.rule)?,
+            span: linked.rule.span,
         })
     });
     let entries = entries.collect::<Result<Vec<Entry>, Bug>>()?;

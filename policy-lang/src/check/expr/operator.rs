@@ -188,7 +188,9 @@ impl Checker<'_> {
         let Some(Value::String(value)) = other.constant() else { return };
         let place = other.expr.span;
         match &side.expr.kind {
-            ExprKind::Convert(Conversion::Enum(values), _) if !values.contains(value) => {
+            ExprKind::Convert(Conversion::Enum(values), _)
+                if self.scope.session.may_compare(values.len()) && !values.contains(value) =>
+            {
                 let shown = values.iter().take(VALUES_SHOWN_MAX).map(|value| format!("{value:?}"));
                 let mut known = shown.collect::<Vec<_>>().join(", ");
                 if values.len() > VALUES_SHOWN_MAX {
