@@ -60,6 +60,9 @@ pub struct Api {
     pub fleet: watch::Receiver<Arc<Fleet>>,
     /// Tries compiled policies out before they are stored.
     pub preflight: Arc<Preflight>,
+    /// Whose turn it is to change policies: each change is prepared on the one before, so that many who
+    /// apply at once wait for each other instead of preparing all of it again.
+    pub turn: Arc<tokio::sync::Mutex<()>>,
     /// Where others reach this control plane; goes into join tokens.
     pub url: Arc<str>,
 }

@@ -130,6 +130,7 @@ impl Server {
             authority: Arc::clone(&authority),
             board,
             places: Arc::default(),
+            turn: Arc::default(),
             fleet,
             preflight,
             url: url.as_str().into(),

@@ -20,9 +20,14 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedMutexGuard;
 
-/// How often a change is prepared anew because another one came in between.
+/// How often a change is prepared anew because one came in between that did not wait for its turn, such as
+/// that of another control plane.
 const ATTEMPTS_MAX: usize = 8;
+/// How long a change waits for those before it; less than a client waits for its answer.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(90);
 
 /// Puts policies in force; all of the files or none.
 pub(super) async fn apply(
@@ -32,6 +37,7 @@ pub(super) async fn apply(
 ) -> Result<Json<ApplyResponse>, ApiError> {
     let ApplyRequest { files, dry_run, skip_tests } = request;
     let invited = Arc::new(invited(&api).await?);
+    let _turn = if dry_run { None } else { Some(turn(&api).await?) };
     for _ in 0..ATTEMPTS_MAX {
         let state = now(&api);
         let (base, files, preflight) = (Arc::clone(&state), files.clone(), Arc::clone(&api.preflight));
@@ -111,6 +117,7 @@ pub(super) async fn delete(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<DeleteResponse>, ApiError> {
+    let _turn = turn(&api).await?;
     for _ in 0..ATTEMPTS_MAX {
         let state = now(&api);
         if !state.policies.contains_key(&name) {
@@ -129,6 +136,12 @@ pub(super) async fn delete(
         }
     }
     Err(too_busy())
+}
+
+/// Waits until those who came before have changed the policies.
+async fn turn(api: &Api) -> Result<OwnedMutexGuard<()>, ApiError> {
+    let turn = Arc::clone(&api.turn).lock_owned();
+    tokio::time::timeout(TURN_WAIT_MAX, turn).await.map_err(|_elapsed| too_busy())
 }
 
 fn now(api: &Api) -> Arc<DesiredState> {
