@@ -15,7 +15,7 @@ use std::process::ExitCode;
 /// A control plane for Envoy sidecars whose policies are programs
 #[derive(Debug, Parser)]
 #[command(name = "chancery", version, max_term_width = 100, subcommand_required = true)]
-#[command(after_help = "Exit codes: 0 well; 1 it failed, or a test did; 2 the policy or input is wrong; \
+#[command(after_help = "Exit codes: 0 well; 1 it failed, or a test did; 2 the policy or input is wrong;\n\
     3 refused by a proxy or by the control plane.")]
 pub struct Cli {
     /// Options of every subcommand.

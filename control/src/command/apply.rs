@@ -16,8 +16,8 @@ use std::path::PathBuf;
     after_help = "All files are checked together with the policies in force, linked and compiled before\n\
     anything changes; then all are in force, or none. A policy is replaced by its name; policies that\n\
     are in no file stay (`chancery delete policy` takes them out).\n\n\
-    The tests of the files are run, and those of other files in force that name a policy which changes.\n\
-    If one fails, nothing is changed, and the exit code is 2.\n\n\
+    The tests of the files are run, and those of other files in force that name a policy which\n\
+    changes. If one fails, nothing is changed, and the exit code is 2.\n\n\
     Examples:\n  chancery apply -f policies/\n  chancery apply -f orders.writ cart.writ --wait --timeout 30s\n  \
     chancery apply -f policies/ --dry-run\n  chancery apply -f policies/ --no-tests"
 )]

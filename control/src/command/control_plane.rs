@@ -14,7 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Arguments of `chancery control-plane`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  chancery control-plane --data-dir /var/lib/chancery\n  \
-    chancery control-plane --listen 0.0.0.0:5680 --advertise control.example --data-dir /var/lib/chancery\n\n\
+    chancery control-plane --listen 0.0.0.0:5680 --advertise control.example \\\n    \
+    --data-dir /var/lib/chancery\n\n\
     Stops orderly on SIGTERM and SIGINT. What was acknowledged is on disk before it is acknowledged.")]
 pub struct Arguments {
     /// Where its data is; made if it is not there

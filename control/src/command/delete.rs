@@ -14,8 +14,8 @@ use clap::{Args, Subcommand};
 #[derive(Args, Debug)]
 #[command(
     after_help = "When the last policy of a service goes, every request to it is allowed again: write\n\
-    `otherwise deny` in a policy of the mesh to keep it shut. Tests that name the policy do not count any\n\
-    more; those in files that stay are named.\n\nExample:\n  chancery delete policy orders --wait"
+    `otherwise deny` in a policy of the mesh to keep it shut. Tests that name the policy do not\n\
+    count any more; those in files that stay are named.\n\nExample:\n  chancery delete policy orders --wait"
 )]
 pub struct Arguments {
     #[command(subcommand)]

@@ -14,10 +14,11 @@ use std::path::{Path, PathBuf};
 /// Arguments of `chancery get`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "`get policy NAME` prints the whole file that the policy is in force from, byte for byte, with its\n\
-    schema, lets, tests, comments and other policies: what it decides depends on them. What the file had and\n\
-    does not count any more (a policy that was applied anew from another file, or deleted) is left out and\n\
-    named on standard error. Applied again, what is printed changes nothing.\n\n\
+    after_help = "`get policy NAME` prints the whole file that the policy is in force from, byte for byte,\n\
+    with its schema, lets, tests, comments and other policies: what it decides depends on them.\n\
+    What the file had and does not count any more (a policy that was applied anew from another\n\
+    file, or deleted) is left out and named on standard error. Applied again, what is printed\n\
+    changes nothing.\n\n\
     Examples:\n  chancery get policy\n  chancery get policy orders > orders.writ\n  \
     chancery get policy --output in-force/\n  chancery get token\n  chancery get audit --count 20"
 )]

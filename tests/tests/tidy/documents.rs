@@ -7,7 +7,7 @@ use chancery_policy_lang::SourceSet;
 use chancery_policy_lang::analyse::analyse;
 use chancery_policy_lang::check::CheckOptions;
 use chancery_policy_lang::print::print;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::path::Path;
 
 /// Documents whose `writ` blocks are wrong on purpose.
@@ -61,6 +61,31 @@ fn commands_in_documents_are_commands() {
         }
     }
     assert!(calls_seen > 10, "only {calls_seen} calls of `chancery` were found in the documents");
+    problems.must_be_none();
+}
+
+#[test]
+fn examples_in_help_texts_are_commands_and_fit_a_terminal() {
+    const COLUMNS: usize = 98;
+    let mut problems = Problems::default();
+    let mut commands = vec![Cli::command()];
+    let mut calls_seen = 0;
+    while let Some(command) = commands.pop() {
+        commands.extend(command.get_subcommands().cloned());
+        let Some(help) = command.get_after_help().map(ToString::to_string) else { continue };
+        for line in help.lines().filter(|line| line.chars().count() > COLUMNS) {
+            problems.add(command.get_name(), format!("more than {COLUMNS} columns: `{line}`"));
+        }
+        let (_, examples) = help.split_once("Example").unwrap_or_default();
+        for call in chancery_calls(examples) {
+            calls_seen += 1;
+            let shown = call.join(" ");
+            if let Err(error) = Cli::try_parse_from(call) {
+                problems.add_if(error.use_stderr(), command.get_name(), format!("`{shown}`: {error}"));
+            }
+        }
+    }
+    assert!(calls_seen > 20, "only {calls_seen} calls were found in the help texts");
     problems.must_be_none();
 }
 
