@@ -108,7 +108,9 @@ proptest! {
         case in 0..10_000_usize,
         edits in proptest::collection::vec(edit(), 1..6),
     ) {
-        properties::check(&edited(CASES[case % CASES.len()].clone(), edits));
+        let text = edited(CASES[case % CASES.len()].clone(), edits);
+        properties::check(&text);
+        properties::compile(&text);
     }
 
     #[test]

@@ -9,3 +9,4 @@ pub mod envoy;
 pub mod filters;
 pub mod mesh;
 pub mod random;
+pub mod worst_sources;

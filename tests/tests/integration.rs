@@ -12,4 +12,5 @@ mod plain_envoy;
 mod standalone;
 mod tidy;
 mod tutorial;
+mod worst_sources;
 mod xds_model;

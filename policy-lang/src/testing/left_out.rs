@@ -6,7 +6,7 @@
 //! tests leave out a baseline on purpose.
 
 use super::workload_of_test;
-use crate::checked::{CheckedPolicy, CheckedTest, Direction, Mode, TestCase};
+use crate::checked::{CheckedPolicy, CheckedTest, Direction, Expr, ExprKind, Mode, Rule, TestCase, Value};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::eval::evaluate;
 use crate::link::link;
@@ -19,7 +19,47 @@ const LEFT_OUT: Code = Code("W120");
 #[must_use]
 pub fn left_out(tests: &[CheckedTest], policies: &[CheckedPolicy]) -> Vec<Diagnostic> {
     let mut together = Together { policies, programs: BTreeMap::new() };
-    tests.iter().filter_map(|test| together.warning(test)).collect()
+    let weights: BTreeMap<&str, u64> =
+        policies.iter().map(|policy| (policy.name.as_str(), policy.rules.iter().map(steps).sum())).collect();
+    let all: u64 = weights.values().sum();
+    let mut left = STEPS_MAX;
+    let mut found = Vec::new();
+    for test in tests {
+        let alone: u64 = test.policies.iter().filter_map(|name| weights.get(name.as_str())).sum();
+        // Each request is asked twice, and both programs are made.
+        let count = test.cases.len() as u64 + 1;
+        let Some(rest) = left.checked_sub((alone + all + policies.len() as u64).saturating_mul(count)) else {
+            break;
+        };
+        left = rest;
+        found.extend(together.warning(test));
+    }
+    found
+}
+
+/// The most steps that are made for these warnings; the tests behind that are not looked at.
+const STEPS_MAX: u64 = 3_000_000;
+/// What matching a pattern counts.
+const PATTERN_STEPS: u64 = 50;
+/// The most elements of a list that a request can have.
+const ELEMENTS_MAX: u64 = 64;
+
+/// What asking a rule counts, roughly.
+fn steps(rule: &Rule) -> u64 {
+    let guard = &rule.guard;
+    let parts = 1 + guard.methods.len() + guard.paths.len() + guard.peers.len();
+    (parts as u64).saturating_add(guard.condition.as_ref().map_or(0, |condition| steps_of(condition)))
+}
+
+fn steps_of(expr: &Expr) -> u64 {
+    let parts =
+        |expr: &Expr| expr.parts().into_iter().fold(1_u64, |sum, part| sum.saturating_add(steps_of(part)));
+    match &expr.kind {
+        ExprKind::Matches(..) => parts(expr).saturating_add(PATTERN_STEPS),
+        ExprKind::Quantify { .. } => parts(expr).saturating_mul(ELEMENTS_MAX),
+        ExprKind::Literal(Value::List(elements)) => 1 + elements.len() as u64,
+        _ => parts(expr),
+    }
 }
 
 /// What is decided where all policies meet.

@@ -1,10 +1,17 @@
 //! What holds for any text, each function for a stage and those before it. Shared with the fuzz targets.
 
+use chancery_policy_lang::budget::Budget;
+use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::check::{self, CheckOptions};
+use chancery_policy_lang::checked::{Direction, Target};
 use chancery_policy_lang::diagnostic::render;
+use chancery_policy_lang::link::link;
+use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::parse::Parsed;
 use chancery_policy_lang::syntax::{SyntaxKind, SyntaxTree};
-use chancery_policy_lang::{Diagnostic, FileId, SourceSet, lex, parse, print};
+use chancery_policy_lang::together::check_together;
+use chancery_policy_lang::{Diagnostic, FileId, SourceSet, analyse, emit, lex, parse, print};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Tokens are not empty, have no gap and cover the text.
 pub(crate) fn lex(text: &str) {
@@ -73,4 +80,44 @@ fn words(tree: &SyntaxTree) -> Vec<(SyntaxKind, String)> {
         .filter(|token| token.kind() != SyntaxKind::Whitespace)
         .map(|token| (token.kind(), token.text().trim_end().to_owned()))
         .collect()
+}
+
+/// A right text is linked and compiled for a workload of each of its scopes, or refused.
+pub(crate) fn compile(text: &str) {
+    let mut sources = SourceSet::new();
+    sources.add("any.writ", text);
+    let analysis = analyse(&sources, CheckOptions::default());
+    if !analysis.is_ok() {
+        return;
+    }
+    let targets: BTreeSet<&Target> =
+        analysis.policies.iter().flat_map(|policy| &policy.targets).map(|scope| &scope.target).collect();
+    let workloads: Vec<Workload> = targets.into_iter().map(workload_of).collect();
+    let found = check_together(&analysis.policies, &workloads, &mut Budget::new());
+    let found = found.unwrap();
+    let _ = render::human(&found, &sources, false);
+    for workload in workloads.iter().take(4) {
+        let Ok(Some(program)) = link(&analysis.policies, workload, Direction::Inbound) else { continue };
+        match emit::compile(&program) {
+            Ok(module) => assert!(module.bytes.len() <= emit::MODULE_BYTES_MAX),
+            Err(CompileError::Refused(found)) => assert!(!found.is_empty()),
+            Err(CompileError::Bug(bug)) => unreachable!("{bug}"),
+        }
+    }
+}
+
+/// A workload that a scope covers.
+fn workload_of(target: &Target) -> Workload {
+    let (namespace, service, labels) = match target {
+        Target::Mesh => ("any", "any", BTreeMap::new()),
+        Target::Namespace(namespace) => (namespace.as_str(), "any", BTreeMap::new()),
+        Target::Service(service) => (service.namespace.as_str(), service.name.as_str(), BTreeMap::new()),
+        Target::Workload { namespace, labels } => (namespace.as_str(), "any", labels.clone()),
+    };
+    Workload {
+        namespace: namespace.to_owned(),
+        service: service.to_owned(),
+        labels,
+        trust_domain: "chancery.local".to_owned(),
+    }
 }
