@@ -95,7 +95,7 @@ pub enum TestError {
 /// Runs tests on policies.
 pub struct TestBench<'a> {
     sources: &'a SourceSet,
-    policies: &'a [CheckedPolicy],
+    policies: BTreeMap<&'a str, &'a CheckedPolicy>,
     host: &'a Host,
     /// By the names of the policies under test, the first one first, for its target counts.
     programs: BTreeMap<Vec<String>, (LinkedProgram, PolicyRunner)>,
@@ -105,6 +105,7 @@ impl<'a> TestBench<'a> {
     /// A bench for tests of these policies; the places of both are in `sources`.
     #[must_use]
     pub fn new(sources: &'a SourceSet, policies: &'a [CheckedPolicy], host: &'a Host) -> Self {
+        let policies = policies.iter().map(|policy| (policy.name.as_str(), policy)).collect();
         Self { sources, policies, host, programs: BTreeMap::new() }
     }
 
@@ -162,7 +163,9 @@ impl<'a> TestBench<'a> {
     }
 
     fn prepare(&self, test: &CheckedTest) -> Result<(LinkedProgram, PolicyRunner), TestError> {
-        let program = testing::link_test(test, self.policies).map_err(TestError::Apart)?;
+        let named = test.policies.iter().filter_map(|name| self.policies.get(name.as_str()).copied());
+        let named: Vec<CheckedPolicy> = named.cloned().collect();
+        let program = testing::link_test(test, &named).map_err(TestError::Apart)?;
         let module = emit::compile(&program).map_err(|error| match error {
             CompileError::Refused(found) => TestError::Apart(found),
             CompileError::Bug(bug) => {

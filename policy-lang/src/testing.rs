@@ -30,7 +30,7 @@ pub fn link_test(test: &CheckedTest, policies: &[CheckedPolicy]) -> Result<Linke
     let named = test.policies.iter().filter_map(|name| policies.iter().find(|policy| policy.name == *name));
     let named: Vec<CheckedPolicy> =
         named.map(|policy| CheckedPolicy { mode: Mode::Enforce, ..policy.clone() }).collect();
-    let workload = workload_of_test(test, &named);
+    let workload = workload_of_test(named.first());
     let linked = link(&named, &workload, Direction::Inbound)?;
     let in_program = linked.as_ref().map(|program| program.policies.as_slice()).unwrap_or_default();
     let left_out: Vec<Diagnostic> = named
@@ -44,11 +44,9 @@ pub fn link_test(test: &CheckedTest, policies: &[CheckedPolicy]) -> Result<Linke
     }
 }
 
-/// The workload that a test is run for.
-fn workload_of_test(test: &CheckedTest, policies: &[CheckedPolicy]) -> Workload {
-    let first = test.policies.first();
-    let policy = policies.iter().find(|policy| Some(&policy.name) == first);
-    let scope = policy.and_then(|policy| policy.targets.first());
+/// The workload for which a test is run that names this policy first.
+fn workload_of_test(first: Option<&CheckedPolicy>) -> Workload {
+    let scope = first.and_then(|policy| policy.targets.first());
     workload_of_scope(scope.map_or(&Target::Mesh, |scope| &scope.target))
 }
 

@@ -49,7 +49,7 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
     let request = ApplyRequest { files, dry_run: arguments.dry_run, skip_tests: arguments.no_tests };
     let response: ApplyResponse = client.post("/v1/policies", &request).await?;
     for warning in &response.warnings {
-        terminal::print_error(warning.rendered.trim_end());
+        terminal::print_error(&format!("{}\n", warning.rendered.trim_end()));
     }
     note_tests_left_out(&response.left_out);
     terminal::print(&render(&response))?;

@@ -6,35 +6,23 @@
 //! tests leave out a baseline on purpose.
 
 use super::workload_of_test;
-use crate::checked::{CheckedPolicy, CheckedTest, Direction, Expr, ExprKind, Mode, Rule, TestCase, Value};
+use crate::checked::{
+    CheckedPolicy, CheckedTest, Direction, Expr, ExprKind, Mode, Rule, Target, TestCase, Value,
+};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::eval::evaluate;
 use crate::link::link;
 use crate::linked::{LinkedProgram, Workload};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 const LEFT_OUT: Code = Code("W120");
 
 /// A warning for each test of which a policy that it does not name turns an answer round.
 #[must_use]
 pub fn left_out(tests: &[CheckedTest], policies: &[CheckedPolicy]) -> Vec<Diagnostic> {
-    let mut together = Together { policies, programs: BTreeMap::new() };
-    let weights: BTreeMap<&str, u64> =
-        policies.iter().map(|policy| (policy.name.as_str(), policy.rules.iter().map(steps).sum())).collect();
-    let all: u64 = weights.values().sum();
-    let mut left = STEPS_MAX;
-    let mut found = Vec::new();
-    for test in tests {
-        let alone: u64 = test.policies.iter().filter_map(|name| weights.get(name.as_str())).sum();
-        // Each request is asked twice, and both programs are made.
-        let count = test.cases.len() as u64 + 1;
-        let Some(rest) = left.checked_sub((alone + all + policies.len() as u64).saturating_mul(count)) else {
-            break;
-        };
-        left = rest;
-        found.extend(together.warning(test));
-    }
-    found
+    let mut together = Together::new(policies);
+    tests.iter().filter_map(|test| together.warning(test)).collect()
 }
 
 /// The most steps that are made for these warnings; the tests behind that are not looked at.
@@ -64,15 +52,58 @@ fn steps_of(expr: &Expr) -> u64 {
 
 /// What is decided where all policies meet.
 struct Together<'a> {
-    policies: &'a [CheckedPolicy],
+    by_name: BTreeMap<&'a str, Weighed<'a>>,
+    /// By the namespaces and services of their targets, so that no test looks through all policies.
+    by_place: BTreeMap<(&'a str, &'a str), Vec<Weighed<'a>>>,
     /// For the workloads of tests of policies that are enforced anyway.
-    programs: BTreeMap<Workload, Option<LinkedProgram>>,
+    programs: BTreeMap<Workload, Option<Arc<LinkedProgram>>>,
+    /// How many of [`STEPS_MAX`] are left.
+    steps_left: u64,
 }
 
-impl Together<'_> {
+/// A policy, and what asking all its rules counts.
+#[derive(Clone, Copy)]
+struct Weighed<'a> {
+    policy: &'a CheckedPolicy,
+    weight: u64,
+}
+
+/// Stands for every namespace, and for every service of one.
+const EVERY: &str = "*";
+
+impl<'a> Together<'a> {
+    fn new(policies: &'a [CheckedPolicy]) -> Self {
+        let mut by_name = BTreeMap::new();
+        let mut by_place: BTreeMap<_, Vec<Weighed<'a>>> = BTreeMap::new();
+        for policy in policies {
+            let weight = policy.rules.iter().map(steps).fold(1_u64, u64::saturating_add);
+            let weighed = Weighed { policy, weight };
+            by_name.insert(policy.name.as_str(), weighed);
+            let places: BTreeSet<(&str, &str)> =
+                policy.targets.iter().map(|scope| place(&scope.target)).collect();
+            for place in places {
+                by_place.entry(place).or_default().push(weighed);
+            }
+        }
+        Self { by_name, by_place, programs: BTreeMap::new(), steps_left: STEPS_MAX }
+    }
+
     fn warning(&mut self, test: &CheckedTest) -> Option<Diagnostic> {
-        let alone = super::link_test(test, self.policies).ok()?;
-        let all = self.program(test)?;
+        if self.steps_left == 0 {
+            return None;
+        }
+        let named = test.policies.iter().filter_map(|name| self.by_name.get(name.as_str()).copied());
+        let named: Vec<Weighed<'_>> = named.collect();
+        let workload = workload_of_test(named.first().map(|first| first.policy));
+        let near = self.near(&workload);
+        self.spend(test, named.iter().chain(&near))?;
+        let names: BTreeSet<&str> = test.policies.iter().map(String::as_str).collect();
+        if near.iter().all(|near| names.contains(near.policy.name.as_str())) {
+            return None;
+        }
+        let all = self.program(&names, workload, &near)?;
+        let named: Vec<CheckedPolicy> = named.iter().map(|named| named.policy.clone()).collect();
+        let alone = super::link_test(test, &named).ok()?;
         let differs = |case: &&TestCase| {
             let with_all = evaluate(&all, &case.request);
             evaluate(&alone, &case.request).outcome.allows() != with_all.outcome.allows()
@@ -80,7 +111,7 @@ impl Together<'_> {
         let case = test.cases.iter().find(differs)?;
         let decision = evaluate(&all, &case.request);
         let (policy, _) = decision.rule.rsplit_once('/')?;
-        let place = self.policies.iter().find(|known| known.name == policy)?.name_span;
+        let place = self.by_name.get(policy)?.policy.name_span;
         let verdict = if decision.outcome.allows() { "allows" } else { "denies" };
         let names = test.policies.join(", ");
         let message = format!("`{}` {verdict} this, and the test leaves it out", decision.rule);
@@ -91,23 +122,63 @@ impl Together<'_> {
         )
     }
 
-    /// The program of all policies for the test's workload, those under test enforced.
-    fn program(&mut self, test: &CheckedTest) -> Option<LinkedProgram> {
-        let workload = workload_of_test(test, self.policies);
-        let is_named = |policy: &&CheckedPolicy| test.policies.contains(&policy.name);
-        if self.policies.iter().filter(is_named).all(|policy| policy.mode == Mode::Enforce) {
-            let made = self.programs.entry(workload).or_insert_with_key(|workload| {
-                // What does not go together is told elsewhere.
-                link(self.policies, workload, Direction::Inbound).ok().flatten()
-            });
+    /// Takes what asking these policies about a test will cost; `None` if that is more than is left, and then
+    /// for all tests behind it.
+    fn spend<'w>(
+        &mut self,
+        test: &CheckedTest,
+        policies: impl Iterator<Item = &'w Weighed<'w>>,
+    ) -> Option<()> {
+        // Each request is asked twice, and both programs are made.
+        let count = test.cases.len() as u64 + 1;
+        let weight = policies.map(|policy| policy.weight).fold(1_u64, u64::saturating_add);
+        let left = self.steps_left.checked_sub(weight.saturating_mul(count));
+        self.steps_left = left.unwrap_or(0);
+        left.map(|_| ())
+    }
+
+    /// The program of the policies near a test's workload, those under test enforced.
+    fn program(
+        &mut self,
+        names: &BTreeSet<&str>,
+        workload: Workload,
+        near: &[Weighed<'_>],
+    ) -> Option<Arc<LinkedProgram>> {
+        let is_named = |policy: &CheckedPolicy| names.contains(policy.name.as_str());
+        let is_as_it_is = near.iter().all(|near| near.policy.mode == Mode::Enforce || !is_named(near.policy));
+        if is_as_it_is && let Some(made) = self.programs.get(&workload) {
             return made.clone();
         }
-        let enforced = |policy: &CheckedPolicy| match is_named(&policy) {
-            true => CheckedPolicy { mode: Mode::Enforce, ..policy.clone() },
-            false => policy.clone(),
+        let enforced = |near: &Weighed<'_>| match is_named(near.policy) {
+            true => CheckedPolicy { mode: Mode::Enforce, ..near.policy.clone() },
+            false => near.policy.clone(),
         };
-        let policies: Vec<CheckedPolicy> = self.policies.iter().map(enforced).collect();
-        link(&policies, &workload, Direction::Inbound).ok().flatten()
+        let policies: Vec<CheckedPolicy> = near.iter().map(enforced).collect();
+        // What does not go together is told elsewhere.
+        let program = link(&policies, &workload, Direction::Inbound).ok().flatten().map(Arc::new);
+        if is_as_it_is {
+            self.programs.insert(workload, program.clone());
+        }
+        program
+    }
+
+    /// The policies that may concern a workload, each once.
+    fn near(&self, workload: &Workload) -> Vec<Weighed<'a>> {
+        let (namespace, service) = (workload.namespace.as_str(), workload.service.as_str());
+        let places = [(EVERY, EVERY), (namespace, EVERY), (namespace, service)];
+        let found = places.iter().filter_map(|place| self.by_place.get(place)).flatten();
+        let by_name: BTreeMap<&str, Weighed<'a>> =
+            found.map(|found| (found.policy.name.as_str(), *found)).collect();
+        by_name.into_values().collect()
+    }
+}
+
+/// The namespace and the service of a target.
+fn place(target: &Target) -> (&str, &str) {
+    match target {
+        Target::Mesh => (EVERY, EVERY),
+        Target::Namespace(namespace) | Target::Workload { namespace, .. } => (namespace, EVERY),
+        Target::Service(service) => (&service.namespace, &service.name),
     }
 }
 
