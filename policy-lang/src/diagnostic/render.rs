@@ -156,7 +156,8 @@ impl<'d> Window<'d> {
             file: primary.file,
             start,
             line,
-            text: text.get(start..end)?,
+            // Of a line end of two bytes the first would be shown as a character.
+            text: text.get(start..end)?.trim_end_matches('\r'),
         })
     }
 
@@ -247,6 +248,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn line_ends_are_not_shown() {
+        let mut sources = SourceSet::new();
+        let file = sources.add("x.writ", "one\r\ntwo\r\n");
+        let span = Span { file, start: 5, end: 8 };
+        let shown = human(&[Diagnostic::error(Code("E101"), span, "it is so")], &sources, false);
+        assert!(shown.lines().any(|line| line == "2 | two"), "{shown:?}");
     }
 
     #[test]
