@@ -17,6 +17,7 @@ pub mod endpoints;
 pub mod extension;
 pub mod listener;
 mod message;
+mod one_identity;
 pub mod route;
 mod schema;
 pub mod secret;

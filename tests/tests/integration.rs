@@ -8,6 +8,7 @@ mod delivery;
 mod demo;
 mod differential;
 mod mesh;
+mod one_identity;
 mod plain_envoy;
 mod standalone;
 mod tidy;

@@ -1,7 +1,7 @@
 //! LDS: the mTLS listener that other sidecars connect to, and the plain local ones that lead out.
 
 use super::message::{address, ads, any, resource, seconds, yes};
-use super::{INBOUND, INBOUND_POLICY, access_log, extension, outbound_listener, tls};
+use super::{INBOUND, INBOUND_POLICY, access_log, extension, one_identity, outbound_listener, tls};
 use crate::model::{Inbound, Outbound};
 use crate::snapshot::{Resource, ResourceType};
 use envoy_types::pb::envoy::config::core::v3::{ExtensionConfigSource, TrafficDirection};
@@ -40,7 +40,7 @@ pub fn inbound(inbound: &Inbound, trust_domain: &str) -> Resource {
         ..manager(INBOUND.to_owned())
     };
     let chain = FilterChain {
-        filters: vec![connection_manager(&manager)],
+        filters: vec![one_identity::filter(), connection_manager(&manager)],
         transport_socket: Some(tls::from_trust_domain(trust_domain)),
         ..Default::default()
     };

@@ -51,7 +51,7 @@ const fn part(fields: &'static [(u32, &'static str, Kind)]) -> Message {
 }
 
 /// All messages that stand alone or in an `Any`.
-pub(super) static MESSAGES: [&Message; 15] = [
+pub(super) static MESSAGES: [&Message; 18] = [
     &LISTENER,
     &CLUSTER,
     &ENDPOINTS,
@@ -62,6 +62,9 @@ pub(super) static MESSAGES: [&Message; 15] = [
     &ROUTER,
     &WASM,
     &RBAC,
+    &NETWORK_RBAC,
+    &RBAC_VERDICT,
+    &URI_SAN_INPUT,
     &DOWNSTREAM_TLS,
     &UPSTREAM_TLS,
     &HTTP_OPTIONS,
@@ -149,6 +152,24 @@ static DATA_SOURCE: Message = part(&[(2, "inline_bytes", Bytes)]);
 static RBAC: Message =
     Message { name: "envoy.extensions.filters.http.rbac.v3.RBAC", fields: &[(1, "rules", one(&RBAC_RULES))] };
 static RBAC_RULES: Message = part(&[(1, "action", Enum(&["ALLOW", "DENY", "LOG"]))]);
+static NETWORK_RBAC: Message = Message {
+    name: "envoy.extensions.filters.network.rbac.v3.RBAC",
+    fields: &[(3, "stat_prefix", Text), (6, "matcher", one(&MATCHER))],
+};
+static MATCHER: Message =
+    part(&[(1, "matcher_list", one(&MATCHER_LIST)), (3, "on_no_match", one(&ON_MATCH))]);
+static MATCHER_LIST: Message = part(&[(1, "matchers", Many(&one(&FIELD_MATCHER)))]);
+static FIELD_MATCHER: Message = part(&[(1, "predicate", one(&PREDICATE)), (2, "on_match", one(&ON_MATCH))]);
+static PREDICATE: Message = part(&[(1, "single_predicate", one(&SINGLE_PREDICATE))]);
+static SINGLE_PREDICATE: Message = part(&[(1, "input", one(&EXTENSION)), (2, "value_match", one(&CONTAINS))]);
+static CONTAINS: Message = part(&[(7, "contains", Text)]);
+static ON_MATCH: Message = part(&[(2, "action", one(&EXTENSION))]);
+static RBAC_VERDICT: Message = Message {
+    name: "envoy.config.rbac.v3.Action",
+    fields: &[(1, "name", Text), (2, "action", Enum(&["ALLOW", "DENY", "LOG"]))],
+};
+static URI_SAN_INPUT: Message =
+    Message { name: "envoy.extensions.matching.common_inputs.ssl.v3.UriSanInput", fields: &[] };
 /// Also the form of a network filter.
 static EXTENSION: Message = Message {
     name: "envoy.config.core.v3.TypedExtensionConfig",
