@@ -11,7 +11,7 @@ use chancery_policy_lang::checked::Effect;
 use chancery_policy_lang::decision::{Decision, Outcome};
 use chancery_policy_lang::explain::{ConditionFinding, RuleFinding, explain};
 use chancery_policy_lang::linked::Workload;
-use chancery_policy_lang::request::{Request, service_of};
+use chancery_policy_lang::request::{RawRequest, Refusal, Request, received, service_of};
 use serde::Serialize;
 use std::fmt;
 
@@ -21,11 +21,13 @@ pub const NO_POLICY: &str = "no-policy";
 /// A decision and how each rule met the request.
 #[derive(Debug, Serialize)]
 pub struct Explained {
-    /// The request line as the policy sees it.
+    /// The request line as Envoy shows it to the policy, or as it was sent if Envoy refuses it.
     request: String,
     /// The workload.
     target: String,
     decision: Decided,
+    /// Why the request is refused before any rule is asked, if it is.
+    refusal: Option<&'static str>,
     /// What would be decided with the shadow policies enforced too; `None` if there are none.
     shadow: Option<Decided>,
     /// All rules that concern the workload, in the order in which they are asked.
@@ -59,10 +61,16 @@ impl Explained {
     ///
     /// # Errors
     /// Bad input if policies that meet there conflict; the conflicts are said.
-    pub fn new(files: &PolicyFiles, workload: &Workload, request: &Request) -> Result<Self, Failure> {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    pub fn new(files: &PolicyFiles, workload: &Workload, raw: &RawRequest) -> Result<Self, Failure> {
+        let line = |method: &[u8], path: &[u8]| {
+            format!("{} {}", String::from_utf8_lossy(method), String::from_utf8_lossy(path))
+        };
+        let received = received(raw.clone());
         let mut explained = Self {
-            request: format!("{} {}", text(&request.method), text(&request.path)),
+            request: match &received {
+                Ok(request) => line(&request.method, &request.path),
+                Err(_) => line(&raw.method, &raw.path),
+            },
             target: workloads::shown(workload),
             decision: Decided {
                 allow: true,
@@ -72,18 +80,28 @@ impl Explained {
                 status: None,
                 body: None,
             },
+            refusal: None,
             shadow: None,
             rules: Vec::new(),
         };
-        if let Some(program) = files.link(workload)? {
-            let explanation = explain(&program, request);
+        let program = files.link(workload)?;
+        let request = match received {
+            Ok(request) => request,
+            Err(refusal) => {
+                explained.decision = decided(files, &[], &refusal.decision());
+                explained.refusal = Some(refusal.as_str());
+                return Ok(explained);
+            }
+        };
+        if let Some(program) = program {
+            let explanation = explain(&program, &request);
             let (decision, rules) = (&explanation.decision, &explanation.rules);
             explained.decision = decided(files, rules, decision);
             explained.shadow = decision.shadow.as_deref().map(|shadow| decided(files, rules, shadow));
-            // A path without a single meaning is refused before any rule is asked.
-            if decision.outcome != Outcome::BadPath {
+            explained.refusal = request.refusal().map(Refusal::as_str);
+            if decision.outcome != Outcome::Refused {
                 explained.rules =
-                    rules.iter().map(|finding| Rule::new(files, finding, workload, request)).collect();
+                    rules.iter().map(|finding| Rule::new(files, finding, workload, &request)).collect();
             }
         }
         Ok(explained)
@@ -175,6 +193,9 @@ impl fmt::Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} on {}", self.request, self.target)?;
         writeln!(f, "{}", self.decision)?;
+        if let Some(why) = self.refusal {
+            writeln!(f, "refused before any rule is asked: {why}")?;
+        }
         match &self.shadow {
             Some(shadow) if *shadow == self.decision => writeln!(f, "shadow: the same")?,
             Some(shadow) => writeln!(f, "shadow: {shadow}")?,

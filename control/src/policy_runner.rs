@@ -23,7 +23,7 @@ pub const RULE_STATE: &str = "rule";
 pub const SHADOW_STATE: &str = "shadow";
 
 const OUTCOMES: [Outcome; 7] = [
-    Outcome::BadPath,
+    Outcome::Refused,
     Outcome::Exempt,
     Outcome::Denied,
     Outcome::Allowed,
@@ -68,9 +68,6 @@ pub enum RunError {
     /// It could not be loaded, or a callback failed.
     #[error("the module of the policy failed: {0}")]
     Host(#[from] HostError),
-    /// It gave no decision, as for a request that has no room in its memory.
-    #[error("the module of the policy refused the request: {0}")]
-    Refused(String),
     /// It contradicts itself.
     #[error("the module of the policy contradicts itself: {0}")]
     Contradiction(String),
@@ -117,9 +114,6 @@ impl PolicyRunner {
 
     fn read(&mut self, closed: &ClosedStream, changes_before: u64) -> Result<Ran, RunError> {
         let rule = state(closed, RULE_STATE).ok_or_else(|| contradiction("it names no rule"))?;
-        if self.grew(&format!("writ.refused.{rule}")) {
-            return Err(RunError::Refused(rule));
-        }
         let outcome = self.counted_outcome(&rule)?;
         let shadow = match state(closed, SHADOW_STATE) {
             Some(rule) => Some(RanShadow { allows: self.counted_shadow(&rule)?, rule }),

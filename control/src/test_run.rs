@@ -6,14 +6,13 @@
 //! A [`TestBench`] compiles each set of policies under test once, however many tests are about it, and
 //! ends within the [`TestLimits`] that it is given: the control plane runs tests of others.
 
-use crate::command::explain::as_envoy_shows_it;
 use crate::policy_runner::{PolicyRunner, Ran, RunError};
 use crate::workloads;
 use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, TestCase};
 use chancery_policy_lang::decision::Decision;
 use chancery_policy_lang::linked::LinkedProgram;
-use chancery_policy_lang::request::Request;
+use chancery_policy_lang::request::{Request, received};
 use chancery_policy_lang::{Diagnostic, SourceSet, Span, emit, eval, testing};
 use chancery_sdk_host::{Host, HostError, Limits};
 use serde::Serialize;
@@ -182,11 +181,17 @@ impl<'a> TestBench<'a> {
         runner: &mut PolicyRunner,
         case: &TestCase,
     ) -> Result<CaseRun, TestError> {
-        let request = as_envoy_shows_it(case.request.clone());
-        let decision = eval::evaluate(program, &request);
-        for _ in 0..case.repeat.max(1) {
-            self.must_agree(case, runner, &request, &decision)?;
-        }
+        let decision = match received(case.request.clone()) {
+            Ok(request) => {
+                let decision = eval::evaluate(program, &request);
+                for _ in 0..case.repeat.max(1) {
+                    self.must_agree(case, runner, &request, &decision)?;
+                }
+                decision
+            }
+            // Envoy refuses it, so that no module sees it.
+            Err(refusal) => refusal.decision(),
+        };
         let failures: Vec<String> =
             case.expect.iter().filter_map(|expected| testing::failure(expected, &decision)).collect();
         let words: Vec<&str> = self.sources.snippet(case.span).split_whitespace().collect();

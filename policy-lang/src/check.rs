@@ -11,6 +11,7 @@
 //! must not use the policies.
 
 mod condition;
+mod cover;
 pub(crate) mod dump;
 mod errors;
 mod expr;
@@ -19,6 +20,7 @@ mod lets;
 mod pattern;
 mod peer;
 mod policy;
+mod repeated;
 mod request;
 mod rule;
 mod schema;
@@ -97,6 +99,7 @@ pub fn check(sources: &SourceSet, trees: &[SyntaxTree], options: CheckOptions<'_
     for (tree, node) in tests {
         checked_tests.extend(known.check(&node, tree, &mut session, &mut findings));
     }
+    cover::warn(&policies, options.beside, &mut findings);
     debug_assert!(trees.len() <= sources.iter().count(), "each tree is of a file of the set");
     Checked { policies, tests: checked_tests, diagnostics: findings.into_vec() }
 }

@@ -167,7 +167,7 @@ pub enum Peer {
     Anyone,
 }
 
-/// `/seg/*/{id}/**`, over the canonical path without its query.
+/// `/seg/*/{id}/**`, over the decoded path without its query.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathPattern {
     /// The segments between slashes; `/` itself is one empty literal, `/a/` is `a` and an empty one.
@@ -179,8 +179,8 @@ pub struct PathPattern {
 /// A segment of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Segment {
-    /// These bytes exactly.
-    Literal(String),
+    /// These bytes exactly, decoded.
+    Literal(Vec<u8>),
     /// `*` or `{name}`: one segment that is not empty.
     Any,
 }
@@ -329,8 +329,10 @@ pub enum Attribute {
     Method,
     /// `request.path`: string, canonical, without the query.
     Path,
-    /// `request.host`: string, lower case, without the port.
+    /// `request.host`: string, lower case, without port and without a dot at its end.
     Host,
+    /// `request.port`: int?, the port that is named with the host.
+    Port,
     /// `request.scheme`: string.
     Scheme,
     /// `request.id`: string?, the `x-request-id` header.
@@ -477,7 +479,7 @@ pub struct TestCase {
     /// How often the request is made; every time must meet the expectations.
     pub repeat: u32,
     /// The request.
-    pub request: crate::request::Request,
+    pub request: crate::request::RawRequest,
     /// All of which must hold.
     pub expect: Vec<Expectation>,
     /// From `given` to the end of the last expectation.

@@ -12,7 +12,9 @@ pub const TOO_LARGE: &str = "too-large";
 /// The id of a refusal because the proxy did not say what the policy must know, such as the
 /// caller's address (403).
 pub const UNREADABLE: &str = "unreadable";
-/// The id of a refusal because the path has no single meaning (see `path::is_canonical`).
+/// The status of the answer to a request that is too large.
+pub const TOO_LARGE_STATUS: u16 = 431;
+/// The id of a refusal because the path has no single meaning (see `path::decode`).
 pub const BAD_PATH: &str = "bad-path";
 /// The id of a refusal because the method is none, or not written in capital letters.
 pub const BAD_METHOD: &str = "bad-method";
@@ -23,11 +25,15 @@ pub const BAD_HEADER: &str = "bad-header";
 /// The id of a refusal because `content-length` is no size.
 pub const BAD_SIZE: &str = "bad-size";
 
+/// The ids that stand where a request is refused before any rule is asked.
+pub const REFUSALS: [&str; 7] = [BAD_HEADER, BAD_HOST, BAD_METHOD, BAD_PATH, BAD_SIZE, TOO_LARGE, UNREADABLE];
+
 /// Who decided, and how. *Allowed*, *denied by a rule* and *no rule matched* are distinct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// The path is refused before any rule is asked (400).
-    BadPath,
+    /// The request is refused before any rule is asked: it has no single meaning (400), is too large
+    /// (431), or the proxy did not say what must be known of it (403).
+    Refused,
     /// An `exempt` matched.
     Exempt,
     /// A `deny` matched.
@@ -47,12 +53,12 @@ pub enum Outcome {
 pub struct Decision {
     /// How.
     pub outcome: Outcome,
-    /// By which rule: `policy/rule`, `policy/otherwise`, [`DEFAULT_DENY`] or [`BAD_PATH`].
+    /// By which rule: `policy/rule`, `policy/otherwise`, [`DEFAULT_DENY`], or one of [`REFUSALS`].
     pub rule: Arc<str>,
     /// The answer to a denied request; `None` when allowed.
     pub respond: Option<Respond>,
     /// What would be decided with the shadow policies enforced too; `None` if none concern the
-    /// target or the path was refused. Its own `shadow` is `None`.
+    /// target or the request was refused. Its own `shadow` is `None`.
     pub shadow: Option<Box<Decision>>,
 }
 
@@ -67,7 +73,7 @@ impl Outcome {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::BadPath => "bad-path",
+            Self::Refused => "refused",
             Self::Exempt => "exempt",
             Self::Denied => "denied",
             Self::Allowed => "allowed",

@@ -8,7 +8,7 @@
 //! ```text
 //! proxy_on_request_headers:
 //!     scan the headers, once      -> where the asked ones lie          scan
-//!     refuse a path of no single meaning                               path
+//!     refuse what has no single meaning                                refusal, path
 //!     decide                      -> the answer of the deciding rule   words
 //!         class of an attribute   -> lazily, at most once              class, path, source, address, condition
 //!     answer                      -> filter state, counter, local reply
@@ -33,6 +33,7 @@ mod memory;
 mod parts;
 mod path;
 mod query;
+mod refusal;
 mod scan;
 mod source;
 mod strings;

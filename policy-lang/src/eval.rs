@@ -9,33 +9,24 @@ mod strings;
 pub(crate) use expression::{Computed, Scope};
 
 use crate::checked::{Effect, Expr, Guard, Peer, Respond, Rule, Value};
-use crate::decision::{BAD_PATH, Decision, Outcome};
+use crate::decision::{Decision, Outcome};
 use crate::linked::{LinkedOtherwise, LinkedProgram, Workload};
-use crate::path;
-use crate::request::{Request, service_of};
+use crate::request::{RawRequest, Request, received, service_of};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The status of the answer to a request whose path has no single meaning.
-pub const BAD_PATH_STATUS: u16 = 400;
 /// The status of the answer to a denied request when the policy states none.
 pub const DENIED_STATUS: u16 = 403;
 
 /// What the program decides of the request.
 ///
-/// A path without a single meaning is refused first. Then the first matching `exempt` allows, else
+/// A request without a single meaning is refused first. Then the first matching `exempt` allows, else
 /// the first matching `deny` denies, else the first matching `allow` allows, else the `otherwise`
 /// holds. The shadow decision is the same with the shadow policies' rules taken in.
 #[must_use]
 pub fn evaluate(program: &LinkedProgram, request: &Request) -> Decision {
-    if !path::is_canonical(request.path_only()) {
-        let respond = Respond { status: BAD_PATH_STATUS, body: String::new() };
-        return Decision {
-            outcome: Outcome::BadPath,
-            rule: Arc::from(BAD_PATH),
-            respond: Some(respond),
-            shadow: None,
-        };
+    if let Some(refusal) = request.refusal() {
+        return refusal.decision();
     }
     let auth = &program.auth;
     let shadow = auth.shadow_otherwise.as_ref().map(|otherwise| {
@@ -45,6 +36,15 @@ pub fn evaluate(program: &LinkedProgram, request: &Request) -> Decision {
     let enforced = auth.rules.iter().filter(|linked| !linked.shadow).map(|linked| linked.rule.as_ref());
     let decision = decide(enforced, &auth.otherwise, &program.workload, request);
     Decision { shadow, ..decision }
+}
+
+/// What becomes of a request that a client sends: Envoy refuses it, or the program decides it.
+#[must_use]
+pub fn evaluate_raw(program: &LinkedProgram, request: &RawRequest) -> Decision {
+    match received(request.clone()) {
+        Ok(request) => evaluate(program, &request),
+        Err(refusal) => refusal.decision(),
+    }
 }
 
 /// The first matching rule of the first effect that has one, in decision order; else `otherwise`.
@@ -98,11 +98,15 @@ pub fn guard_matches(guard: &Guard, workload: &Workload, request: &Request) -> b
 }
 
 pub(crate) fn method_matches(guard: &Guard, request: &Request) -> bool {
-    guard.methods.is_empty() || guard.methods.iter().any(|method| method.as_bytes() == request.method)
+    guard.methods.is_empty() || guard.methods.iter().any(|method| method.as_bytes() == request.method())
 }
 
 pub(crate) fn path_matches(guard: &Guard, request: &Request) -> bool {
-    guard.paths.is_empty() || guard.paths.iter().any(|pattern| pattern.matches(request.path_only()))
+    if guard.paths.is_empty() {
+        return true;
+    }
+    let path = request.decoded_path();
+    guard.paths.iter().any(|pattern| pattern.matches(&path))
 }
 
 pub(crate) fn caller_matches(guard: &Guard, workload: &Workload, request: &Request) -> bool {

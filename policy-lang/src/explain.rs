@@ -186,6 +186,7 @@ mod tests {
     use crate::check::{CheckOptions, request_of};
     use crate::checked::Direction;
     use crate::link::link;
+    use crate::request::received;
     use crate::source::{FileId, SourceSet};
     use std::collections::BTreeMap;
 
@@ -207,7 +208,8 @@ mod tests {
             trust_domain: "mesh.local".to_owned(),
         };
         let program = link(&analysis.policies, &workload, Direction::Inbound).unwrap().unwrap();
-        explain(&program, &request_of(FileId(0), request, "mesh.local").unwrap())
+        let request = received(request_of(FileId(0), request, "mesh.local").unwrap()).unwrap();
+        explain(&program, &request)
     }
 
     /// The parts of a rule that failed, as `m`ethod, `p`ath, `c`aller and the text of conditions.

@@ -16,6 +16,7 @@ use crate::parse::DIAGNOSTICS_MAX;
 use crate::source::{FileId, Span};
 use crate::syntax::SyntaxKind;
 use std::fmt::Write as _;
+use token::TextKind;
 
 /// A token: a kind and how many bytes it is long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +52,24 @@ pub fn lex(file: FileId, text: &str) -> Lexed {
     lex_piece(file, text, 0, SyntaxKind::Whitespace)
 }
 
+/// The tokens of a request alone, as for `chancery explain`. A client can send any bytes in a path, so a
+/// path goes up to the next white space here, and `#` begins no comment.
+#[must_use]
+pub fn lex_request(file: FileId, text: &str) -> Lexed {
+    if text.len() > crate::source::SOURCE_BYTES_MAX {
+        return lex(file, text);
+    }
+    lex_as(TextKind::Request, file, text, 0, SyntaxKind::Whitespace)
+}
+
 /// The tokens of a piece of a file that begins at `offset`, directly behind a token of kind `before`.
 pub(crate) fn lex_piece(file: FileId, text: &str, offset: u32, before: SyntaxKind) -> Lexed {
+    lex_as(TextKind::File, file, text, offset, before)
+}
+
+fn lex_as(text_kind: TextKind, file: FileId, text: &str, offset: u32, before: SyntaxKind) -> Lexed {
     let mut lexed = Lexed::default();
-    token::scan(text, before, |kind, start, end| {
+    token::scan(text, text_kind, before, |kind, start, end| {
         let token = Token { kind, start: offset + start as u32, end: offset + end as u32 };
         if lexed.diagnostics.len() < DIAGNOSTICS_MAX {
             check(file, text.get(start..end).unwrap_or(""), token, &mut lexed.diagnostics);

@@ -60,10 +60,10 @@ pub fn parse(file: FileId, text: &str) -> Parsed {
 }
 
 /// Parses a request alone, such as `GET /api/x from service shop/cart`, as in a `given` of a test.
-/// [`Parsed::request`] gives it.
+/// A path goes up to the next white space here, and `#` begins no comment. [`Parsed::request`] gives it.
 #[must_use]
 pub fn parse_request(file: FileId, text: &str) -> Parsed {
-    let mut parser = Parser::new(file, text);
+    let mut parser = Parser::of_request(file, text);
     parser.request();
     parser.expect_end("`from`, `with` or the end");
     parser.finish()

@@ -1,13 +1,19 @@
 //! Paths: the one form in which policies see them, and the patterns that match them.
 //!
-//! A path is seen without its query, as slash-separated segments of bytes. [`is_canonical`] says
-//! which paths have a single meaning; a request with any other path is refused before a rule is
-//! asked. [`canonicalise`] does for the tools what Envoy does before the module sees a request.
+//! ```text
+//! what a client sends   /x/../v1//users%3adelete?q
+//!     normalise: Envoy      -> /v1/users%3adelete?q    what a filter is shown
+//!     decode:    the module -> /v1/users:delete        what rules see, or a refusal
+//! ```
+//!
+//! Rules see a path without its query, as slash-separated segments of bytes whose escapes are undone. A
+//! path that could be read in another way is refused before a rule is asked.
 
 mod canonical;
+mod normal;
 
-pub(crate) use canonical::hex_byte;
-pub use canonical::{Refusal, canonicalise, is_canonical};
+pub use canonical::{Refusal, decode, encode, is_canonical};
+pub use normal::normalise;
 
 use crate::checked::{PathPattern, Segment};
 
@@ -24,14 +30,14 @@ pub fn query(path: &[u8]) -> Option<&[u8]> {
     path.get(at + 1..)
 }
 
-/// The segments of a path without query: `/` is one empty segment, `/a/` is `a` and an empty one.
+/// The segments of a decoded path: `/` is one empty segment, `/a/` is `a` and an empty one.
 /// A path that does not begin with `/` has none.
 pub fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.strip_prefix(b"/").into_iter().flat_map(|rest| rest.split(|byte| *byte == b'/'))
 }
 
 impl PathPattern {
-    /// Whether the pattern matches a path without query, byte by byte.
+    /// Whether the pattern matches a decoded path, byte by byte.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
         if !path.starts_with(b"/") {
@@ -48,23 +54,30 @@ impl PathPattern {
     }
 }
 
+/// The byte that two hex digits at the beginning say.
+pub(crate) fn hex_byte(digits: &[u8]) -> Option<u8> {
+    let high = (*digits.first()? as char).to_digit(16)?;
+    let low = (*digits.get(1)? as char).to_digit(16)?;
+    u8::try_from(high * 16 + low).ok()
+}
+
 impl Segment {
-    /// Whether it matches one segment of a path.
+    /// Whether it matches one segment of a decoded path.
     #[must_use]
     pub fn matches(&self, segment: &[u8]) -> bool {
         match self {
-            Self::Literal(literal) => literal.as_bytes() == segment,
+            Self::Literal(literal) => literal == segment,
             Self::Any => !segment.is_empty(),
         }
     }
 }
 
 impl std::fmt::Display for PathPattern {
-    /// The pattern as it is written; a capture shows as `*`.
+    /// The pattern as a path token; a capture shows as `*`.
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for segment in &self.segments {
             match segment {
-                Segment::Literal(literal) => write!(out, "/{literal}")?,
+                Segment::Literal(literal) => write!(out, "/{}", encode(literal))?,
                 Segment::Any => out.write_str("/*")?,
             }
         }
@@ -77,7 +90,7 @@ mod tests {
     use super::*;
 
     fn literal(text: &str) -> Segment {
-        Segment::Literal(text.to_owned())
+        Segment::Literal(text.into())
     }
 
     fn check(segments: &[Segment], rest: bool, yes: &[&str], no: &[&str]) {

@@ -124,7 +124,7 @@ fn run_eval(_: FileId, text: &str) -> Made {
             }
         };
         for case in &test.cases {
-            let decision = eval::evaluate(&program, &case.request);
+            let decision = eval::evaluate_raw(&program, &case.request);
             let failures: Vec<String> =
                 case.expect.iter().filter_map(|expected| testing::failure(expected, &decision)).collect();
             assert!(failures.is_empty(), "{}: {}", test.name, failures.join(", "));

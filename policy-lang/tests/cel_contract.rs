@@ -160,8 +160,9 @@ fn by_cel(env: &Arc<Env>, expression: &str, values: &Values) -> Option<bool> {
     let headers: HashMap<String, Value> = HashMap::from([
         ("i".to_owned(), Value::Int(values.ints[0])),
         ("j".to_owned(), Value::Int(values.ints[1])),
-        ("s".to_owned(), Value::from(values.strings[0])),
-        ("t".to_owned(), Value::from(values.strings[1])),
+        // White space around the value of a header is not a part of it.
+        ("s".to_owned(), Value::from(values.strings[0].trim_matches([' ', '\t']))),
+        ("t".to_owned(), Value::from(values.strings[1].trim_matches([' ', '\t']))),
         ("b".to_owned(), Value::Bool(values.flag)),
         ("l".to_owned(), Value::List(Arc::new(list))),
     ]);

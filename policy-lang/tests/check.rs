@@ -4,7 +4,8 @@
 
 use chancery_policy_lang::check::{request_of, target_of};
 use chancery_policy_lang::diagnostic::render;
-use chancery_policy_lang::{Analysis, FileId, SourceSet, analyse};
+use chancery_policy_lang::request::{Refusal, Request, received};
+use chancery_policy_lang::{Analysis, FileId, SourceSet, analyse, path};
 use std::collections::BTreeMap;
 
 fn files(texts: &[&str]) -> (SourceSet, Analysis) {
@@ -62,21 +63,47 @@ fn the_id_of_a_rule_depends_on_its_words_alone() {
     assert_eq!(one.len(), 2);
 }
 
+/// What a filter is shown of a request that is written so.
+#[track_caller]
+fn shown(text: &str) -> Result<Request, Refusal> {
+    received(request_of(FileId(0), text, "mesh.example").unwrap())
+}
+
 #[test]
 fn a_request_is_read_as_it_is_written() {
-    let text = "PUT /a/../b?c=1 from service shop/cart with header X-A = \"1\" with header x-a = \"2\" \
-                with header host = \"shop.example\" with ip 10.1.2.3";
-    let request = request_of(FileId(0), text, "mesh.example").unwrap();
+    let text = "PUT /a/../b?c=1 from service shop/cart with header X-A = \"1\" with header x-a = \" 2\" \
+                with header host = \"Shop.example:81\" with ip 10.1.2.3";
+    let request = shown(text).unwrap();
     assert_eq!(request.method, b"PUT");
     assert_eq!(request.path, b"/b?c=1");
     assert_eq!(request.header("x-a"), Some(b"1,2".to_vec()));
-    assert_eq!(request.host(), b"shop.example");
+    assert_eq!((request.host(), request.port()), (b"shop.example".to_vec(), Some(81)));
     assert_eq!(request.source.principal, Some(b"spiffe://mesh.example/ns/shop/sa/cart".to_vec()));
     assert!(request.source.mtls);
     assert_eq!(request.source.ip.to_string(), "10.1.2.3");
+}
 
-    let refused_path = request_of(FileId(0), "GET /a%2Fb/../c", "mesh.example").unwrap();
-    assert_eq!(refused_path.path, b"/a%2Fb/../c", "a path that Envoy refuses stays as it is");
+#[test]
+fn any_request_that_a_client_can_send_can_be_written() {
+    let path = |text: &str| shown(text).map(|request| String::from_utf8(request.path).unwrap());
+    assert_eq!(path("GET /Orders(5)?a=(b)").unwrap(), "/Orders(5)?a=(b)");
+    assert_eq!(path("GET \"/Orders(5)/{x}\"").unwrap(), "/Orders(5)/%7Bx%7D");
+    assert_eq!(path("GET /café,b from service a/b").unwrap(), "/caf%C3%A9,b");
+    assert_eq!(path("GET /a%2Fb/../c"), Err(Refusal::Path(path::Refusal::EscapedSlash)));
+    assert_eq!(path("GET /a#b"), Err(Refusal::Path(path::Refusal::Character)));
+    assert_eq!(path("GET \"/a b\""), Err(Refusal::Path(path::Refusal::Character)));
+    assert_eq!(path("GET /%2e%2e;x").unwrap(), "/..;x", "what the module refuses is shown to it");
+
+    let request = shown("GET / with header \"x!y\" = \"a # b\" with host \"A.example.\"").unwrap();
+    assert_eq!(request.header("x!y"), Some(b"a # b".to_vec()));
+    assert_eq!(request.host(), b"a.example");
+    assert_eq!(shown("GET / with header \"x y\" = \"\""), Err(Refusal::Header));
+    let request = shown("GET / with host \"a\" with header host = \"b\"").unwrap();
+    assert_eq!((request.authority.clone(), request.refusal()), (b"a,b".to_vec(), Some(Refusal::Host)));
+    let request = shown("GET / with header connection = \"x-a\" with header x-a = \"1\"").unwrap();
+    assert_eq!((request.protocol.as_slice(), request.header("x-a")), (&b"HTTP/1.1"[..], None));
+    let request = shown("POST / with header content-length = \"3\"").unwrap();
+    assert_eq!((request.end_of_stream, request.size()), (false, Some(3)));
 }
 
 #[test]
@@ -91,6 +118,8 @@ fn what_is_no_request_is_said() {
         ("GET / from jwt corp", "E904"),
         ("GET / with ip 10.1.2", "E105"),
         ("GET / expect allow", "E110"),
+        ("GET /a # not a comment", "E101"),
+        ("GET \"/a", "E102"),
     ] {
         let said = request_of(FileId(0), text, "mesh").unwrap_err();
         assert!(said.iter().any(|found| found.code.0 == code), "{text}: {said:?}");

@@ -120,6 +120,7 @@ impl Writer<'_> {
             "METHOD" => &["GET", "POST", "M-SEARCH"],
             "REF" => &["shop/orders", "shop/no-delete", "x/limit"],
             "PATH" => &["/", "/api/**", "/cart/{id}/*", "/v1/items:get"],
+            "PATH_STRING" => &[r#""/Orders(5)/**""#, "'/caf\u{e9}/{id}'", r#""/a b#c""#],
             "STRING" => &["\"s\"", "'it'", "r\"\\d\"", "\"\""],
             "INT" => &["0", "403", "0x1f"],
             "SIZE" => &["64KiB", "1B"],

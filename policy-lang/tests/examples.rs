@@ -62,7 +62,7 @@ fn said_in_mesh(text: &str, known: &BTreeSet<ServiceRef>) -> (Vec<Diagnostic>, S
                 Err(found) => analysis.diagnostics.extend(found),
                 Ok(program) => {
                     for case in &test.cases {
-                        let decision = eval::evaluate(&program, &case.request);
+                        let decision = eval::evaluate_raw(&program, &case.request);
                         for failure in case.expect.iter().filter_map(|e| testing::failure(e, &decision)) {
                             failures += &format!("{}: {failure}\n", test.name);
                         }

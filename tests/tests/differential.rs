@@ -56,7 +56,7 @@ fn check_reach(summaries: &[Summary]) {
         *outcomes.entry(outcome).or_default() += count;
     }
     for outcome in
-        ["bad-path", "exempt", "denied", "allowed", "otherwise-allowed", "otherwise-denied", "default-denied"]
+        ["refused", "exempt", "denied", "allowed", "otherwise-allowed", "otherwise-denied", "default-denied"]
     {
         assert!(outcomes.contains_key(outcome), "no pair was decided `{outcome}`: {outcomes:?}");
     }

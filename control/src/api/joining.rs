@@ -10,6 +10,7 @@ use crate::store::{Actor, Change, StoreError};
 use axum::extract::State;
 use axum::http::StatusCode;
 use chancery_policy_lang::checked::ServiceRef;
+use chancery_policy_lang::request::ServiceIdentity;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -145,7 +146,7 @@ async fn admit(api: &Api, joining: Joining, by: Actor) -> Result<Json<IdentityRe
     tracing::info!(proxy = %id, expires_at = %issued.expires_at, "certificate issued");
     Ok(Json(IdentityResponse {
         proxy_id: id.0,
-        spiffe_id: spiffe::spiffe_id(api.authority.trust_domain(), &service),
+        spiffe_id: ServiceIdentity::new(api.authority.trust_domain(), &service).to_string(),
         certificate_pem: issued.chain_pem,
         bundle_pem: api.authority.root_pem().to_owned(),
         trust_domain: api.authority.trust_domain().to_owned(),

@@ -6,9 +6,9 @@ use crate::explained::Explained;
 use crate::policy_files::{self, PolicyFiles};
 use crate::report::Format;
 use crate::terminal;
+use chancery_policy_lang::SourceSet;
 use chancery_policy_lang::check::request_of;
-use chancery_policy_lang::request::Request;
-use chancery_policy_lang::{SourceSet, path};
+use chancery_policy_lang::request::RawRequest;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -19,7 +19,8 @@ use std::path::PathBuf;
     chancery explain 'DELETE /api/items/7 with header x-role = \"lead\" with ip 10.1.2.3' \\\n      \
     --on service shop/orders --label version=v2 policies/")]
 pub struct Arguments {
-    /// The request, as in a `test` block: METHOD PATH [from PEER] [with header NAME = "VALUE"] …
+    /// The request, as in a `test` block: METHOD PATH [from PEER] [with header NAME = "VALUE"] …; the
+    /// path goes up to the next white space, or stands in quotes
     #[arg(value_name = "REQUEST")]
     request: String,
     /// Policy files, folders of them, or `-` for standard input
@@ -49,23 +50,15 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     Ok(Exit::Well)
 }
 
-/// Reads the request as a `test` block would, with its path made canonical as Envoy does.
-fn parse_request(text: &str, trust_domain: &str) -> Result<Request, Failure> {
+/// Reads the request as a `test` block would.
+fn parse_request(text: &str, trust_domain: &str) -> Result<RawRequest, Failure> {
     let mut sources = SourceSet::new();
     let file = sources.add("<request>", text);
     match request_of(file, text, trust_domain) {
-        Ok(request) => Ok(as_envoy_shows_it(request)),
+        Ok(request) => Ok(request),
         Err(diagnostics) => {
             policy_files::say(&sources, &diagnostics)?;
             Err(Failure::bad_input("the request cannot be read"))
         }
     }
-}
-
-/// The request with a canonical path. One that has none stays as it is, and is refused as such.
-pub(crate) fn as_envoy_shows_it(mut request: Request) -> Request {
-    if let Ok(canonical) = path::canonicalise(&request.path) {
-        request.path = canonical;
-    }
-    request
 }

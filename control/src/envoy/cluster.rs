@@ -2,9 +2,9 @@
 
 use super::message::{ads, any, number, resource, seconds};
 use super::{LOCAL_APP, endpoints, mesh_cluster, tls};
-use crate::identity::spiffe::spiffe_id;
 use crate::snapshot::{Resource, ResourceType};
 use chancery_policy_lang::checked::ServiceRef;
+use chancery_policy_lang::request::ServiceIdentity;
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy,
@@ -55,7 +55,10 @@ pub fn mesh(service: &ServiceRef, trust_domain: &str) -> Resource {
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
         eds_cluster_config: Some(EdsClusterConfig { eds_config: Some(ads()), service_name: name.clone() }),
         lb_policy: LbPolicy::LeastRequest.into(),
-        transport_socket: Some(tls::to_identity(spiffe_id(trust_domain, service), sni)),
+        transport_socket: Some(tls::to_identity(
+            ServiceIdentity::new(trust_domain, service).to_string(),
+            sni,
+        )),
         typed_extension_protocol_options: [protocol].into(),
         outlier_detection: Some(unreachable_replicas()),
         // A replica that has left is not used until its last health check, but not at all.

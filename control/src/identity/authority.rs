@@ -4,10 +4,11 @@
 //! service; the instance is the subject's common name) and the certificate of the control plane
 //! itself (DNS names and addresses, no URI SAN), so neither can pass for the other.
 
-use super::{IdentityError, Vault, spiffe};
+use super::{IdentityError, Vault};
 use crate::store::{Actor, Store};
 use ::ring::rand::{SecureRandom, SystemRandom};
 use chancery_policy_lang::checked::ServiceRef;
+use chancery_policy_lang::request::ServiceIdentity;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
@@ -148,8 +149,8 @@ impl Authority {
         let expires_at = now + self.lifetime;
         let mut params = leaf_params(now, expires_at)?;
         params.distinguished_name.push(DnType::CommonName, instance);
-        let id = spiffe::spiffe_id(&self.trust_domain, service);
-        params.subject_alt_names = vec![SanType::URI(id.try_into()?)];
+        let id = ServiceIdentity::new(&self.trust_domain, service);
+        params.subject_alt_names = vec![SanType::URI(id.to_string().try_into()?)];
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         request.params = params;
@@ -242,6 +243,7 @@ fn odd(error: impl std::fmt::Display) -> IdentityError {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use super::super::spiffe;
     use super::*;
     use crate::store::redb::RedbStore;
     use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};

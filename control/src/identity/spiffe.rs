@@ -1,4 +1,4 @@
-//! SPIFFE ids of services, and the names that may stand in them.
+//! The names that may stand in SPIFFE ids; [`ServiceIdentity`](chancery_policy_lang::request::ServiceIdentity) reads and writes the ids.
 
 use chancery_policy_lang::checked::ServiceRef;
 
@@ -6,22 +6,6 @@ use chancery_policy_lang::checked::ServiceRef;
 pub const NAME_BYTES_MAX: usize = 63;
 /// The longest trust domain, in bytes.
 pub const TRUST_DOMAIN_BYTES_MAX: usize = 255;
-
-/// The SPIFFE id of a service.
-#[must_use]
-pub fn spiffe_id(trust_domain: &str, service: &ServiceRef) -> String {
-    format!("spiffe://{trust_domain}/ns/{}/sa/{}", service.namespace, service.name)
-}
-
-/// The service that a SPIFFE id names; `None` unless it has exactly the form of [`spiffe_id`] and
-/// the trust domain is the same.
-#[must_use]
-pub fn parse_spiffe_id(trust_domain: &str, id: &str) -> Option<ServiceRef> {
-    let path = id.strip_prefix("spiffe://")?.strip_prefix(trust_domain)?;
-    let (namespace, name) = path.strip_prefix("/ns/")?.split_once("/sa/")?;
-    (is_name(namespace) && is_name(name))
-        .then(|| ServiceRef { namespace: namespace.to_owned(), name: name.to_owned() })
-}
 
 /// Reads `namespace/name`.
 ///
@@ -63,32 +47,6 @@ pub fn is_trust_domain(text: &str) -> bool {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_id_reads_back_as_its_service() {
-        let service = parse_service("shop/orders").unwrap();
-        let id = spiffe_id("chancery.local", &service);
-        assert_eq!(id, "spiffe://chancery.local/ns/shop/sa/orders");
-        assert_eq!(parse_spiffe_id("chancery.local", &id), Some(service));
-    }
-
-    #[test]
-    fn ids_of_any_other_form_are_nobody() {
-        for id in [
-            "spiffe://chancery.local.evil/ns/shop/sa/orders",
-            "spiffe://evil/ns/shop/sa/orders",
-            "spiffe://chancery.local/ns/shop/sa/",
-            "spiffe://chancery.local/ns//sa/orders",
-            "spiffe://chancery.local/ns/shop/sa/orders/x",
-            "spiffe://chancery.local/ns/shop/sa/a/sa/b",
-            "spiffe://chancery.local/ns/shop/sa/%6frders",
-            "SPIFFE://chancery.local/ns/shop/sa/orders",
-            "https://chancery.local/ns/shop/sa/orders",
-            "",
-        ] {
-            assert_eq!(parse_spiffe_id("chancery.local", id), None, "{id}");
-        }
-    }
 
     #[test]
     fn a_name_that_needs_an_escape_is_refused_with_the_right_form() {

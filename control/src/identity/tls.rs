@@ -5,6 +5,7 @@
 
 use super::{Authority, IdentityError, PeerIdentity, spiffe};
 use crate::model::ProxyId;
+use chancery_policy_lang::request::service_of;
 use jiff::{SignedDuration, Timestamp};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
@@ -68,7 +69,7 @@ pub fn peer_identity(chain: &[CertificateDer<'_>], trust_domain: &str) -> Option
     let (_, certificate) = X509Certificate::from_der(chain.first()?).ok()?;
     let names = certificate.subject_alternative_name().ok()??;
     let [GeneralName::URI(uri)] = names.value.general_names.as_slice() else { return None };
-    let service = spiffe::parse_spiffe_id(trust_domain, uri)?;
+    let service = service_of(uri.as_bytes(), trust_domain)?;
     let mut common_names = certificate.subject().iter_common_name();
     let instance = common_names.next()?.as_str().ok().filter(|name| spiffe::is_name(name))?;
     let proxy = ProxyId(format!("{}/{}/{instance}", service.namespace, service.name));

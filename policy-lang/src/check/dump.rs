@@ -4,7 +4,7 @@ use crate::checked::{
     CheckedPolicy, CheckedTest, Effect, Expectation, Guard, Mode, Peer, Respond, Rule, Target,
 };
 use crate::literals::expression_text;
-use crate::request::Request;
+use crate::request::RawRequest;
 use std::fmt::Write as _;
 
 /// The policies and tests as text, one statement a line, every part resolved. Conditions stand in
@@ -115,23 +115,31 @@ fn dump_test(out: &mut String, test: &CheckedTest) {
 }
 
 /// A request in the words in which it is written.
-fn request_text(request: &Request) -> String {
+fn request_text(request: &RawRequest) -> String {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut text = format!("{} {}", lossy(&request.method), lossy(&request.path));
+    let mut text = format!("{} {}", lossy(&request.method), path_text(&lossy(&request.path)));
     if let Some(principal) = &request.source.principal {
         let _ = write!(text, " from spiffe {:?}", lossy(principal));
     }
-    let usual = Request::default();
+    let usual = RawRequest::default();
     if request.source.ip != usual.source.ip {
         let _ = write!(text, " with ip {}", request.source.ip);
     }
-    if request.authority != usual.authority {
-        let _ = write!(text, " with header host = {:?}", lossy(&request.authority));
+    for host in
+        request.authority.iter().chain(&request.hosts).filter(|host| usual.authority.as_ref() != Some(*host))
+    {
+        let _ = write!(text, " with host {:?}", lossy(host));
     }
     for (name, value) in &request.headers {
         let _ = write!(text, " with header {} = {:?}", lossy(name), lossy(value));
     }
     text
+}
+
+/// A path as a token, or as a string where it is none.
+fn path_text(path: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'*+;=:@%/?".contains(&byte);
+    if path.starts_with('/') && path.bytes().all(is_plain) { path.to_owned() } else { format!("{path:?}") }
 }
 
 fn expectation_text(expectation: &Expectation) -> String {

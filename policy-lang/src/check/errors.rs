@@ -33,6 +33,7 @@ const BOUND: Code = Code("E221");
 const REQUEST: Code = Code("E222");
 const UNKNOWN_RULE: Code = Code("E223");
 const EXPECTATION: Code = Code("E224");
+const HEADER_TAKEN_AWAY: Code = Code("E225");
 
 pub(super) fn duplicate_policy(span: Span, name: &str, first: Span) -> Diagnostic {
     Diagnostic::error(DUPLICATE_POLICY, span, format!("there is another policy `{name}`"))
@@ -146,6 +147,19 @@ pub(super) fn bad_header_name(span: Span, name: &str) -> Diagnostic {
         .help("letters, digits and any of !#$%&'*+-.^_`|~")
 }
 
+pub(super) fn header_taken_away(span: Span, name: &str) -> Diagnostic {
+    let name = name.to_ascii_lowercase();
+    let message = format!("no rule ever sees the header `{name}`: Envoy takes it away before");
+    let diagnostic = Diagnostic::error(HEADER_TAKEN_AWAY, span, message);
+    match name.as_str() {
+        "transfer-encoding" => {
+            diagnostic.help("`has(request.size)` asks whether the size of the body is known")
+        }
+        "upgrade" => diagnostic.help("remove it: a request to upgrade is refused by Envoy"),
+        _ => diagnostic.help("remove it, or have the client send a header of another name"),
+    }
+}
+
 pub(super) fn header_is_attribute(span: Span, name: &str, attribute: &str) -> Diagnostic {
     Diagnostic::error(HEADER_NAME, span, format!("`{name}` is not read as a header"))
         .help(format!("write `{attribute}`"))
@@ -171,7 +185,10 @@ pub(super) fn unknown_rule(span: Span, name: &str, near: Option<&str>) -> Diagno
     let diagnostic = Diagnostic::error(UNKNOWN_RULE, span, message);
     match near {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-        None => diagnostic.help("write the rule's name, `otherwise`, `default-deny` or `bad-path`"),
+        None => diagnostic.help(
+            "write the rule's name, `otherwise`, `default-deny`, or why a request is refused: `bad-path`, \
+             `bad-method`, `bad-host`, `bad-header`, `bad-size` or `too-large`",
+        ),
     }
 }
 

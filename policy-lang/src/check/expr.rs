@@ -2,6 +2,7 @@
 
 mod attribute;
 mod call;
+mod never;
 mod operator;
 
 use super::errors::expression as errors;

@@ -1,11 +1,15 @@
 //! Names of headers: one spelling, and names that stand for something else.
 
+use crate::request::received::{ENVOY_HEADERS, HOP_HEADERS, is_token};
+
 /// A header's name as policies may use it.
 pub(super) enum HeaderName {
     /// In lower case.
     Plain(String),
     /// A name under which HTTP or Envoy keeps something that has an attribute, such as `:path`.
     Attribute(&'static str),
+    /// The name of a header that Envoy takes away before any filter sees it.
+    TakenAway,
     /// No name of a header.
     Bad,
 }
@@ -18,12 +22,10 @@ pub(super) fn header_name(text: &str) -> HeaderName {
         ":method" => HeaderName::Attribute("request.method"),
         ":authority" | "host" => HeaderName::Attribute("request.host"),
         ":scheme" => HeaderName::Attribute("request.scheme"),
-        _ if !lower.is_empty() && lower.bytes().all(is_token) => HeaderName::Plain(lower),
+        // Proxies do set this one; a warning says that it is no proof of anything.
+        "x-forwarded-client-cert" => HeaderName::Plain(lower),
+        name if HOP_HEADERS.iter().chain(&ENVOY_HEADERS).any(|taken| *taken == name) => HeaderName::TakenAway,
+        _ if is_token(lower.as_bytes()) => HeaderName::Plain(lower),
         _ => HeaderName::Bad,
     }
-}
-
-/// The `tchar` of RFC 9110, section 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -1,12 +1,16 @@
 //! Path patterns and their captures.
+//!
+//! A pattern is text between slashes as a client would send it: its escapes are undone, as those of a path
+//! are before rules see it.
 
 use super::errors;
 use super::scope::Captures;
 use crate::checked::{PathPattern, Segment};
 use crate::diagnostic::{Diagnostic, Findings};
+use crate::lex::literal;
 use crate::path;
 use crate::source::Span;
-use crate::syntax::{SyntaxToken, SyntaxTree};
+use crate::syntax::{SyntaxKind, SyntaxToken, SyntaxTree};
 use std::collections::BTreeMap;
 
 /// The most segments of a pattern.
@@ -28,7 +32,11 @@ pub(super) fn check(
     let mut found = Vec::new();
     let mut all_right = true;
     for token in tokens {
-        match check_one(token.text(), tree.span(token.text_range())) {
+        let text = match token.kind() {
+            SyntaxKind::String => literal::string(token.text()),
+            _ => token.text().to_owned(),
+        };
+        match check_one(&text, tree.span(token.text_range())) {
             Ok(pattern) => found.push(pattern),
             Err(diagnostic) => {
                 diagnostics.extend(diagnostic.map(|diagnostic| *diagnostic));
@@ -42,7 +50,7 @@ pub(super) fn check(
 
 /// One pattern; an error without a diagnostic is one that the parser has reported.
 fn check_one(text: &str, span: Span) -> Result<Found, Option<Box<Diagnostic>>> {
-    if text.contains('?') {
+    if text.contains('?') || !text.starts_with('/') {
         return Err(None);
     }
     let (front, rest) = match text.strip_suffix("/**") {
@@ -69,8 +77,10 @@ fn check_one(text: &str, span: Span) -> Result<Found, Option<Box<Diagnostic>>> {
             }
             ("*", _) => Segment::Any,
             _ if piece.contains(['*', '{', '}']) => return Err(None),
-
-            _ => Segment::Literal(piece.to_owned()),
+            _ => match decode_literal(piece.as_bytes()) {
+                Ok(literal) => Segment::Literal(literal),
+                Err(refusal) => return Err(Some(Box::new(errors::pattern_refused(span, refusal.as_str())))),
+            },
         };
         pattern.segments.push(segment);
     }
@@ -78,32 +88,35 @@ fn check_one(text: &str, span: Span) -> Result<Found, Option<Box<Diagnostic>>> {
     Ok(Found { pattern, captures, span })
 }
 
-/// A pattern whose literals could not stand in a canonical path would never match.
+/// The bytes of a literal segment.
+fn decode_literal(piece: &[u8]) -> Result<Vec<u8>, path::Refusal> {
+    // What its dots and slashes mean depends on the segments around it.
+    let decoded = path::decode(&[b"/x", piece].concat())?;
+    Ok(decoded.get(2..).unwrap_or_default().to_vec())
+}
+
+/// A pattern whose literals could not stand in a path as rules see it would never match.
 fn check_canonical(pattern: &PathPattern, span: Span) -> Result<(), Box<Diagnostic>> {
-    let mut example = String::new();
-    for segment in &pattern.segments {
-        example.push('/');
-        example.push_str(match segment {
-            Segment::Literal(literal) => literal,
-            Segment::Any => "x",
-        });
-    }
-    if pattern.rest {
-        example.push_str("/x");
-    }
-    let canonical = path::canonicalise(example.as_bytes());
-    match canonical {
-        Ok(path) if path == example.as_bytes() => Ok(()),
-        Ok(_) => Err(Box::new(errors::pattern_not_canonical(span, &normal_form(pattern)))),
+    let behind = if pattern.rest { "/x" } else { "" };
+    let example = format!("{}{behind}", PathPattern { rest: false, ..pattern.clone() });
+    match path::decode(example.as_bytes()) {
+        Ok(_) => Ok(()),
+        Err(path::Refusal::EmptySegment | path::Refusal::DotSegment) if has_normal_form(pattern) => {
+            Err(Box::new(errors::pattern_not_canonical(span, &normal_form(pattern))))
+        }
         Err(refusal) => Err(Box::new(errors::pattern_refused(span, refusal.as_str()))),
     }
 }
 
+/// Whether Envoy makes a path out of the pattern that rules see.
+fn has_normal_form(pattern: &PathPattern) -> bool {
+    path::normalise(pattern.to_string().as_bytes()).is_ok_and(|path| path::is_canonical(&path))
+}
+
 /// How Envoy would write the pattern.
 fn normal_form(pattern: &PathPattern) -> String {
-    let written = pattern.to_string();
-    let canonical = path::canonicalise(written.as_bytes()).unwrap_or_default();
-    String::from_utf8_lossy(&canonical).into_owned()
+    let normal = path::normalise(pattern.to_string().as_bytes()).unwrap_or_default();
+    String::from_utf8_lossy(&normal).into_owned()
 }
 
 fn common_captures(found: &[Found]) -> Captures {

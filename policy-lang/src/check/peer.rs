@@ -40,6 +40,9 @@ pub(super) fn check_one(node: &ast::Peer, tree: &SyntaxTree, diagnostics: &mut F
                 diagnostics.push(errors::bad_spiffe_id(tree.span(token.text_range())));
                 return None;
             }
+            if id.contains('*') {
+                diagnostics.push(errors::warnings::pattern_in_identity(tree.span(token.text_range())));
+            }
             Some(Peer::Spiffe(id))
         }
         PeerKind::Anyone => Some(Peer::Anyone),

@@ -2,7 +2,6 @@
 
 use super::errors;
 use super::errors::later;
-use super::header_name::{HeaderName, header_name};
 use super::peer;
 use super::rule::METHODS;
 use super::target::service_ref;
@@ -12,19 +11,20 @@ use crate::diagnostic::{Diagnostic, Findings};
 use crate::lex::literal;
 use crate::linked::Workload;
 use crate::parse;
-use crate::path;
-use crate::request::Request;
+use crate::request::received::HOP_HEADERS;
+use crate::request::{Protocol, RawRequest, ServiceIdentity};
 use crate::source::{FileId, Span};
-use crate::syntax::SyntaxTree;
 use crate::syntax::ast::{self, AstNode, TargetKind, WithKind};
+use crate::syntax::{SyntaxKind, SyntaxTree};
 use std::collections::BTreeMap;
 
-/// The request that a text such as `GET /api/x from service shop/cart with header x-a = "1"` says.
+/// The request that a text such as `GET /api/x from service shop/cart with header x-a = "1"` says, as a
+/// client sends it: [`received`](crate::request::received) makes of it what a filter is shown.
 /// Callers named by `service` are of this trust domain.
 ///
 /// # Errors
 /// What is wrong with the text.
-pub fn request_of(file: FileId, text: &str, trust_domain: &str) -> Result<Request, Vec<Diagnostic>> {
+pub fn request_of(file: FileId, text: &str, trust_domain: &str) -> Result<RawRequest, Vec<Diagnostic>> {
     let parsed = parse::parse_request(file, text);
     let mut diagnostics = Findings::default();
     diagnostics.extend(parsed.diagnostics.clone());
@@ -78,30 +78,29 @@ fn one_service(node: &ast::Target, tree: &SyntaxTree, diagnostics: &mut Findings
     }
 }
 
-/// The request of a node. The path is made what Envoy makes of it; one that Envoy or the module
-/// refuses stays as it is written, and is decided as such.
+/// The request of a node, as a client sends it: over HTTP/2, unless it has a header that only HTTP/1 has.
 pub(super) fn check(
     node: &ast::Request,
     tree: &SyntaxTree,
     trust_domain: &str,
     diagnostics: &mut Findings,
-) -> Option<Request> {
-    let (method, path_token) = (node.method()?, node.path()?);
+) -> Option<RawRequest> {
+    let (method, path) = (node.method()?, node.path()?);
     if !METHODS.contains(&method.text())
         && let Some(near) = nearest(method.text(), METHODS.iter().copied())
     {
         let place = tree.span(method.text_range());
         diagnostics.push(errors::warnings::unknown_method(place, method.text(), near));
     }
-    let raw = path_token.text();
-    if raw.contains(['{', '}']) {
-        let place = tree.span(path_token.text_range());
+    let is_string = path.kind() == SyntaxKind::String;
+    if !is_string && path.text().contains(['{', '}']) {
+        let place = tree.span(path.text_range());
         let message = "the path of a request is not a pattern";
         diagnostics.push(errors::request(place, message, "write the path that a client asks for"));
         return None;
     }
-    let path = path::canonicalise(raw.as_bytes()).unwrap_or_else(|_| raw.as_bytes().to_vec());
-    let mut request = Request { method: method.text().into(), path, ..Request::default() };
+    let path = if is_string { literal::string(path.text()) } else { path.text().to_owned() };
+    let mut request = RawRequest { method: method.text().into(), path: path.into(), ..RawRequest::default() };
     let mut all_right = true;
     if let Some(caller) = node.peer() {
         all_right &= set_caller(&mut request, &caller, tree, trust_domain, diagnostics).is_some();
@@ -109,11 +108,37 @@ pub(super) fn check(
     for with in node.withs() {
         all_right &= set_with(&mut request, &with, tree, diagnostics).is_some();
     }
+    complete_form(&mut request);
     all_right.then_some(request)
 }
 
+/// Makes a request of HTTP/1 or HTTP/2 of what is said: by its headers, and by how many hosts it names.
+fn complete_form(request: &mut RawRequest) {
+    let names = |name: &[u8], known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    let is_hop = |name: &[u8]| HOP_HEADERS.iter().any(|hop| names(name, hop));
+    let is_http1 = request.headers.iter().any(|(name, _)| is_hop(name)) || request.hosts.len() > 1;
+    if is_http1 {
+        request.protocol = Protocol::Http1;
+        let authority = request.authority.take();
+        if request.hosts.is_empty() {
+            request.hosts.extend(authority);
+        }
+        return;
+    }
+    if !request.hosts.is_empty() {
+        request.authority = request.hosts.pop();
+    }
+    // A client of HTTP/2 writes names in small letters.
+    for (name, _) in &mut request.headers {
+        name.make_ascii_lowercase();
+    }
+    let is_length =
+        |name: &[u8], value: &[u8]| name == b"content-length" && value.iter().any(|byte| *byte != b'0');
+    request.has_body = request.headers.iter().any(|(name, value)| is_length(name, value));
+}
+
 fn set_caller(
-    request: &mut Request,
+    request: &mut RawRequest,
     node: &ast::Peer,
     tree: &SyntaxTree,
     trust_domain: &str,
@@ -124,9 +149,7 @@ fn set_caller(
         Peer::Service(service) if service.name == "*" => {
             return refuse(diagnostics, span, "a request comes from one service", "name the service");
         }
-        Peer::Service(service) => {
-            format!("spiffe://{trust_domain}/ns/{}/sa/{}", service.namespace, service.name)
-        }
+        Peer::Service(service) => ServiceIdentity::new(trust_domain, &service).to_string(),
         Peer::Namespace(namespace) => {
             let help = format!("name a service of it: `from service {namespace}/name`");
             return refuse(diagnostics, span, "a request comes from one service", &help);
@@ -146,11 +169,8 @@ fn set_caller(
     Some(())
 }
 
-/// The headers that announce a body.
-const BODY_HEADERS: [&str; 2] = ["content-length", "transfer-encoding"];
-
 fn set_with(
-    request: &mut Request,
+    request: &mut RawRequest,
     node: &ast::With,
     tree: &SyntaxTree,
     diagnostics: &mut Findings,
@@ -158,23 +178,18 @@ fn set_with(
     match node.kind()? {
         WithKind::Header => {
             let (name, value) = (node.name()?, node.value()?);
+            let name = match name.kind() {
+                SyntaxKind::String => literal::string(name.text()),
+                _ => name.text().to_owned(),
+            };
             let value = literal::string(value.text()).into_bytes();
-            match header_name(name.text()) {
-                HeaderName::Plain(name) => {
-                    // A request with one of these has a body, as far as anybody can tell from its headers.
-                    if BODY_HEADERS.contains(&name.as_str()) {
-                        request.end_of_stream = false;
-                    }
-                    request.headers.push((name.into_bytes(), value));
-                }
-                // Only `host` can be written as a name; it is how clients say the authority.
-                HeaderName::Attribute(_) => request.authority = value,
-                HeaderName::Bad => {
-                    diagnostics.push(errors::bad_header_name(tree.span(name.text_range()), name.text()));
-                    return None;
-                }
+            if name.eq_ignore_ascii_case("host") {
+                request.hosts.push(value);
+            } else {
+                request.headers.push((name.into_bytes(), value));
             }
         }
+        WithKind::Host => request.hosts.push(literal::string(node.value()?.text()).into_bytes()),
         WithKind::Ip => request.source.ip = node.address()?.text().parse().ok()?,
         WithKind::Jwt => {
             diagnostics.push(later::test(tree.span(node.range()), "`with jwt`"));

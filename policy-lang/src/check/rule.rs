@@ -4,7 +4,7 @@ use super::expr::Reporter;
 use super::lets::Let;
 use super::policy::{NamedRule, OTHERWISE};
 use super::scope::{Captures, FileScope};
-use super::{condition, errors, pattern, peer};
+use super::{condition, errors, pattern, peer, repeated};
 use crate::checked::{Effect, Guard, Otherwise, Respond, Rule, Scope};
 use crate::diagnostic::Findings;
 use crate::lex::literal;
@@ -93,6 +93,9 @@ impl Around<'_> {
         let condition = condition?;
         if let Some(expr) = &condition {
             condition::warn_constant(expr, &shown, self.diagnostics);
+            if effect == Effect::Deny {
+                repeated::warn(expr, self.diagnostics);
+            }
         }
         let name_span = name.as_ref().map(|token| self.tree.span(token.text_range()));
         if let (Some(OTHERWISE), Some(place)) = (name.as_ref().map(|token| token.text()), name_span) {

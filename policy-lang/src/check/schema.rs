@@ -49,6 +49,10 @@ fn check_header(entry: &SchemaHeader, tree: &SyntaxTree, scope: &mut FileScope, 
             diagnostics.push(errors::header_is_attribute(span, token.text(), attribute));
             return;
         }
+        HeaderName::TakenAway => {
+            diagnostics.push(errors::header_taken_away(span, token.text()));
+            return;
+        }
         HeaderName::Bad => {
             diagnostics.push(errors::bad_header_name(span, token.text()));
             return;

@@ -4,7 +4,7 @@ use super::policy::OTHERWISE;
 use super::session::Session;
 use super::{TEST_TRUST_DOMAIN, errors, request};
 use crate::checked::{CheckedPolicy, CheckedTest, Expectation, TestCase};
-use crate::decision::{BAD_PATH, DEFAULT_DENY, UNRESTRICTED};
+use crate::decision::{DEFAULT_DENY, REFUSALS, UNRESTRICTED};
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::lex::literal;
 use crate::source::Span;
@@ -181,8 +181,9 @@ impl Surroundings<'_> {
     /// A rule of the policies under test: `rule` or `policy/rule`.
     fn rule_name(&mut self, node: &RuleName) -> Option<String> {
         let written = node.text();
-        let fixed = [DEFAULT_DENY, BAD_PATH, UNRESTRICTED];
-        if self.is_wrong || fixed.contains(&written.as_str()) || self.known.has_rule(&written, &self.tested) {
+        let fixed = [DEFAULT_DENY, UNRESTRICTED];
+        let is_fixed = fixed.iter().chain(&REFUSALS).any(|fixed| *fixed == written);
+        if self.is_wrong || is_fixed || self.known.has_rule(&written, &self.tested) {
             return Some(written);
         }
         let rules = || {

@@ -38,7 +38,7 @@ pub struct State {
     /// The class of a path that ends here.
     pub class: ClassId,
     /// The states behind literal segments.
-    pub literals: BTreeMap<String, u32>,
+    pub literals: BTreeMap<Vec<u8>, u32>,
     /// The state behind any other segment that is not empty.
     pub other: u32,
     /// The state behind an empty segment that is no literal.
@@ -152,7 +152,7 @@ struct Trie {
 
 #[derive(Default)]
 struct Node {
-    literals: BTreeMap<String, usize>,
+    literals: BTreeMap<Vec<u8>, usize>,
     star: Option<usize>,
     /// Predicates with a pattern that ends here.
     ends: Vec<u32>,
@@ -249,7 +249,7 @@ impl<'a, 'b> Construction<'a, 'b> {
         let class = self.builder.class_of_flips(holding, || witness.to_owned())?;
 
         let stars: Vec<usize> = trie.at(&meaning.nodes).filter_map(|node| node.star).collect();
-        let mut behind: BTreeMap<&String, Vec<usize>> = BTreeMap::new();
+        let mut behind: BTreeMap<&Vec<u8>, Vec<usize>> = BTreeMap::new();
         for (text, next) in trie.at(&meaning.nodes).flat_map(|node| &node.literals) {
             behind.entry(text).or_default().push(*next);
         }
@@ -259,7 +259,8 @@ impl<'a, 'b> Construction<'a, 'b> {
             if !text.is_empty() {
                 nodes.extend(&stars);
             }
-            let number = self.state(nodes, meaning.kept, || format!("{witness}/{text}"))?;
+            let piece = || format!("{witness}/{}", crate::path::encode(text));
+            let number = self.state(nodes, meaning.kept, piece)?;
             literals.insert(text.clone(), number);
         }
         let other = self.state(stars, meaning.kept, || format!("{witness}/*"))?;

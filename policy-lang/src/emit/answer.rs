@@ -6,8 +6,11 @@ use super::emitter::Emitter;
 use super::memory::OUT;
 use super::parts::Part;
 use crate::bug::{Bug, OrBug as _, number};
-use crate::decision::{TOO_LARGE, UNREADABLE};
+use crate::decision::{
+    BAD_HOST, BAD_METHOD, BAD_PATH, BAD_SIZE, Outcome, TOO_LARGE, TOO_LARGE_STATUS, UNREADABLE,
+};
 use crate::lower::{Answer, Answers};
+use crate::request::REFUSED_STATUS;
 use chancery_sdk_abi::{Action, MetricType, host_calls, pairs};
 use std::collections::BTreeMap;
 
@@ -16,66 +19,78 @@ pub(super) const ANSWER: Part = Part::new("answer", |emitter, _| emitter.write_a
 /// Counts one.
 pub(super) const COUNT: Part = Part::new("count", |emitter, _| emitter.write_count());
 
-/// The word in the counters of requests that cannot be judged.
-const REFUSED: &str = "refused";
-/// The status of the answer to a request that is larger than the arena.
-const TOO_LARGE_STATUS: u32 = 431;
 /// The status of the answer to a request of which something cannot be read.
-const UNREADABLE_STATUS: u32 = 403;
+const UNREADABLE_STATUS: u16 = 403;
 /// The gRPC status that says there is none.
 const NO_GRPC_STATUS: i32 = -1;
 
-// A record is words of 4 bytes at these offsets. Counters are three words each.
-const COUNTER: u32 = 0;
-const RULE: u32 = 12;
-const RULE_LENGTH: u32 = 16;
-/// 0: allowed.
-const STATUS: u32 = 20;
-const BODY: u32 = 24;
-const BODY_LENGTH: u32 = 28;
-/// From here on only where there are shadow policies.
-const SHADOW_COUNTER: u32 = 32;
-/// The same number for the same rule id.
-const RULE_NUMBER: u32 = 44;
-
-// A counter: name, its length, and its id plus 1 once it is defined.
+// A counter: name, its id plus 1 once it is defined, and 2 bytes for the length of the name.
 const NAME: u32 = 0;
-const NAME_LENGTH: u32 = 4;
-const DEFINED: u32 = 8;
+const DEFINED: u32 = 4;
+const NAME_LENGTH: u32 = 8;
+
+// A record is a counter, then 2 bytes each. The rule's id is the end of the counter's name.
+const RULE_LENGTH: u32 = 10;
+/// 0: allowed.
+const STATUS: u32 = 12;
+
+// A wide record goes on: another counter, 4 bytes that are the same for the same rule id, 2 bytes and 4.
+const SHADOW_COUNTER: u32 = 14;
+const RULE_NUMBER: u32 = 24;
+const BODY_LENGTH: u32 = 28;
+const BODY: u32 = 30;
+
+/// Where the answers to requests without a single meaning lie.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusals {
+    pub(super) method: u32,
+    pub(super) path: u32,
+    pub(super) host: u32,
+    pub(super) size: u32,
+}
 
 /// Where the records of answers lie.
 #[derive(Debug)]
 pub(super) struct AnswerRecords {
     /// By index of the answer.
     pub(super) addresses: Vec<u32>,
-    pub(super) bad_path: u32,
+    pub(super) refusals: Refusals,
     pub(super) otherwise: u32,
     pub(super) shadow_otherwise: Option<u32>,
     pub(super) too_large: u32,
     pub(super) unreadable: u32,
-    content_type: (u32, u32),
+    /// The headers of an answer with a body, and their length; `None` if no answer has one.
+    content_type: Option<(u32, u32)>,
 }
 
 impl AnswerRecords {
     /// Lays out the answers of a plan.
     pub(super) fn new(answers: &Answers, data: &mut Data) -> Result<Self, Bug> {
         let has_shadow = answers.shadow_otherwise.is_some();
-        let mut writer = Writer { data, has_shadow, rules: BTreeMap::new() };
+        let mut stated = answers.list.iter().filter_map(|answer| answer.respond.as_ref());
+        let has_body = stated.any(|respond| !respond.body.is_empty());
+        let is_wide = has_shadow || has_body;
+        let mut writer = Writer { data, has_shadow, is_wide, rules: BTreeMap::new() };
         let addresses: Vec<u32> =
             answers.list.iter().map(|answer| writer.answer(answer)).collect::<Result<_, Bug>>()?;
-        let too_large = writer.record(REFUSED, TOO_LARGE, TOO_LARGE_STATUS, "")?;
-        let unreadable = writer.record(REFUSED, UNREADABLE, UNREADABLE_STATUS, "")?;
+        let refusals = Refusals {
+            method: writer.refusal(BAD_METHOD, REFUSED_STATUS)?,
+            path: writer.refusal(BAD_PATH, REFUSED_STATUS)?,
+            host: writer.refusal(BAD_HOST, REFUSED_STATUS)?,
+            size: writer.refusal(BAD_SIZE, REFUSED_STATUS)?,
+        };
+        let too_large = writer.refusal(TOO_LARGE, TOO_LARGE_STATUS)?;
+        let unreadable = writer.refusal(UNREADABLE, UNREADABLE_STATUS)?;
         let at = |index: u32| addresses.get(index as usize).copied().or_bug("each answer has a record");
-        let mut stated = answers.list.iter().filter_map(|answer| answer.respond.as_ref());
-        let content_type = if stated.any(|respond| !respond.body.is_empty()) {
+        let content_type = if has_body {
             let headers = pairs::encode(&[("content-type", "text/plain")]);
             let headers = headers.ok().or_bug("one short header can be encoded")?;
-            (data.string(&headers), number(headers.len())?)
+            Some((data.string(&headers), number(headers.len())?))
         } else {
-            (0, 0)
+            None
         };
         Ok(Self {
-            bad_path: at(answers.bad_path)?,
+            refusals,
             otherwise: at(answers.otherwise)?,
             shadow_otherwise: answers.shadow_otherwise.map(at).transpose()?,
             too_large,
@@ -89,36 +104,41 @@ impl AnswerRecords {
 struct Writer<'a> {
     data: &'a mut Data,
     has_shadow: bool,
+    is_wide: bool,
     rules: BTreeMap<String, u32>,
 }
 
 impl Writer<'_> {
     fn answer(&mut self, answer: &Answer) -> Result<u32, Bug> {
         let (status, body) = match &answer.respond {
-            Some(respond) => (u32::from(respond.status), respond.body.as_str()),
+            Some(respond) => (respond.status, respond.body.as_str()),
             None => (0, ""),
         };
         self.record(answer.outcome.as_str(), &answer.rule, status, body)
     }
 
-    fn record(&mut self, outcome: &str, rule: &str, status: u32, body: &str) -> Result<u32, Bug> {
-        let length = |text: &str| number(text.len());
+    fn refusal(&mut self, rule: &str, status: u16) -> Result<u32, Bug> {
+        self.record(Outcome::Refused.as_str(), rule, status, "")
+    }
+
+    fn record(&mut self, outcome: &str, rule: &str, status: u16, body: &str) -> Result<u32, Bug> {
+        // Names and bodies are limited when a policy is checked.
+        let length = |text: &str| u16::try_from(text.len()).ok().or_bug("names and bodies are short");
         // The name of the counter ends in the rule's id, so that this needs no room of its own.
         let counter = format!("writ.{outcome}.{rule}");
         let name = self.data.string(&counter);
-        let body_at = if body.is_empty() { 0 } else { self.data.string(body) };
-        let rule_at = name + length(&counter)? - length(rule)?;
-        let mut words =
-            vec![name, length(&counter)?, 0, rule_at, length(rule)?, status, body_at, length(body)?];
-        if self.has_shadow {
+        let mut record = Record::default();
+        record.word(name).word(0).short(length(&counter)?).short(length(rule)?).short(status);
+        if self.is_wide {
             let verdict = if status == 0 { "allowed" } else { "denied" };
-            let shadow = format!("writ.shadow-{verdict}.{rule}");
+            let shadow =
+                if self.has_shadow { format!("writ.shadow-{verdict}.{rule}") } else { String::new() };
             let fresh = number(self.rules.len())?;
             let rule_number = *self.rules.entry(rule.to_owned()).or_insert(fresh);
-            words.extend([self.data.string(&shadow), length(&shadow)?, 0, rule_number]);
+            record.word(self.data.string(&shadow)).word(0).short(length(&shadow)?).word(rule_number);
+            record.short(length(body)?).word(self.data.string(body));
         }
-        let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
-        Ok(self.data.table(&bytes))
+        Ok(self.data.record(&record.0))
     }
 }
 
@@ -133,21 +153,28 @@ impl Emitter<'_> {
         let record = b.param(0);
         self.set_property(&mut b, "rule", record);
         let count = self.part(COUNT);
-        b.call(count, &[record + COUNTER], &[]);
-        let status = b.let_(record.load32(STATUS));
+        b.call(count, &[record.into()], &[]);
+        let status = b.let_(record.load16(STATUS));
         b.if_(status.eqz(), |b| b.return_value(Action::Continue.number()));
-        let body_length = record.load32(BODY_LENGTH);
-        let (headers, headers_length) = self.answers.content_type;
+        let nothing = || Value::from(0);
+        let (body, body_length, headers, headers_length) = match self.answers.content_type {
+            Some((headers, length)) => {
+                let body_length = record.load16(BODY_LENGTH);
+                let of_body = |value: u32| Value::from(value).when(body_length.clone(), 0);
+                (record.load32(BODY), body_length.clone(), of_body(headers), of_body(length))
+            }
+            None => (nothing(), nothing(), nothing(), nothing()),
+        };
         let reply = self.host(
             host_calls::SEND_LOCAL_RESPONSE,
             &[
                 status.into(),
-                record.load32(RULE),
-                record.load32(RULE_LENGTH),
-                record.load32(BODY),
-                body_length.clone(),
-                Value::from(headers).when(body_length.clone(), 0),
-                Value::from(headers_length).when(body_length, 0),
+                rule_of(record),
+                record.load16(RULE_LENGTH),
+                body,
+                body_length,
+                headers,
+                headers_length,
                 NO_GRPC_STATUS.into(),
             ],
         );
@@ -158,7 +185,7 @@ impl Emitter<'_> {
 
     /// Reports a shadow decision that says something else: another verdict, or another rule.
     pub(super) fn say_shadow(&mut self, b: &mut Body, answer: Local, shadow: Local) {
-        let verdicts = answer.load32(STATUS).eqz().ne(shadow.load32(STATUS).eqz());
+        let verdicts = answer.load16(STATUS).eqz().ne(shadow.load16(STATUS).eqz());
         let differs = verdicts | answer.load32(RULE_NUMBER).ne(shadow.load32(RULE_NUMBER));
         let count = self.part(COUNT);
         b.if_(differs, |b| {
@@ -172,7 +199,7 @@ impl Emitter<'_> {
             return;
         }
         let (address, length) = self.string(name);
-        let arguments = [address.into(), length.into(), record.load32(RULE), record.load32(RULE_LENGTH)];
+        let arguments = [address.into(), length.into(), rule_of(record), record.load16(RULE_LENGTH)];
         let status = self.host(host_calls::SET_PROPERTY, &arguments);
         b.drop(status);
     }
@@ -187,7 +214,7 @@ impl Emitter<'_> {
         let counter = b.param(0);
         b.if_(counter.load32(DEFINED).eqz(), |b| {
             let kind = MetricType::Counter.number();
-            let arguments = [kind.into(), counter.load32(NAME), counter.load32(NAME_LENGTH), OUT.into()];
+            let arguments = [kind.into(), counter.load32(NAME), counter.load16(NAME_LENGTH), OUT.into()];
             let status = self.host(host_calls::DEFINE_METRIC, &arguments);
             b.if_(status, |b| b.return_());
             b.store32(counter, DEFINED, Value::from(0).load32(OUT) + 1);
@@ -196,5 +223,26 @@ impl Emitter<'_> {
         let status = self.host(host_calls::INCREMENT_METRIC, &[id, 1_i64.into()]);
         b.drop(status);
         b
+    }
+}
+
+/// Where the rule's id of a record lies.
+fn rule_of(record: Local) -> Value {
+    record.load32(NAME) + record.load16(NAME_LENGTH) - record.load16(RULE_LENGTH)
+}
+
+/// The bytes of a record under construction.
+#[derive(Default)]
+struct Record(Vec<u8>);
+
+impl Record {
+    fn word(&mut self, value: u32) -> &mut Self {
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    fn short(&mut self, value: u16) -> &mut Self {
+        self.0.extend(value.to_le_bytes());
+        self
     }
 }

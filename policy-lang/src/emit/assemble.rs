@@ -54,8 +54,9 @@ pub(super) fn module(
         module.section(elements);
     }
     let mut data = wasm::DataSection::new();
-    let base = wasm::ConstExpr::i32_const(emitter.data.base().cast_signed());
-    data.active(0, &base, emitter.data.bytes().iter().copied());
+    for (address, bytes) in emitter.data.pieces() {
+        data.active(0, &wasm::ConstExpr::i32_const(address.cast_signed()), bytes.iter().copied());
+    }
     module.section(&code).section(&data);
     Ok(module.finish())
 }

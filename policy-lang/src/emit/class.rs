@@ -98,7 +98,7 @@ impl AttributeCode {
         let mut bytes = Vec::new();
         for (state, number) in automaton.states.iter().zip(first..) {
             for (text, next) in &state.literals {
-                keys.add(number, text.as_bytes(), first + next);
+                keys.add(number, text, first + next);
             }
             let is_final = if state.is_final(number - first) { FINAL } else { 0 };
             for word in [first + state.other, first + state.empty, state.class | is_final] {

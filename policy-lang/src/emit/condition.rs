@@ -91,6 +91,7 @@ impl Emitter<'_> {
             Attribute::TargetService
             | Attribute::TargetNamespace
             | Attribute::TargetLabel(_)
+            | Attribute::Port
             | Attribute::Size
             | Attribute::SourceIp
             | Attribute::SourcePort
@@ -215,6 +216,13 @@ impl Emitter<'_> {
                 b.call(self.part(ADDRESS), &[], &[]);
                 let (high, low) = self.address();
                 Place::Ip(b.let_(high), b.let_(low))
+            }
+            Attribute::Port => {
+                // The authority was read when it was looked at for a refusal.
+                let port = self.stated_port();
+                let port = b.let_(port);
+                let value = b.let_(port.extend());
+                Place::Int(value, Some(b.let_(port.ge_s(0))))
             }
             Attribute::SourcePort => {
                 b.call(self.part(ADDRESS), &[], &[]);

@@ -9,7 +9,7 @@ use super::keys::{self, Keys};
 use super::memory::Layout;
 use super::parts::{Functions, Part};
 use super::query::query_name;
-use super::{ModuleOptions, assemble, entry, scan};
+use super::{ModuleOptions, assemble, entry, refusal, scan};
 use crate::bug::{Bug, OrBug as _, number};
 use crate::checked::Attribute;
 use crate::classify::{AttributeKind, Classes};
@@ -56,7 +56,7 @@ impl<'a> Emitter<'a> {
         options: ModuleOptions,
     ) -> Result<Self, Bug> {
         let asked = attributes_asked(classes);
-        let headers = asked.iter().filter_map(header_of).chain([":path".into()]).collect();
+        let headers = asked.iter().filter_map(header_of).chain(refusal::ALWAYS_READ.map(Arc::from)).collect();
         let kept = if keeps_classes(tables) { classes.attributes.len() } else { 0 };
         let layout = Layout::new(headers, kept)?;
         let mut data = layout.data();
@@ -163,6 +163,12 @@ impl<'a> Emitter<'a> {
         self.sound(found, Global { index: 0, ty })
     }
 
+    /// A global variable that is where the arena begins, until it is set.
+    pub(super) fn pointer(&mut self, name: &str) -> Global {
+        let found = self.globals.pointer(name);
+        self.sound(found, Global { index: 0, ty: I32 })
+    }
+
     /// Where the arena begins: a constant whose value is known when all is written.
     pub(super) fn arena_start(&mut self) -> Global {
         let found = self.globals.constant("arena start");
@@ -220,14 +226,11 @@ fn attributes_asked(classes: &Classes) -> BTreeSet<Attribute> {
     asked
 }
 
-/// The header in which an attribute travels.
+/// The header in which an attribute travels, beside those that are always read.
 pub(super) fn header_of(attribute: &Attribute) -> Option<Arc<str>> {
     match attribute {
-        Attribute::Method => Some(":method".into()),
-        Attribute::Host => Some(":authority".into()),
         Attribute::Scheme => Some(":scheme".into()),
         Attribute::Id => Some("x-request-id".into()),
-        Attribute::Size => Some("content-length".into()),
         Attribute::Header(name) => Some(name.clone()),
         _ => None,
     }

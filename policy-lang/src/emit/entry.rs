@@ -5,7 +5,7 @@ use super::code::{Body, I32, I64, Operand, Value};
 use super::emitter::Emitter;
 use super::memory::ARENA_BYTES;
 use super::parts::Part;
-use super::path::IS_CANONICAL;
+use super::refusal::REFUSAL;
 use super::scan::SCAN;
 use chancery_sdk_abi::{VERSION_MARKER, guest_exports};
 
@@ -36,7 +36,7 @@ impl Emitter<'_> {
     /// ```text
     /// proxy_on_request_headers(context, headers, end_of_stream):
     ///     forget the request before; scan
-    ///     answer = bad path, if it is; else decide(enforced)
+    ///     answer = refusal, if there is one; else decide(enforced)
     ///     if something could not be read or had no room: answer = that
     ///     shadow = decide(all); if it says something else: report it
     ///     say the answer
@@ -51,13 +51,14 @@ impl Emitter<'_> {
         }
         b.call(self.part(SCAN), &[], &[]);
         let fault = self.fault();
-        let answer = b.let_(self.answers.bad_path);
-        let is_canonical = self.part(IS_CANONICAL);
+        let answer = b.local(I32);
+        let refusal = self.part(REFUSAL);
         let strand = self.plan.auth.strand;
         let decide = self.decide(strand);
         let otherwise = self.answers.otherwise;
         b.if_(Value::from(fault).eqz(), |b| {
-            b.if_(Value::call(is_canonical, &[], I32), |b| {
+            b.set(answer, Value::call(refusal, &[], I32));
+            b.if_(answer.eqz(), |b| {
                 let mode = self.mode_enforced(strand);
                 b.set(answer, Value::call(decide, &[mode, otherwise.into()], I32));
                 self.report_shadow(b, answer);
@@ -98,7 +99,8 @@ impl Emitter<'_> {
 
     /// Where the free part of the arena begins.
     pub(super) fn free(&mut self) -> super::code::Global {
-        self.global(FREE, I32)
+        // Before the first request nothing is taken.
+        self.pointer(FREE)
     }
 
     /// ```text
@@ -108,8 +110,6 @@ impl Emitter<'_> {
         let (start, free, fault) = (self.arena_start(), self.free(), self.fault());
         let mut b = Body::new(&[I32], &[I32]);
         let bytes = b.param(0);
-        // Before the first request nothing is taken, and the arena has not been emptied yet.
-        b.if_(Value::from(free).eqz(), |b| b.set_global(free, start));
         let taken = b.let_(Value::from(free));
         let room = Value::from(start) + ARENA_BYTES - taken;
         b.if_(bytes.gt_u(room), |b| {

@@ -1,27 +1,27 @@
-//! The path: whether it has a single meaning, its class, its segments.
+//! The path: its one form, its class, its segments.
 
 use super::class::{FINAL, STATE_BYTES};
-use super::code::{Body, Global, I32, I64, Local, Operand, Value};
+use super::code::{Body, Func, Global, I32, I64, Label, Local, Operand, Value};
 use super::emitter::Emitter;
 use super::parts::Part;
-use super::source::IS_NAME_BYTE;
+use crate::checked::Attribute;
 
-/// Whether the path has a single meaning; finds its end.
-pub(super) const IS_CANONICAL: Part =
-    Part::new("path is canonical", |emitter, _| emitter.write_path_is_canonical());
 /// A byte of the path.
 pub(super) const PATH_BYTE: Part = Part::new("path byte", |emitter, _| emitter.write_path_byte());
 /// Walks the path.
 pub(super) const PATH_CLASS: Part = Part::new("path class", |emitter, _| emitter.write_path_class());
 /// A segment of the path.
 pub(super) const PATH_SEGMENT: Part = Part::new("path segment", |emitter, _| emitter.write_path_segment());
+/// The byte that two hex digits say.
+pub(super) const HEX_BYTE: Part = Part::new("hex byte", |emitter, _| emitter.write_hex_byte());
 /// The value of a hex digit.
 pub(super) const HEX_DIGIT: Part = Part::new("hex digit", |emitter, _| emitter.write_hex_digit());
 
-/// What reads as the byte behind the path, whether a query follows or nothing.
+/// What reads as the byte behind the path, whether a query follows or nothing. A `?` that was escaped
+/// ends the name of a segment too, as `path::decode` says.
 const END: i32 = b'?' as i32;
-/// What `hex_digit` gives for a byte that is none.
-pub(super) const NO_DIGIT: i32 = 16;
+/// What stands for no hex digit: more than a byte, also when shifted by a digit.
+pub(super) const NO_DIGIT: i32 = 256;
 
 // States of a path; see `class::STATE_BYTES`.
 const STATE_OTHER: u32 = 0;
@@ -39,53 +39,71 @@ impl Emitter<'_> {
         self.slot(":path")
     }
 
+    /// Whether a condition asks for a query parameter.
+    fn asks_query(&self) -> bool {
+        self.asked.iter().any(|attribute| matches!(attribute, Attribute::Query(_)))
+    }
+
+    /// Where the query begins: at its `?`, or at the end of what was sent. Known where one is asked for.
+    pub(super) fn query_start(&mut self) -> Global {
+        self.global("query start", I32)
+    }
+
+    /// Undoes the escapes of the path in place and finds its end; refuses each path that `path::decode`
+    /// refuses.
+    ///
     /// ```text
-    /// path_is_canonical():                        no for each path of which is_canonical says so
-    ///     no, if it does not begin with /
-    ///     eight bytes at a time, as long as none of them and of their neighbours can matter
-    ///     for each byte up to the query:
-    ///         /: no, if behind it stand / or . or .. and then / or ; or the end
-    ///         \: no
-    ///         %: no, without two hex digits; no, if they say / \ NUL or a byte that needs no escape,
-    ///            or % in front of two more
+    /// refused, if it does not begin with /
+    /// eight bytes at a time, as long as none of them and of their neighbours can matter
+    /// for each byte up to the query:
+    ///     /: refused, if behind it stand / or . or .. and then / or ; or ? or the end
+    ///     \: refused
+    ///     %: the first time, undo all escapes from here on, and begin again at the beginning
+    ///        then: refused, if two hex digits follow
     /// ```
-    pub(super) fn write_path_is_canonical(&mut self) -> Body {
-        let (slot, path_end) = (self.path_slot(), self.path_end());
-        let (hex_digit, path_byte) = (self.part(HEX_DIGIT), self.part(PATH_BYTE));
-        let is_name_byte = self.part(IS_NAME_BYTE);
-        let mut b = Body::new(&[], &[I32]);
+    pub(super) fn decode_path(&mut self, b: &mut Body, refused: Label) {
+        let slot = self.path_slot();
+        let path_end = self.path_end();
+        let query_start = self.asks_query().then(|| self.query_start());
+        let (hex_byte, path_byte) = (self.part(HEX_BYTE), self.part(PATH_BYTE));
         let at = b.let_(Value::from(0).load32(slot));
         let end = b.let_(at + Value::from(0).load32(slot + 4));
         let byte_at = |offset: i32| Value::call(path_byte, &[at + offset, end.into()], I32);
-        b.if_(at.eqz() | byte_at(0).ne(i32::from(b'/')), |b| b.return_value(0));
-        let byte = b.local(I32);
-        let digits = b.local(I32);
+        // Where the query begins, once the escapes are undone.
+        let (byte, query) = (b.local(I32), b.local(I32));
+        let is = |wanted: u8| byte.eq(i32::from(wanted));
+        let first = Value::call(path_byte, &[at.into(), end.into()], I32);
+        b.br_if(refused, first.ne(i32::from(b'/')));
         b.while_(at.lt_u(end), |b, out| {
             skip_plain(b, at, end);
-            b.br_if(out, at.eq(end));
+            b.br_if(out, at.ge_u(end));
             b.set(byte, at.load8(0));
-            b.br_if(out, byte.eq(END));
-            b.if_(byte.eq(i32::from(b'/')), |b| refuse_segment(b, &byte_at));
-            b.if_(byte.eq(i32::from(b'\\')), |b| b.return_value(0));
-            b.if_(byte.eq(i32::from(b'%')), |b| {
-                let digit = |offset| Value::call(hex_digit, &[byte_at(offset)], I32);
-                b.set(digits, digit(1));
-                b.if_(digits.eq(NO_DIGIT), |b| b.return_value(0));
-                let low = b.let_(digit(2));
-                b.if_(low.eq(NO_DIGIT), |b| b.return_value(0));
-                b.set(digits, (digits << 4) | low);
-                let refused = digits.eqz() | digits.eq(i32::from(b'/')) | digits.eq(i32::from(b'\\'));
-                // Letters, digits, `-`, `.`, `_` and `~` mean the same escaped and plain.
-                let needless = Value::call(is_name_byte, &[digits.into()], I32) | digits.eq(i32::from(b'~'));
-                b.if_(refused | needless, |b| b.return_value(0));
-                let is_escape = digit(3).ne(NO_DIGIT) & digit(4).ne(NO_DIGIT);
-                b.if_(digits.eq(i32::from(b'%')), |b| b.if_(is_escape, |b| b.return_value(0)));
-            });
+            b.if_(is(b'/'), |b| refuse_segment(b, &byte_at, refused));
+            b.br_if(refused, is(b'\\'));
+            b.if_else(
+                query,
+                |b| {
+                    let escaped = Value::call(hex_byte, &[at + 1, end.into()], I32);
+                    b.br_if(refused, is(b'%') & escaped.le_u(u32::from(u8::MAX)));
+                },
+                |b| {
+                    b.br_if(out, byte.eq(END));
+                    b.if_(is(b'%'), |b| {
+                        let to = b.let_(at);
+                        b.set(query, at);
+                        undo_escapes(b, hex_byte, query, to, end, refused);
+                        b.set(end, to);
+                        // One before the beginning, which the next round begins with.
+                        b.set(at, Value::from(0).load32(slot) - 1);
+                    });
+                },
+            );
             b.set(at, at + 1);
         });
-        b.set_global(path_end, at);
-        b.push(1);
-        b
+        b.set_global(path_end, end.when(at.gt_u(end), at));
+        if let Some(query_start) = query_start {
+            b.set_global(query_start, query.when(query, path_end));
+        }
     }
 
     /// `path_byte(at, end)`: the byte there, or [`END`] behind the end. May read a few bytes past the
@@ -94,6 +112,16 @@ impl Emitter<'_> {
         let mut b = Body::new(&[I32, I32], &[I32]);
         let (at, end) = (b.param(0), b.param(1));
         b.push(at.load8(0).when(at.lt_u(end), END));
+        b
+    }
+
+    /// `hex_byte(at, end)`: the byte that two hex digits say, or more than a byte.
+    pub(super) fn write_hex_byte(&mut self) -> Body {
+        let hex_digit = self.part(HEX_DIGIT);
+        let mut b = Body::new(&[I32, I32], &[I32]);
+        let (at, end) = (b.param(0), b.param(1));
+        let digit = |offset| Value::call(hex_digit, &[at.load8(offset)], I32);
+        b.push(((digit(0) << 4) | digit(1)).when((at + 1).lt_u(end), NO_DIGIT));
         b
     }
 
@@ -179,31 +207,36 @@ fn find_slash(b: &mut Body, segment: Local, behind: Local, end: Local) {
     b.set(behind, end.when(behind.gt_u(end), behind));
 }
 
-/// Moves `at` to the next byte that can matter, or to the end, eight bytes at a time: one that begins
+/// Moves `at` to the next byte that can matter, or behind the end, eight bytes at a time: one that begins
 /// an escape or a query, a `\`, or a slash in front of a slash or a dot. What stands behind the end may
-/// be taken for such a neighbour; then the byte is looked at in vain.
+/// be taken for such a neighbour, and a byte that is no ASCII for any; then it is looked at in vain.
 fn skip_plain(b: &mut Body, at: Local, end: Local) {
     let (word, next, found) = (b.local(I64), b.local(I64), b.local(I64));
     let ones = b.let_(ONES);
     b.while_(at.lt_u(end), |b, out| {
         b.set(word, at.load64(0));
-        b.set(next, at.load64(1));
-        let before_dot =
-            bytes_equal(word, b'/', ones) & (bytes_equal(next, b'/', ones) | bytes_equal(next, b'.', ones));
+        // A dot becomes a slash, and no other byte does.
+        b.set(next, at.load64(1) | ones);
+        let pair = maybe_equal(word, b'/', ones) & maybe_equal(next, b'/', ones);
         let special =
-            bytes_equal(word, b'%', ones) | bytes_equal(word, b'?', ones) | bytes_equal(word, b'\\', ones);
-        b.set(found, (before_dot | special) & (ones << 7_i64));
+            maybe_equal(word, b'%', ones) | maybe_equal(word, b'?', ones) | maybe_equal(word, b'\\', ones);
+        b.set(found, (pair | special) & (ones << 7_i64));
         b.if_(found.eqz().eqz(), |b| {
             b.set(at, at + (found.ctz().wrap() >> 3));
             b.br(out);
         });
         b.set(at, at + 8);
     });
-    b.set(at, end.when(at.gt_u(end), at));
 }
 
 /// A word of bytes that are 1. It is kept in a variable, where it takes less room than a constant.
 const ONES: u64 = u64::from_le_bytes([1; 8]);
+
+/// A word of which the highest bit of a byte is set if the byte is this one; it may be set too for one that
+/// is no ASCII, and for one above such a byte. The other bits say nothing.
+fn maybe_equal(word: Local, byte: u8, ones: Local) -> Value {
+    (word ^ (ones * i64::from(byte))) - ones
+}
 
 /// A word of which the highest bit of a byte says whether the byte is this one. Bytes above the first
 /// such one may seem to be it too; the other bits say nothing.
@@ -212,15 +245,36 @@ fn bytes_equal(word: impl Into<Value>, byte: u8, ones: Local) -> Value {
     (difference.clone() - ones) & (difference ^ -1_i64)
 }
 
+/// Copies from `from` to `to`, which is not behind it, with escapes undone, up to the query or the end.
+/// Refuses the path for an escape that is none, or of a byte that has no single meaning.
+fn undo_escapes(b: &mut Body, hex_byte: Func, from: Local, to: Local, end: Local, refused: Label) {
+    let byte = b.local(I32);
+    let is = |wanted: u8| byte.eq(i32::from(wanted));
+    b.while_(from.lt_u(end), |b, out| {
+        b.set(byte, from.load8(0));
+        b.br_if(out, byte.eq(END));
+        b.if_(is(b'%'), |b| {
+            b.set(byte, Value::call(hex_byte, &[from + 1, end.into()], I32));
+            let is_none = byte.gt_u(u32::from(u8::MAX));
+            b.br_if(refused, byte.eqz() | is(b'/') | is(b'\\') | is_none);
+            b.set(from, from + 2);
+        });
+        b.store8(to, 0, byte);
+        b.set(to, to + 1);
+        b.set(from, from + 1);
+    });
+}
+
 /// Refuses the path if the segment behind this slash is empty and not the last, or `.` or `..`, be it
 /// with parameters.
-fn refuse_segment(b: &mut Body, byte_at: &impl Fn(i32) -> Value) {
+fn refuse_segment(b: &mut Body, byte_at: &impl Fn(i32) -> Value, refused: Label) {
     let byte = b.let_(byte_at(1));
     let is = |wanted: u8| byte.eq(i32::from(wanted));
-    b.if_(is(b'/'), |b| b.return_value(0));
     b.if_(is(b'.'), |b| {
         b.set(byte, byte_at(2));
         b.if_(is(b'.'), |b| b.set(byte, byte_at(3)));
-        b.if_(is(b'/') | is(b';') | byte.eq(END), |b| b.return_value(0));
+        // `;` and `?`, which is `END`, differ in one bit.
+        b.br_if(refused, (byte | (END ^ i32::from(b';'))).eq(END));
     });
+    b.br_if(refused, is(b'/'));
 }

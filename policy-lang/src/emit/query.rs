@@ -1,21 +1,20 @@
 //! What a request says of itself beside its headers: query parameters, host, size.
 
-use super::code::{Body, Func, I32, I64, Local, Operand, Value};
+use super::code::{Body, Func, I32, I64, Operand, Value};
 use super::emitter::Emitter;
 use super::entry::MALLOC;
 use super::keys::EQUAL;
 use super::parts::Part;
-use super::path::HEX_DIGIT;
-use super::path::NO_DIGIT;
+use super::path::HEX_BYTE;
 use super::source::{GlobalText, SOMEWHERE};
-use super::strings::{CHANGE_CASE, PARSE_INT};
+use super::strings::CHANGE_CASE;
 use crate::bug::OrBug as _;
 use crate::checked::Attribute;
 use std::sync::Arc;
 
 /// Finds a query parameter once a request; numbered by the parameters that are asked for.
 const QUERY: Part = Part::new("query", |emitter, number| emitter.write_query(number));
-/// Reads the host.
+/// Makes the host's letters small.
 pub(super) const HOST: Part = Part::new("host", |emitter, _| emitter.write_host());
 /// Reads the size of the body.
 pub(super) const SIZE: Part = Part::new("size", |emitter, _| emitter.write_size());
@@ -69,10 +68,10 @@ impl Emitter<'_> {
     /// ```
     pub(super) fn write_find_query(&mut self) -> Body {
         let (decode, equal, malloc) = (self.part(DECODE), self.part(EQUAL), self.part(MALLOC));
-        let (slot, path_end) = (self.path_slot(), self.path_end());
+        let (slot, query_start) = (self.path_slot(), self.query_start());
         let mut b = Body::new(&[I32, I32], &[I32, I32]);
         let (name, name_length) = (b.param(0), b.param(1));
-        let piece = b.let_(Value::from(path_end) + 1);
+        let piece = b.let_(Value::from(query_start) + 1);
         let end = b.let_(Value::from(0).load32(slot) + Value::from(0).load32(slot + 4));
         let [behind, equals, key, key_length, value, value_length, found, found_length, joined] =
             [(); 9].map(|()| b.local(I32));
@@ -125,7 +124,7 @@ impl Emitter<'_> {
     ///     without room an empty text; the request is refused then
     /// ```
     pub(super) fn write_decode(&mut self) -> Body {
-        let (malloc, hex_digit) = (self.part(MALLOC), self.part(HEX_DIGIT));
+        let (malloc, hex_byte) = (self.part(MALLOC), self.part(HEX_BYTE));
         let mut b = Body::new(&[I32, I32], &[I32, I32]);
         let (at, end) = (b.param(0), b.param(1));
         let copy = b.let_(Value::call(malloc, &[end - at], I32));
@@ -135,15 +134,14 @@ impl Emitter<'_> {
             b.return_();
         });
         let to = b.let_(copy);
-        let [byte, high, low] = [(); 3].map(|()| b.local(I32));
+        let [byte, escaped] = [(); 2].map(|()| b.local(I32));
         b.while_(at.lt_u(end), |b, _| {
             b.set(byte, at.load8(0));
             b.if_(byte.eq(i32::from(b'+')), |b| b.set(byte, i32::from(b' ')));
-            b.if_(at.load8(0).eq(i32::from(b'%')) & (end - at).gt_u(2), |b| {
-                b.set(high, Value::call(hex_digit, &[at.load8(1)], I32));
-                b.set(low, Value::call(hex_digit, &[at.load8(2)], I32));
-                b.if_(high.ne(NO_DIGIT) & low.ne(NO_DIGIT), |b| {
-                    b.set(byte, (high << 4) | low);
+            b.if_(byte.eq(i32::from(b'%')), |b| {
+                b.set(escaped, Value::call(hex_byte, &[at + 1, end.into()], I32));
+                b.if_(escaped.le_u(u32::from(u8::MAX)), |b| {
+                    b.set(byte, escaped);
                     b.set(at, at + 2);
                 });
             });
@@ -157,33 +155,17 @@ impl Emitter<'_> {
     }
 
     /// ```text
-    /// host():
-    ///     the authority in lower case, without a colon and digits at its end
+    /// host():                                     in lower case, once the request was looked at for a refusal has run
     /// ```
     pub(super) fn write_host(&mut self) -> Body {
         let text = self.host_text();
         let known = self.flag("host known", I32);
-        let slot = self.slot(":authority");
         let change_case = self.part(CHANGE_CASE);
         let mut b = Body::new(&[], &[]);
         b.if_(known, |b| b.return_());
         b.set_global(known, 1);
-        let at = b.let_(Value::from(0).load32(slot));
-        let length = b.let_(Value::from(0).load32(slot + 4));
-        let front = b.let_(length);
-        b.while_(front, |b, out| {
-            b.br_if(out, (last_byte(at, front) - i32::from(b'0')).gt_u(9));
-            b.set(front, front - 1);
-        });
-        b.if_(front, |b| {
-            b.if_(last_byte(at, front).eq(i32::from(b':')), |b| b.set(length, front - 1));
-        });
-        b.set_global(text.length, length);
-        b.set_global(text.at, SOMEWHERE);
-        b.if_(length, |b| {
-            let lower = Value::call(change_case, &[at.into(), length.into(), i32::from(b'A').into()], I32);
-            b.set_global(text.at, lower);
-        });
+        let arguments = [text.at.into(), text.length.into(), i32::from(b'A').into()];
+        b.set_global(text.at, Value::call(change_case, &arguments, I32));
         b
     }
 
@@ -191,20 +173,15 @@ impl Emitter<'_> {
     pub(super) fn write_size(&mut self) -> Body {
         let end_of_stream = self.end_of_stream();
         let slot = self.slot("content-length");
-        let parse = self.part(PARSE_INT);
+        let stated = self.stated_size();
         let mut b = Body::new(&[], &[I32, I64]);
         b.if_(end_of_stream, |b| {
             b.push(1);
             b.push(0_i64);
             b.return_();
         });
-        let at = b.let_(Value::from(0).load32(slot));
-        let (is_known, value) = (b.local(I32), b.local(I64));
-        b.if_(at.eqz().eqz() & at.load8(0).ne(i32::from(b'-')), |b| {
-            b.call(parse, &[at.into(), Value::from(0).load32(slot + 4)], &[is_known, value]);
-        });
-        b.push(is_known);
-        b.push(value);
+        b.push(Value::from(0).load32(slot).eqz().eqz());
+        b.push(stated);
         b
     }
 }
@@ -215,8 +192,4 @@ pub(super) fn query_name(attribute: &Attribute) -> Option<&Arc<str>> {
         Attribute::Query(name) => Some(name),
         _ => None,
     }
-}
-
-fn last_byte(at: Local, length: Local) -> Value {
-    (at + length - 1).load8(0)
 }

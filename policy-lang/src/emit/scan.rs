@@ -31,7 +31,7 @@ impl Emitter<'_> {
     ///     pairs = get_header_map_pairs()          count, (key length, value length)…, key NUL value NUL…
     ///     for each pair, if some name has the length of its key:
     ///         slot = lookup(names, key)
-    ///         put the value there; if one is there already, join them with a comma
+    ///         put the value there, without blanks around it; if one is there already, join them with a comma
     /// ```
     /// Bytes that are no pairs are a fault, and so is a host that gave none of the arena.
     pub(super) fn write_scan(&mut self) -> Body {
@@ -77,7 +77,11 @@ impl Emitter<'_> {
         b.if_(((Value::from(mask) >> bit) & 1_i64).wrap(), |b| {
             let slot = self.lookup(self.names, key, key_length);
             let slot = b.let_(slot);
-            b.if_(slot, |b| self.fill_slot(b, slot, value, value_length));
+            b.if_(slot, |b| {
+                let (text, length) = (b.let_(value), b.let_(value_length));
+                trim_blanks(b, text, length);
+                self.fill_slot(b, slot, text, length);
+            });
         });
         b.set(key, value + value_length + 1);
         b.set(entry, entry + ENTRY_BYTES);
@@ -114,4 +118,17 @@ impl Emitter<'_> {
             },
         );
     }
+}
+
+/// Takes the blanks around a text away, as `request::trim` does.
+fn trim_blanks(b: &mut Body, text: Local, length: Local) {
+    b.while_(length, |b, out| {
+        b.br_if(out, (text + length - 1).load8(0).gt_u(i32::from(b' ')));
+        b.set(length, length - 1);
+    });
+    b.while_(length, |b, out| {
+        b.br_if(out, text.load8(0).gt_u(i32::from(b' ')));
+        b.set(text, text + 1);
+        b.set(length, length - 1);
+    });
 }

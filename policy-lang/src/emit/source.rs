@@ -153,22 +153,25 @@ impl Emitter<'_> {
         b.call(read, &[], &[]);
         let at = b.let_(Value::from(principal.at));
         let end = b.let_(at + principal.length);
-        let no = |b: &mut Body, condition: Value| b.if_(condition, |b| b.return_value(0));
-        no(&mut b, at.eqz());
-        no(&mut b, Value::from(principal.length).lt_u(prefix_length));
-        no(&mut b, Value::call(equal, &[at.into(), prefix_at.into(), prefix_length.into()], I32).eqz());
-        b.set(at, at + prefix_length);
-        b.set_global(namespace.at, at);
-        skip_name(&mut b, at, end, is_name_byte);
-        b.set_global(namespace.length, at - namespace.at);
-        no(&mut b, Value::from(namespace.length).eqz());
-        no(&mut b, (end - at).lt_u(4));
-        no(&mut b, at.load32(0).ne(u32::from_le_bytes(*b"/sa/")));
-        b.set(at, at + 4);
-        b.set_global(name.at, at);
-        skip_name(&mut b, at, end, is_name_byte);
-        b.set_global(name.length, at - name.at);
-        b.push(Value::from(name.length).eqz().eqz() & at.eq(end));
+        b.block(|b, no| {
+            b.br_if(no, at.eqz());
+            b.br_if(no, Value::from(principal.length).lt_u(prefix_length));
+            let begins = Value::call(equal, &[at.into(), prefix_at.into(), prefix_length.into()], I32);
+            b.br_if(no, begins.eqz());
+            b.set(at, at + prefix_length);
+            b.set_global(namespace.at, at);
+            skip_name(b, at, end, is_name_byte);
+            b.set_global(namespace.length, at - namespace.at);
+            b.br_if(no, Value::from(namespace.length).eqz());
+            b.br_if(no, (end - at).lt_u(4));
+            b.br_if(no, at.load32(0).ne(u32::from_le_bytes(*b"/sa/")));
+            b.set(at, at + 4);
+            b.set_global(name.at, at);
+            skip_name(b, at, end, is_name_byte);
+            b.set_global(name.length, at - name.at);
+            b.return_value(Value::from(name.length).eqz().eqz() & at.eq(end));
+        });
+        b.push(0);
         b
     }
 
@@ -177,9 +180,9 @@ impl Emitter<'_> {
         let mut b = Body::new(&[I32], &[I32]);
         let byte = b.param(0);
         let letter = ((byte | 0x20) - i32::from(b'a')).lt_u(26);
-        let digit = (byte - i32::from(b'0')).lt_u(10);
-        let mark = byte.eq(i32::from(b'.')) | byte.eq(i32::from(b'_')) | byte.eq(i32::from(b'-'));
-        b.push(letter | digit | mark);
+        // `-`, `.` and the digits stand together, but for the slash between them.
+        let other = (byte - i32::from(b'-')).lt_u(13) & byte.ne(i32::from(b'/'));
+        b.push(letter | other | byte.eq(i32::from(b'_')));
         b
     }
 

@@ -136,14 +136,17 @@ impl<'a> Scope<'a> {
         let source = &request.source;
         let caller = || service_of(source.principal.as_deref()?, &self.workload.trust_domain);
         let text = match attribute {
-            Attribute::Method => request.method.clone(),
-            Attribute::Path => request.path_only().to_vec(),
+            Attribute::Method => request.method().to_vec(),
+            Attribute::Path => request.decoded_path(),
             Attribute::Host => request.host(),
-            Attribute::Scheme => request.scheme.clone(),
+            Attribute::Scheme => request.scheme().to_vec(),
             Attribute::Id => request.header("x-request-id")?,
+            Attribute::Port => return request.port().map(|port| Computed::Int(i64::from(port))),
             Attribute::Size => return request.size().map(Computed::Int),
             Attribute::Protocol => request.protocol.clone(),
-            Attribute::PathSegment(at) => path::segments(request.path_only()).nth(usize::from(*at))?.to_vec(),
+            Attribute::PathSegment(at) => {
+                path::segments(&request.decoded_path()).nth(usize::from(*at))?.to_vec()
+            }
             Attribute::Header(name) => request.header(name)?,
             Attribute::Query(name) => request.query(name)?,
             Attribute::SourceService => {

@@ -3,14 +3,35 @@
 use crate::syntax::SyntaxKind;
 use logos::Logos;
 
+/// What kind of text is scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TextKind {
+    /// A file.
+    File,
+    /// A request alone: a path goes up to the next white space, and there are no comments.
+    Request,
+}
+
 /// Calls `each` with kind, start and end of every token of the text, in order and without a gap; the
 /// text follows a token of kind `before`.
-pub(super) fn scan(text: &str, before: SyntaxKind, mut each: impl FnMut(SyntaxKind, usize, usize)) {
+pub(super) fn scan(
+    text: &str,
+    text_kind: TextKind,
+    before: SyntaxKind,
+    mut each: impl FnMut(SyntaxKind, usize, usize),
+) {
     let mut start = 0;
     let mut last = before;
     while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
         let (kind, length) = if rest.starts_with('/') && can_touch_slash(last) {
             (SyntaxKind::Slash, 1)
+        } else if rest.starts_with('/') && text_kind == TextKind::Request {
+            (
+                SyntaxKind::Path,
+                rest.find(|character: char| character.is_ascii_whitespace()).unwrap_or(rest.len()),
+            )
+        } else if rest.starts_with('#') && text_kind == TextKind::Request {
+            (SyntaxKind::Unknown, 1)
         } else {
             let mut lexer = Shape::lexer(rest);
             let shape = lexer.next();

@@ -87,7 +87,7 @@ fn a_shadow_policy_alone_allows_everything() {
 #[test]
 fn a_rule_over_several_subjects_stands_as_several_entries() {
     let mut mixed = rule("a/x", Effect::Allow);
-    let literal = |text: &str| Segment::Literal(text.to_owned());
+    let literal = |text: &str| Segment::Literal(text.into());
     mixed.guard.paths = vec![
         PathPattern { segments: vec![literal("a")], rest: true },
         PathPattern { segments: vec![Segment::Any], rest: false },

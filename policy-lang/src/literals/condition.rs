@@ -195,6 +195,7 @@ pub(crate) fn attribute_text(attribute: &Attribute) -> String {
         Attribute::Method => "request.method".to_owned(),
         Attribute::Path => "request.path".to_owned(),
         Attribute::Host => "request.host".to_owned(),
+        Attribute::Port => "request.port".to_owned(),
         Attribute::Scheme => "request.scheme".to_owned(),
         Attribute::Id => "request.id".to_owned(),
         Attribute::Size => "request.size".to_owned(),

@@ -2,8 +2,8 @@
 
 use crate::bug::{Bug, OrBug as _};
 use crate::checked::{Effect, Respond, Rule};
-use crate::decision::{BAD_PATH, DEFAULT_DENY, Outcome};
-use crate::eval::{BAD_PATH_STATUS, DENIED_STATUS};
+use crate::decision::{DEFAULT_DENY, Outcome};
+use crate::eval::DENIED_STATUS;
 use crate::linked::{LinkedAuth, LinkedOtherwise};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,8 +24,6 @@ pub struct Answer {
 pub struct Answers {
     /// The answers, sorted.
     pub list: Vec<Answer>,
-    /// The index of the one for a path that is refused.
-    pub bad_path: u32,
     /// The index of the one when no rule matches.
     pub otherwise: u32,
     /// The index of the one when no rule of any mode matches, if there are shadow policies.
@@ -36,16 +34,11 @@ pub struct Answers {
 impl Answers {
     /// The answers of the auth policies.
     pub(super) fn new(auth: &LinkedAuth) -> Result<Self, Bug> {
-        let bad_path = Answer {
-            outcome: Outcome::BadPath,
-            rule: BAD_PATH.into(),
-            respond: Some(Respond { status: BAD_PATH_STATUS, body: String::new() }),
-        };
         let otherwise = of_otherwise(&auth.otherwise);
         let shadow = auth.shadow_otherwise.as_ref().map(of_otherwise);
         let mut numbers: BTreeMap<Answer, u32> =
             auth.rules.iter().map(|linked| (of_rule(&linked.rule), 0)).collect();
-        numbers.extend([(bad_path.clone(), 0), (otherwise.clone(), 0)]);
+        numbers.insert(otherwise.clone(), 0);
         numbers.extend(shadow.iter().map(|answer| (answer.clone(), 0)));
         for (number, slot) in (0..).zip(numbers.values_mut()) {
             *slot = number;
@@ -54,7 +47,6 @@ impl Answers {
         let number = |answer: &Answer| numbers.get(answer).copied().or_bug("each answer is numbered");
         Ok(Self {
             list,
-            bad_path: number(&bad_path)?,
             otherwise: number(&otherwise)?,
             shadow_otherwise: shadow.as_ref().map(number).transpose()?,
             numbers,

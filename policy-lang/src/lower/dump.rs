@@ -37,7 +37,6 @@ fn dump_answers(out: &mut String, answers: &Answers) {
     for (number, answer) in answers.list.iter().enumerate() {
         let _ = writeln!(out, "answer {number}: {}", answer_text(answer));
     }
-    let _ = writeln!(out, "bad path: answer {}", answers.bad_path);
     let _ = writeln!(out, "no rule matches: answer {}", answers.otherwise);
     if let Some(otherwise) = answers.shadow_otherwise {
         let _ = writeln!(out, "no rule matches (shadow): answer {otherwise}");

@@ -2,6 +2,7 @@
 
 use super::errors;
 use super::parser::Parser;
+use crate::lex::literal;
 use crate::syntax::SyntaxKind;
 
 /// The words that say what a caller is.
@@ -58,7 +59,7 @@ impl Parser<'_> {
         self.at(SyntaxKind::Name) && self.nth(1) == SyntaxKind::Colon
     }
 
-    /// `[METHOD {"," METHOD}] [PATH {"," PATH}] ["from" peer {"," peer}]`
+    /// `[METHOD {"," METHOD}] [pattern {"," pattern}] ["from" peer {"," peer}]`
     pub(super) fn matcher(&mut self) {
         self.start(SyntaxKind::Match);
         if self.at_method() {
@@ -72,11 +73,11 @@ impl Parser<'_> {
                 self.method();
             }
         }
-        if self.at(SyntaxKind::Path) {
+        if self.at_pattern() {
             self.pattern();
             while self.at(SyntaxKind::Comma) {
                 self.take();
-                if !self.at(SyntaxKind::Path) {
+                if !self.at_pattern() {
                     self.missing("a path");
                     break;
                 }
@@ -113,24 +114,34 @@ impl Parser<'_> {
         self.take_as(SyntaxKind::Method);
     }
 
-    /// A path pattern: its shape is checked, `**` and `*` above all.
+    fn at_pattern(&self) -> bool {
+        self.at(SyntaxKind::Path) || self.at(SyntaxKind::String)
+    }
+
+    /// `PATH | STRING`: its shape is checked, `**` and `*` above all.
     fn pattern(&mut self) {
-        let text = self.nth_text(0);
         let place = self.place();
-        if let Some((path, _)) = text.split_once('?') {
-            self.mistake(errors::query_in_pattern(place, path));
-        } else {
-            let mut start = place.start + 1;
-            let segments = text.strip_prefix('/').unwrap_or(text);
-            let count = segments.split('/').count();
-            for (at, segment) in segments.split('/').enumerate() {
-                let here = crate::source::Span { start, end: start + segment.len() as u32, ..place };
-                start = here.end + 1;
-                let is_capture = segment.starts_with('{') && segment.find('}') == Some(segment.len() - 1);
-                if segment == "**" && at + 1 < count {
-                    self.mistake(errors::rest_not_last(here));
-                } else if !matches!(segment, "*" | "**") && !is_capture && segment.contains(['*', '{', '}']) {
-                    self.mistake(errors::star_in_segment(here, segment));
+        let is_string = self.at(SyntaxKind::String);
+        let text = if is_string { literal::string(self.nth_text(0)) } else { self.nth_text(0).to_owned() };
+        match (text.split_once('?'), text.strip_prefix('/')) {
+            (Some((path, _)), _) => self.mistake(errors::query_in_pattern(place, path)),
+            (None, None) => self.mistake(errors::no_slash_in_pattern(place)),
+            (None, Some(segments)) => {
+                let mut start = place.start + 1;
+                let count = segments.split('/').count();
+                for (at, segment) in segments.split('/').enumerate() {
+                    let inside = crate::source::Span { start, end: start + segment.len() as u32, ..place };
+                    start = inside.end + 1;
+                    // A string has escapes, so only the whole of it is a place for certain.
+                    let here = if is_string { place } else { inside };
+                    if segment == "**" && at + 1 < count {
+                        self.mistake(errors::rest_not_last(here));
+                    } else if !matches!(segment, "*" | "**")
+                        && !is_capture(segment)
+                        && segment.contains(['*', '{', '}'])
+                    {
+                        self.mistake(errors::star_in_segment(here, segment));
+                    }
                 }
             }
         }
@@ -222,4 +233,15 @@ impl Parser<'_> {
         self.eat(SyntaxKind::String);
         self.finish_node();
     }
+}
+
+/// `{name}`
+fn is_capture(segment: &str) -> bool {
+    let name = segment.strip_prefix('{').and_then(|segment| segment.strip_suffix('}'));
+    name.is_some_and(|name| {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        !name.starts_with(|first: char| first.is_ascii_digit() || first == '-')
+            && !name.is_empty()
+            && name.bytes().all(is_allowed)
+    })
 }

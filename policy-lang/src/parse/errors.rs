@@ -113,14 +113,21 @@ pub(super) fn query_in_pattern(span: Span, path: &str) -> Diagnostic {
         .help(format!("write `{path}`, and ask for the query with `when query[\"name\"] == \"value\"`"))
 }
 
+pub(super) fn no_slash_in_pattern(span: Span) -> Diagnostic {
+    Diagnostic::error(PATTERN, span, "a path pattern begins with `/`")
+        .help("for paths that end alike ask with `when request.path.endsWith(…)`")
+}
+
 pub(super) fn rest_not_last(span: Span) -> Diagnostic {
     Diagnostic::error(PATTERN, span, "`**` stands only at the end of a path pattern")
         .help("`*` is one segment; `/**` at the end is any number of them")
 }
 
 pub(super) fn star_in_segment(span: Span, segment: &str) -> Diagnostic {
-    Diagnostic::error(PATTERN, span, format!("`{segment}` is not a segment of a path pattern"))
-        .help("a segment is text, `*` or `{name}`; for a part of one ask with `when request.path.matches(…)`")
+    Diagnostic::error(PATTERN, span, format!("`{segment}` is not a segment of a path pattern")).help(
+        "a segment is text, `*` or `{name}`; for a part of one ask with `when request.path.matches(…)`; \
+               `%2A`, `%7B` and `%7D` are the characters `*`, `{` and `}`",
+    )
 }
 
 pub(super) fn foreign(span: Span, foreign: &Foreign, kind: Option<&str>) -> Diagnostic {

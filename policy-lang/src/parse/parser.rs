@@ -36,7 +36,15 @@ pub(super) struct Parser<'t> {
 
 impl<'t> Parser<'t> {
     pub(super) fn new(file: FileId, text: &'t str) -> Self {
-        let lexed = lex::lex(file, text);
+        Self::of_tokens(file, text, lex::lex(file, text))
+    }
+
+    /// A parser of a request alone.
+    pub(super) fn of_request(file: FileId, text: &'t str) -> Self {
+        Self::of_tokens(file, text, lex::lex_request(file, text))
+    }
+
+    fn of_tokens(file: FileId, text: &'t str, lexed: lex::Lexed) -> Self {
         let mut tokens = lexed.tokens;
         tokens.reverse();
         let significant = tokens.iter().filter(|token| !token.kind.is_trivia()).copied().collect();

@@ -54,7 +54,7 @@ impl Parser<'_> {
         self.finish_node();
     }
 
-    /// `METHOD PATH ["from" peer] { with }`
+    /// `METHOD (PATH | STRING) ["from" peer] { with }`
     pub(super) fn request(&mut self) {
         self.start(SyntaxKind::Request);
         if self.at_method() {
@@ -62,7 +62,9 @@ impl Parser<'_> {
         } else {
             self.missing("a method such as `GET`");
         }
-        self.expect(SyntaxKind::Path);
+        if !self.eat(SyntaxKind::String) {
+            self.expect(SyntaxKind::Path);
+        }
         if self.ahead_one_of(&PARTS) == Some("from") {
             self.eat_one_of(&["from"]);
             self.peer();
@@ -73,11 +75,12 @@ impl Parser<'_> {
         self.finish_node();
     }
 
-    /// `"with" ( "jwt" NAME obj | "header" NAME "=" STRING | "ip" IP | "response" INT ["after" DUR] )`
+    /// `"with" ( "jwt" NAME obj | "header" (NAME | STRING) "=" STRING | "host" STRING | "ip" IP
+    /// | "response" INT ["after" DUR] )`
     fn with(&mut self) {
         self.start(SyntaxKind::With);
         self.eat_one_of(&["with"]);
-        match self.eat_one_of(&["jwt", "header", "ip", "response"]) {
+        match self.eat_one_of(&["jwt", "header", "host", "ip", "response"]) {
             Some("jwt") => {
                 if self.expect(SyntaxKind::Name) {
                     self.object();
@@ -87,6 +90,9 @@ impl Parser<'_> {
             Some("ip") => {
                 self.expect(SyntaxKind::Ip);
             }
+            Some("host") => {
+                self.expect(SyntaxKind::String);
+            }
             Some(_) => {
                 self.expect(SyntaxKind::Int);
                 if self.eat_word("after") {
@@ -94,15 +100,15 @@ impl Parser<'_> {
                 }
             }
             None => {
-                self.missing("`header`, `ip`, `jwt` or `response`");
+                self.missing("`header`, `host`, `ip`, `jwt` or `response`");
             }
         }
         self.finish_node();
     }
 
-    /// `NAME "=" STRING`
+    /// `(NAME | STRING) "=" STRING`
     fn header_value(&mut self) {
-        let _ = self.expect(SyntaxKind::Name)
+        let _ = (self.eat(SyntaxKind::String) || self.expect(SyntaxKind::Name))
             && self.expect(SyntaxKind::Assign)
             && self.expect(SyntaxKind::String);
     }

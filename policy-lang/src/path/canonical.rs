@@ -1,27 +1,33 @@
-//! The canonical form of a path: which paths have a single meaning, and how Envoy makes them.
+//! What a path means: the bytes that rules see, and which paths have none.
 //!
 //! Two servers may read `/a%2fb`, `/a//b` or `/a%252fb` differently; a policy that decides on one
-//! reading while the upstream takes the other is a bypass. So a path either has one meaning or is
-//! refused.
+//! reading while the upstream takes the other is a bypass. And `/a:b` and `/a%3Ab` are read alike by
+//! every server, so they must be one path for a policy too. Hence a path is *decoded*, once, and one
+//! that could be read in another way is refused.
 
-/// Why no canonical form exists.
+use super::hex_byte;
+
+/// Why a path has no single meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
     /// It does not begin with `/`.
     NotAbsolute,
+    /// It has a character that no path has as it stands, such as a space or `#`.
+    Character,
     /// It has `%2f` or `%5c`, an escaped slash or backslash.
     EscapedSlash,
     /// It has `%00`.
     EscapedNul,
     /// It has a `%` without two hex digits behind it.
     BrokenEscape,
-    /// It has `%25` with two hex digits behind it: an escape inside an escape.
+    /// Decoded, it has a `%` with two hex digits behind it: an escape inside an escape.
     DoubleEscape,
-    /// It has an escape of a byte that means the same without, such as `%2e`. Envoy undoes these,
-    /// so only a path that was not normalised has one.
-    NeedlessEscape,
-    /// It is two or more slashes and nothing else, which Envoy does not merge to one.
-    OnlySlashes,
+    /// It has a `\`, which some servers take for a slash.
+    Backslash,
+    /// A segment in front of the last one is empty.
+    EmptySegment,
+    /// Decoded, a segment is `.` or `..`, alone or in front of a `;` or a `?`.
+    DotSegment,
 }
 
 impl Refusal {
@@ -30,241 +36,149 @@ impl Refusal {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotAbsolute => "a path begins with `/`",
-            Self::EscapedSlash => "an escaped slash (`%2f`, `%5c`) has no single meaning",
+            Self::Character => "a path has no space, no control character and no `#` as it stands",
+            Self::EscapedSlash => "an escaped slash (`%2F`, `%5C`) has no single meaning",
             Self::EscapedNul => "an escaped NUL (`%00`) is refused",
             Self::BrokenEscape => "`%` needs two hex digits behind it",
-            Self::DoubleEscape => "an escape inside an escape (`%25` and two hex digits) is refused",
-            Self::NeedlessEscape => "an escape of a letter, a digit, `-`, `.`, `_` or `~` was not undone",
-            Self::OnlySlashes => "a path of several slashes and nothing else is refused",
+            Self::DoubleEscape => "an escape inside an escape (`%25` in front of two hex digits) is refused",
+            Self::Backslash => "`\\` is a slash for some and none for others",
+            Self::EmptySegment => "two slashes in a row are one for some and two for others",
+            Self::DotSegment => {
+                "a segment `.` or `..`, also escaped or with `;` behind it, is another path for some"
+            }
         }
     }
 }
 
-/// Whether a path without query has a single meaning: it begins with `/`; no segment is `.` or
-/// `..`, alone or with parameters (`..;x`), and only the last one is empty; it has no `\`, no broken
-/// escape, no `%2f`, `%5c` or `%00`, no escape of a letter, a digit, `-`, `.`, `_` or `~`, and no
-/// `%25` in front of two hex digits.
-#[must_use]
-pub fn is_canonical(path: &[u8]) -> bool {
-    let Some(inner) = path.strip_prefix(b"/") else { return false };
-    let mut segments = inner.split(|byte| *byte == b'/').peekable();
-    while let Some(segment) = segments.next() {
-        let is_last = segments.peek().is_none();
-        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-        if name == b"." || name == b".." || (segment.is_empty() && !is_last) {
-            return false;
-        }
-    }
-    !path.contains(&b'\\') && escape_refusals(path).next().is_none()
-}
-
-/// The `:path` (with its query) that the module sees when a client sends `raw` to an Envoy with
-/// `normalize_path`, `merge_slashes` and `path_with_escaped_slashes_action: REJECT_REQUEST`.
+/// The bytes of a path without query that rules see: its escapes undone.
 ///
 /// # Errors
-/// When Envoy or the module would refuse it.
-pub fn canonicalise(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let path = super::without_query(raw);
-    let query = raw.get(path.len()..).unwrap_or_default();
-    if !path.starts_with(b"/") {
-        return Err(Refusal::NotAbsolute);
-    }
-    // What Envoy refuses, it refuses as it was sent; the rest is refused by the module, which sees
-    // what Envoy made of it.
-    let by_envoy = |refusal: &Refusal| matches!(refusal, Refusal::EscapedSlash | Refusal::EscapedNul);
-    if let Some(refusal) = escape_refusals(path).find(by_envoy) {
-        return Err(refusal);
-    }
-    let mut canonical = merge_slashes(&remove_dots(&unescape(path)));
-    if let Some(refusal) = escape_refusals(&canonical).next() {
-        return Err(refusal);
-    }
-    if canonical.len() > 1 && canonical.iter().all(|byte| *byte == b'/') {
-        return Err(Refusal::OnlySlashes);
-    }
-    canonical.extend_from_slice(query);
-    Ok(canonical)
-}
-
-/// The escapes that are refused, in order.
-fn escape_refusals(path: &[u8]) -> impl Iterator<Item = Refusal> {
-    path.split(|byte| *byte == b'%').skip(1).filter_map(|piece| match hex_byte(piece) {
-        None => Some(Refusal::BrokenEscape),
-        Some(b'/' | b'\\') => Some(Refusal::EscapedSlash),
-        Some(0) => Some(Refusal::EscapedNul),
-        Some(byte) if is_unreserved(byte) => Some(Refusal::NeedlessEscape),
-        // Behind `%25` the piece goes on up to the next `%`.
-        Some(b'%') if piece.get(2..).and_then(hex_byte).is_some() => Some(Refusal::DoubleEscape),
-        Some(_) => None,
-    })
-}
-
-/// Escapes of unreserved bytes undone, `\` made `/`, and some plain bytes escaped, as Envoy does;
-/// other escapes stay.
-fn unescape(path: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(path.len());
+/// When it has no single meaning.
+pub fn decode(path: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((first, behind)) = rest.split_first() {
         rest = behind;
-        match (*first, hex_byte(behind)) {
-            (b'%', Some(byte)) if is_unreserved(byte) => {
-                out.push(byte);
-                rest = behind.get(2..).unwrap_or_default();
-            }
-            (b'\\', _) => out.push(b'/'),
-            (byte, _) if is_escaped(byte) => out.extend(format!("%{byte:02X}").into_bytes()),
-            (byte, _) => out.push(byte),
-        }
-    }
-    out
-}
-
-/// `.` and `..` segments resolved, also with parameters behind them (`..;x`), as Envoy does; a `..`
-/// above the root stays at the root.
-fn remove_dots(path: &[u8]) -> Vec<u8> {
-    let mut kept: Vec<&[u8]> = Vec::new();
-    let mut segments = super::segments(path).peekable();
-    while let Some(segment) = segments.next() {
-        let is_last = segments.peek().is_none();
-        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-        if name != b"." && name != b".." {
-            kept.push(segment);
+        if *first != b'%' {
+            decoded.push(*first);
             continue;
         }
-        if name == b".." {
-            kept.pop();
+        match hex_byte(behind) {
+            None => return Err(Refusal::BrokenEscape),
+            Some(b'/' | b'\\') => return Err(Refusal::EscapedSlash),
+            Some(0) => return Err(Refusal::EscapedNul),
+            Some(byte) => decoded.push(byte),
         }
-        if is_last {
-            kept.push(b"");
+        rest = behind.get(2..).unwrap_or_default();
+    }
+    match decoded_refusal(&decoded) {
+        Some(refusal) => Err(refusal),
+        None => Ok(decoded),
+    }
+}
+
+/// Whether a path without query has a single meaning.
+#[must_use]
+pub fn is_canonical(path: &[u8]) -> bool {
+    decode(path).is_ok()
+}
+
+/// What keeps a decoded path from having a single meaning.
+fn decoded_refusal(path: &[u8]) -> Option<Refusal> {
+    let Some(inner) = path.strip_prefix(b"/") else { return Some(Refusal::NotAbsolute) };
+    let mut segments = inner.split(|byte| *byte == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        if segment.is_empty() && segments.peek().is_some() {
+            return Some(Refusal::EmptySegment);
+        }
+        let name = segment.split(|byte| *byte == b';' || *byte == b'?').next().unwrap_or_default();
+        if name == b"." || name == b".." {
+            return Some(Refusal::DotSegment);
         }
     }
-    let mut out = vec![b'/'];
-    out.extend(kept.join(&b'/'));
-    out
-}
-
-/// Several slashes made one; a path of slashes only is made two, as Envoy does.
-fn merge_slashes(path: &[u8]) -> Vec<u8> {
-    if path.len() > 1 && path.iter().all(|byte| *byte == b'/') {
-        return b"//".to_vec();
+    if path.contains(&b'\\') {
+        return Some(Refusal::Backslash);
     }
-    let mut out = path.to_vec();
-    out.dedup_by(|second, first| *first == b'/' && *second == b'/');
+    let mut escapes = path.split(|byte| *byte == b'%').skip(1);
+    // A piece ends at the next `%`, which is no digit.
+    escapes.any(|piece| hex_byte(piece).is_some()).then_some(Refusal::DoubleEscape)
+}
+
+/// The bytes of a decoded path as a URI: what no path segment has as it stands is escaped, and so is
+/// what a pattern would take for a part of itself.
+#[must_use]
+pub fn encode(decoded: &[u8]) -> String {
+    let mut out = String::with_capacity(decoded.len());
+    for byte in decoded {
+        match byte {
+            b'/' => out.push('/'),
+            byte if byte.is_ascii_alphanumeric() || b"-._~!$&'+;=:@".contains(byte) => {
+                out.push(char::from(*byte));
+            }
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
     out
-}
-
-/// The byte that two hex digits at the beginning say.
-pub(crate) fn hex_byte(digits: &[u8]) -> Option<u8> {
-    let high = (*digits.first()? as char).to_digit(16)?;
-    let low = (*digits.get(1)? as char).to_digit(16)?;
-    u8::try_from(high * 16 + low).ok()
-}
-
-/// The plain bytes that Envoy escapes.
-fn is_escaped(byte: u8) -> bool {
-    byte <= b' ' || byte >= 0x7f || matches!(byte, b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}')
-}
-
-/// Letters, digits, `-`, `.`, `_`, `~`: bytes that mean the same escaped and plain.
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(raw: &str, expected: Result<&str, Refusal>) {
-        let found = canonicalise(raw.as_bytes());
-        assert_eq!(found, expected.map(|path| path.as_bytes().to_vec()), "{raw}");
-        if let Ok(path) = found {
-            assert!(is_canonical(crate::path::without_query(&path)), "{raw}");
-        }
-    }
-
     #[test]
-    fn a_path_is_made_what_envoy_makes_of_it() {
-        for raw in [
-            "/b",
-            "/a/../b",
-            "/../../b",
-            "/%2e%2e/b",
-            "/a/%2e%2e/b",
-            "/./b",
-            "/%62",
-            "/a/..;x=1/b",
-            "/.;/b",
-            "/%zz/../b",
+    fn spellings_of_one_path_are_one() {
+        for (path, meaning) in [
+            ("/", "/"),
+            ("/a/", "/a/"),
+            ("/v1/users:delete", "/v1/users:delete"),
+            ("/v1/users%3adelete", "/v1/users:delete"),
+            ("/v1/users%3Adelete", "/v1/users:delete"),
+            ("/caf%c3%a9", "/café"),
+            ("/caf%C3%A9", "/café"),
+            ("/Orders%285%29", "/Orders(5)"),
+            ("/u/%40admin%20x", "/u/@admin x"),
+            ("/%41%7e", "/A~"),
+            ("/a;b%3bc%3f%23", "/a;b;c?#"),
+            ("/%25", "/%"),
+            ("/%25z0/%2", ""),
+            ("/%25zz", "/%zz"),
+            ("/...", "/..."),
+            ("/..a/.b", "/..a/.b"),
         ] {
-            check(raw, Ok("/b"));
+            let found = decode(path.as_bytes()).unwrap_or_default();
+            assert_eq!(String::from_utf8_lossy(&found), meaning, "{path}");
+            if !meaning.is_empty() {
+                assert_eq!(decode(encode(&found).as_bytes()), Ok(found), "{path}");
+            }
         }
-        check("//a", Ok("/a"));
-        check("/a//b/", Ok("/a/b/"));
-        check("/a\\b", Ok("/a/b"));
-        check("/%41bc", Ok("/Abc"));
-        check("/a/.", Ok("/a/"));
-        check("/a/..", Ok("/"));
-        check("/..", Ok("/"));
-        check("/%c3%a9", Ok("/%c3%a9"));
-        check("/a;x=1/b", Ok("/a;x=1/b"));
-        check("/a?b=/../c%2f", Ok("/a?b=/../c%2f"));
-        check("/a|\"<b>^`{c}'", Ok("/a%7C%22%3Cb%3E%5E%60%7Bc%7D'"));
-        check("/a/..;x", Ok("/"));
     }
 
     #[test]
     fn a_path_with_two_meanings_is_refused() {
-        for raw in ["/a%2fb", "/a%2Fb", "/a%5cb", "/a%5Cb"] {
-            check(raw, Err(Refusal::EscapedSlash));
-        }
-        check("/%00", Err(Refusal::EscapedNul));
-        for raw in ["/a%", "/a%z", "/a%zz", "/%2"] {
-            check(raw, Err(Refusal::BrokenEscape));
-        }
-        check("/a%252fb", Err(Refusal::DoubleEscape));
-        check("/%2%66", Err(Refusal::EscapedSlash));
-        for raw in ["//", "///", "/\\", "//."] {
-            check(raw, Err(Refusal::OnlySlashes));
-        }
-        for raw in ["", "*", "a/b", "?a", "http://a/b"] {
-            check(raw, Err(Refusal::NotAbsolute));
-        }
-    }
-
-    #[test]
-    fn only_a_path_with_one_meaning_is_canonical() {
-        for path in ["/", "/a", "/a/", "/a.b/..c/...", "/;", "/%25", "/%25z0", "/%c3%a9", "/é", "/a;/..a;x"]
-        {
-            assert!(is_canonical(path.as_bytes()), "{path}");
-        }
-        for path in [
-            "",
-            "a",
-            "*",
-            "//",
-            "/a//b",
-            "//a",
-            "/.",
-            "/..",
-            "/a/../b",
-            "/a/.",
-            "/a\\b",
-            "/%",
-            "/%2",
-            "/%zz",
-            "/%2f",
-            "/%5C",
-            "/%00",
-            "/%2500",
-            "/a%25ff",
-            "/%2e",
-            "/a/%2E%2e/b",
-            "/%41",
-            "/%7E",
-            "/a/..;/b",
-            "/.;x",
+        for (path, refusal) in [
+            ("", Refusal::NotAbsolute),
+            ("a/b", Refusal::NotAbsolute),
+            ("*", Refusal::NotAbsolute),
+            ("/a%2fb", Refusal::EscapedSlash),
+            ("/a%5Cb", Refusal::EscapedSlash),
+            ("/%00", Refusal::EscapedNul),
+            ("/%", Refusal::BrokenEscape),
+            ("/a%2", Refusal::BrokenEscape),
+            ("/%zz", Refusal::BrokenEscape),
+            ("/%252f", Refusal::DoubleEscape),
+            ("/%25%34%31", Refusal::DoubleEscape),
+            ("//", Refusal::EmptySegment),
+            ("/a//b", Refusal::EmptySegment),
+            ("/.", Refusal::DotSegment),
+            ("/a/../b", Refusal::DotSegment),
+            ("/a/%2e%2E/b", Refusal::DotSegment),
+            ("/a/..;x/b", Refusal::DotSegment),
+            ("/a/..%3b/b", Refusal::DotSegment),
+            ("/.%3fb", Refusal::DotSegment),
+            ("/.;", Refusal::DotSegment),
+            ("/a\\b", Refusal::Backslash),
         ] {
-            assert!(!is_canonical(path.as_bytes()), "{path}");
+            assert_eq!(decode(path.as_bytes()), Err(refusal), "{path}");
         }
     }
 }

@@ -1,11 +1,68 @@
 //! From what a client sends to what a filter is shown: the part of Envoy that every policy stands behind.
 //!
 //! [`received`] is the one model of it. `test` blocks, `explain` and the comparison with a real Envoy all
-//! ask it; what it promises of Envoy is tested against Envoy.
+//! ask it; what it promises of Envoy is tested against Envoy. It is the model of Envoy 1.40 with the
+//! options that `docs/embedding.md` asks for and without upgrades.
+//!
+//! ```text
+//! RawRequest -- target, host -> authority and path      target
+//!            -- fields       -> headers, end of stream   fields
+//!            -> Request, or the Refusal with which Envoy answers or closes the connection
+//! ```
 
+mod fields;
+mod target;
+
+pub(crate) use fields::{ENVOY_HEADERS, HOP_HEADERS};
+
+use super::refusal::Refusal;
 use super::{Request, Source};
-use crate::decision::{BAD_HEADER, BAD_HOST, BAD_METHOD, BAD_PATH, BAD_SIZE};
 use crate::path;
+
+/// The most headers of a request, pseudo-headers of HTTP/2 and `host` among them.
+const HEADERS_MAX: usize = 100;
+/// The most bytes of the names and values of its headers.
+const HEADER_BYTES_MAX: usize = 60 << 10;
+/// The pseudo-headers of a request of HTTP/2.
+const PSEUDO_HEADERS: usize = 4;
+/// The methods that Envoy's parser of HTTP/1 knows.
+const HTTP1_METHODS: &[&str] = &[
+    "ACL",
+    "BIND",
+    "CHECKOUT",
+    "CONNECT",
+    "COPY",
+    "DELETE",
+    "GET",
+    "HEAD",
+    "LINK",
+    "LOCK",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MOVE",
+    "MSEARCH",
+    "NOTIFY",
+    "OPTIONS",
+    "PATCH",
+    "POST",
+    "PROPFIND",
+    "PROPPATCH",
+    "PURGE",
+    "PUT",
+    "QUERY",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "SOURCE",
+    "SUBSCRIBE",
+    "TRACE",
+    "UNBIND",
+    "UNLINK",
+    "UNLOCK",
+    "UNSUBSCRIBE",
+];
 
 /// The protocol in which a request comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,84 +80,75 @@ pub struct RawRequest {
     pub protocol: Protocol,
     /// The method, byte for byte.
     pub method: Vec<u8>,
-    /// The target of the request line, or `:path`, with the query.
+    /// The target of the request line, or `:path`, with the query; empty for `CONNECT` on HTTP/2.
     pub path: Vec<u8>,
     /// `:authority`; only HTTP/2 has it.
     pub authority: Option<Vec<u8>>,
     /// The values of the headers `host`, in order.
     pub hosts: Vec<Vec<u8>>,
-    /// `:scheme`. HTTP/1 does not say it; then the scheme of the connection counts.
+    /// `:scheme`. HTTP/1 does not say it; then it is the scheme of the connection.
     pub scheme: Vec<u8>,
     /// The other headers in order, names in any case, values with what white space stands around them.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Whether something follows the headers.
+    /// Whether something follows the headers on HTTP/2. On HTTP/1 the headers say it.
     pub has_body: bool,
     /// The caller.
     pub source: Source,
-}
-
-/// Why a request has no single meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Refusal {
-    /// The path.
-    Path(path::Refusal),
-    /// The method.
-    Method,
-    /// The host, or there are several.
-    Host,
-    /// A header, by its name or by a character of its value.
-    Header,
-    /// The size of the body.
-    Size,
-}
-
-impl Refusal {
-    /// The id that stands in the place of a rule.
-    #[must_use]
-    pub fn rule(self) -> &'static str {
-        match self {
-            Self::Path(_) => BAD_PATH,
-            Self::Method => BAD_METHOD,
-            Self::Host => BAD_HOST,
-            Self::Header => BAD_HEADER,
-            Self::Size => BAD_SIZE,
-        }
-    }
 }
 
 /// What Envoy shows to a filter of a request.
 ///
 /// # Errors
 /// When Envoy refuses the request itself, so that no filter sees it. A request that the module
-/// refuses is shown; see [`evaluate`](crate::eval::evaluate).
+/// refuses is shown; see [`Request::refusal`].
 pub fn received(raw: RawRequest) -> Result<Request, Refusal> {
-    let path = match path::canonicalise(&raw.path) {
-        Ok(path) => path,
-        Err(refusal @ (path::Refusal::EscapedSlash | path::Refusal::EscapedNul)) => {
-            return Err(Refusal::Path(refusal));
-        }
-        // What the module refuses is refused in any form.
-        Err(_) => raw.path,
-    };
-    let protocol = match raw.protocol {
-        Protocol::Http1 => b"HTTP/1.1".to_vec(),
-        Protocol::Http2 => b"HTTP/2".to_vec(),
-    };
-    let mut headers = raw.headers;
-    for (name, _) in &mut headers {
-        name.make_ascii_lowercase();
+    check_length(&raw)?;
+    check_method(&raw)?;
+    let target = target::target(&raw)?;
+    let fields = fields::fields(&raw)?;
+    let is_connect = raw.method == b"CONNECT";
+    let has_content_type = fields.headers.iter().any(|(name, _)| name == b"content-type");
+    if raw.method == b"QUERY" && !has_content_type {
+        return Err(Refusal::Method);
     }
-    let mut hosts = raw.authority.into_iter().chain(raw.hosts);
+    let path = if is_connect { Vec::new() } else { path::normalise(&target.path).map_err(Refusal::Path)? };
     Ok(Request {
         method: raw.method,
         path,
-        authority: hosts.next().unwrap_or_default(),
-        scheme: raw.scheme,
-        protocol,
-        headers,
-        end_of_stream: !raw.has_body,
+        authority: target.authority,
+        scheme: target.scheme,
+        protocol: match raw.protocol {
+            Protocol::Http1 => b"HTTP/1.1".to_vec(),
+            Protocol::Http2 => b"HTTP/2".to_vec(),
+        },
+        headers: fields.headers,
+        end_of_stream: fields.end_of_stream,
         source: raw.source,
     })
+}
+
+fn check_length(raw: &RawRequest) -> Result<(), Refusal> {
+    let pseudo = if raw.protocol == Protocol::Http2 { PSEUDO_HEADERS } else { 0 };
+    let bytes: usize = raw.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let bytes = bytes + raw.path.len() + raw.method.len() + raw.hosts.iter().map(Vec::len).sum::<usize>();
+    if raw.headers.len() + raw.hosts.len() + pseudo > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
+        return Err(Refusal::TooLarge);
+    }
+    Ok(())
+}
+
+fn check_method(raw: &RawRequest) -> Result<(), Refusal> {
+    let is_known = match raw.protocol {
+        Protocol::Http1 => HTTP1_METHODS.iter().any(|known| known.as_bytes() == raw.method),
+        Protocol::Http2 => is_token(&raw.method),
+    };
+    if is_known { Ok(()) } else { Err(Refusal::Method) }
+}
+
+/// Whether this is a `token` of RFC 9110, section 5.6.2.
+pub(crate) fn is_token(text: &[u8]) -> bool {
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !text.is_empty() && text.iter().all(is_allowed)
 }
 
 impl Default for RawRequest {
@@ -120,3 +168,6 @@ impl Default for RawRequest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use crate::checked::{
     CheckedPolicy, CheckedTest, Direction, Expr, ExprKind, Mode, Rule, Target, TestCase, Value,
 };
 use crate::diagnostic::{Code, Diagnostic};
-use crate::eval::evaluate;
+use crate::eval::evaluate_raw;
 use crate::link::link;
 use crate::linked::{LinkedProgram, Workload};
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,11 +105,11 @@ impl<'a> Together<'a> {
         let named: Vec<CheckedPolicy> = named.iter().map(|named| named.policy.clone()).collect();
         let alone = super::link_test(test, &named).ok()?;
         let differs = |case: &&TestCase| {
-            let with_all = evaluate(&all, &case.request);
-            evaluate(&alone, &case.request).outcome.allows() != with_all.outcome.allows()
+            let with_all = evaluate_raw(&all, &case.request);
+            evaluate_raw(&alone, &case.request).outcome.allows() != with_all.outcome.allows()
         };
         let case = test.cases.iter().find(differs)?;
-        let decision = evaluate(&all, &case.request);
+        let decision = evaluate_raw(&all, &case.request);
         let (policy, _) = decision.rule.rsplit_once('/')?;
         let place = self.by_name.get(policy)?.policy.name_span;
         let verdict = if decision.outcome.allows() { "allows" } else { "denies" };

@@ -37,7 +37,15 @@ fn the_sample_policy_is_small() {
     let bytes = module.bytes.len();
     assert!(bytes <= 4096, "{bytes} bytes");
     assert_eq!(module.manifest.policies, ["orders"]);
-    assert_eq!(module.manifest.reads, [":method", ":path", "connection.uri_san_peer_certificate", "x-group"]);
+    let reads = [
+        ":authority",
+        ":method",
+        ":path",
+        "connection.uri_san_peer_certificate",
+        "content-length",
+        "x-group",
+    ];
+    assert_eq!(module.manifest.reads, reads);
 }
 
 #[test]

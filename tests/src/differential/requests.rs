@@ -57,7 +57,7 @@ fn base(random: &mut Random) -> Request {
         add_query(random, &mut request.path);
     }
     if random.chance(20) {
-        let length = random.one_of(&["0", "10", "65536", "18446744073709551616", "1a", ""]);
+        let length = random.one_of(&["0", "10", "65536", "007", " 10 ", "9223372036854775807", "1", "12"]);
         request.headers.push((b"content-length".to_vec(), length.as_bytes().to_vec()));
     }
     request
@@ -137,7 +137,7 @@ fn become_peer(random: &mut Random, peer: &str, source: &mut Source) {
 
 /// Changes one thing.
 fn disturb(random: &mut Random, request: &mut Request) {
-    match random.below(12) {
+    match random.below(15) {
         0 => request.method = random.one_of(w::OTHER_METHODS).as_bytes().to_vec(),
         1 => {
             let segment = format!("/{}", random.one_of(w::OTHER_SEGMENTS));
@@ -169,6 +169,21 @@ fn disturb(random: &mut Random, request: &mut Request) {
         8 => request.source.principal = Some(random.one_of(w::PRINCIPALS).as_bytes().to_vec()),
         9 => request.source.ip = address(random),
         10 => add_query(random, &mut request.path),
+        11 => {
+            // Headers with and without a body, and lengths that are none.
+            let length =
+                random.one_of(&["18446744073709551616", "9223372036854775808", "1a", "", "-1", "1,1"]);
+            request.headers.push((b"content-length".to_vec(), length.as_bytes().to_vec()));
+        }
+        12 => request.authority = random.one_of(w::OTHER_HOSTS).as_bytes().to_vec(),
+        13 => {
+            // White space around a value does not count, wherever the value stands among others.
+            let at = random.below(request.headers.len());
+            if let Some((_, value)) = request.headers.get_mut(at) {
+                let (before, behind) = (random.one_of(w::BLANKS), random.one_of(w::BLANKS));
+                *value = [before.as_bytes(), value, behind.as_bytes()].concat();
+            }
+        }
         _ => {
             // Bytes that are not UTF-8, and text that ends in the middle of a character.
             let value =

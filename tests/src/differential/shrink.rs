@@ -159,7 +159,7 @@ fn requests(request: &Request) -> Vec<Request> {
     smaller.push(with(&|request| request.protocol = plain.protocol.clone()));
     smaller.push(with(&|request| request.end_of_stream = true));
     smaller.push(with(&|request| request.path = plain.path.clone()));
-    smaller.push(with(&|request| request.path = request.path_only().to_vec()));
+    smaller.push(with(&|request| request.path = request.raw_path().to_vec()));
     for at in 1..request.path.len() {
         smaller.push(with(&|request| {
             request.path.remove(at);

@@ -4,12 +4,47 @@
 //! compared carelessly is found out.
 
 pub(super) const METHODS: &[&str] = &["GET", "HEAD", "POST", "DELETE", "PURGE"];
-pub(super) const OTHER_METHODS: &[&str] = &["get", "PUT", "GETT", "G", ""];
+pub(super) const OTHER_METHODS: &[&str] = &["get", "Get", "DELETe", "PUT", "GETT", "G", "", "G~T", "M-S_"];
 
-pub(super) const SEGMENTS: &[&str] = &["api", "a", "b", "items", "v1", "x-y", "caf%C3%A9", "a;b=c"];
+pub(super) const SEGMENTS: &[&str] = &["api", "a", "b", "items", "v1", "x-y", "caf%C3%A9", "a;b=c", "b:c%2a"];
 /// Segments that only requests have; some make a path refused.
-pub(super) const OTHER_SEGMENTS: &[&str] =
-    &["", "ap", "apis", "A", "%41", "..", ".", "%2f", "%zz", "a%", "%252e", "%00", "...", "a\\b", "\u{7f}"];
+pub(super) const OTHER_SEGMENTS: &[&str] = &[
+    "",
+    "ap",
+    "apis",
+    "A",
+    "%41",
+    "..",
+    ".",
+    "%2f",
+    "%zz",
+    "a%",
+    "%252e",
+    "%00",
+    "...",
+    "a\\b",
+    "\u{7f}",
+    "%2e%2E",
+    "..;x",
+    ".%3b",
+    ".%3F",
+    "..%3fb",
+    "%25",
+    "%25%34",
+    "%25%34%31",
+    "%2541",
+    "%5c",
+    "caf%c3%a9",
+    "caf%c3%A9",
+    "b%3ac*",
+    "b%3Ac%2A",
+    "%61pi",
+    "a%3Bb=c",
+    "a%3bb%3dc",
+    "%20",
+    "(",
+    "café",
+];
 
 pub(super) const NAMESPACES: &[&str] = &["shop", "pay", "edge"];
 pub(super) const SERVICES: &[&str] = &["orders", "cart", "ledger"];
@@ -119,8 +154,34 @@ pub(super) const OTHER_VALUES: &[&str] = &[
     "v12",
     "aaa",
 ];
-pub(super) const HOSTS: &[&str] =
-    &["a.example", "A.example:8080", "a.example:", "[::1]:80", "10.1.2.3", "b", "", "a:b:1", ":80"];
+pub(super) const HOSTS: &[&str] = &["a.example", "A.example:8080", "a.example:", "[::1]:80", "10.1.2.3", "b"];
+/// Authorities that are brought into another form, or refused.
+pub(super) const OTHER_HOSTS: &[&str] = &[
+    "",
+    "a:b:1",
+    ":80",
+    "a.example.",
+    "A.Example..:080",
+    "a,b",
+    "a.example,a.example",
+    "u@a",
+    "a%62",
+    "[::1",
+    "[]",
+    "[::1]x",
+    "::1",
+    "b:65535",
+    "b:65536",
+    "b:99999999999",
+    " b ",
+    "b\t",
+    "b:8x",
+    "é",
+    "*",
+    "b_c-d",
+    "[FE80::1]",
+    "..",
+];
 pub(super) const PROTOCOLS: &[&str] = &["HTTP/1.1", "HTTP/2", "HTTP/1.0"];
 pub(super) const PATTERNS: &[&str] = &[
     "^v[0-9]+$",
@@ -139,3 +200,5 @@ pub(super) const PATTERNS: &[&str] = &[
 pub(super) const INTEGERS: &[&str] =
     &["0", "1", "2", "3", "10", "1023", "1024", "65535", "9223372036854775807", "-1", "-5", "64KiB"];
 pub(super) const DIVISORS: &[&str] = &["1", "2", "3", "7", "-1", "-2", "1024"];
+/// What may stand around the value of a header.
+pub(super) const BLANKS: &[&str] = &["", " ", "\t", " \t ", "  "];

@@ -56,7 +56,7 @@ async fn each_decision_is_told_in_the_answer_the_log_and_the_counters() {
     assert_eq!(of("writ.allowed.orders/read"), 3, "{counters:#?}");
     assert_eq!(of("writ.denied.orders/no-bulk"), 1, "{counters:#?}");
     assert_eq!(of("writ.default-denied.default-deny"), 1, "{counters:#?}");
-    assert_eq!(of("writ.bad-path.bad-path"), 1, "{counters:#?}");
+    assert_eq!(of("writ.refused.bad-path"), 1, "{counters:#?}");
     assert_eq!(of("writ.shadow-denied.tighter/office"), 2, "{counters:#?}");
     assert!(counters.keys().all(|name| !name.contains("unfinished")), "{counters:#?}");
 

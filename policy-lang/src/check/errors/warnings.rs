@@ -14,8 +14,10 @@ const NEVER_EQUAL: Code = Code("W108");
 const FORWARDED_CERTIFICATE: Code = Code("W109");
 const ANYONE: Code = Code("W110");
 const NOTHING_TESTED: Code = Code("W111");
+const EVADED: Code = Code("W112");
 const NEVER_MATCHES: Code = Code("W201");
 const ALWAYS_TRUE: Code = Code("W202");
+const ALLOWED_OTHERWISE: Code = Code("W203");
 
 pub(in crate::check) fn unused_let(span: Span, name: &str) -> Diagnostic {
     Diagnostic::warning(UNUSED_LET, span, format!("`{name}` is never used")).help("remove it")
@@ -68,6 +70,35 @@ pub(in crate::check) fn always_present(span: Span) -> Diagnostic {
 
 pub(in crate::check) fn never_equal(span: Span, help: &str) -> Diagnostic {
     Diagnostic::warning(NEVER_EQUAL, span, "no request has this value").help(help)
+}
+
+pub(in crate::check) fn never_begins(span: Span, help: &str) -> Diagnostic {
+    Diagnostic::warning(NEVER_EQUAL, span, "no request has a value that begins so").help(help)
+}
+
+pub(in crate::check) fn pattern_in_identity(span: Span) -> Diagnostic {
+    Diagnostic::warning(NEVER_EQUAL, span, "no certificate says this: an identity is compared as a whole")
+        .help("write `namespace NAME`, `service NAME/*`, or `when source.principal.startsWith(\"spiffe://…/\")`")
+}
+
+pub(in crate::check) fn evaded_by_repetition(span: Span, what: &str, value: &str) -> Diagnostic {
+    Diagnostic::warning(EVADED, span, "a client passes this ban by sending the value twice").help(format!(
+        "several values are seen as one, joined with `,`; write `{what}.contains({value:?})`, or say with \
+         `unless` what is let through"
+    ))
+}
+
+pub(in crate::check) fn covered_by_ban(span: Span, rule: &str, ban: &str, ban_span: Span) -> Diagnostic {
+    Diagnostic::warning(NEVER_MATCHES, span, format!("`{rule}` never changes a decision"))
+        .labelled("every such request is denied")
+        .with(ban_span, format!("by `{ban}`"))
+        .help("remove it, or write the exception into the ban with `unless`")
+}
+
+pub(in crate::check) fn allowed_otherwise(span: Span, rule: &str, otherwise: Span) -> Diagnostic {
+    Diagnostic::warning(ALLOWED_OTHERWISE, span, format!("`{rule}` allows what is allowed without it"))
+        .with(otherwise, "what no rule speaks of is allowed here")
+        .help("remove it, or write `otherwise deny`")
 }
 
 pub(in crate::check) fn forwarded_certificate(span: Span) -> Diagnostic {

@@ -1,7 +1,7 @@
 //! Attributes: what a condition can ask about, and what it cannot ask yet or never in `auth`.
 
 use super::super::errors::expression as errors;
-use super::super::errors::{bad_header_name, header_is_attribute, later, warnings};
+use super::super::errors::{bad_header_name, header_is_attribute, header_taken_away, later, warnings};
 use super::super::header_name::{HeaderName, header_name};
 use super::super::schema::HeaderType;
 use super::{Checker, Typed, unparenthesised};
@@ -38,6 +38,7 @@ const FIELDS: &[Field] = &[
     field("request", "method", Attribute::Method, BaseType::String, false),
     field("request", "path", Attribute::Path, BaseType::String, false),
     field("request", "host", Attribute::Host, BaseType::String, false),
+    field("request", "port", Attribute::Port, BaseType::Int, true),
     field("request", "scheme", Attribute::Scheme, BaseType::String, false),
     field("request", "id", Attribute::Id, BaseType::String, true),
     field("request", "size", Attribute::Size, BaseType::Int, true),
@@ -189,6 +190,7 @@ impl Checker<'_> {
             HeaderName::Attribute(attribute) => {
                 return self.fail(header_is_attribute(name_span, written, attribute));
             }
+            HeaderName::TakenAway => return self.fail(header_taken_away(name_span, written)),
             HeaderName::Bad => return self.fail(bad_header_name(name_span, written)),
         };
         if name == "cookie" {

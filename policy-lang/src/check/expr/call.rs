@@ -5,7 +5,7 @@ use super::super::errors::{later, warnings};
 use super::super::peer::network;
 use super::super::scope::ROOTS;
 use super::super::session::{self, PatternError};
-use super::{Checker, Typed, present, unparenthesised};
+use super::{Checker, Typed, never, present, unparenthesised};
 use crate::checked::{BaseType, Builtin, Conversion, ExprKind, Quantifier, Type, Value};
 use crate::diagnostic::near::nearest;
 use crate::source::Span;
@@ -135,7 +135,25 @@ impl Checker<'_> {
         for (argument, base) in arguments.iter().zip(*types) {
             parts.push(self.typed(argument, *base, name));
         }
-        self.builtin(*builtin, parts.into_iter().collect::<Option<_>>()?, *result, span)
+        let parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
+        if *builtin == Builtin::StartsWith
+            && let [text, beginning] = parts.as_slice()
+        {
+            self.warn_never_begins(text, beginning);
+        }
+        self.builtin(*builtin, parts, *result, span)
+    }
+
+    /// A beginning that an attribute never has is a slip.
+    fn warn_never_begins(&mut self, text: &Typed, beginning: &Typed) {
+        let (ExprKind::Attribute(attribute), Some(Value::String(value))) =
+            (&text.expr.kind, beginning.constant())
+        else {
+            return;
+        };
+        if let Some(help) = never::never_begins(attribute, value) {
+            self.diagnostics.push(warnings::never_begins(beginning.expr.span, &help));
+        }
     }
 
     /// A function of checked arguments. A predicate is false of an absent value, any other result absent.

@@ -3,7 +3,7 @@
 use super::super::errors::expression as errors;
 use super::super::errors::{later, warnings};
 use super::super::header_name::{HeaderName, header_name};
-use super::{Checker, Typed, unparenthesised};
+use super::{Checker, Typed, never, unparenthesised};
 use crate::budget::Work;
 use crate::checked::{Attribute, BaseType, BinaryOp, Conversion, ExprKind, Type, UnaryOp, Value};
 use crate::source::Span;
@@ -198,13 +198,10 @@ impl Checker<'_> {
                 }
                 self.diagnostics.push(warnings::never_equal(place, &format!("it is one of {known}")));
             }
-            ExprKind::Attribute(Attribute::Method) if value.bytes().any(|byte| byte.is_ascii_lowercase()) => {
-                let help = format!("methods are compared as sent; write {:?}", value.to_ascii_uppercase());
-                self.diagnostics.push(warnings::never_equal(place, &help));
-            }
-            ExprKind::Attribute(Attribute::Host) if value.bytes().any(|byte| byte.is_ascii_uppercase()) => {
-                let help = format!("the host is in lower case; write {:?}", value.to_ascii_lowercase());
-                self.diagnostics.push(warnings::never_equal(place, &help));
+            ExprKind::Attribute(attribute) => {
+                if let Some(help) = never::never_equal(attribute, value) {
+                    self.diagnostics.push(warnings::never_equal(place, &help));
+                }
             }
             _ => {}
         }
@@ -292,6 +289,9 @@ impl Checker<'_> {
                         name,
                         attribute,
                     ));
+                }
+                HeaderName::TakenAway => {
+                    return self.fail(super::super::errors::header_taken_away(key.expr.span, name));
                 }
                 HeaderName::Bad => {
                     return self.fail(super::super::errors::bad_header_name(key.expr.span, name));

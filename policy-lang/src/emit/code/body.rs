@@ -1,6 +1,6 @@
 //! Function bodies: statements, blocks, loops.
 
-use super::{Func, Global, I32, Local, Operand, Value, at};
+use super::{Func, Global, I32, Local, Value, at};
 use crate::bug::{self, Bug};
 use wasm_encoder::{BlockType, InstructionSink, ValType};
 
@@ -241,17 +241,20 @@ impl Body {
         condition: impl Into<Value>,
         write: impl FnOnce(&mut Self, Label),
     ) {
-        let condition = condition.into();
-        self.block(|body, out| {
-            body.sink().loop_(BlockType::Empty);
-            let top = Label(body.depth);
+        self.sink().loop_(BlockType::Empty);
+        let top = Label(self.depth);
+        self.inside(|body| {
+            body.push(condition);
+            body.sink().if_(BlockType::Empty);
+            // Behind the `if` the loop ends, too.
+            let out = Label(body.depth);
             body.inside(|body| {
-                body.br_if(out, condition.eqz());
                 write(body, out);
                 body.br(top);
             });
             body.sink().end();
         });
+        self.sink().end();
     }
 
     pub(in crate::emit) fn br(&mut self, label: Label) {

@@ -117,7 +117,7 @@ impl Emitter<'_> {
         let classes = self.data.table(&dfa.classes);
         let width = 4 + 4 * u32::from(dfa.class_count);
         // A row refers to rows, so it must be known where the rows will begin.
-        let rows = self.data.end().next_multiple_of(8);
+        let rows = self.data.next_table();
         let row = |state: u16| rows + width * u32::from(state);
         let mut bytes = Vec::new();
         for (accepts, behind) in

@@ -154,9 +154,9 @@ impl Match {
         tokens_of(&self.0, SyntaxKind::Method)
     }
 
-    /// Path tokens; none means any. Their text is the pattern.
+    /// Path and string tokens; none means any. What they say is the pattern.
     pub fn paths(&self) -> impl Iterator<Item = SyntaxToken> + use<> {
-        tokens_of(&self.0, SyntaxKind::Path)
+        tokens(&self.0).filter(|token| matches!(token.kind(), SyntaxKind::Path | SyntaxKind::String))
     }
 
     /// Callers; none means any.

@@ -2,7 +2,7 @@
 
 use super::auth::Peer;
 use super::expr::MapExpr;
-use super::{Children, child, children, keyword, node, token, token_after, tokens_of};
+use super::{Children, child, children, keyword, node, token, token_after, tokens, tokens_of};
 use crate::syntax::{SyntaxKind, SyntaxToken};
 
 node! {
@@ -37,6 +37,8 @@ pub enum WithKind {
     Jwt,
     /// `header NAME = "value"`
     Header,
+    /// `host "name:port"`
+    Host,
     /// `ip ADDRESS`
     Ip,
     /// `response STATUS [after DURATION]`
@@ -110,10 +112,10 @@ impl Request {
         token(&self.0, SyntaxKind::Method)
     }
 
-    /// The path, perhaps with a query: a path token.
+    /// The path, perhaps with a query: a path or string token.
     #[must_use]
     pub fn path(&self) -> Option<SyntaxToken> {
-        token(&self.0, SyntaxKind::Path)
+        tokens(&self.0).find(|token| matches!(token.kind(), SyntaxKind::Path | SyntaxKind::String))
     }
 
     /// The caller, if said.
@@ -135,22 +137,23 @@ impl With {
         let kinds = [
             ("jwt", WithKind::Jwt),
             ("header", WithKind::Header),
+            ("host", WithKind::Host),
             ("ip", WithKind::Ip),
             ("response", WithKind::Response),
         ];
         kinds.into_iter().find(|(text, _)| keyword(&self.0, text).is_some()).map(|(_, kind)| kind)
     }
 
-    /// The name of a header or JWT provider.
+    /// The name of a header or JWT provider: a name, or of a header a string too.
     #[must_use]
     pub fn name(&self) -> Option<SyntaxToken> {
-        token(&self.0, SyntaxKind::Name)
+        tokens(&self.0).find(|token| matches!(token.kind(), SyntaxKind::Name | SyntaxKind::String))
     }
 
-    /// The value of a header: a string token.
+    /// The value of a header or the host: a string token.
     #[must_use]
     pub fn value(&self) -> Option<SyntaxToken> {
-        token(&self.0, SyntaxKind::String)
+        tokens_of(&self.0, SyntaxKind::String).last()
     }
 
     /// The address of `ip`.
