@@ -6,7 +6,7 @@ pub(super) mod later;
 pub(super) mod warnings;
 
 use super::pattern::SEGMENTS_MAX;
-use super::rule::BODY_BYTES_MAX;
+use super::rule::{BODY_BYTES_MAX, NAME_BYTES_MAX};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 
@@ -34,6 +34,7 @@ const REQUEST: Code = Code("E222");
 const UNKNOWN_RULE: Code = Code("E223");
 const EXPECTATION: Code = Code("E224");
 const HEADER_TAKEN_AWAY: Code = Code("E225");
+const LONG_NAME: Code = Code("E226");
 
 pub(super) fn duplicate_policy(span: Span, name: &str, first: Span) -> Diagnostic {
     Diagnostic::error(DUPLICATE_POLICY, span, format!("there is another policy `{name}`"))
@@ -145,6 +146,11 @@ pub(super) fn cyclic_let(span: Span, cycle: &[&str]) -> Diagnostic {
 pub(super) fn bad_header_name(span: Span, name: &str) -> Diagnostic {
     Diagnostic::error(HEADER_NAME, span, format!("`{name}` is no name of a header"))
         .help("letters, digits and any of !#$%&'*+-.^_`|~")
+}
+
+pub(super) fn name_too_long(span: Span, bytes: usize) -> Diagnostic {
+    Diagnostic::error(LONG_NAME, span, format!("the name has {bytes} bytes; {NAME_BYTES_MAX} is the limit"))
+        .help("it stands in counters, logs and answers: choose a shorter one")
 }
 
 pub(super) fn header_taken_away(span: Span, name: &str) -> Diagnostic {

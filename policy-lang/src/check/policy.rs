@@ -36,6 +36,9 @@ pub(super) fn check(
     let token = node.name()?;
     let name_span = tree.span(token.text_range());
     let name = token.text().to_owned();
+    if name.len() > super::rule::NAME_BYTES_MAX {
+        diagnostics.push(errors::name_too_long(name_span, name.len()));
+    }
     if let Some(first) = place.names.get(&name) {
         diagnostics.push(errors::duplicate_policy(name_span, &name, *first));
     } else {

@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const STATUSES: std::ops::RangeInclusive<i64> = 400..=599;
 /// The most bytes of the body of an answer.
 pub(super) const BODY_BYTES_MAX: usize = 4_096;
+/// The most bytes of the name of a policy or a rule.
+pub(super) const NAME_BYTES_MAX: usize = 128;
 /// How many bytes of the digest of a statement's text are in the id of a rule without a name.
 const DIGEST_BYTES: usize = 3;
 /// Methods that are known; others are allowed, but one that is nearly one of these is doubtful.
@@ -100,6 +102,12 @@ impl Around<'_> {
         let name_span = name.as_ref().map(|token| self.tree.span(token.text_range()));
         if let (Some(OTHERWISE), Some(place)) = (name.as_ref().map(|token| token.text()), name_span) {
             self.diagnostics.push(errors::reserved_rule(place));
+            return None;
+        }
+        if let (Some(token), Some(place)) = (&name, name_span)
+            && token.text().len() > NAME_BYTES_MAX
+        {
+            self.diagnostics.push(errors::name_too_long(place, token.text().len()));
             return None;
         }
         let id = match &name {

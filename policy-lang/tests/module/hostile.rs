@@ -93,6 +93,161 @@ fn odd_paths_are_judged_alike() {
 }
 
 #[test]
+fn escapes_in_paths_are_judged_alike() {
+    let mut pair = Pair::of_text(
+        r#"auth p on mesh {
+          verb:  deny /v1/users:delete, "/Orders(5)/**", /caf%C3%A9
+          query: deny when query["q"] == "x y"
+          seg:   deny /seg/{it}/** when path.it == "a?b" || path.it.contains("%")
+          long:  deny when request.path.endsWith("/%") || request.path.contains(";")
+          rest:  allow
+        }"#,
+    );
+    let pieces = [
+        "/",
+        "//",
+        "a",
+        "%61",
+        ":",
+        "%3a",
+        "%3A",
+        "%2F",
+        "%5c",
+        "%00",
+        "%25",
+        "%",
+        "%4",
+        "41",
+        ".",
+        "..",
+        "%2e",
+        ";",
+        "%3b",
+        "%3f",
+        "?",
+        "?q=x%20y",
+        "v1/users",
+        "delete",
+        "Orders",
+        "%28",
+        "(5)",
+        "%29",
+        "caf%c3%a9",
+        "\\",
+        "seg/",
+        "é",
+        "abcdefgh",
+        "\0",
+    ];
+    // Each two and three pieces behind each other, with lengths that the eight bytes of a step do not divide.
+    for (number, first) in pieces.iter().enumerate() {
+        for second in pieces {
+            let third = pieces.iter().cycle().nth(number * 7 + second.len()).unwrap();
+            for path in [
+                format!("/{first}{second}"),
+                format!("/v1/{first}{second}{third}"),
+                format!("{first}{second}/{third}"),
+            ] {
+                let mut odd = request("GET", "/", None);
+                odd.path = path.into_bytes();
+                pair.agree(&odd);
+            }
+        }
+    }
+    for byte in 0..=255_u8 {
+        for escape in [format!("/a%{byte:02x}b"), format!("/a/%{byte:02X}"), format!("/%25{byte:02x}")] {
+            pair.agree(&request("GET", &escape, None));
+        }
+    }
+    let long = format!("/{}%3a{}?q=x%20y", "s".repeat(60_000), "/t".repeat(3_000));
+    assert_eq!(pair.agree(&request("GET", &long, None)).rule(), "p/query");
+}
+
+#[test]
+fn odd_methods_hosts_and_sizes_are_judged_alike() {
+    let mut pair = Pair::of_text(
+        r#"auth p on mesh {
+          host: deny when request.host == "shop.example" && request.port != 81
+          port: deny when request.port == 81
+          size: deny when request.size > 9
+          rest: allow
+        }"#,
+    );
+    let hosts = [
+        "",
+        ".",
+        "..",
+        "shop.example",
+        "Shop.Example.",
+        "shop.example..:81",
+        "shop.example:",
+        "shop.example:0081",
+        "shop.example:65535",
+        "shop.example:65536",
+        "shop.example:x",
+        "shop.example:8 1",
+        "a,b",
+        "u@a",
+        "[",
+        "[]",
+        "]",
+        "[::1]",
+        "[::1]:81",
+        "[::1",
+        "[::1]x",
+        "::1",
+        "a:1:2",
+        " shop.example ",
+        "a%20",
+        "é",
+        "a_b-c",
+        "A:81",
+    ];
+    for host in hosts {
+        let mut odd = request("GET", "/", None);
+        odd.authority = host.as_bytes().to_vec();
+        pair.agree(&odd);
+    }
+    for byte in 0..=255_u8 {
+        let mut odd = request("GET", "/", None);
+        odd.authority = vec![b'a', byte, b'b'];
+        pair.agree(&odd);
+        odd.authority = vec![byte];
+        pair.agree(&odd);
+        odd.authority = b"localhost".to_vec();
+        odd.method = vec![b'G', byte, b'T'];
+        pair.agree(&odd);
+        odd.method = b"GET".to_vec();
+        let blank = with(odd, "content-length", [b'1', byte]);
+        pair.agree(&blank);
+    }
+    for length in [
+        "",
+        "0",
+        "9",
+        "10",
+        "00010",
+        " 10 ",
+        "1,1",
+        "-1",
+        "+1",
+        "9223372036854775807",
+        "9223372036854775808",
+        "9999999999999999999",
+        "18446744073709551616",
+        "99999999999999999999999999999999",
+        "000000000000000000000000001",
+    ] {
+        for end_of_stream in [false, true] {
+            let mut sized = with(request("POST", "/", None), "content-length", length);
+            sized.end_of_stream = end_of_stream;
+            pair.agree(&sized);
+            pair.agree(&with(sized, "content-length", "3"));
+        }
+    }
+}
+
+#[test]
 fn a_value_of_a_repeated_header_never_stands_for_all() {
     let mut pair = Pair::of_text(POLICY);
     let base = request("GET", "/api/a/x", None);
