@@ -151,7 +151,7 @@ pub(crate) fn sources_too_large(span: Span, bytes: usize) -> Diagnostic {
 }
 
 /// The errors of modules that would be too large, or take too long to make.
-pub(crate) use errors::{ModuleShare, classes_overlap, module_too_large};
+pub(crate) use errors::{ModuleShare, classes_overlap, module_too_large, too_many_depths};
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on shall say so")]

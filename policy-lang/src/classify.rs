@@ -25,7 +25,7 @@ use crate::link::order::{Sharing, pivot, sharing};
 use crate::literals::{Atom, Condition, Formula, Literals, Subject, literals_of};
 use crate::plan::{Plan, Strand};
 use crate::source::Span;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 /// The name of the header that is the method.
 pub(crate) const METHOD_HEADER: &str = ":method";
@@ -93,7 +93,8 @@ pub enum AttributeKind {
 /// # Errors
 /// If an invariant of the compiler does not hold.
 pub fn classify(plan: &Plan) -> Result<Classes, Bug> {
-    let unlimited = classify_within(plan, usize::MAX)?;
+    let unlimited =
+        classify_within(plan, ClassLimits { members_max: usize::MAX, star_depths_max: usize::MAX })?;
     unlimited.map_err(|_| Bug::new("classes without a limit are not too many"))
 }
 
@@ -102,14 +103,24 @@ pub fn classify(plan: &Plan) -> Result<Classes, Bug> {
 pub struct Overlap {
     /// The statement.
     pub span: Span,
+    /// Whether it is that paths have `*` at too many different depths; else it is members.
+    pub is_of_depths: bool,
 }
 
-/// The classes of a plan, unless they have more members than this: predicates by which a class differs
-/// from class 0, summed over all classes.
+/// How many classes there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassLimits {
+    /// The most members: predicates by which a class differs from class 0, summed over all classes.
+    pub members_max: usize,
+    /// The most sets of depths at which paths have `*`: each may be a walk over the path of a request.
+    pub star_depths_max: usize,
+}
+
+/// The classes of a plan, unless there are too many.
 ///
 /// # Errors
 /// If an invariant of the compiler does not hold.
-pub fn classify_within(plan: &Plan, members_max: usize) -> Result<Result<Classes, Overlap>, Bug> {
+pub fn classify_within(plan: &Plan, limits: ClassLimits) -> Result<Result<Classes, Overlap>, Bug> {
     let of_strand = |strand: &Strand| -> Vec<Literals> {
         strand.entries.iter().map(|entry| literals_of(&entry.guard)).collect()
     };
@@ -118,14 +129,14 @@ pub fn classify_within(plan: &Plan, members_max: usize) -> Result<Result<Classes
     for (subject, formula) in literals.iter().flatten().flatten() {
         formulas.entry(subject.clone()).or_default().number(formula);
     }
-    let (attributes, places) = match attributes(plan, &formulas, &mut Members { left: members_max }) {
+    let (attributes, places) = match attributes(plan, &formulas, limits) {
         Ok(made) => made,
         Err(Stop::Bug(bug)) => return Err(bug),
-        Err(Stop::Overlap(formula)) => {
+        Err(Stop::Overlap(formula, is_of_depths)) => {
             let mut entries = plan.strands.iter().flat_map(|strand| &strand.entries);
             let has_it = literals.iter().flatten().position(|of| of.values().any(|known| known == &*formula));
             let entry = has_it.and_then(|at| entries.nth(at)).or_bug("each formula is of a guard")?;
-            return Ok(Err(Overlap { span: entry.span }));
+            return Ok(Err(Overlap { span: entry.span, is_of_depths }));
         }
     };
     let strands = literals.iter().map(|entries| {
@@ -139,8 +150,8 @@ pub fn classify_within(plan: &Plan, members_max: usize) -> Result<Result<Classes
 enum Stop {
     /// An invariant does not hold.
     Bug(Bug),
-    /// There are too many; this predicate makes most of them.
-    Overlap(Box<Formula>),
+    /// There are too many members, of which this predicate makes most, or too many depths of `*`.
+    Overlap(Box<Formula>, bool),
 }
 
 impl From<Bug> for Stop {
@@ -166,15 +177,20 @@ impl Members {
 fn attributes(
     plan: &Plan,
     formulas: &BTreeMap<Subject, Predicates>,
-    members: &mut Members,
+    limits: ClassLimits,
 ) -> Result<(Vec<AttributeClasses>, HashMap<Subject, Place>), Stop> {
-    let stars: Vec<(BTreeSet<u16>, Predicates)> = formulas
+    let stars: Vec<path::Set<'_>> = formulas
         .iter()
         .filter_map(|(subject, predicates)| match subject {
-            Subject::Path(stars) => Some((stars.clone(), predicates.clone())),
+            Subject::Path(stars) => Some((stars, predicates)),
             _ => None,
         })
         .collect();
+    let too_many = stars.get(limits.star_depths_max).and_then(|(_, predicates)| predicates.list.first());
+    if let Some(first) = too_many {
+        return Err(Stop::Overlap(Box::new(first.clone()), true));
+    }
+    let members = &mut Members { left: limits.members_max };
     let mut attributes = Vec::new();
     let mut places: HashMap<Subject, Place> = HashMap::new();
     for group in path::groups(&stars, members)? {
@@ -282,9 +298,10 @@ impl<'a> Builder<'a> {
                 self.members.left = left;
                 Ok(())
             }
-            None => Err(Stop::Overlap(Box::new(
-                self.commonest().or_bug("without predicates nothing is counted")?,
-            ))),
+            None => {
+                let commonest = self.commonest().or_bug("without predicates nothing is counted")?;
+                Err(Stop::Overlap(Box::new(commonest), false))
+            }
         }
     }
 

@@ -8,9 +8,10 @@ use crate::budget::{Budget, Work};
 use crate::bug::{Bug, CompileError};
 use crate::checked::{Attribute, CheckedPolicy, Direction, Expr, ExprKind, Rule, Value};
 use crate::diagnostic::{Diagnostic, FINDINGS_MAX};
-use crate::emit::{MODULE_BYTES_MAX, compile, table_bytes};
+use crate::emit::{CLASS_MEMBERS_MAX, MODULE_BYTES_MAX, compile, table_bytes};
 use crate::link::{Index, link_within};
 use crate::linked::Workload;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most bytes of a module that a part of a rule makes, beside the texts and automata that it names.
@@ -34,15 +35,30 @@ pub fn check_together<'w>(
     let mut check = Check {
         weights: policies.iter().map(|policy| (policy.name.as_str(), Weight::of(policy))).collect(),
         index: Index::new(policies),
-        made: BTreeSet::new(),
         found: Vec::new(),
         budget,
     };
+    let mut suspects: Vec<(Weight, &Workload)> = Vec::new();
     for workload in workloads {
-        if check.found.len() >= FINDINGS_MAX || check.budget.left(Work::LinkedParts) == 0 {
+        if check.is_full() {
+            return Ok(check.found);
+        }
+        suspects.extend(check.headers(workload, Direction::Inbound).map(|weight| (weight, workload)));
+    }
+    // The largest first: when those are accepted that there is time for, smaller ones are, too.
+    suspects.sort_by_key(|(weight, _)| Reverse(weight.bytes));
+    let mut made: BTreeSet<Vec<&str>> = BTreeSet::new();
+    for (at, (weight, workload)) in suspects.iter().enumerate() {
+        let is_too_dear =
+            check.budget.left(Work::LinkedParts) < weight.parts.saturating_add(PARTS_PER_MODULE);
+        if check.is_full() || (at > 0 && is_too_dear) {
             break;
         }
-        check.workload(workload, Direction::Inbound)?;
+        let concerned = check.index.concerned(workload, Direction::Inbound);
+        let names = concerned.policies.iter().map(|policy| policy.name.as_str()).collect();
+        if made.insert(names) || weight.is_of_workload {
+            check.module(concerned.policies, workload, Direction::Inbound)?;
+        }
     }
     Ok(check.found)
 }
@@ -50,53 +66,58 @@ pub fn check_together<'w>(
 struct Check<'a, 'b> {
     weights: BTreeMap<&'a str, Weight>,
     index: Index<'a>,
-    /// The sets of policies that were linked and compiled.
-    made: BTreeSet<Vec<&'a str>>,
     found: Vec<Diagnostic>,
     budget: &'b mut Budget,
 }
 
 impl Check<'_, '_> {
-    fn workload(&mut self, workload: &Workload, direction: Direction) -> Result<(), Bug> {
+    fn is_full(&self) -> bool {
+        self.found.len() >= FINDINGS_MAX || self.budget.left(Work::LinkedParts) == 0
+    }
+
+    /// Finds contradictions; gives what a program for the workload weighs if it can be refused for something
+    /// else.
+    fn headers(&mut self, workload: &Workload, direction: Direction) -> Option<Weight> {
         let concerned = self.index.concerned(workload, direction);
-        let Some(first) = concerned.policies.first() else { return Ok(()) };
+        let first = concerned.policies.first()?;
         let parts = (concerned.looked_at / POLICIES_PER_PART) as u64 + 1;
         if let Err(overrun) = self.budget.spend(Work::LinkedParts, parts, first.name_span) {
             self.add(vec![overrun.diagnostic()]);
-            return Ok(());
+            return None;
         }
         let conflicts = concerned.conflicts(workload, direction);
         if !conflicts.is_empty() {
             self.add(conflicts);
-            return Ok(());
+            return None;
         }
-        let names: Vec<&str> = concerned.policies.iter().map(|policy| policy.name.as_str()).collect();
         let mut whole = Weight::default();
-        names.iter().filter_map(|name| self.weights.get(name)).for_each(|weight| whole.add(weight));
-        let can_be_too_large = whole.bytes.saturating_add(EMPTY_MODULE_BYTES_MAX) > MODULE_BYTES_MAX;
-        let can_be_refused = can_be_too_large || whole.is_dear;
-        let is_each_apart = whole.is_of_workload && whole.is_dear;
-        if !(can_be_refused && (self.made.insert(names) || is_each_apart)) {
-            return Ok(());
-        }
-        if let Err(overrun) = self.budget.spend(Work::LinkedParts, PARTS_PER_MODULE, first.name_span) {
-            self.add(vec![overrun.diagnostic()]);
-            return Ok(());
-        }
-        let named: Vec<CheckedPolicy> = concerned.policies.into_iter().cloned().collect();
-        let program = match link_within(&named, workload, direction, self.budget) {
-            Ok(program) => program,
+        let weights = concerned.policies.iter().filter_map(|policy| self.weights.get(policy.name.as_str()));
+        weights.for_each(|weight| whole.add(weight));
+        (whole.is_dear || whole.can_be_too_large()).then_some(whole)
+    }
+
+    /// Links and compiles policies for a workload.
+    fn module(
+        &mut self,
+        policies: Vec<&CheckedPolicy>,
+        workload: &Workload,
+        direction: Direction,
+    ) -> Result<(), Bug> {
+        let Some(first) = policies.first() else { return Ok(()) };
+        self.budget.settle(Work::LinkedParts, PARTS_PER_MODULE, first.name_span);
+        let policies: Vec<CheckedPolicy> = policies.into_iter().cloned().collect();
+        let program = match link_within(&policies, workload, direction, self.budget) {
+            Ok(Some(program)) => program,
+            Ok(None) => return Ok(()),
             Err(refused) => {
                 self.add(refused);
                 return Ok(());
             }
         };
-        if let Some(program) = program.filter(|_| can_be_refused) {
-            match compile(&program) {
-                Ok(_) => {}
-                Err(CompileError::Refused(refused)) => self.add(refused),
-                Err(CompileError::Bug(bug)) => return Err(bug),
-            }
+        match compile(&program) {
+            Ok(_) => {}
+            Err(CompileError::Refused(refused)) => self.add(refused),
+            Err(CompileError::Bug(bug)) => return Err(bug),
         }
         Ok(())
     }
@@ -115,6 +136,10 @@ impl Check<'_, '_> {
 struct Weight {
     /// The most bytes of a module that they make.
     bytes: usize,
+    /// How many statements they have.
+    statements: usize,
+    /// How many parts those have.
+    parts: u64,
     /// Whether something in them takes longer the longer a request is.
     is_dear: bool,
     /// Whether something in them has to be computed for each workload anew.
@@ -130,11 +155,21 @@ impl Weight {
 
     fn add(&mut self, other: &Self) {
         self.bytes = self.bytes.saturating_add(other.bytes);
+        self.statements += other.statements;
+        self.parts = self.parts.saturating_add(other.parts);
         self.is_of_workload |= other.is_of_workload;
         self.is_dear |= other.is_dear;
     }
 
+    /// Whether a module, or the classes that it is made of, can be larger than is allowed.
+    fn can_be_too_large(&self) -> bool {
+        let members = (self.statements as u64).saturating_mul(self.parts);
+        self.bytes.saturating_add(EMPTY_MODULE_BYTES_MAX) > MODULE_BYTES_MAX
+            || members > CLASS_MEMBERS_MAX as u64
+    }
+
     fn add_rule(&mut self, rule: &Rule) {
+        self.statements += 1;
         let guard = &rule.guard;
         let segments: usize = guard.paths.iter().map(|path| path.segments.len()).sum();
         let texts: usize = guard.paths.iter().flat_map(|path| &path.segments).map(segment_bytes).sum();
@@ -142,6 +177,7 @@ impl Weight {
         let entries = 2 * guard.paths.len().max(1);
         let parts = entries * (1 + guard.methods.len() + guard.peers.len()) + segments;
         let body = rule.respond.as_ref().map_or(0, |respond| respond.body.len());
+        self.parts += parts as u64;
         self.bytes += parts * BYTES_PER_PART_MAX + texts + body + rule.id.len();
         if let Some(condition) = &guard.condition {
             self.add_expression(condition);
@@ -150,9 +186,11 @@ impl Weight {
 
     fn add_expression(&mut self, expr: &Expr) {
         self.bytes += BYTES_PER_PART_MAX;
+        self.parts += 1;
         match &expr.kind {
             ExprKind::Literal(Value::String(text)) => self.bytes += text.len(),
             ExprKind::Literal(Value::List(elements)) => {
+                self.parts += elements.len() as u64;
                 self.bytes += elements.iter().map(|text| BYTES_PER_PART_MAX + text.len()).sum::<usize>();
             }
             ExprKind::Matches(_, regex) => {

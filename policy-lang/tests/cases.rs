@@ -259,6 +259,14 @@ fn large() -> Vec<(&'static str, String)> {
             rules(150, &|number| format!("  allow when request.path.matches(r\"\\pL{{1,20}}z{number}\")\n")),
         ),
         (
+            "depths",
+            rules(1_400, &|number| {
+                let path: String =
+                    (0..11).map(|bit| if number >> bit & 1 == 1 { "/*" } else { "/a" }).collect();
+                format!("  allow {path}/e{number}\n")
+            }),
+        ),
+        (
             "overlaps",
             rules(4_000, &|number| match number % 2 {
                 0 => format!("  allow /a/**, /q{number}\n"),

@@ -89,6 +89,13 @@ pub(crate) fn classes_overlap(span: Span, members_max: usize) -> Diagnostic {
         .help("where many hold for one path, text, caller or address, and many differ behind it, join them into one")
 }
 
+pub(crate) fn too_many_depths(span: Span, depths_max: usize) -> Diagnostic {
+    let message = format!("paths have `*` at more than {depths_max} different sets of depths");
+    Diagnostic::error(CLASSES, span, message)
+        .labelled("this is one too many")
+        .help("paths of one service have `*` at few depths: say more by text, or end a path with `/**`")
+}
+
 pub(super) fn sources_too_large(span: Span, bytes: usize) -> Diagnostic {
     let message = format!("the files have {bytes} bytes together; {SOURCES_BYTES_MAX} is the limit");
     Diagnostic::error(SOURCES, span, message).help("check and apply them in several parts")

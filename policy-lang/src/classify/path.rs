@@ -17,9 +17,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub const PATH_STATES_SLACK: usize = 100;
 
 /// So many steps for each of their segments are made to find out whether some groups can be joined,
-const ATTEMPT_FACTOR: usize = 3;
+const ATTEMPT_FACTOR: usize = 2;
 /// so many for each segment of all patterns in all such attempts,
-const ATTEMPTS_FACTOR: usize = 6;
+const ATTEMPTS_FACTOR: usize = 4;
 /// and this many more.
 const ATTEMPTS_SLACK: usize = 10_000;
 /// So many numbers are copied in a step.
@@ -53,6 +53,9 @@ impl State {
     }
 }
 
+/// Patterns with `*` at the same depths.
+pub(super) type Set<'a> = (&'a BTreeSet<u16>, &'a Predicates);
+
 /// Patterns that share an automaton.
 pub(super) struct Group {
     /// For each set of `*` depths in it, what is added to the numbers of its predicates.
@@ -62,10 +65,7 @@ pub(super) struct Group {
 }
 
 /// The groups of all patterns; those of neighbouring sets of depths are joined while that is cheap.
-pub(super) fn groups(
-    sets: &[(BTreeSet<u16>, Predicates)],
-    members: &mut Members,
-) -> Result<Vec<Group>, Stop> {
+pub(super) fn groups(sets: &[Set<'_>], members: &mut Members) -> Result<Vec<Group>, Stop> {
     let mut segments = 0;
     let formulas = sets.iter().flat_map(|(_, predicates)| &predicates.list);
     formulas.for_each(|formula| formula.atoms(&mut |atom| segments += segments_of(atom)));
@@ -73,11 +73,7 @@ pub(super) fn groups(
     joined(sets, members, &mut attempts)
 }
 
-fn joined(
-    sets: &[(BTreeSet<u16>, Predicates)],
-    members: &mut Members,
-    attempts: &mut Members,
-) -> Result<Vec<Group>, Stop> {
+fn joined(sets: &[Set<'_>], members: &mut Members, attempts: &mut Members) -> Result<Vec<Group>, Stop> {
     if sets.is_empty() {
         return Ok(Vec::new());
     }
@@ -98,11 +94,7 @@ fn segments_of(atom: &Atom) -> usize {
 }
 
 /// One group of several sets, unless it has too many states; a single set never has.
-fn join(
-    sets: &[(BTreeSet<u16>, Predicates)],
-    members: &mut Members,
-    attempts: &mut Members,
-) -> Result<Option<Group>, Stop> {
+fn join(sets: &[Set<'_>], members: &mut Members, attempts: &mut Members) -> Result<Option<Group>, Stop> {
     let is_single = sets.len() == 1;
     if !is_single && attempts.left == 0 {
         return Ok(None);
@@ -110,7 +102,7 @@ fn join(
     let mut offsets = Vec::new();
     let mut predicates: Vec<Formula> = Vec::new();
     for (stars, list) in sets {
-        offsets.push((stars.clone(), predicates.len()));
+        offsets.push(((*stars).clone(), predicates.len()));
         predicates.extend(list.list.iter().cloned());
     }
     let mut trie = Trie::default();
@@ -132,7 +124,7 @@ fn join(
     let allowed = attempt.left;
     let mut builder = Builder::new(&predicates, &mut attempt, |_| false);
     let automaton = match Construction::new(&trie, &mut builder).run(states_max) {
-        Err(Stop::Overlap(_)) if !is_single => None,
+        Err(Stop::Overlap(..)) if !is_single => None,
         made => made?,
     };
     let used = allowed - builder.left();

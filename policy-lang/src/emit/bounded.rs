@@ -1,10 +1,10 @@
 //! The limits on a module, and what takes most room in one that is larger.
 
 use super::{MODULE_BYTES_MAX, ModuleOptions, emit};
-use crate::budget::{ModuleShare, classes_overlap, module_too_large};
+use crate::budget::{ModuleShare, classes_overlap, module_too_large, too_many_depths};
 use crate::bug::CompileError;
 use crate::checked::{Expr, ExprKind};
-use crate::classify::classify_within;
+use crate::classify::{ClassLimits, classify_within};
 use crate::diagnostic::Diagnostic;
 use crate::linked::LinkedProgram;
 use crate::lower::lower;
@@ -17,6 +17,9 @@ use std::collections::BTreeSet;
 
 /// The most members of classes: predicates by which a class of values differs from the others.
 pub(crate) const CLASS_MEMBERS_MAX: usize = 2_000_000;
+/// The most sets of depths at which the paths of a workload have `*`.
+const STAR_DEPTHS_MAX: usize = 1_000;
+const CLASSES: ClassLimits = ClassLimits { members_max: CLASS_MEMBERS_MAX, star_depths_max: STAR_DEPTHS_MAX };
 /// What a word takes by which a class differs from the others, at least.
 const DIFFERENCE_BYTES_MIN: usize = 8;
 
@@ -28,8 +31,11 @@ pub(super) fn compile(program: &LinkedProgram, options: ModuleOptions) -> Result
     if patterns.bytes > MODULE_BYTES_MAX {
         return Err(refused(too_large(patterns.bytes, &patterns, &plan)));
     }
-    let classes = match classify_within(&plan, CLASS_MEMBERS_MAX)? {
+    let classes = match classify_within(&plan, CLASSES)? {
         Ok(classes) => classes,
+        Err(overlap) if overlap.is_of_depths => {
+            return Err(refused(too_many_depths(overlap.span, STAR_DEPTHS_MAX)));
+        }
         Err(overlap) => return Err(refused(classes_overlap(overlap.span, CLASS_MEMBERS_MAX))),
     };
     let differences_max = MODULE_BYTES_MAX / DIFFERENCE_BYTES_MIN;
