@@ -5,10 +5,14 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use chancery_control::envoy_binary::Search;
+use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::service::discovery::v3::DiscoveryResponse;
+use envoy_types::pb::google::protobuf::Any;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use prost::{Message, Name};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -39,14 +43,35 @@ impl Envoy {
     /// # Errors
     /// When there is no Envoy and none can be got, or it does not become ready; with the end of its log.
     pub async fn start(folder: TempDir, static_resources: Value) -> Result<Self> {
+        Self::start_with(folder, json!({"static_resources": static_resources})).await
+    }
+
+    /// Starts Envoy with one listener, given as the message that a control plane would send, and waits
+    /// until it is ready.
+    ///
+    /// # Errors
+    /// As [`Envoy::start`].
+    pub async fn start_with_listener(folder: TempDir, listener: Listener) -> Result<Self> {
+        let resource = Any { type_url: Listener::type_url(), value: listener.encode_to_vec() };
+        let response = DiscoveryResponse { resources: vec![resource], ..Default::default() };
+        // Envoy takes the ending for the encoding.
+        let file = folder.path().join("listeners.pb");
+        std::fs::write(&file, response.encode_to_vec())?;
+        let source = json!({"path_config_source": {"path": file}, "resource_api_version": "V3"});
+        let bootstrap = json!({
+            "node": {"id": "test", "cluster": "test"},
+            "dynamic_resources": {"lds_config": source},
+        });
+        Self::start_with(folder, bootstrap).await
+    }
+
+    async fn start_with(folder: TempDir, mut bootstrap: Value) -> Result<Self> {
         let binary =
             tokio::task::spawn_blocking(|| Search::from_environment(None).find_or_install(&mut |_| {}))
                 .await?
                 .context("no Envoy")?;
-        let bootstrap = json!({
-            "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
-            "static_resources": static_resources,
-        });
+        bootstrap["admin"] =
+            json!({"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}});
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("bootstrap.json"), serde_json::to_vec_pretty(&bootstrap)?)?;
         let process = Command::new(&binary.path)

@@ -11,20 +11,15 @@
 //! ```
 
 mod fields;
+mod length;
 mod target;
 
 pub(crate) use fields::{ENVOY_HEADERS, HOP_HEADERS};
 
 use super::refusal::Refusal;
-use super::{Request, Source};
+use super::{Headers, Request, Source};
 use crate::path;
 
-/// The most headers of a request, pseudo-headers of HTTP/2 and `host` among them.
-const HEADERS_MAX: usize = 100;
-/// The most bytes of the names and values of its headers.
-const HEADER_BYTES_MAX: usize = 60 << 10;
-/// The pseudo-headers of a request of HTTP/2.
-const PSEUDO_HEADERS: usize = 4;
 /// The methods that Envoy's parser of HTTP/1 knows.
 const HTTP1_METHODS: &[&str] = &[
     "ACL",
@@ -102,7 +97,7 @@ pub struct RawRequest {
 /// When Envoy refuses the request itself, so that no filter sees it. A request that the module
 /// refuses is shown; see [`Request::refusal`].
 pub fn received(raw: RawRequest) -> Result<Request, Refusal> {
-    check_length(&raw)?;
+    length::check_length(&raw)?;
     check_method(&raw)?;
     let target = target::target(&raw)?;
     let fields = fields::fields(&raw)?;
@@ -125,16 +120,6 @@ pub fn received(raw: RawRequest) -> Result<Request, Refusal> {
         end_of_stream: fields.end_of_stream,
         source: raw.source,
     })
-}
-
-fn check_length(raw: &RawRequest) -> Result<(), Refusal> {
-    let pseudo = if raw.protocol == Protocol::Http2 { PSEUDO_HEADERS } else { 0 };
-    let bytes: usize = raw.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let bytes = bytes + raw.path.len() + raw.method.len() + raw.hosts.iter().map(Vec::len).sum::<usize>();
-    if raw.headers.len() + raw.hosts.len() + pseudo > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
-        return Err(Refusal::TooLarge);
-    }
-    Ok(())
 }
 
 fn check_method(raw: &RawRequest) -> Result<(), Refusal> {

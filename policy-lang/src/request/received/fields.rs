@@ -9,7 +9,7 @@ pub(crate) const HOP_HEADERS: [&str; 5] =
     ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
 
 /// Headers that Envoy takes away from what a client outside of it sends, since they are orders to Envoy.
-pub(crate) const ENVOY_HEADERS: [&str; 21] = [
+pub(crate) const ENVOY_HEADERS: [&str; 22] = [
     "x-envoy-decorator-operation",
     "x-envoy-downstream-service-cluster",
     "x-envoy-downstream-service-node",
@@ -21,6 +21,7 @@ pub(crate) const ENVOY_HEADERS: [&str; 21] = [
     "x-envoy-max-retries",
     "x-envoy-original-host",
     "x-envoy-original-path",
+    "x-envoy-original-url",
     "x-envoy-retriable-header-names",
     "x-envoy-retriable-status-codes",
     "x-envoy-retry-grpc-on",
@@ -39,13 +40,15 @@ const SET_HEADERS: [&str; 3] = ["x-envoy-external-address", "x-forwarded-proto",
 const REQUEST_ID: &[u8] = b"00000000-0000-4000-8000-000000000000";
 
 /// Headers of which several become one, joined with `,`, in Envoy's own table.
-const JOINED_HEADERS: [&str; 21] = [
+const JOINED_HEADERS: [&str; 31] = [
     "accept",
     "accept-encoding",
     "access-control-request-headers",
     "access-control-request-method",
+    "access-control-request-private-network",
     "authorization",
     "cache-control",
+    "cdn-loop",
     "content-encoding",
     "content-type",
     "expect",
@@ -54,13 +57,21 @@ const JOINED_HEADERS: [&str; 21] = [
     "if-match",
     "if-modified-since",
     "if-none-match",
+    "if-range",
+    "if-unmodified-since",
     "origin",
+    "pragma",
+    "proxy-status",
     "referer",
     "te",
     "user-agent",
     "via",
+    "x-client-trace-id",
+    "x-envoy-attempt-count",
+    "x-envoy-is-timeout-retry",
     "x-forwarded-for",
     "x-forwarded-host",
+    "x-forwarded-port",
 ];
 
 /// The most names that a `connection` may have, and one more.
@@ -83,7 +94,8 @@ pub(super) fn fields(raw: &RawRequest) -> Result<Fields, Refusal> {
     let is_continue = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
     headers.retain(|(name, value)| {
         let is_taken = ENVOY_HEADERS.iter().chain(&SET_HEADERS).any(|taken| taken.as_bytes() == name);
-        !is_taken && (name != b"expect" || !is_continue(value))
+        let is_bad_referer = name == b"referer" && !super::target::is_referer(value);
+        !is_taken && !is_bad_referer && (name != b"expect" || !is_continue(value))
     });
     let scheme = if raw.source.mtls { "https" } else { "http" };
     let address = raw.source.ip.to_string();
@@ -111,8 +123,11 @@ fn of_http1(raw: &RawRequest) -> Result<(Headers, bool), Refusal> {
     if is_chunked && length.is_some() {
         return Err(Refusal::Size);
     }
+    if raw.method == b"CONNECT" && (is_chunked || length.unwrap_or(0) != 0) {
+        return Err(Refusal::Size);
+    }
     let mut headers = join_repeated(headers);
-    drop_nominated(&mut headers)?;
+    drop_nominated(&mut headers, raw)?;
     headers.retain(|(name, _)| !HOP_HEADERS.iter().any(|hop| hop.as_bytes() == name));
     Ok((headers, !is_chunked && length.unwrap_or(0) == 0))
 }
@@ -134,7 +149,7 @@ pub(super) fn http1_value(value: &[u8]) -> Vec<u8> {
 }
 
 /// Takes away the headers that `connection` names, as RFC 9110, section 7.6.1, wants it.
-fn drop_nominated(headers: &mut Headers) -> Result<(), Refusal> {
+fn drop_nominated(headers: &mut Headers, raw: &RawRequest) -> Result<(), Refusal> {
     let text = values(headers, b"connection").collect::<Vec<_>>().join(&b',').to_ascii_lowercase();
     let names: Vec<&[u8]> = text.split(|byte| *byte == b',').map(trim).collect();
     if names.len() >= NOMINATED_MAX {
@@ -144,10 +159,15 @@ fn drop_nominated(headers: &mut Headers) -> Result<(), Refusal> {
     if wants_upgrade && values(headers, b"upgrade").any(|value| !value.eq_ignore_ascii_case(b"h2c")) {
         return Err(Refusal::Header);
     }
+    if wants_upgrade && values(headers, b"upgrade").next().is_some() {
+        headers.retain(|(name, _)| name != b"http2-settings");
+    }
     for name in names {
         match name {
             b"close" | b"keep-alive" | b"upgrade" | b"connection" | b"" => {}
-            b"host" => return Err(Refusal::Host),
+            // A target that names a host itself needs none.
+            b"host" if raw.path.starts_with(b"/") => return Err(Refusal::Host),
+            b"host" => {}
             b"x-forwarded-for" | b"x-forwarded-host" | b"x-forwarded-proto" | [b':', ..] => {
                 return Err(Refusal::Header);
             }
@@ -172,15 +192,22 @@ fn of_http2(raw: &RawRequest) -> Result<(Headers, bool), Refusal> {
         }
     }
     let length = content_length(&raw.headers, i64::MAX.unsigned_abs())?;
-    if !raw.has_body && length.unwrap_or(0) != 0 {
+    if !raw.has_body && length.unwrap_or(0) != 0 && raw.method != b"CONNECT" {
         return Err(Refusal::Size);
     }
     // HTTP/2 lets a client send each cookie alone; RFC 9113, section 8.2.3, joins them again.
     let mut headers = join_repeated(raw.headers.clone());
-    let cookies = values(&headers, b"cookie").collect::<Vec<_>>().join(&b"; "[..]);
-    if let Some(first) = headers.iter().position(|(name, _)| name == b"cookie") {
-        headers.retain(|(name, _)| name != b"cookie");
-        headers.insert(first, (b"cookie".to_vec(), cookies));
+    // Envoy puts it behind the other headers, and an empty one away.
+    let mut cookies = Vec::new();
+    for cookie in values(&headers, b"cookie") {
+        if !cookies.is_empty() {
+            cookies.extend_from_slice(b"; ");
+        }
+        cookies.extend_from_slice(cookie);
+    }
+    headers.retain(|(name, _)| name != b"cookie");
+    if !cookies.is_empty() {
+        headers.push((b"cookie".to_vec(), cookies));
     }
     Ok((headers, !raw.has_body))
 }
@@ -198,19 +225,25 @@ fn content_length(headers: &Headers, max: u64) -> Result<Option<u64>, Refusal> {
 }
 
 /// Several headers of a name of Envoy's table made one, at the place of the first.
-fn join_repeated(headers: Headers) -> Headers {
-    let mut joined = Headers::new();
+pub(super) fn join_repeated(headers: Headers) -> Headers {
+    let mut all = Headers::new();
     for (name, value) in headers {
         let is_joined = JOINED_HEADERS.iter().any(|known| known.as_bytes() == name);
-        match joined.iter_mut().find(|(known, _)| is_joined && *known == name) {
-            Some((_, before)) => {
-                before.push(b',');
-                before.extend(value);
-            }
-            None => joined.push((name, value)),
+        match all.iter_mut().find(|(known, _)| is_joined && *known == name) {
+            Some((_, before)) => *before = joined(std::mem::take(before), value),
+            None => all.push((name, value)),
         }
     }
-    joined
+    all
+}
+
+/// Two values of one header as Envoy joins them: an empty one leaves no comma.
+pub(super) fn joined(mut before: Vec<u8>, value: Vec<u8>) -> Vec<u8> {
+    if !before.is_empty() && !value.is_empty() {
+        before.push(b',');
+    }
+    before.extend(value);
+    before
 }
 
 /// Of `te` only `trailers` stays, and an empty one.
@@ -230,6 +263,6 @@ fn values<'a>(headers: &'a Headers, name: &'static [u8]) -> impl Iterator<Item =
 }
 
 /// What may stand in a value: all but control characters.
-fn is_value_byte(byte: u8) -> bool {
+pub(super) fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }

@@ -24,6 +24,10 @@ fn of_http1(raw: &RawRequest) -> Result<Target, Refusal> {
     if raw.path.iter().any(|byte| !byte.is_ascii_graphic()) {
         return Err(Refusal::Path(path::Refusal::Character));
     }
+    let hosts: Vec<Vec<u8>> = raw.hosts.iter().map(|host| super::fields::http1_value(host)).collect();
+    if !hosts.iter().flatten().all(|byte| super::fields::is_value_byte(*byte)) {
+        return Err(Refusal::Host);
+    }
     let scheme = raw.scheme.clone();
     if raw.method == b"CONNECT" {
         let (host, port) = split_port(&raw.path);
@@ -34,12 +38,12 @@ fn of_http1(raw: &RawRequest) -> Result<Target, Refusal> {
     if !raw.path.starts_with(b"/") {
         return absolute_form(raw);
     }
-    let hosts: Vec<Vec<u8>> = raw.hosts.iter().map(|host| super::fields::http1_value(host)).collect();
     let may_stand = |byte: &u8| is_host_byte(*byte) || *byte == b'@';
     if hosts.is_empty() || !hosts.iter().flatten().all(may_stand) {
         return Err(Refusal::Host);
     }
-    Ok(Target { authority: hosts.join(&b','), scheme, path: raw.path.clone() })
+    let authority = hosts.into_iter().reduce(super::fields::joined).unwrap_or_default();
+    Ok(Target { authority, scheme, path: raw.path.clone() })
 }
 
 /// `http://host/path` in the request line: the `host` headers do not count.
@@ -52,20 +56,58 @@ fn absolute_form(raw: &RawRequest) -> Result<Target, Refusal> {
         return Err(refused);
     }
     let rest = raw.path.get(prefix.len()..).unwrap_or_default();
-    let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let authority = authority.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
-    let (host, port) = split_port(authority);
-    if !is_url_host(host) || !port.is_none_or(is_port) {
-        return Err(refused);
-    }
+    let Some(UrlRest { authority, path, .. }) = split_url(rest) else { return Err(refused) };
     let path = if path.is_empty() { b"/".to_vec() } else { path.to_vec() };
     Ok(Target { authority: authority.to_vec(), scheme: scheme.to_vec(), path })
 }
 
+/// What stands behind `scheme://` in a URL.
+struct UrlRest<'a> {
+    user: &'a [u8],
+    authority: &'a [u8],
+    path: &'a [u8],
+}
+
+/// The parts of what stands behind `scheme://`, if the host and the port are such as Envoy takes.
+fn split_url(rest: &[u8]) -> Option<UrlRest<'_>> {
+    let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let user_end = authority.iter().rposition(|byte| *byte == b'@').map_or(0, |at| at + 1);
+    let (user, authority) = authority.split_at(user_end);
+    let (host, port) = split_port(authority);
+    let user = user.strip_suffix(b"@").unwrap_or(user);
+    (is_url_host(host) && port.is_none_or(is_port)).then_some(UrlRest { user, authority, path })
+}
+
+/// Whether Envoy keeps such a `referer`: an absolute URL without user and fragment, or a relative one of plain
+/// characters.
+pub(super) fn is_referer(value: &[u8]) -> bool {
+    if let Some(is_kept) = is_absolute_referer(value) {
+        return is_kept;
+    }
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"!$%&'()*+,-./:;=?@_~".contains(byte);
+    let first = value.split(|byte| *byte == b'/').next().unwrap_or_default();
+    value.iter().all(is_plain) && !first.contains(&b':')
+}
+
+/// The same of what is an absolute URL.
+fn is_absolute_referer(value: &[u8]) -> Option<bool> {
+    let colon = value.windows(3).position(|window| window == b"://")?;
+    let (scheme, rest) = value.split_at(colon);
+    let url = split_url(rest.strip_prefix(b"://")?)?;
+    let has_scheme = scheme.first()?.is_ascii_alphabetic() && scheme.iter().all(is_scheme_byte);
+    let is_url = has_scheme && url.path.iter().all(u8::is_ascii_graphic);
+    let fragment = url.path.iter().position(|byte| *byte == b'#').and_then(|at| url.path.get(at + 1..));
+    is_url.then(|| url.user.is_empty() && fragment.is_none_or(<[u8]>::is_empty))
+}
+
+fn is_scheme_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+-.".contains(byte)
+}
+
 fn of_http2(raw: &RawRequest) -> Result<Target, Refusal> {
     let is_host = |host: &Vec<u8>| !host.is_empty() && host.iter().all(|byte| is_host_byte(*byte));
-    if !raw.authority.iter().chain(&raw.hosts).all(is_host) {
+    if raw.hosts.len() > 1 || !raw.authority.iter().chain(&raw.hosts).all(is_host) {
         return Err(Refusal::Host);
     }
     let authority = match (&raw.authority, raw.hosts.as_slice()) {
@@ -78,14 +120,10 @@ fn of_http2(raw: &RawRequest) -> Result<Target, Refusal> {
         let target = Target { authority, scheme: b"http".to_vec(), path: Vec::new() };
         return if is_plain { Ok(target) } else { Err(Refusal::Method) };
     }
-    let is_scheme_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
     if !raw.scheme.first().is_some_and(u8::is_ascii_alphabetic) || !raw.scheme.iter().all(is_scheme_byte) {
         return Err(Refusal::Header);
     }
-    let lower = raw.scheme.to_ascii_lowercase();
-    let is_http = matches!(lower.as_slice(), b"http" | b"https");
-    let scheme = if is_http { lower } else { raw.scheme.clone() };
-    Ok(Target { authority, scheme, path: raw.path.clone() })
+    Ok(Target { authority, scheme: raw.scheme.to_ascii_lowercase(), path: raw.path.clone() })
 }
 
 /// What may stand in an authority of HTTP/2, and but for `@` in a `host` of HTTP/1.

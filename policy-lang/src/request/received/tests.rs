@@ -58,6 +58,11 @@ fn headers_of_one_hop_are_taken_away() {
     check(http1(with(&[("upgrade", "websocket")])), Ok(&[]));
     check(http1(with(&[("connection", "X-Forwarded-For")])), Err("bad-header"));
     check(http1(with(&[("connection", "host")])), Err("bad-host"));
+    let absolute = RawRequest { path: b"http://a/".to_vec(), ..with(&[("connection", "host")]) };
+    check(http1(absolute), Ok(&[]));
+    let settings = [("connection", "upgrade"), ("upgrade", "h2c"), ("http2-settings", "x")];
+    check(http1(with(&settings)), Ok(&[]));
+    check(http1(with(&settings[1..])), Ok(&["http2-settings=x"]));
     check(http1(with(&[("connection", "a,b,c,d,e,f,g,h,i")])), Ok(&[]));
     check(http1(with(&[("connection", "a,b,c,d,e,f,g,h,i,j")])), Err("bad-header"));
     check(http1(with(&[("te", "gzip, trailers")])), Ok(&["te=trailers"]));
@@ -85,7 +90,26 @@ fn what_envoy_says_itself_is_not_what_the_client_says() {
 fn repeated_headers_of_envoys_table_are_joined() {
     let twice = [("accept", "a"), ("x-a", "1"), ("accept", " b"), ("x-a", "2")];
     check(with(&twice), Ok(&["accept=a, b", "x-a=1", "x-a=2"]));
-    check(with(&[("cookie", "a=1"), ("x-a", "1"), ("cookie", "b=2")]), Ok(&["cookie=a=1; b=2", "x-a=1"]));
+    // An empty value adds nothing.
+    check(with(&[("accept", ""), ("accept", "a"), ("accept", "")]), Ok(&["accept=a"]));
+    check(with(&[("cookie", "a=1"), ("x-a", "1"), ("cookie", "b=2")]), Ok(&["x-a=1", "cookie=a=1; b=2"]));
+    check(with(&[("cookie", ""), ("cookie", "a"), ("cookie", "")]), Ok(&["cookie=a; "]));
+    check(with(&[("cookie", "")]), Ok(&[]));
+    check(http1(with(&[("cookie", "a=1"), ("cookie", "b=2")])), Ok(&["cookie=a=1", "cookie=b=2"]));
+}
+
+#[test]
+fn a_referer_that_is_no_url_is_taken_away() {
+    for kept in
+        ["", "/a:b?c", "a,b", "http://a", "ftp://a.b:80/c\\d", "android-app://x", "http://[::1]/", "//a/b"]
+    {
+        check(with(&[("referer", kept)]), Ok(&[&format!("referer={kept}")]));
+    }
+    for gone in
+        ["a b", "a:b", "about:blank", "\"a\"", "http://a#b", "http://u@a/", "http://a_b/", "http://a:65536/"]
+    {
+        check(with(&[("referer", gone)]), Ok(&[]));
+    }
 }
 
 #[test]
@@ -128,7 +152,9 @@ fn a_request_goes_to_one_host() {
     let (one, two) = (Protocol::Http1, Protocol::Http2);
     assert_eq!(to(one, None, &[" A.B:80 "], "/"), seen("A.B:80", "/"));
     assert_eq!(to(one, None, &["a", "b"], "/"), seen("a,b", "/"));
+    assert_eq!(to(one, None, &["", "a", ""], "/"), seen("a", "/"));
     assert_eq!(to(one, None, &[""], "/"), seen("", "/"));
+    assert_eq!(to(one, None, &["\x01"], "http://c.d"), Err("bad-host"));
     assert_eq!(to(one, None, &["u@a"], "/"), seen("u@a", "/"));
     assert_eq!(to(one, None, &[], "/"), Err("bad-host"));
     assert_eq!(to(one, None, &["a b"], "/"), Err("bad-host"));
@@ -147,6 +173,7 @@ fn a_request_goes_to_one_host() {
         (Some(" a"), &[]),
         (Some("u@a"), &[]),
         (Some("a"), &["b\""]),
+        (Some("a"), &["a", "a"]),
     ] {
         assert_eq!(to(two, authority, hosts, "/"), Err("bad-host"), "{authority:?} {hosts:?}");
     }
@@ -171,9 +198,43 @@ fn methods_are_those_that_the_protocol_lets_pass() {
 }
 
 #[test]
+fn a_connect_has_no_body() {
+    let connect = |raw: RawRequest, path: &str| {
+        let raw = RawRequest { method: b"CONNECT".to_vec(), path: path.as_bytes().to_vec(), ..raw };
+        received(raw).map(|_| ()).map_err(Refusal::rule)
+    };
+    let sized = |length: &str| with(&[("content-length", length)]);
+    assert_eq!(connect(http1(sized("0")), "a:1"), Ok(()));
+    assert_eq!(connect(http1(sized("1")), "a:1"), Err("bad-size"));
+    assert_eq!(connect(sized("1"), ""), Ok(()));
+}
+
+#[test]
+fn a_scheme_is_in_small_letters() {
+    let raw = RawRequest { scheme: b"Ftp".to_vec(), ..RawRequest::default() };
+    assert_eq!(received(raw).map(|request| request.scheme), Ok(b"ftp".to_vec()));
+}
+
+#[test]
 fn a_request_has_so_many_headers_and_no_more() {
-    let many = |count: usize| with(&vec![("x-a", "1"); count]);
-    assert!(received(many(96)).is_ok());
-    assert_eq!(received(many(97)), Err(Refusal::TooLarge));
-    assert_eq!(received(with(&[("x-a", &"a".repeat(61 << 10))])), Err(Refusal::TooLarge));
+    let many = |name: &str, count: usize| with(&vec![(name, "1"); count]);
+    for name in ["x-a", "cookie"] {
+        assert!(received(many(name, 96)).is_ok());
+        assert_eq!(received(many(name, 97)), Err(Refusal::TooLarge));
+    }
+    assert!(received(many("accept", 300)).is_ok());
+    assert!(received(http1(many("x-a", 99))).is_ok());
+    assert_eq!(received(http1(many("x-a", 100))), Err(Refusal::TooLarge));
+}
+
+#[test]
+fn the_headers_are_so_long_and_no_longer() {
+    let long = |authority: &str, length: usize| RawRequest {
+        authority: Some(authority.as_bytes().to_vec()),
+        ..with(&[("x-foo", &"x".repeat(length))])
+    };
+    assert!(received(http1(long("a", 61_404))).is_ok());
+    assert_eq!(received(http1(long("a", 61_405))), Err(Refusal::TooLarge));
+    assert!(received(long("a", 61_397)).is_ok());
+    assert_eq!(received(long("a", 61_398)), Err(Refusal::TooLarge));
 }
