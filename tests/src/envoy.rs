@@ -70,8 +70,10 @@ impl Envoy {
             tokio::task::spawn_blocking(|| Search::from_environment(None).find_or_install(&mut |_| {}))
                 .await?
                 .context("no Envoy")?;
-        bootstrap["admin"] =
-            json!({"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}});
+        let admin = json!({"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}});
+        if let Some(bootstrap) = bootstrap.as_object_mut() {
+            bootstrap.insert("admin".to_owned(), admin);
+        }
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("bootstrap.json"), serde_json::to_vec_pretty(&bootstrap)?)?;
         let process = Command::new(&binary.path)

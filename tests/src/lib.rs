@@ -6,6 +6,7 @@
 pub mod cost;
 pub mod differential;
 pub mod envoy;
+pub mod envoy_model;
 pub mod filters;
 pub mod mesh;
 pub mod random;

@@ -3,6 +3,9 @@
 //! `CHANCERY_ENVOY_REQUESTS` sets how many generated requests are compared, and `CHANCERY_ENVOY_SEED`
 //! which ones; a failure shows each request as a Rust expression that can be put among the fixed ones.
 
+#![expect(clippy::panic, reason = "a wish that is no number ends the test")]
+#![expect(clippy::print_stdout, reason = "the seed is shown with what was decided")]
+
 mod fixed;
 
 use chancery_tests::envoy_model::{self, POLICY, Proxy, program};

@@ -7,6 +7,7 @@ mod control_plane;
 mod delivery;
 mod demo;
 mod differential;
+mod envoy_model;
 mod mesh;
 mod one_identity;
 mod plain_envoy;

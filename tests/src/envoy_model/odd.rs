@@ -1,7 +1,10 @@
 //! What is odd: pieces of requests that servers are known to read differently.
 
-/// Requests that rules of the policy match: method, path, host, headers.
-pub(super) const PLAIN: &[(&str, &str, &str, &[(&str, &str)])] = &[
+/// A request: method, path, host, headers.
+pub(super) type Plain = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// Requests that rules of the policy match.
+pub(super) const PLAIN: &[Plain] = &[
     ("GET", "/", "desk.example", &[]),
     ("GET", "/a", "desk.example", &[]),
     ("POST", "/a/", "desk.example", &[]),
