@@ -29,6 +29,9 @@ mod session;
 mod target;
 mod test_block;
 
+pub(crate) use pattern::SEGMENTS_MAX;
+pub(crate) use schema::LIST_ELEMENTS_MAX;
+
 pub use dump::dump;
 pub use request::{request_of, target_of};
 

@@ -24,11 +24,14 @@ mod bounded;
 mod class;
 mod code;
 mod condition;
+mod cost;
 mod data;
 mod emitter;
 mod entry;
+mod errors;
 mod globals;
 mod keys;
+mod memo;
 mod memory;
 mod parts;
 mod path;
@@ -37,12 +40,13 @@ mod refusal;
 mod scan;
 mod source;
 mod strings;
+mod walk;
 mod words;
 
 use crate::bug::CompileError;
 use crate::classify::Classes;
 use crate::linked::LinkedProgram;
-use crate::module::{Manifest, Module};
+use crate::module::{Manifest, Module, STEPS_MAX};
 use crate::plan::Plan;
 use crate::tabulate::Tables;
 pub(crate) use bounded::{CLASS_MEMBERS_MAX, table_bytes};
@@ -61,11 +65,14 @@ pub struct ModuleOptions {
     /// of local replies and counters name it in any case. Writing it is about a seventh of what a small
     /// policy costs a request (the benchmark `overhead` has both).
     pub rule_in_filter_state: bool,
+    /// The most steps that a decision may take for any request; [`STEPS_MAX`] wherever modules are made for
+    /// proxies.
+    pub steps_max: u64,
 }
 
 impl Default for ModuleOptions {
     fn default() -> Self {
-        Self { rule_in_filter_state: true }
+        Self { rule_in_filter_state: true, steps_max: STEPS_MAX }
     }
 }
 
@@ -96,7 +103,7 @@ pub fn emit(
     options: ModuleOptions,
 ) -> Result<Module, CompileError> {
     let mut emitter = emitter::Emitter::new(plan, classes, tables, options)?;
-    let bytes = emitter.finish()?;
+    let (bytes, cost) = emitter.finish()?;
     let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     let answers = &plan.auth.answers;
     let rules: BTreeSet<Arc<str>> = answers.list.iter().map(|answer| answer.rule.clone()).collect();
@@ -104,7 +111,7 @@ pub fn emit(
         policies: plan.policies.clone(),
         rules: rules.into_iter().collect(),
         reads: emitter.reads(),
-        cost_bound: emitter.cost_bound(),
+        cost,
     };
     Ok(Module { bytes: bytes.into(), digest, manifest })
 }

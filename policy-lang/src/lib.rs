@@ -45,6 +45,7 @@ pub mod syntax;
 pub mod tabulate;
 pub mod testing;
 pub mod together;
+pub mod walk;
 
 pub use analyse::{Analysis, analyse};
 pub use diagnostic::{Code, Diagnostic, Label, Severity};

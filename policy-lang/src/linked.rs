@@ -1,7 +1,10 @@
 //! Linked programs: all policies that concern one workload in one direction, combined. Made by `link`.
 
-use crate::checked::{Direction, Respond, Rule};
-use std::collections::BTreeMap;
+use crate::checked::{Attribute, Direction, Respond, Rule};
+use crate::literals::{asked_by, header_of};
+use crate::module::{BYTES_SEEN_MAX, QUERY_PARAMETERS_MAX};
+use crate::request::{ALWAYS_READ, Request, trim};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The workload that a program is linked for; everything that `target.*` and scopes depend on.
@@ -29,6 +32,49 @@ pub struct LinkedProgram {
     pub auth: LinkedAuth,
     /// Names of the policies linked in, sorted.
     pub policies: Vec<String>,
+}
+
+impl LinkedProgram {
+    /// How many bytes of a request the policies look at: each value of a header that they ask for, or that
+    /// is looked at in any case, with one byte more for each.
+    #[must_use]
+    pub fn bytes_seen(&self, request: &Request) -> u64 {
+        let asked = self.asked();
+        let mut names: BTreeSet<Arc<str>> = asked.iter().filter_map(header_of).collect();
+        names.extend(ALWAYS_READ.map(Arc::from));
+        let of = |name: &str, value: &[u8]| if names.contains(name) { value.len() as u64 + 1 } else { 0 };
+        let pseudo = of(":method", &request.method)
+            + of(":path", &request.path)
+            + of(":authority", &request.authority)
+            + of(":scheme", &request.scheme);
+        let others = request.headers.iter().map(|(name, value)| match std::str::from_utf8(name) {
+            Ok(name) => of(name, value),
+            // No policy can ask for such a name.
+            Err(_) => 0,
+        });
+        others.fold(pseudo, u64::saturating_add)
+    }
+
+    /// Whether a request is larger than policies look at.
+    pub(crate) fn is_too_large(&self, request: &Request) -> bool {
+        if self.bytes_seen(request) > BYTES_SEEN_MAX {
+            return true;
+        }
+        let asks_query = self.asked().iter().any(|attribute| matches!(attribute, Attribute::Query(_)));
+        let separators = || {
+            let query = crate::path::query(trim(&request.path)).unwrap_or_default();
+            query.iter().filter(|byte| **byte == b'&').count()
+        };
+        asks_query && separators() >= QUERY_PARAMETERS_MAX
+    }
+
+    fn asked(&self) -> BTreeSet<Attribute> {
+        let mut asked = BTreeSet::new();
+        for linked in &self.auth.rules {
+            asked_by(&linked.rule.guard, &mut asked);
+        }
+        asked
+    }
 }
 
 /// What the `auth` policies of a program say.

@@ -281,12 +281,86 @@ pub fn property_of(attribute: &Attribute) -> Option<&'static str> {
     }
 }
 
+/// The header in which an attribute travels, beside those that are always read.
+pub(crate) fn header_of(attribute: &Attribute) -> Option<Arc<str>> {
+    match attribute {
+        Attribute::Scheme => Some(":scheme".into()),
+        Attribute::Id => Some("x-request-id".into()),
+        Attribute::Header(name) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+/// Adds what a guard asks about.
+pub(crate) fn asked_by(guard: &Guard, into: &mut BTreeSet<Attribute>) {
+    if !guard.methods.is_empty() {
+        into.insert(Attribute::Method);
+    }
+    if !guard.paths.is_empty() {
+        into.insert(Attribute::Path);
+    }
+    for peer in &guard.peers {
+        match peer {
+            Peer::Ip(_) => into.insert(Attribute::SourceIp),
+            Peer::Anyone => false,
+            Peer::Service(_) | Peer::Namespace(_) | Peer::Spiffe(_) => {
+                into.insert(Attribute::SourcePrincipal)
+            }
+        };
+    }
+    if let Some(condition) = &guard.condition {
+        attributes_of(condition, into);
+    }
+}
+
 /// Whether computing an expression can need a property of the host.
 #[must_use]
 pub fn reads_properties(expr: &Expr) -> bool {
     let mut asked = BTreeSet::new();
     attributes_of(expr, &mut asked);
     asked.iter().any(|attribute| property_of(attribute).is_some())
+}
+
+/// Calls `visit` with each part of an expression that stands directly in it.
+pub(crate) fn children<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Arc<Expr>)) {
+    match &expr.kind {
+        ExprKind::Literal(_) | ExprKind::Variable(_) | ExprKind::Attribute(_) => {}
+        ExprKind::Unary(_, inner)
+        | ExprKind::Matches(inner, _)
+        | ExprKind::ContainsIp(_, inner)
+        | ExprKind::Has(inner)
+        | ExprKind::Convert(_, inner) => visit(inner),
+        ExprKind::Binary(_, left, right) | ExprKind::Quantify { list: left, body: right, .. } => {
+            visit(left);
+            visit(right);
+        }
+        ExprKind::Conditional(test, yes, no) => [test, yes, no].into_iter().for_each(visit),
+        ExprKind::Call(_, arguments) => arguments.iter().for_each(visit),
+    }
+}
+
+/// Whether an expression refers to no variable but those that it binds itself.
+pub(crate) fn is_closed(expr: &Expr) -> bool {
+    fn closed(expr: &Expr, bound: &mut Vec<u32>) -> bool {
+        match &expr.kind {
+            ExprKind::Variable(number) => bound.contains(number),
+            ExprKind::Quantify { variable, list, body, .. } => {
+                if !closed(list, bound) {
+                    return false;
+                }
+                bound.push(*variable);
+                let is_closed = closed(body, bound);
+                bound.pop();
+                is_closed
+            }
+            _ => {
+                let mut all = true;
+                children(expr, &mut |inner| all = all && closed(inner, bound));
+                all
+            }
+        }
+    }
+    closed(expr, &mut Vec::new())
 }
 
 /// Adds the attributes that an expression asks about.

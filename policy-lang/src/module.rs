@@ -22,6 +22,55 @@ pub struct Manifest {
     pub rules: Vec<Arc<str>>,
     /// Header names and properties that it can read, sorted.
     pub reads: Vec<String>,
-    /// Words, tests and classifications that one decision visits at most.
-    pub cost_bound: u64,
+    /// What one decision costs at most.
+    pub cost: CostBound,
+}
+
+/// The most steps (wasm instructions, which is what wasmtime counts as fuel) that one decision takes, as a
+/// line in the size of the request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CostBound {
+    /// Steps of any request.
+    pub fixed: u64,
+    /// Steps for each header that the request has, pseudo-headers included.
+    pub per_header: u64,
+    /// Steps for each byte that the policies look at: of the path with its query, and of the values of the
+    /// headers that they ask for.
+    pub per_byte: u64,
+}
+
+/// The most headers that a request can have where Envoy hands them to a module (its limit on pairs).
+pub const HEADERS_MAX: u64 = 1_024;
+/// The most bytes of a request that policies look at; a request of more is refused with 431.
+pub const BYTES_SEEN_MAX: u64 = 16 << 10;
+
+/// The most parameters of a query that policies look at, where they look at any; a request of more is
+/// refused with 431.
+pub const QUERY_PARAMETERS_MAX: usize = 256;
+/// The most steps that a decision may take for any request. A step takes about 0.2 ns, and the dearest
+/// requests that are known take less than a third of what is promised, so that a decision takes less than a
+/// millisecond of a proxy's worker.
+pub const STEPS_MAX: u64 = 12_000_000;
+
+impl CostBound {
+    /// The most steps for any request: one of [`HEADERS_MAX`] headers and [`BYTES_SEEN_MAX`] bytes.
+    #[must_use]
+    pub fn worst(&self) -> u64 {
+        self.for_request(HEADERS_MAX, BYTES_SEEN_MAX)
+    }
+
+    /// The most steps for a request of so many headers and bytes.
+    #[must_use]
+    pub fn for_request(&self, headers: u64, bytes: u64) -> u64 {
+        let of_headers = self.per_header.saturating_mul(headers);
+        let of_bytes = self.per_byte.saturating_mul(bytes);
+        self.fixed.saturating_add(of_headers).saturating_add(of_bytes)
+    }
+}
+
+impl std::fmt::Display for CostBound {
+    /// `412 + 31/header + 9/byte`
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} + {}/header + {}/byte", self.fixed, self.per_header, self.per_byte)
+    }
 }

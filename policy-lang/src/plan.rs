@@ -4,9 +4,11 @@
 //! which guard is the first that matches or which ones do, by an index. What an index means is known to
 //! the strand's owner alone: classes and tables handle guards of all kinds alike.
 
-use crate::checked::{Direction, Guard};
+use crate::checked::{Attribute, Direction, Guard};
+use crate::literals::asked_by;
 use crate::lower::Answers;
 use crate::source::Span;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What a module decides for one workload and direction.
@@ -22,6 +24,17 @@ pub struct Plan {
     pub auth: AuthPlan,
     /// Names of the policies, sorted.
     pub policies: Vec<String>,
+}
+
+impl Plan {
+    /// Everything that the guards ask about.
+    pub(crate) fn asked(&self) -> BTreeSet<Attribute> {
+        let mut asked = BTreeSet::new();
+        for entry in self.strands.iter().flat_map(|strand| &strand.entries) {
+            asked_by(&entry.guard, &mut asked);
+        }
+        asked
+    }
 }
 
 /// Guards of one purpose.
@@ -53,7 +66,7 @@ pub struct Entry {
     pub shadow: bool,
     /// What is picked when it matches.
     pub index: u32,
-    /// The statement that it stands for, for messages.
+    /// The statement that it comes from.
     pub span: Span,
 }
 

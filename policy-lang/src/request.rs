@@ -14,6 +14,9 @@ pub use refusal::{REFUSED_STATUS, Refusal};
 use crate::path;
 use std::net::{IpAddr, Ipv4Addr};
 
+/// The headers that are looked at in any case: what they say may be refused before any rule is asked.
+pub(crate) const ALWAYS_READ: [&str; 4] = [":authority", ":method", ":path", "content-length"];
+
 /// Names and values of headers in order; a name may occur several times.
 pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 

@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 use chancery_policy_lang::budget::Budget;
+use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::check::{self, CheckOptions};
 use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::checked::{CheckedPolicy, ServiceRef};
@@ -15,8 +16,8 @@ use chancery_policy_lang::diagnostic::render;
 use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::source::SOURCE_BYTES_MAX;
 use chancery_policy_lang::{
-    Analysis, Diagnostic, FileId, SourceSet, analyse, classify, eval, inhabitants, lex, link, lower, parse,
-    print, tabulate, testing, together,
+    Analysis, Diagnostic, FileId, SourceSet, analyse, classify, emit, eval, inhabitants, lex, link, lower,
+    parse, print, tabulate, testing, together,
 };
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ const STAGES: &[(&str, Run)] = &[
     ("plan", run_plan),
     ("classes", run_classes),
     ("tables", run_tables),
+    ("wasm", run_wasm),
     ("inhabitants", run_inhabitants),
 ];
 
@@ -68,7 +70,7 @@ fn run_check(_: FileId, text: &str) -> Made {
 }
 
 /// Links the policies for the workload `shop/orders` with version `v2`, and shows what becomes of it.
-fn run_link(text: &str, show: fn(&LinkedProgram) -> String) -> Made {
+fn run_link(text: &str, mut show: impl FnMut(&LinkedProgram) -> String) -> Made {
     let mut analysis = analyse_text(text);
     let workload = Workload {
         namespace: "shop".to_owned(),
@@ -77,7 +79,7 @@ fn run_link(text: &str, show: fn(&LinkedProgram) -> String) -> Made {
         trust_domain: "chancery.local".to_owned(),
     };
     let made = match link::link(&analysis.policies, &workload, Direction::Inbound) {
-        Ok(program) => program.as_ref().map_or("no program\n".to_owned(), show),
+        Ok(program) => program.as_ref().map_or("no program\n".to_owned(), &mut show),
         Err(diagnostics) => {
             analysis.diagnostics.extend(diagnostics);
             String::new()
@@ -107,6 +109,24 @@ fn run_tables(_: FileId, text: &str) -> Made {
         let classes = classify::classify(&plan).unwrap();
         tabulate::dump(&plan, &tabulate::tabulate(&plan, &classes).unwrap())
     })
+}
+
+/// Compiles the policies; the text form is what the module names and reads.
+fn run_wasm(_: FileId, text: &str) -> Made {
+    let mut refused = Vec::new();
+    let (shown, mut diagnostics) = run_link(text, |program| match emit::compile(program) {
+        Ok(module) => {
+            let manifest = module.manifest;
+            format!("policies {}\nreads {}\n", manifest.policies.join(", "), manifest.reads.join(", "))
+        }
+        Err(CompileError::Refused(found)) => {
+            refused.extend(found);
+            String::new()
+        }
+        Err(CompileError::Bug(bug)) => unreachable!("{bug}"),
+    });
+    diagnostics.extend(refused);
+    (shown, diagnostics)
 }
 
 /// Runs the `test` blocks by the evaluator; the text form is a line for each request.

@@ -12,6 +12,8 @@
 mod addresses;
 #[path = "module/conditions.rs"]
 mod conditions;
+#[path = "module/cost.rs"]
+mod cost;
 #[path = "module/generated.rs"]
 mod generated;
 #[path = "module/hostile.rs"]

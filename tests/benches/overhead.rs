@@ -87,7 +87,8 @@ fn main() -> Result<()> {
 async fn run(rounds: usize, requests: usize) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let ours = filters::compiled(POLICY, ModuleOptions::default())?;
-    let deciding = filters::compiled(POLICY, ModuleOptions { rule_in_filter_state: false })?;
+    let deciding =
+        filters::compiled(POLICY, ModuleOptions { rule_in_filter_state: false, ..ModuleOptions::default() })?;
     let hand = filters::hand_written(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("filters"))?;
     println!("our module: {} bytes, by hand: {} bytes", ours.len(), std::fs::metadata(&hand)?.len());
     let ours = write(folder.path(), "ours.wasm", &ours)?;

@@ -22,13 +22,15 @@ pub use sketch::{ExprSketch, Kind, PolicySketch, RuleSketch, Sketch};
 
 use crate::random::Random;
 use chancery_control::policy_runner::{PolicyRunner, Ran};
+use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::check::CheckOptions;
 use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::decision::Outcome;
-use chancery_policy_lang::emit::compile;
+use chancery_policy_lang::emit::{ModuleOptions, compile_with};
 use chancery_policy_lang::eval::evaluate;
 use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::LinkedProgram;
+use chancery_policy_lang::module::{CostBound, Module};
 use chancery_policy_lang::request::Request;
 use chancery_policy_lang::{SourceSet, analyse};
 use chancery_sdk_host::{Host, HostError, Limits};
@@ -113,7 +115,7 @@ fn compare_program(
     random: &mut Random,
     summary: &mut Summary,
 ) -> Result<(), Box<Difference>> {
-    let mut runner = runner(host, program).map_err(|error| Difference::no_module(sketch, &error))?;
+    let (mut runner, cost) = runner(host, program).map_err(|error| Difference::no_module(sketch, &error))?;
     summary.programs += 1;
     for _ in 0..REQUESTS_PER_PROGRAM {
         let request = requests::request(random, sketch);
@@ -122,6 +124,7 @@ fn compare_program(
         if got.as_ref() != Ok(&expected) {
             return Err(smallest(host, sketch, &request));
         }
+        check_cost(sketch, program, &request, cost, runner.fuel_used())?;
         summary.pairs += 1;
         summary.shadows += usize::from(expected.shadow.is_some());
         *summary.outcomes.entry(Outcome::as_str(expected.outcome)).or_default() += 1;
@@ -129,9 +132,39 @@ fn compare_program(
     Ok(())
 }
 
-fn runner(host: &Host, program: &LinkedProgram) -> Result<PolicyRunner, String> {
-    let module = compile(program).map_err(|error| error.to_string())?;
-    PolicyRunner::on_host(host, &module.bytes).map_err(|error| error.to_string())
+/// The module of a program; what is refused for its cost alone shall be decided right, too.
+///
+/// # Errors
+/// As [`compile_with`], but never for the cost.
+pub fn module_of(program: &LinkedProgram) -> Result<Module, CompileError> {
+    compile_with(program, ModuleOptions { steps_max: u64::MAX, ..ModuleOptions::default() })
+}
+
+fn runner(host: &Host, program: &LinkedProgram) -> Result<(PolicyRunner, CostBound), String> {
+    let module = module_of(program).map_err(|error| error.to_string())?;
+    let runner = PolicyRunner::on_host(host, &module.bytes).map_err(|error| error.to_string())?;
+    Ok((runner, module.manifest.cost))
+}
+
+/// A decision must not take more steps than the module says of a request of that size.
+fn check_cost(
+    sketch: &Sketch,
+    program: &LinkedProgram,
+    request: &Request,
+    cost: CostBound,
+    taken: u64,
+) -> Result<(), Box<Difference>> {
+    // Beside the headers there are four pseudo-headers.
+    let bound = cost.for_request(4 + request.headers.len() as u64, program.bytes_seen(request));
+    if taken <= bound {
+        return Ok(());
+    }
+    Err(Box::new(Difference::Cost {
+        sketch: sketch.clone(),
+        request: Box::new(request.clone()),
+        bound,
+        taken,
+    }))
 }
 
 fn smallest(host: &Host, sketch: &Sketch, request: &Request) -> Box<Difference> {
@@ -151,8 +184,8 @@ fn smallest(host: &Host, sketch: &Sketch, request: &Request) -> Box<Difference> 
 fn decisions(host: &Host, sketch: &Sketch, request: &Request) -> Option<(Ran, Result<Ran, String>)> {
     let program = program_of(sketch).ok()?;
     let expected = Ran::of(&evaluate(&program, request));
-    let got =
-        runner(host, &program).and_then(|mut runner| runner.run(request).map_err(|error| error.to_string()));
+    let got = runner(host, &program)
+        .and_then(|(mut runner, _)| runner.run(request).map_err(|error| error.to_string()));
     Some((expected, got))
 }
 

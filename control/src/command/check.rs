@@ -75,8 +75,9 @@ fn cost_table(files: &PolicyFiles) -> Result<String, Failure> {
             module.manifest.policies.join(" "),
             module.manifest.rules.len().to_string(),
             module.bytes.len().to_string(),
-            module.manifest.cost_bound.to_string(),
+            module.manifest.cost.to_string(),
+            module.manifest.cost.worst().to_string(),
         ]);
     }
-    Ok(terminal::table(&["WORKLOAD", "POLICIES", "RULES", "BYTES", "COST"], &rows))
+    Ok(terminal::table(&["WORKLOAD", "POLICIES", "RULES", "BYTES", "COST", "WORST"], &rows))
 }

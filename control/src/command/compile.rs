@@ -114,7 +114,10 @@ fn later_stage(arguments: &Arguments, files: &PolicyFiles) -> Result<Vec<u8>, Fa
         Stage::Classes => classify::dump(&plan, &classes()?).into_bytes(),
         Stage::Tables => tabulate::dump(&plan, &tabulate::tabulate(&plan, &classes()?)?).into_bytes(),
         _ => {
-            let options = ModuleOptions { rule_in_filter_state: !arguments.no_filter_state };
+            let options = ModuleOptions {
+                rule_in_filter_state: !arguments.no_filter_state,
+                ..ModuleOptions::default()
+            };
             let module = files.compile(&program, options)?;
             terminal::print_error(&summary(&module));
             if arguments.emit == Stage::Wat { as_text(&module)?.into_bytes() } else { module.bytes.to_vec() }
@@ -130,7 +133,7 @@ fn summary(module: &Module) -> String {
         count(manifest.policies.len(), "policy", "policies"),
         count(manifest.rules.len(), "rule", "rules"),
         module.bytes.len(),
-        manifest.cost_bound,
+        manifest.cost,
         module.digest
     )
 }

@@ -14,7 +14,7 @@ use crate::syntax::{SyntaxKind, SyntaxToken, SyntaxTree};
 use std::collections::BTreeMap;
 
 /// The most segments of a pattern.
-pub(super) const SEGMENTS_MAX: usize = 64;
+pub(crate) const SEGMENTS_MAX: usize = 64;
 
 /// A pattern and at which segment each of its captures stands.
 struct Found {

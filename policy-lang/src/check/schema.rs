@@ -11,7 +11,7 @@ use crate::syntax::SyntaxTree;
 use crate::syntax::ast::{AstNode, Schema, SchemaHeader, TypeKind, TypeName};
 
 /// The most elements that a list may be declared to have.
-pub(super) const LIST_ELEMENTS_MAX: i64 = 64;
+pub(crate) const LIST_ELEMENTS_MAX: i64 = 64;
 /// The most bytes that a string may be declared to have.
 pub(super) const STRING_BYTES_MAX: i64 = 65_536;
 

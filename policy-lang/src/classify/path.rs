@@ -32,6 +32,28 @@ pub struct Automaton {
     pub states: Vec<State>,
 }
 
+impl Automaton {
+    /// The most segments that are read before a state is never left. States are numbered in the order of
+    /// their depths.
+    #[must_use]
+    pub fn depth(&self) -> u64 {
+        let mut depths = vec![0_u64; self.states.len()];
+        let mut deepest = 0;
+        for (number, state) in (0_u32..).zip(&self.states) {
+            let depth = depths.get(number as usize).copied().unwrap_or_default() + 1;
+            deepest = deepest.max(depth);
+            for next in
+                state.literals.values().chain([&state.other, &state.empty]).filter(|next| **next > number)
+            {
+                if let Some(known) = depths.get_mut(*next as usize) {
+                    *known = (*known).max(depth);
+                }
+            }
+        }
+        deepest
+    }
+}
+
 /// One state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {

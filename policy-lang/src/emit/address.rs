@@ -2,13 +2,14 @@
 
 use super::class::AttributeCode;
 use super::code::{Body, I32, I64, Operand, Value};
+use super::cost::Linear;
 use super::data::Data;
 use super::emitter::Emitter;
 use super::memory::ADDRESS_GROUPS;
 use super::parts::Part;
 use super::path::HEX_DIGIT;
 use super::path::NO_DIGIT;
-use super::source::ADDRESS;
+use super::source::{ADDRESS, ADDRESS_BYTES_MAX};
 use crate::bug::{Bug, number};
 use crate::classify::AddressClasses;
 
@@ -31,6 +32,9 @@ const V4_CLASS: u32 = 4;
 const V6_BYTES: u32 = 20;
 const V6_LOW: u32 = 8;
 const V6_CLASS: u32 = 16;
+
+/// The most halvings of a number of intervals.
+const INTERVAL_STEPS_MAX: u64 = 32;
 
 /// Groups of an IPv6 address.
 const GROUPS: i32 = 8;
@@ -61,7 +65,7 @@ impl Emitter<'_> {
     /// The class of the interval that the caller's address lies in.
     pub(super) fn address_class(&mut self, b: &mut Body, code: AttributeCode) {
         let (high, low) = self.address();
-        b.call(self.part(ADDRESS), &[], &[]);
+        b.call_over(self.part(ADDRESS), &[], &[], Linear::constant(ADDRESS_BYTES_MAX.into()));
         let (v4, v6) = (self.part(INTERVAL_V4), self.part(INTERVAL_V6));
         let is_v4 = Value::from(high).eqz() & (Value::from(low) >> 32_i64).eq(V4_MAPPED >> 32);
         b.if_(is_v4, |b| {
@@ -79,7 +83,7 @@ impl Emitter<'_> {
     pub(super) fn write_interval_v4(&mut self) -> Body {
         let mut b = Body::new(&[I32, I32, I32], &[I32]);
         let (first, count, address) = (b.param(0), b.param(1), b.param(2));
-        b.while_(count.gt_u(1), |b, _| {
+        b.while_times(INTERVAL_STEPS_MAX, count.gt_u(1), |b, _| {
             let half = b.let_(count >> 1);
             let middle = b.let_(first + half * V4_BYTES);
             b.if_else(
@@ -99,7 +103,7 @@ impl Emitter<'_> {
     pub(super) fn write_interval_v6(&mut self) -> Body {
         let mut b = Body::new(&[I32, I32, I64, I64], &[I32]);
         let (first, count, high, low) = (b.param(0), b.param(1), b.param(2), b.param(3));
-        b.while_(count.gt_u(1), |b, _| {
+        b.while_times(INTERVAL_STEPS_MAX, count.gt_u(1), |b, _| {
             let half = b.let_(count >> 1);
             let middle = b.let_(first + half * V6_BYTES);
             let not_behind =
@@ -219,7 +223,7 @@ impl Emitter<'_> {
         let group = b.local(I32);
         b.set_global(high, 0_i64);
         b.set_global(low, 0_i64);
-        b.while_(place.lt_u(GROUPS), |b, _| {
+        b.while_times(GROUPS as u64, place.lt_u(GROUPS), |b, _| {
             b.set(group, (place << 1).load16(ADDRESS_GROUPS));
             b.if_(gap.ge_s(0) & place.ge_u(gap), |b| {
                 let behind = place - gap;

@@ -2,6 +2,7 @@
 
 use super::assemble::TABLE_TYPE;
 use super::code::{Body, I32, Operand, Value};
+use super::cost::{Linear, Source, Tally};
 use super::data::Data;
 use super::emitter::Emitter;
 use super::keys::Keys;
@@ -114,7 +115,8 @@ impl Emitter<'_> {
     pub(super) fn class_of(&mut self, attribute: usize) -> Value {
         let attribute = self.number(attribute);
         if self.keeps_classes() {
-            return Value::call(self.part(CLASS_ONCE), &[attribute.into()], I32);
+            let once = Value::call(self.part(CLASS_ONCE), &[attribute.into()], I32);
+            return once.tallied(&Tally::calls(self.part(class(attribute)), 1, Linear::of(Source::Own)));
         }
         Value::call(self.part(class(attribute)), &[], I32)
     }
@@ -134,7 +136,8 @@ impl Emitter<'_> {
                 let walk = self.part(PATH_CLASS);
                 // States are numbered through the module, their records from `table` on.
                 let records = code.table.wrapping_sub(code.second.wrapping_mul(STATE_BYTES));
-                b.push(Value::call(walk, &[code.second.into(), records.into()], I32));
+                let size = self.size_of_header(":path");
+                b.push(Value::call_over(walk, &[code.second.into(), records.into()], I32, size));
             }
             AttributeKind::Identity(identity) => self.identity_class(&mut b, code, identity),
             AttributeKind::Ip(_) => self.address_class(&mut b, code),
@@ -175,7 +178,9 @@ impl Emitter<'_> {
         let longest = self.part(PREFIX_CLASS);
         let arguments =
             [code.second.into(), code.table.into(), code.count.into(), text.at.into(), text.length.into()];
-        b.push(Value::call(longest, &arguments, I32));
+        // Each beginning is a step and its bytes.
+        let beginnings = classes.prefixes.keys().map(|text| text.len() as u64 + 1).sum();
+        b.push(Value::call_over(longest, &arguments, I32, Linear::constant(beginnings)));
     }
 
     /// ```text
@@ -215,6 +220,7 @@ impl Emitter<'_> {
         let known = b.let_(place.load32(0));
         b.if_(known, |b| b.return_value(known - 1));
         let class = b.local(I32);
+        // What the function costs is tallied where the words are: it is called once for each attribute.
         b.call_indirect(TABLE_TYPE, attribute, class);
         b.store32(place, 0, class + 1);
         b.push(class);

@@ -11,6 +11,7 @@ mod body;
 
 pub(super) use body::{Body, Label};
 
+use super::cost::{Linear, Source, Tally};
 use std::ops::{Add, BitAnd, BitOr, BitXor, Mul, Shl, Shr, Sub};
 use wasm_encoder::{InstructionSink, MemArg, MemArgTarget, ValType};
 
@@ -21,6 +22,7 @@ pub(super) use wasm_encoder::ValType::{I32, I64};
 pub(super) struct Value {
     ty: ValType,
     code: Vec<u8>,
+    tally: Tally,
 }
 
 /// A local variable or parameter.
@@ -38,7 +40,7 @@ pub(super) struct Global {
 }
 
 /// The index of a function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Func(pub(super) u32);
 
 fn at(offset: u32) -> MemArg {
@@ -49,26 +51,51 @@ impl Value {
     fn new(ty: ValType, write: impl FnOnce(&mut InstructionSink)) -> Self {
         let mut code = Vec::new();
         write(&mut InstructionSink::new(&mut code));
-        Self { ty, code }
+        Self { ty, code, tally: Tally::steps(1) }
     }
 
     fn then(mut self, ty: ValType, write: impl FnOnce(&mut InstructionSink)) -> Self {
         self.ty = ty;
         write(&mut InstructionSink::new(&mut self.code));
+        self.tally.add(&Tally::steps(1));
         self
     }
 
     fn with(mut self, other: impl Into<Self>) -> Self {
-        self.code.extend(other.into().code);
+        let other = other.into();
+        self.code.extend(other.code);
+        self.tally.add(&other.tally);
         self
     }
 
-    /// Calls a function of one result.
+    /// Calls a function of one result, which is given all that the caller works on.
     pub(super) fn call(function: Func, arguments: &[Self], result: ValType) -> Self {
-        let code = arguments.iter().flat_map(|argument| argument.code.iter().copied()).collect();
-        Self { ty: result, code }.then(result, |sink| {
+        Self::call_over(function, arguments, result, Linear::of(Source::Own))
+    }
+
+    /// Calls a function of one result, which is given texts of this size.
+    pub(super) fn call_over(function: Func, arguments: &[Self], result: ValType, over: Linear) -> Self {
+        let call = Self::call_uncounted(function, arguments, result);
+        call.tallied(&Tally::calls(function, 1, over))
+    }
+
+    /// Calls a function whose cost is tallied elsewhere.
+    pub(super) fn call_uncounted(function: Func, arguments: &[Self], result: ValType) -> Self {
+        let mut code = Vec::new();
+        let mut tally = Tally::default();
+        for argument in arguments {
+            code.extend(&argument.code);
+            tally.add(&argument.tally);
+        }
+        Self { ty: result, code, tally }.then(result, |sink| {
             sink.call(function.0);
         })
+    }
+
+    /// The same with more to be tallied.
+    pub(super) fn tallied(mut self, tally: &Tally) -> Self {
+        self.tally.add(tally);
+        self
     }
 
     fn joined(

@@ -1,20 +1,25 @@
 //! The module under construction: what its functions share while they are written.
 
 use super::answer::AnswerRecords;
-use super::class::AttributeCode;
+use super::class::{AttributeCode, class};
 use super::code::{Body, Func, Global, I32, Value};
+use super::cost::{Costs, Linear, Source, Tally};
 use super::data::Data;
 use super::globals::Globals;
 use super::keys::{self, Keys};
+use super::memo::{Memos, memo};
 use super::memory::Layout;
 use super::parts::{Functions, Part};
-use super::query::query_name;
-use super::{ModuleOptions, assemble, entry, refusal, scan};
-use crate::bug::{Bug, OrBug as _, number};
+use super::walk::{Walks, walk};
+use super::{ModuleOptions, assemble, entry, errors, scan};
+use crate::bug::{Bug, CompileError, OrBug as _, number};
 use crate::checked::Attribute;
 use crate::classify::{AttributeKind, Classes};
-use crate::literals::{attributes_of, property_of};
+use crate::literals::{header_of, property_of};
+use crate::module::CostBound;
 use crate::plan::Plan;
+use crate::request::ALWAYS_READ;
+use crate::source::Span;
 use crate::tabulate::Tables;
 use chancery_sdk_abi::{Function, host_calls};
 use std::collections::BTreeSet;
@@ -32,10 +37,11 @@ pub(super) struct Emitter<'a> {
     pub(super) keys: keys::Tables,
     /// The space of header names.
     pub(super) names: u32,
+    /// The space of the names of query parameters.
+    pub(super) parameters: u32,
     /// What the guards ask about, wherever they do.
     pub(super) asked: BTreeSet<Attribute>,
-    /// The query parameters among that, sorted.
-    pub(super) queries: Vec<Arc<str>>,
+
     /// By attribute, what its generated code refers to.
     pub(super) attributes: Vec<AttributeCode>,
     /// Answers as they stand in memory.
@@ -44,9 +50,24 @@ pub(super) struct Emitter<'a> {
     pub(super) meanings: Vec<Vec<u32>>,
     pub(super) functions: Functions,
     pub(super) globals: Globals,
+    /// The passes over texts that answer several questions each.
+    pub(super) walks: Walks,
+    /// Parts of conditions that are computed once a request.
+    pub(super) memos: Memos,
+    /// Bounds of the texts and lists that conditions compute.
+    sizes: Vec<Linear>,
+    /// Functions that do their work at the first call of a request and give its result at all others.
+    once: BTreeSet<Func>,
     /// The first invariant that was found broken.
     bug: Option<Bug>,
 }
+
+/// The steps of asking for a result that is there already.
+const KNOWN_STEPS: u64 = 8;
+
+/// The number of a bound that the emitter knows: how long a text can be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SizeId(usize);
 
 impl<'a> Emitter<'a> {
     pub(super) fn new(
@@ -55,14 +76,16 @@ impl<'a> Emitter<'a> {
         tables: &'a Tables,
         options: ModuleOptions,
     ) -> Result<Self, Bug> {
-        let asked = attributes_asked(classes);
-        let headers = asked.iter().filter_map(header_of).chain(refusal::ALWAYS_READ.map(Arc::from)).collect();
+        let asked = plan.asked();
+        let headers = asked.iter().filter_map(header_of).chain(ALWAYS_READ.map(Arc::from)).collect();
         let kept = if keeps_classes(tables) { classes.attributes.len() } else { 0 };
-        let layout = Layout::new(headers, kept)?;
+        let parameters = asked.iter().filter_map(query_name).cloned().collect();
+        let layout = Layout::new(headers, parameters, kept)?;
         let mut data = layout.data();
         let mut keys = Keys::default();
         let attributes = AttributeCode::of_all(classes, &mut keys, &mut data)?;
         let names = scan::add_names(&layout.slots, &mut keys);
+        let parameters = scan::add_names(&layout.query_slots, &mut keys);
         let keys = keys.finish(&mut data)?;
         let answers = AnswerRecords::new(&plan.auth.answers, &mut data)?;
         let mut meanings = vec![Vec::new(); plan.strands.len()];
@@ -78,19 +101,23 @@ impl<'a> Emitter<'a> {
             data,
             keys,
             names,
-            queries: asked.iter().filter_map(query_name).cloned().collect(),
+            parameters,
             asked,
             attributes,
             answers,
             meanings,
             functions,
             globals: Globals::default(),
+            walks: Walks::of(classes)?,
+            memos: Memos::of(classes),
+            sizes: Vec::new(),
+            once: BTreeSet::new(),
             bug: None,
         })
     }
 
-    /// Writes everything and gives the bytes.
-    pub(super) fn finish(&mut self) -> Result<Vec<u8>, Bug> {
+    /// Writes everything; gives the bytes and what a request costs at most.
+    pub(super) fn finish(&mut self) -> Result<(Vec<u8>, CostBound), CompileError> {
         let exports = entry::EXPORTS.map(|(name, part)| (name, self.part(part)));
         let mut bodies: Vec<Body> = Vec::new();
         let mut reset = None;
@@ -104,9 +131,56 @@ impl<'a> Emitter<'a> {
         let place = reset.or_bug("a request forgets the one before")?;
         *bodies.get_mut(place).or_bug("each part has a body")? = entry::RESET.write(self);
         if let Some(bug) = self.bug.take().or_else(|| bodies.iter().find_map(|body| body.bug().cloned())) {
-            return Err(bug);
+            return Err(bug.into());
         }
-        assemble::module(self, &exports, &bodies)
+        let bytes = assemble::module(self, &exports, &bodies)?;
+        let tallies = bodies.iter().map(Body::tally).collect();
+        let mut costs = Costs::new(tallies, self.functions.imports().len());
+        let mut bound = Linear::default();
+        for function in exports.iter().map(|(_, function)| function).chain(&self.once) {
+            bound.add(&costs.of(*function)?);
+        }
+        let bound = cost_bound(&bound);
+        if bound.worst() > self.options.steps_max {
+            let (span, share) = self.costliest(&mut costs)?;
+            return Err(CompileError::Refused(vec![errors::too_costly(span, share, bound.worst())]));
+        }
+        Ok((bytes, bound))
+    }
+
+    /// What costs the most of all that is asked about: where it stands, and how many steps it takes.
+    fn costliest(&self, costs: &mut Costs) -> Result<(Span, u64), Bug> {
+        let mut candidates: Vec<(Span, Func)> = Vec::new();
+        for (number, text) in (0..).zip(self.walks.texts()) {
+            candidates.extend(self.functions.asked(walk(number)).map(|function| (text.span, function)));
+        }
+        for (number, part) in (0..).zip(self.memos.parts()) {
+            candidates.extend(self.functions.asked(memo(number)).map(|function| (part.span, function)));
+        }
+        for (number, attribute) in (0..).zip(&self.classes.attributes) {
+            let span = match &attribute.kind {
+                AttributeKind::Condition(condition) => Some(condition.expr.span),
+                _ => self.first_that_asks(number as usize),
+            };
+            candidates
+                .extend(self.functions.asked(class(number)).zip(span).map(|(asked, span)| (span, asked)));
+        }
+        let mut costliest = (Span::default(), 0);
+        for (span, function) in candidates {
+            let share = cost_bound(&costs.of(function)?).worst();
+            if share > costliest.1 {
+                costliest = (span, share);
+            }
+        }
+        Ok(costliest)
+    }
+
+    /// The first statement that asks about an attribute.
+    fn first_that_asks(&self, attribute: usize) -> Option<Span> {
+        let entries = self.plan.strands.iter().flat_map(|strand| &strand.entries);
+        let literals = self.classes.strands.iter().flatten();
+        let mut asking = entries.zip(literals).filter(|(_, asked)| asked.predicates.contains_key(&attribute));
+        asking.next().map(|(entry, _)| entry.span)
     }
 
     /// Whether the classes of attributes are kept while a request is decided: where more than one word
@@ -142,6 +216,14 @@ impl<'a> Emitter<'a> {
     pub(super) fn part(&mut self, part: Part) -> Func {
         let found = self.functions.part(part);
         self.sound(found, Func(0))
+    }
+
+    /// The function of a part that does its work once a request, and what each call of it costs: the work
+    /// is tallied with the module.
+    pub(super) fn part_once(&mut self, part: Part) -> (Func, Tally) {
+        let function = self.part(part);
+        self.once.insert(function);
+        (function, Tally::steps(KNOWN_STEPS))
     }
 
     /// A host call of the status that it gives.
@@ -181,12 +263,56 @@ impl<'a> Emitter<'a> {
         self.sound(found, 0)
     }
 
+    /// The size of what a header holds; the path and the query are parts of `:path`.
+    pub(super) fn size_of_header(&mut self, name: &str) -> Linear {
+        let mut names = (0..).zip(self.layout.slots.keys());
+        let found = names.find(|(_, asked)| asked.as_ref() == name).map(|(number, _)| number);
+        let number = self.sound(found.or_bug("a header that is asked for has a slot"), 0);
+        Linear::of(Source::Text(number))
+    }
+
+    /// Remembers how long a text can be.
+    pub(super) fn size(&mut self, size: Linear) -> SizeId {
+        self.sizes.push(size);
+        SizeId(self.sizes.len() - 1)
+    }
+
+    /// Makes a size at least as large as another.
+    pub(super) fn widen(&mut self, size: SizeId, by: SizeId) {
+        let by = self.sized(by);
+        if let Some(known) = self.sizes.get_mut(size.0) {
+            known.join(&by);
+        }
+    }
+
+    /// How long a text can be.
+    pub(super) fn sized(&self, size: SizeId) -> Linear {
+        self.sizes.get(size.0).cloned().unwrap_or_else(|| Linear::of(Source::Own))
+    }
+
+    /// How long both of two texts can be.
+    pub(super) fn both_sized(&self, one: SizeId, other: SizeId) -> Linear {
+        let mut both = self.sized(one);
+        both.add(&self.sized(other));
+        both
+    }
+
+    /// How long the shorter of two texts can be.
+    pub(super) fn shorter_sized(&self, one: SizeId, other: SizeId) -> Linear {
+        let (one, other) = (self.sized(one), self.sized(other));
+        if one.is_constant() || !other.is_constant() { one } else { other }
+    }
+
     /// Headers and properties that the module can read, sorted.
     pub(super) fn reads(&self) -> Vec<String> {
         let headers = self.layout.slots.keys().map(|name| name.to_string());
         let properties = self.asked.iter().filter_map(property_of).map(str::to_owned);
         headers.chain(properties).collect::<BTreeSet<_>>().into_iter().collect()
     }
+}
+
+fn cost_bound(line: &Linear) -> CostBound {
+    CostBound { fixed: line.fixed(), per_header: line.per(Source::Pairs), per_byte: line.per_byte() }
 }
 
 /// Whether more than one word can ask for a class.
@@ -211,27 +337,10 @@ fn imports(options: ModuleOptions, asked: &BTreeSet<Attribute>) -> Vec<Function>
     imports
 }
 
-/// Everything that attributes and their conditions ask about.
-fn attributes_asked(classes: &Classes) -> BTreeSet<Attribute> {
-    let mut asked = BTreeSet::new();
-    for attribute in &classes.attributes {
-        match &attribute.kind {
-            AttributeKind::Text(text, _) => drop(asked.insert(text.clone())),
-            AttributeKind::Path(_) => drop(asked.insert(Attribute::Path)),
-            AttributeKind::Identity(_) => drop(asked.insert(Attribute::SourcePrincipal)),
-            AttributeKind::Ip(_) => drop(asked.insert(Attribute::SourceIp)),
-            AttributeKind::Condition(condition) => attributes_of(&condition.expr, &mut asked),
-        }
-    }
-    asked
-}
-
-/// The header in which an attribute travels, beside those that are always read.
-pub(super) fn header_of(attribute: &Attribute) -> Option<Arc<str>> {
+/// The name of a query parameter.
+fn query_name(attribute: &Attribute) -> Option<&Arc<str>> {
     match attribute {
-        Attribute::Scheme => Some(":scheme".into()),
-        Attribute::Id => Some("x-request-id".into()),
-        Attribute::Header(name) => Some(name.clone()),
+        Attribute::Query(name) => Some(name),
         _ => None,
     }
 }

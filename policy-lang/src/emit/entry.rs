@@ -143,4 +143,4 @@ impl Emitter<'_> {
 }
 
 /// So many bytes are cleared by single stores.
-const UNROLLED_BYTES_MAX: u32 = 128;
+const UNROLLED_BYTES_MAX: u32 = 64;

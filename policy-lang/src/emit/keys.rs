@@ -9,6 +9,7 @@
 //! and are compared with one instruction; the entry of any other has the address of its bytes.
 
 use super::code::{Body, I32, Local, Operand, Value};
+use super::cost::Linear;
 use super::data::Data;
 use super::emitter::Emitter;
 use super::parts::Part;
@@ -26,9 +27,6 @@ const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 const SHORT_BYTES_MAX: usize = 8;
 /// Bytes of an entry of both tables.
 const ENTRY_BYTES: usize = 16;
-
-/// Tables of up to so many strings are small.
-const SMALL_TABLE_KEYS: usize = 256;
 
 // An entry of a short string: its bytes as a word; space and length, of which `LENGTH_BITS` are the
 // length, 0 for an empty entry; the number.
@@ -62,7 +60,9 @@ pub(super) struct Tables {
     /// `None` if there is no long string.
     long: Option<Table>,
     /// The most entries that one look-up compares.
-    pub(super) chain_max: u32,
+    chain_max: u32,
+    /// The longest string.
+    bytes_max: u32,
 }
 
 /// One table.
@@ -97,8 +97,9 @@ impl Keys {
         let (long, long_chain) = lay_out(&self.long, data, Key::long_hash, |key, data| {
             Ok([data.string(&key.text), key.number, number(key.text.len())?, key.space])
         })?;
+        let longest = self.long.iter().map(|key| key.text.len()).max().unwrap_or_default();
         let long = (!self.long.is_empty()).then_some(long);
-        Ok(Tables { short, long, chain_max: short_chain.max(long_chain) })
+        Ok(Tables { short, long, chain_max: short_chain.max(long_chain), bytes_max: number(longest)? })
     }
 }
 
@@ -120,16 +121,15 @@ impl Key {
     }
 }
 
-/// A table of entries at their hashes, and its longest chain. Half of a small table stays empty, and a
-/// quarter of a large one, which is the faster the less memory it takes.
+/// A table of entries at their hashes, and its longest chain. Half of it stays empty, so that chains are
+/// short: whoever sends a request can ask for the longest one again and again.
 fn lay_out(
     keys: &[Key],
     data: &mut Data,
     hash: fn(&Key) -> u64,
     entry: fn(&Key, &mut Data) -> Result<[u32; 4], Bug>,
 ) -> Result<(Table, u32), Bug> {
-    let spare = if keys.len() <= SMALL_TABLE_KEYS { keys.len() } else { keys.len() / 3 };
-    let capacity = keys.len() + spare + 1;
+    let capacity = 2 * keys.len() + 1;
     let mut slots: Vec<Option<&Key>> = vec![None; capacity];
     let mut chain_max = 1;
     for key in keys {
@@ -177,7 +177,8 @@ impl Emitter<'_> {
         length: impl Into<Value>,
     ) -> Value {
         let function = self.part(LOOKUP);
-        Value::call(function, &[space.into(), text.into(), length.into()], I32)
+        // What it takes does not grow with the text, but with the longest string of the tables.
+        Value::call_over(function, &[space.into(), text.into(), length.into()], I32, Linear::default())
     }
 
     /// ```text
@@ -194,7 +195,8 @@ impl Emitter<'_> {
             None => b.return_value(0),
             Some(_) => {
                 let long = self.part(LOOKUP_LONG);
-                b.return_value(Value::call(long, &[space.into(), text.into(), length.into()], I32));
+                let arguments = [space.into(), text.into(), length.into()];
+                b.return_value(Value::call_over(long, &arguments, I32, Linear::default()));
             }
         });
         let meta = b.let_((space << LENGTH_BITS) | length);
@@ -203,7 +205,7 @@ impl Emitter<'_> {
         let multiplier = b.let_(MULTIPLIER);
         let hash = b.let_((word ^ (meta.extend() * multiplier)) * multiplier);
         let entry = b.let_(first_entry((hash ^ (hash >> 32_i64)) * multiplier, table));
-        b.while_(entry.load32(SHORT_META), |b, _| {
+        b.while_times(self.keys.chain_max.into(), entry.load32(SHORT_META), |b, _| {
             b.if_(entry.load64(0).eq(word) & entry.load32(SHORT_META).eq(meta), |b| {
                 b.return_value(entry.load32(SHORT_NUMBER));
             });
@@ -223,6 +225,16 @@ impl Emitter<'_> {
         let table = self.sound(found, Table::default());
         let mut b = Body::new(&[I32, I32, I32], &[I32]);
         let (space, text, length) = (b.param(0), b.param(1), b.param(2));
+        // A text that is longer than all known ones is not even hashed, for its sender chose it.
+        b.if_(length.gt_u(self.keys.bytes_max), |b| b.return_value(0));
+        let size = Linear::constant(self.keys.bytes_max.into());
+        b.on(&size, |b| self.find_long(b, table, (space, text, length)));
+        b.push(0);
+        b
+    }
+
+    /// Returns the number of a string if the table has it in the space.
+    fn find_long(&mut self, b: &mut Body, table: Table, (space, text, length): (Local, Local, Local)) {
         let meta = b.let_(length.extend() | (space.extend() << 32_i64));
         // In a variable it takes less room.
         let multiplier = b.let_(MULTIPLIER);
@@ -233,7 +245,7 @@ impl Emitter<'_> {
             b.set(hash, (hash ^ word) * multiplier);
             b.set(hash, hash ^ (hash >> 32_i64));
         };
-        b.while_(left.ge_u(8), |b, _| {
+        b.while_words(left.ge_u(8), |b, _| {
             mix(b, at.load64(0));
             b.set(at, at + 8);
             b.set(left, left - 8);
@@ -241,22 +253,20 @@ impl Emitter<'_> {
         b.if_(left, |b| mix(b, at.load64(0) & low_bytes(left.extend())));
         let entry = b.let_(first_entry(hash.into(), table));
         let equal = self.part(EQUAL);
-        b.while_(entry.load32(0), |b, _| {
+        b.while_times(self.keys.chain_max.into(), entry.load32(0), |b, _| {
             b.if_(entry.load64(LONG_META).eq(meta), |b| {
                 let same = Value::call(equal, &[entry.load32(0), text.into(), length.into()], I32);
                 b.if_(same, |b| b.return_value(entry.load32(LONG_NUMBER)));
             });
             next_entry(b, entry, table);
         });
-        b.push(0);
-        b
     }
 
     /// `equal(a, b, length)`, a word at a time.
     pub(super) fn write_equal(&mut self) -> Body {
         let mut b = Body::new(&[I32, I32, I32], &[I32]);
         let (one, other, left) = (b.param(0), b.param(1), b.param(2));
-        b.while_(left.ge_u(8), |b, _| {
+        b.while_words(left.ge_u(8), |b, _| {
             b.if_(one.load64(0).ne(other.load64(0)), |b| b.return_value(0));
             b.set(one, one + 8);
             b.set(other, other + 8);

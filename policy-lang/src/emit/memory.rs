@@ -16,8 +16,13 @@ pub(super) const OUT_LENGTH: u32 = 12;
 pub(super) const ADDRESS_GROUPS: u32 = 16;
 /// Where the slots begin.
 const SLOTS: u32 = 64;
-/// Bytes of a slot: address (0: the header is absent) and length.
-pub(super) const SLOT_BYTES: u32 = 8;
+/// Bytes of a slot: the address of a text (0: it is absent), its length, and how many bytes there are for
+/// it if it was put together here.
+pub(super) const SLOT_BYTES: u32 = 16;
+/// Where the length stands in a slot.
+pub(super) const SLOT_LENGTH: u32 = 4;
+/// Where the room stands in a slot.
+pub(super) const SLOT_ROOM: u32 = 8;
 /// What a request may need: its headers twice over and room for what conditions compute. Envoy
 /// takes 60 KiB of headers unless told otherwise, and gives a module 1 MiB at most.
 pub(super) const ARENA_BYTES: u32 = 2 << 20;
@@ -29,6 +34,8 @@ const PAGE_BYTES: u32 = 1 << 16;
 pub(super) struct Layout {
     /// Names of headers that are asked for, with the addresses of their slots.
     pub(super) slots: BTreeMap<Arc<str>, u32>,
+    /// Names of query parameters that are asked for, with the addresses of their slots.
+    pub(super) query_slots: BTreeMap<Arc<str>, u32>,
     /// Where the classes of attributes are kept, 4 bytes each.
     pub(super) classes: u32,
     /// How many bytes they take; 0 where they are not kept.
@@ -36,12 +43,17 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout for these headers and so many classes.
-    pub(super) fn new(headers: BTreeSet<Arc<str>>, classes: usize) -> Result<Self, Bug> {
-        let slots: BTreeMap<Arc<str>, u32> =
-            headers.into_iter().zip((0..).map(|number| SLOTS + SLOT_BYTES * number)).collect();
-        let behind = SLOTS + SLOT_BYTES * number(slots.len())?;
-        Ok(Self { slots, classes: behind, class_bytes: 4 * number(classes)? })
+    /// The layout for these headers, query parameters and so many classes.
+    pub(super) fn new(
+        headers: BTreeSet<Arc<str>>,
+        parameters: BTreeSet<Arc<str>>,
+        classes: usize,
+    ) -> Result<Self, Bug> {
+        let mut places = (0..).map(|number| SLOTS + SLOT_BYTES * number);
+        let slots: BTreeMap<Arc<str>, u32> = headers.into_iter().zip(places.by_ref()).collect();
+        let query_slots: BTreeMap<Arc<str>, u32> = parameters.into_iter().zip(places).collect();
+        let behind = SLOTS + SLOT_BYTES * number(slots.len() + query_slots.len())?;
+        Ok(Self { slots, query_slots, classes: behind, class_bytes: 4 * number(classes)? })
     }
 
     /// No constants yet, behind all this.
@@ -52,7 +64,7 @@ impl Layout {
     /// From where to where is cleared when a request begins.
     pub(super) fn cleared(&self) -> (u32, u32) {
         let first = self.slots.values().next().copied().unwrap_or(self.classes);
-        (first, (self.classes + self.class_bytes).next_multiple_of(SLOT_BYTES))
+        (first, (self.classes + self.class_bytes).next_multiple_of(8))
     }
 }
 

@@ -4,7 +4,9 @@ use super::class::{FINAL, STATE_BYTES};
 use super::code::{Body, Func, Global, I32, I64, Label, Local, Operand, Value};
 use super::emitter::Emitter;
 use super::parts::Part;
+use crate::check::SEGMENTS_MAX;
 use crate::checked::Attribute;
+use crate::classify::{AttributeClasses, AttributeKind};
 
 /// A byte of the path.
 pub(super) const PATH_BYTE: Part = Part::new("path byte", |emitter, _| emitter.write_path_byte());
@@ -74,7 +76,8 @@ impl Emitter<'_> {
         let is = |wanted: u8| byte.eq(i32::from(wanted));
         let first = Value::call(path_byte, &[at.into(), end.into()], I32);
         b.br_if(refused, first.ne(i32::from(b'/')));
-        b.while_(at.lt_u(end), |b, out| {
+        // Once as it was sent and once without escapes. What matters takes three bytes: `/.x`, `%41`.
+        b.while_threes_twice(at.lt_u(end), |b, out| {
             skip_plain(b, at, end);
             b.br_if(out, at.ge_u(end));
             b.set(byte, at.load8(0));
@@ -91,7 +94,8 @@ impl Emitter<'_> {
                     b.if_(is(b'%'), |b| {
                         let to = b.let_(at);
                         b.set(query, at);
-                        undo_escapes(b, hex_byte, query, to, end, refused);
+                        // From the first one on, so that this happens once.
+                        b.once(|b| undo_escapes(b, hex_byte, query, to, end, refused));
                         b.set(end, to);
                         // One before the beginning, which the next round begins with.
                         b.set(at, Value::from(0).load32(slot) - 1);
@@ -151,7 +155,8 @@ impl Emitter<'_> {
         let behind = b.local(I32);
         let next = b.local(I32);
         let record = b.let_(records + state * STATE_BYTES);
-        b.while_(segment.le_u(end), |b, out| {
+        let depth = self.path_depth();
+        b.while_times_on(depth, segment.le_u(end), |b, out| {
             b.br_if(out, record.load32(STATE_CLASS).lt_s(0));
             find_slash(b, segment, behind, end);
             let length = b.let_(behind - segment);
@@ -167,6 +172,16 @@ impl Emitter<'_> {
         b
     }
 
+    /// How many segments of a path are looked at before its class is known: behind the longest pattern
+    /// nothing is told apart.
+    fn path_depth(&self) -> u64 {
+        let depth = |attribute: &AttributeClasses| match &attribute.kind {
+            AttributeKind::Path(automaton) => automaton.depth(),
+            _ => 0,
+        };
+        self.classes.attributes.iter().map(depth).max().unwrap_or_default()
+    }
+
     /// `path_segment(number)`: where it lies and its length; 0 and 0 if the path has fewer.
     pub(super) fn write_path_segment(&mut self) -> Body {
         let (slot, path_end) = (self.path_slot(), self.path_end());
@@ -175,7 +190,7 @@ impl Emitter<'_> {
         let segment = b.let_(Value::from(0).load32(slot) + 1);
         let end = b.let_(Value::from(path_end));
         let behind = b.local(I32);
-        b.while_(segment.le_u(end), |b, _| {
+        b.while_times_on(SEGMENTS_MAX as u64, segment.le_u(end), |b, _| {
             find_slash(b, segment, behind, end);
             b.if_(number.eqz(), |b| {
                 b.push(segment);
@@ -196,7 +211,7 @@ fn find_slash(b: &mut Body, segment: Local, behind: Local, end: Local) {
     let found = b.local(I64);
     let ones = b.let_(ONES);
     b.set(behind, segment);
-    b.while_(behind.lt_u(end), |b, out| {
+    b.while_words(behind.lt_u(end), |b, out| {
         b.set(found, bytes_equal(behind.load64(0), b'/', ones) & (ones << 7_i64));
         b.if_(found.eqz().eqz(), |b| {
             b.set(behind, behind + (found.ctz().wrap() >> 3));
@@ -213,7 +228,7 @@ fn find_slash(b: &mut Body, segment: Local, behind: Local, end: Local) {
 fn skip_plain(b: &mut Body, at: Local, end: Local) {
     let (word, next, found) = (b.local(I64), b.local(I64), b.local(I64));
     let ones = b.let_(ONES);
-    b.while_(at.lt_u(end), |b, out| {
+    b.while_words(at.lt_u(end), |b, out| {
         b.set(word, at.load64(0));
         // A dot becomes a slash, and no other byte does.
         b.set(next, at.load64(1) | ones);
@@ -253,11 +268,13 @@ fn undo_escapes(b: &mut Body, hex_byte: Func, from: Local, to: Local, end: Local
     b.while_(from.lt_u(end), |b, out| {
         b.set(byte, from.load8(0));
         b.br_if(out, byte.eq(END));
-        b.if_(is(b'%'), |b| {
-            b.set(byte, Value::call(hex_byte, &[from + 1, end.into()], I32));
-            let is_none = byte.gt_u(u32::from(u8::MAX));
-            b.br_if(refused, byte.eqz() | is(b'/') | is(b'\\') | is_none);
-            b.set(from, from + 2);
+        b.every(3, |b| {
+            b.if_(is(b'%'), |b| {
+                b.set(byte, Value::call(hex_byte, &[from + 1, end.into()], I32));
+                let is_none = byte.gt_u(u32::from(u8::MAX));
+                b.br_if(refused, byte.eqz() | is(b'/') | is(b'\\') | is_none);
+                b.set(from, from + 2);
+            });
         });
         b.store8(to, 0, byte);
         b.set(to, to + 1);

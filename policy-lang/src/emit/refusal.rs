@@ -8,9 +8,6 @@ use super::parts::Part;
 use super::source::IS_NAME_BYTE;
 use crate::checked::Attribute;
 
-/// The headers that every module reads: what they say may be refused before any rule is asked.
-pub(super) const ALWAYS_READ: [&str; 4] = [":authority", ":method", ":path", "content-length"];
-
 /// The answer to a request that is refused before any rule is asked.
 pub(super) const REFUSAL: Part = Part::new("refusal", |emitter, _| emitter.write_refusal());
 
@@ -35,21 +32,30 @@ impl Emitter<'_> {
         let mut b = Body::new(&[], &[I32]);
         let answer = b.let_(answers.method);
         b.block(|b, refused| {
-            let (at, end) = self.slot_bounds(b, ":method");
-            b.while_(at.lt_u(end), |b, _| {
-                b.br_if(refused, at.load8(0).ge_u(i32::from(b'a')));
-                b.set(at, at + 1);
-            });
+            let size = self.size_of_header(":method");
+            b.on(&size, |b| self.read_method(b, refused));
             b.set(answer, answers.path);
-            self.decode_path(b, refused);
+            let size = self.size_of_header(":path");
+            b.on(&size, |b| self.decode_path(b, refused));
             b.set(answer, answers.host);
-            self.read_authority(b, refused);
+            let size = self.size_of_header(":authority");
+            b.on(&size, |b| self.read_authority(b, refused));
             b.set(answer, answers.size);
-            self.read_size(b, refused);
+            let size = self.size_of_header("content-length");
+            b.on(&size, |b| self.read_size(b, refused));
             b.set(answer, 0);
         });
         b.push(answer);
         b
+    }
+
+    /// Refuses a method that is not in capitals.
+    fn read_method(&mut self, b: &mut Body, refused: Label) {
+        let (at, end) = self.slot_bounds(b, ":method");
+        b.while_(at.lt_u(end), |b, _| {
+            b.br_if(refused, at.load8(0).ge_u(i32::from(b'a')));
+            b.set(at, at + 1);
+        });
     }
 
     /// Refuses a `content-length` that is no number below 2^63.

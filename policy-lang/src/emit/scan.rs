@@ -4,8 +4,9 @@ use super::code::{Body, I32, Label, Local, Operand, Value};
 use super::emitter::Emitter;
 use super::entry::MALLOC;
 use super::keys::Keys;
-use super::memory::{ARENA_BYTES, OUT, OUT_LENGTH};
+use super::memory::{ARENA_BYTES, OUT, OUT_LENGTH, SLOT_LENGTH, SLOT_ROOM};
 use super::parts::Part;
+use crate::module::{BYTES_SEEN_MAX, QUERY_PARAMETERS_MAX};
 use chancery_sdk_abi::{MapType, host_calls};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,10 +14,14 @@ use std::sync::Arc;
 /// Finds the headers.
 pub(super) const SCAN: Part = Part::new("scan", |emitter, _| emitter.write_scan());
 
+/// Puts a value into a slot, or joins it with the one that is there. What it copies of the values before
+/// is paid by them, for it happens when they have doubled.
+pub(super) const FILL_SLOT: Part = Part::new("fill slot", |emitter, _| emitter.write_fill_slot());
+
 /// Two lengths.
 const ENTRY_BYTES: u32 = 8;
 
-/// Adds the names of headers, each with the address of its slot; gives their space.
+/// Adds names, each with the address of its slot; gives their space.
 pub(super) fn add_names(slots: &BTreeMap<Arc<str>, u32>, keys: &mut Keys) -> u32 {
     let space = keys.spaces(1);
     for (name, slot) in slots {
@@ -45,10 +50,8 @@ impl Emitter<'_> {
         let length = b.let_(Value::from(0).load32(OUT_LENGTH));
         b.block(|b, unreadable| {
             b.br_if(unreadable, status);
-            let offset = pairs - self.arena_start();
-            b.br_if(unreadable, offset.gt_u(ARENA_BYTES));
-            let room = Value::from(self.arena_start()) + ARENA_BYTES - pairs;
-            b.br_if(unreadable, length.gt_u(room));
+            // They are the first thing in the arena.
+            b.br_if(unreadable, pairs.ne(self.arena_start()) | length.gt_u(ARENA_BYTES));
             b.br_if(unreadable, length.lt_u(4));
             let count = b.let_(pairs.load32(0));
             b.br_if(unreadable, count.gt_u((length - 4) >> 3));
@@ -56,7 +59,13 @@ impl Emitter<'_> {
             let entries_end = b.let_(entry + count * ENTRY_BYTES);
             let key = b.let_(entries_end);
             let end = b.let_(pairs + length);
-            b.while_(entry.lt_u(entries_end), |b, _| self.scan_pair(b, entry, key, end, unreadable));
+            let seen = b.local(I32);
+            b.while_pairs(entry.lt_u(entries_end), |b, _| {
+                self.scan_pair(b, (entry, key, end), seen, unreadable);
+            });
+            if !self.layout.query_slots.is_empty() {
+                self.count_parameters(b);
+            }
             b.return_();
         });
         let fault = self.fault();
@@ -65,12 +74,38 @@ impl Emitter<'_> {
         b
     }
 
-    fn scan_pair(&mut self, b: &mut Body, entry: Local, key: Local, end: Local, unreadable: Label) {
+    /// Refuses a request whose query has too many parameters.
+    fn count_parameters(&mut self, b: &mut Body) {
+        let slot = self.slot(":path");
+        let at = b.let_(Value::from(0).load32(slot));
+        let end = b.let_(at + Value::from(0).load32(slot + SLOT_LENGTH));
+        let [byte, is_query, separators] = [(); 3].map(|()| b.local(I32));
+        b.while_(at.lt_u(end), |b, _| {
+            b.set(byte, at.load8(0));
+            b.set(is_query, is_query | byte.eq(i32::from(b'?')));
+            b.set(separators, separators + (byte.eq(i32::from(b'&')) & is_query));
+            b.set(at, at + 1);
+        });
+        let fault = self.fault();
+        b.if_(separators.ge_u(QUERY_PARAMETERS_MAX as u32), |b| {
+            b.set_global(fault, self.answers.too_large);
+        });
+    }
+
+    /// `seen` counts the bytes of values that are asked for; of too many the request is refused.
+    fn scan_pair(
+        &mut self,
+        b: &mut Body,
+        (entry, key, end): (Local, Local, Local),
+        seen: Local,
+        unreadable: Label,
+    ) {
         let key_length = b.let_(entry.load32(0));
         let value_length = b.let_(entry.load32(4));
         b.br_if(unreadable, key_length.ge_u(end - key));
         let value = b.let_(key + key_length + 1);
         b.br_if(unreadable, value_length.ge_u(end - value));
+        let next = b.let_(value + value_length + 1);
         // Lengths that differ by 64 share a bit of the mask; the look-up tells them apart.
         let mask = self.layout.slots.keys().fold(0_u64, |mask, name| mask | 1 << (name.len() % 64));
         let bit = key_length.extend();
@@ -78,45 +113,50 @@ impl Emitter<'_> {
             let slot = self.lookup(self.names, key, key_length);
             let slot = b.let_(slot);
             b.if_(slot, |b| {
-                let (text, length) = (b.let_(value), b.let_(value_length));
-                trim_blanks(b, text, length);
-                self.fill_slot(b, slot, text, length);
+                b.set(seen, seen + value_length + 1);
+                b.if_(seen.gt_u(BYTES_SEEN_MAX as u32), |b| {
+                    let fault = self.fault();
+                    b.set_global(fault, self.answers.too_large);
+                    b.br(unreadable);
+                });
+                trim_blanks(b, value, value_length);
+                b.call(self.part(FILL_SLOT), &[slot.into(), value.into(), value_length.into()], &[]);
             });
         });
-        b.set(key, value + value_length + 1);
+        b.set(key, next);
         b.set(entry, entry + ENTRY_BYTES);
     }
 
-    /// Puts a value into a slot, or joins it with the one that is there: where that ends the used
-    /// part of the arena, it is extended, else it is copied.
-    fn fill_slot(&mut self, b: &mut Body, slot: Local, value: Local, length: Local) {
-        let before = b.let_(slot.load32(0));
-        let before_length = b.let_(slot.load32(4));
+    /// ```text
+    /// fill_slot(slot, value, length):
+    ///     put the value there, or join it with what is there: where there is no room for both,
+    ///     in twice the room that both need, so that each byte is copied but a few times
+    /// ```
+    fn write_fill_slot(&mut self) -> Body {
         let malloc = self.part(MALLOC);
-        let free = self.free();
-        b.if_else(
-            before.eqz(),
-            |b| {
-                b.store32(slot, 0, value);
-                b.store32(slot, 4, length);
-            },
-            |b| {
-                let bytes = b.let_(length + 1);
-                let is_last = b.let_((before + before_length).eq(free));
-                b.if_(is_last.eqz(), |b| b.set(bytes, bytes + before_length));
-                let joined = b.let_(Value::call(malloc, &[bytes.into()], I32));
-                b.if_(joined, |b| {
-                    b.if_(is_last.eqz(), |b| {
-                        b.copy(joined, before, before_length);
-                        b.store32(slot, 0, joined);
-                        b.set(joined, joined + before_length);
-                    });
-                    b.store8(joined, 0, i32::from(b','));
-                    b.copy(joined + 1, value, length);
-                    b.store32(slot, 4, before_length + length + 1);
-                });
-            },
-        );
+        let mut b = Body::new(&[I32, I32, I32], &[]);
+        let (slot, value, length) = (b.param(0), b.param(1), b.param(2));
+        let before = b.let_(slot.load32(0));
+        b.if_(before.eqz(), |b| {
+            b.store32(slot, 0, value);
+            b.store32(slot, SLOT_LENGTH, length);
+            b.return_();
+        });
+        let before_length = b.let_(slot.load32(SLOT_LENGTH));
+        let whole = b.let_(before_length + length + 1);
+        b.if_(whole.gt_u(slot.load32(SLOT_ROOM)), |b| {
+            let room = b.let_(Value::call(malloc, &[whole << 1], I32));
+            b.if_(room.eqz(), |b| b.return_());
+            b.copy(room, before, before_length);
+            b.set(before, room);
+            b.store32(slot, 0, room);
+            b.store32(slot, SLOT_ROOM, whole << 1);
+        });
+        let comma = before + before_length;
+        b.store8(comma.clone(), 0, i32::from(b','));
+        b.copy(comma + 1, value, length);
+        b.store32(slot, SLOT_LENGTH, whole);
+        b
     }
 }
 

@@ -3,6 +3,7 @@
 use super::address::{ADDRESS_V4, ADDRESS_V6};
 use super::class::AttributeCode;
 use super::code::{Body, Func, Global, I32, I64, Local, Operand, Value};
+use super::cost::Linear;
 use super::emitter::Emitter;
 use super::keys::EQUAL;
 use super::memory::{ARENA_BYTES, OUT, OUT_LENGTH};
@@ -27,6 +28,12 @@ pub(super) const ADDRESS: Part = Part::new("address", |emitter, _| emitter.write
 pub(super) const MTLS: Part = Part::new("mtls", |emitter, _| emitter.write_mtls());
 /// Reads the protocol.
 pub(super) const PROTOCOL: Part = Part::new("protocol", |emitter, _| emitter.write_protocol());
+
+/// The most bytes of a property; a request of which one is longer cannot be judged. No certificate that
+/// names a service has a longer principal.
+pub(super) const PROPERTY_BYTES_MAX: u32 = 2_048;
+/// The most bytes of an address with its port, in text.
+pub(super) const ADDRESS_BYTES_MAX: u32 = 128;
 
 /// Where an empty text may lie: any address that is not 0.
 pub(super) const SOMEWHERE: u32 = OUT;
@@ -97,7 +104,7 @@ impl Emitter<'_> {
     /// property(path, length):
     ///     0, 0 if the host has none; else where it lies and its length
     /// ```
-    /// A host that gives what does not lie in the arena is a fault.
+    /// A host that gives what does not lie in the arena or is too long is a fault.
     pub(super) fn write_property(&mut self) -> Body {
         let mut b = Body::new(&[I32, I32], &[I32, I32]);
         b.store64(0, OUT, 0_i64);
@@ -115,8 +122,8 @@ impl Emitter<'_> {
             length.eqz(),
             |b| b.set(at, SOMEWHERE),
             |b| {
-                let room = Value::from(start) + ARENA_BYTES - at;
-                let outside = (at - start).gt_u(ARENA_BYTES) | length.gt_u(room);
+                let outside =
+                    length.gt_u(PROPERTY_BYTES_MAX) | (at - start).gt_u(ARENA_BYTES - PROPERTY_BYTES_MAX);
                 b.if_(outside, |b| {
                     self.set_fault(b);
                     b.set(at, SOMEWHERE);
@@ -195,11 +202,13 @@ impl Emitter<'_> {
         let principal = self.principal();
         b.call(self.part(PRINCIPAL), &[], &[]);
         b.if_(Value::from(principal.at).eqz(), |b| b.return_value(classes.absent));
+        let over = Linear::constant(PROPERTY_BYTES_MAX.into());
         let found = self.lookup(code.exact, principal.at, principal.length);
         let found = b.let_(found);
         b.if_(found, |b| b.return_value(found - 1));
         let service = self.part(SERVICE);
-        b.if_(Value::call(service, &[], I32).eqz(), |b| b.return_value(classes.stranger));
+        let service = Value::call_over(service, &[], I32, over);
+        b.if_(service.eqz(), |b| b.return_value(classes.stranger));
         let namespace = self.namespace();
         b.push(self.lookup(code.second, namespace.at, namespace.length));
     }
@@ -245,7 +254,7 @@ impl Emitter<'_> {
         let end = b.let_(at + length);
         b.block(|b, readable| {
             b.block(|b, unreadable| {
-                b.br_if(unreadable, length.eqz());
+                b.br_if(unreadable, (length - 1).ge_u(ADDRESS_BYTES_MAX));
                 let behind = b.let_(at);
                 b.if_else(
                     at.load8(0).eq(i32::from(b'[')),

@@ -1,11 +1,13 @@
 //! Functions over texts and numbers that conditions call.
 
 use super::code::{Body, I32, I64, Local, Operand, Value};
+use super::cost::Linear;
 use super::emitter::Emitter;
 use super::entry::MALLOC;
 use super::keys::EQUAL;
 use super::parts::Part;
 use super::source::SOMEWHERE;
+use crate::check::LIST_ELEMENTS_MAX;
 
 /// Whether a text comes before another.
 pub(super) const COMPARE: Part = Part::new("compare", |emitter, _| emitter.write_compare());
@@ -26,7 +28,7 @@ pub(super) const PARSE_INT: Part = Part::new("parse int", |emitter, _| emitter.w
 pub(super) const SPLIT: Part = Part::new("split", |emitter, _| emitter.write_split());
 /// Whether a list has a text.
 pub(super) const LIST_CONTAINS: Part = Part::new("list contains", |emitter, _| emitter.write_list_contains());
-/// Walks a regular expression's automaton.
+/// Walks an automaton.
 pub(super) const MATCHES: Part = Part::new("matches", |emitter, _| emitter.write_matches());
 /// Saturating multiplication.
 pub(super) const MULTIPLY: Part = Part::new("multiply", |emitter, _| emitter.write_multiply());
@@ -52,18 +54,47 @@ impl Emitter<'_> {
         b
     }
 
-    /// `find(text, length, part, length)`: the offset of the first occurrence, or -1.
+    /// ```text
+    /// find(text, length, part, length): the offset of the first occurrence, or -1
+    ///     borders[i] = how much of the part's beginning stands at the end of part[..=i]
+    ///     for each byte of the text: as much of the part as ends there, until that is all of it
+    /// ```
+    /// This is the algorithm of Knuth, Morris and Pratt: each byte is looked at twice at most, whatever
+    /// the two texts are. Without room -1; the request is refused then.
     pub(super) fn write_find(&mut self) -> Body {
-        let equal = self.part(EQUAL);
+        let (malloc, free) = (self.part(MALLOC), self.free());
         let mut b = Body::new(&[I32, I32, I32, I32], &[I32]);
         let (text, length, part, part_length) = (b.param(0), b.param(1), b.param(2), b.param(3));
         b.if_(part_length.gt_u(length), |b| b.return_value(-1));
-        let at = b.let_(text);
-        let last = b.let_(text + length - part_length);
-        b.while_(at.le_u(last), |b, _| {
-            let found = Value::call(equal, &[at.into(), part.into(), part_length.into()], I32);
-            b.if_(found, |b| b.return_value(at - text));
+        b.if_(part_length.eqz(), |b| b.return_value(0));
+        let before = b.let_(Value::from(free));
+        let borders = b.let_(Value::call(malloc, &[part_length << 2], I32));
+        b.if_(borders.eqz(), |b| b.return_value(-1));
+        // The table is of no use to anybody else.
+        b.set_global(free, before);
+        let [at, matched, byte] = [(); 3].map(|()| b.local(I32));
+        let go_on = |b: &mut Body| {
+            b.while_(matched, |b, out| {
+                b.br_if(out, (part + matched).load8(0).eq(byte));
+                b.set(matched, (borders + ((matched - 1) << 2)).load32(0));
+            });
+            b.set(matched, matched + (part + matched).load8(0).eq(byte));
+        };
+        b.store32(borders, 0, 0);
+        b.set(at, 1);
+        b.while_(at.lt_u(part_length), |b, _| {
+            b.set(byte, (part + at).load8(0));
+            go_on(b);
+            b.store32(borders + (at << 2), 0, matched);
             b.set(at, at + 1);
+        });
+        b.set(matched, 0);
+        b.set(at, 0);
+        b.while_(at.lt_u(length), |b, _| {
+            b.set(byte, (text + at).load8(0));
+            go_on(b);
+            b.set(at, at + 1);
+            b.if_(matched.eq(part_length), |b| b.return_value(at - part_length));
         });
         b.push(-1);
         b
@@ -202,12 +233,15 @@ impl Emitter<'_> {
         let (trimmed, trimmed_length) = (b.local(I32), b.local(I32));
         b.set(at, text);
         b.while_(at.le_u(end), |b, _| {
-            b.if_(at.eq(end) | at.load8(0).eq(i32::from(b',')), |b| {
-                b.call(trim, &[text.into(), at - text], &[trimmed, trimmed_length]);
-                b.store32(element, 0, trimmed);
-                b.store32(element, 4, trimmed_length);
-                b.set(element, element + ELEMENT_BYTES);
-                b.set(text, at + 1);
+            let is_end = b.let_(at.eq(end) | at.load8(0).eq(i32::from(b',')));
+            b.at_most(LIST_ELEMENTS_MAX as u64, |b| {
+                b.if_(is_end, |b| {
+                    b.call(trim, &[text.into(), at - text], &[trimmed, trimmed_length]);
+                    b.store32(element, 0, trimmed);
+                    b.store32(element, 4, trimmed_length);
+                    b.set(element, element + ELEMENT_BYTES);
+                    b.set(text, at + 1);
+                })
             });
             b.set(at, at + 1);
         });
@@ -234,22 +268,23 @@ impl Emitter<'_> {
     }
 
     /// ```text
-    /// matches(text, length, automaton, state):
-    ///     for each byte: state = transitions[state + classes[byte]]
-    ///     whether the state accepts
+    /// matches(text, length, classes, state):
+    ///     for each byte: state = transitions[state + classes[byte]]; take what it finds
+    ///     what was found, and what the last state accepts
     /// ```
-    /// An automaton is 256 classes and then for each state a row: whether it accepts, and the rows
-    /// behind each class, in 32 bits each. A state is the address of its row.
-    pub(super) fn write_matches(&mut self) -> Body {
-        let mut b = Body::new(&[I32, I32, I32, I32], &[I32]);
+    /// A state is the address of its row: what it finds, what it accepts, the rows behind each class.
+    fn write_matches(&mut self) -> Body {
+        let mut b = Body::new(&[I32, I32, I32, I32], &[I64]);
         let (at, length, classes, state) = (b.param(0), b.param(1), b.param(2), b.param(3));
         let end = b.let_(at + length);
+        let found = b.local(I64);
         b.while_(at.lt_u(end), |b, _| {
             let class = (classes + at.load8(0)).load8(0);
-            b.set(state, (state + (class << 2)).load32(4));
+            b.set(state, (state + (class << 2)).load32(16));
+            b.set(found, found | state.load64(0));
             b.set(at, at + 1);
         });
-        b.push(state.load32(0));
+        b.push(found | state.load64(8));
         b
     }
 
@@ -275,10 +310,13 @@ impl Emitter<'_> {
         b: &mut Body,
         text: (Local, Local),
         bounds: (Local, Local),
+        size: Linear,
     ) -> (Local, Local) {
         let offset = self.part(CHARACTER_OFFSET);
-        let at_character =
-            |character: Local| Value::call(offset, &[text.0.into(), text.1.into(), character.into()], I32);
+        let at_character = |character: Local| {
+            let arguments = [text.0.into(), text.1.into(), character.into()];
+            Value::call_over(offset, &arguments, I32, size.clone())
+        };
         let start = b.let_(at_character(bounds.0));
         let end = b.let_(at_character(bounds.1));
         let length = b.let_(0);

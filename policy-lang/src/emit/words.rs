@@ -1,7 +1,9 @@
 //! The decision: bit words, joined by `and` until the first bit that is left names the rule.
 
 use super::class::CLASS_ONCE;
+use super::class::class;
 use super::code::{Body, Func, I32, I64, Operand, Value};
+use super::cost::{Linear, Source, Tally};
 use super::emitter::Emitter;
 use super::parts::Part;
 use crate::bug::{Bug, OrBug as _};
@@ -32,6 +34,11 @@ const NO_PIVOT: u32 = u32::MAX;
 const DIFFERENCE_BYTES: u32 = 12;
 const DIFFERENCE_BITS: u32 = 4;
 const IS_LIST: u32 = 1 << 31;
+
+/// The steps of going on to another word of a list.
+const VISIT_STEPS: u64 = 32;
+/// The most halvings of a list of words.
+const HALVINGS_MAX: u64 = 32;
 
 /// The form in which the words of a strand are asked.
 enum Form<'a> {
@@ -171,34 +178,37 @@ impl<'a> Emitter<'a> {
     ///     otherwise
     /// ```
     fn decide_many(&mut self, groups: &[Group]) -> Body {
+        let mut b = Body::new(&[I32, I32], &[I32]);
+        let group_count = self.account_visits(&mut b, groups);
         let (groups, end) = self.lay_out_groups(groups);
         let word = self.part(WORD);
         let class_once = self.part(CLASS_ONCE);
-        let mut b = Body::new(&[I32, I32], &[I32]);
         let (mode, otherwise) = (b.param(0), b.param(1));
         let group = b.let_(groups);
         let visits = b.local(I32);
         let list_end = b.local(I32);
         let found = b.local(I32);
-        b.while_(group.lt_u(end), |b, _| {
+        b.while_times(group_count, group.lt_u(end), |b, _| {
             b.set(visits, group.load32(4));
             let attribute = b.let_(group.load32(0));
             b.if_(attribute.ne(NO_PIVOT), |b| {
-                let class = Value::call(class_once, &[attribute.into()], I32);
+                let class = Value::call_over(class_once, &[attribute.into()], I32, Linear::default());
                 b.set(visits, (visits + (class << 2)).load32(0));
             });
             b.if_else(
                 visits & 1,
                 |b| {
-                    b.set(found, Value::call(word, &[visits >> 1, mode.into()], I32));
+                    b.set(found, Value::call_uncounted(word, &[visits >> 1, mode.into()], I32));
                     b.if_(found, |b| b.return_value(found));
                 },
                 |b| {
                     b.if_(visits, |b| {
                         b.set(list_end, visits + 4 + (visits.load32(0) << 2));
                         b.set(visits, visits + 4);
-                        b.while_(visits.lt_u(list_end), |b, _| {
-                            b.set(found, Value::call(word, &[visits.load32(0), mode.into()], I32));
+                        // All lists together are as long as all visits; see `account_visits`.
+                        b.while_elsewhere(visits.lt_u(list_end), |b, _| {
+                            let arguments = [visits.load32(0), mode.into()];
+                            b.set(found, Value::call_uncounted(word, &arguments, I32));
                             b.if_(found, |b| b.return_value(found));
                             b.set(visits, visits + 4);
                         });
@@ -209,6 +219,26 @@ impl<'a> Emitter<'a> {
         });
         b.push(otherwise);
         b
+    }
+
+    /// Tallies the words that a request visits at most, with their tests, and the classes that these ask
+    /// for, each once; gives the number of groups.
+    fn account_visits(&mut self, b: &mut Body, groups: &[Group]) -> u64 {
+        let tests = |number: &u32| self.tables.words.get(*number as usize).map_or(0, |word| word.tests.len());
+        let (mut visits_max, mut tests_max) = (0, 0);
+        for group in groups {
+            visits_max += group.visits.iter().map(|words| words.len() as u64).max().unwrap_or(0);
+            let of_class = |words: &Vec<u32>| words.iter().map(|word| tests(word) as u64).sum::<u64>();
+            tests_max += group.visits.iter().map(of_class).max().unwrap_or(0);
+        }
+        let word = self.part(WORD);
+        b.account(&Tally::calls(word, visits_max, Linear::constant(tests_max)));
+        b.account(&Tally::steps(visits_max * VISIT_STEPS));
+        for (attribute, _) in (0..).zip(&self.classes.attributes) {
+            let function = self.part(class(attribute));
+            b.account(&Tally::calls(function, 1, Linear::of(Source::Own)));
+        }
+        groups.len() as u64
     }
 
     /// The groups' records: where they begin and end.
@@ -267,7 +297,8 @@ impl<'a> Emitter<'a> {
         b.while_(left, |b, _| {
             b.if_((v & test.load64(0)).eqz().eqz(), |b| {
                 let attribute = test.load32(TEST_ATTRIBUTE);
-                let class = Value::call(class_once, std::slice::from_ref(&attribute), I32);
+                let arguments = std::slice::from_ref(&attribute);
+                let class = Value::call_over(class_once, arguments, I32, Linear::default());
                 let bits = Value::call(difference, &[attribute, class, number.into()], I64);
                 b.set(v, v & (bits ^ test.load64(TEST_BASE)));
             });
@@ -319,7 +350,7 @@ impl<'a> Emitter<'a> {
         let low = b.let_(entry.load32(DIFFERENCE_BITS));
         let count = b.let_(head ^ IS_LIST);
         // Of the entries from `low` on, `count` may be the wanted one.
-        b.while_(count, |b, _| {
+        b.while_times(HALVINGS_MAX, count, |b, _| {
             let half = b.let_(count >> 1);
             let middle = b.let_(low + half * DIFFERENCE_BYTES);
             b.if_(middle.load32(0).eq(wanted), |b| b.return_value(middle.load64(DIFFERENCE_BITS)));
@@ -357,21 +388,6 @@ impl<'a> Emitter<'a> {
             attributes.extend(self.data.table(&entries).to_le_bytes());
         }
         self.data.table(&attributes)
-    }
-
-    /// A bound of the words, tests and classifications that one decision visits.
-    pub(super) fn cost_bound(&self) -> u64 {
-        let tests = |number: &u32| {
-            self.tables.words.get(*number as usize).map_or(0, |word| 1 + word.tests.len() as u64)
-        };
-        let of_group = |group: &crate::tabulate::Group| {
-            group.visits.iter().map(|words| words.iter().map(tests).sum::<u64>()).max().unwrap_or(0)
-        };
-        let groups = || self.tables.strands.iter().flat_map(|strand| &strand.groups);
-        let visited: u64 = groups().map(of_group).sum();
-        let passes = if self.answers.shadow_otherwise.is_some() { 2 } else { 1 };
-        let look_ups = self.classes.attributes.len() as u64 * u64::from(self.keys.chain_max);
-        look_ups + passes * (groups().count() as u64 + visited)
     }
 }
 

@@ -51,7 +51,7 @@ fn the_sample_policy_is_small() {
 #[test]
 fn without_filter_state_it_decides_and_counts_alike() {
     let text = format!("{SAMPLE} auth stricter on mesh {{ mode shadow\n no-get: deny GET }}");
-    let options = ModuleOptions { rule_in_filter_state: false };
+    let options = ModuleOptions { rule_in_filter_state: false, ..ModuleOptions::default() };
     let module = compile_with(&link_text(&text), options).unwrap();
     assert!(!module.bytes.windows(18).any(|bytes| bytes == b"proxy_set_property"));
     let loaded = Host::new(Limits::default()).unwrap().load(&module.bytes).unwrap();

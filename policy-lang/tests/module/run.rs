@@ -3,7 +3,7 @@
 use chancery_policy_lang::check::{CheckOptions, check};
 use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::decision::Decision;
-use chancery_policy_lang::emit::compile;
+use chancery_policy_lang::emit::{ModuleOptions, compile_with};
 use chancery_policy_lang::eval::evaluate;
 use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::{LinkedProgram, Workload};
@@ -70,7 +70,9 @@ impl Pair {
     }
 
     pub(crate) fn new(program: LinkedProgram) -> Self {
-        let module = compile(&program).unwrap();
+        // What is refused for its cost alone shall be decided right, too.
+        let options = ModuleOptions { steps_max: u64::MAX, ..ModuleOptions::default() };
+        let module = compile_with(&program, options).unwrap();
         validate(&module.bytes);
         let host = Host::new(Limits::default()).unwrap();
         let loaded = host.load(&module.bytes).unwrap();

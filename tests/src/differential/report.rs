@@ -28,6 +28,17 @@ pub enum Difference {
         /// What the module says.
         got: Result<Ran, String>,
     },
+    /// A decision takes more steps than the module says.
+    Cost {
+        /// The policies.
+        sketch: Sketch,
+        /// The request.
+        request: Box<Request>,
+        /// The most steps for a request of that size.
+        bound: u64,
+        /// The steps that it took.
+        taken: u64,
+    },
 }
 
 impl fmt::Display for Difference {
@@ -36,6 +47,10 @@ impl fmt::Display for Difference {
             Self::Host(error) => write!(out, "the host cannot be set up: {error}"),
             Self::NoModule { sketch, error } => {
                 write!(out, "the module does not start: {error}\n--- policy\n{}", sketch.text())
+            }
+            Self::Cost { sketch, request, bound, taken } => {
+                writeln!(out, "{taken} steps where at most {bound} are promised")?;
+                write!(out, "--- policy\n{}\n--- request\n{}", sketch.text(), Literal(request))
             }
             Self::Decision { sketch, request, expected, got } => {
                 writeln!(out, "evaluator and module differ\n--- policy, for shop/orders\n{}", sketch.text())?;

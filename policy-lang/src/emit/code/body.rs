@@ -2,6 +2,7 @@
 
 use super::{Func, Global, I32, Local, Value, at};
 use crate::bug::{self, Bug};
+use crate::emit::cost::{Linear, Source, Tally};
 use wasm_encoder::{BlockType, InstructionSink, ValType};
 
 /// Where a branch leads: the end of a block or the beginning of a loop.
@@ -20,6 +21,10 @@ pub(in crate::emit) struct Body {
     last_set: Option<(usize, usize, u32)>,
     /// The first invariant that was found broken.
     bug: Option<Bug>,
+    /// What the code costs that is written so far.
+    tally: Tally,
+    /// What happens but once, in whatever loop it is written.
+    once: Tally,
 }
 
 impl Body {
@@ -33,6 +38,8 @@ impl Body {
             depth: 0,
             last_set: None,
             bug: None,
+            tally: Tally::default(),
+            once: Tally::default(),
         }
     }
 
@@ -69,14 +76,36 @@ impl Body {
         local
     }
 
+    /// Where an instruction goes, which is a step.
     fn sink(&mut self) -> InstructionSink<'_> {
+        self.account(&Tally::steps(1));
         InstructionSink::new(&mut self.code)
+    }
+
+    /// What the code costs that is written so far.
+    pub(in crate::emit) fn tally(&self) -> Tally {
+        let mut all = self.tally.clone();
+        all.add(&self.once);
+        all
+    }
+
+    /// Tallies what happens elsewhere on behalf of this code.
+    pub(in crate::emit) fn account(&mut self, tally: &Tally) {
+        self.tally.add(tally);
+    }
+
+    /// Writes code and gives its tally, which is not the function's yet.
+    fn apart(&mut self, write: impl FnOnce(&mut Self)) -> Tally {
+        let before = std::mem::take(&mut self.tally);
+        write(self);
+        std::mem::replace(&mut self.tally, before)
     }
 
     /// Leaves a value on the stack, as the result of the function. Where the value begins with the
     /// variable that was set just before, both become one instruction.
     pub(in crate::emit) fn push(&mut self, value: impl Into<Value>) {
-        let code = value.into().code;
+        let Value { code, tally, .. } = value.into();
+        self.account(&tally);
         if let Some((before, behind, index)) = self.last_set {
             let get = Value::from(Local { index, ty: I32 }).code;
             if let Some(rest) = code.strip_prefix(get.as_slice()).filter(|_| self.code.len() == behind) {
@@ -153,19 +182,34 @@ impl Body {
         self.push(to);
         self.push(from);
         self.push(bytes);
+        self.account(&Tally::steps_over(Linear::of(Source::Own)));
         self.sink().memory_copy(0, 0);
     }
 
     /// Sets bytes to 0.
-    pub(in crate::emit) fn clear(&mut self, to: impl Into<Value>, bytes: impl Into<Value>) {
+    pub(in crate::emit) fn clear(&mut self, to: impl Into<Value>, bytes: u32) {
         self.push(to);
         self.push(0);
         self.push(bytes);
+        self.account(&Tally::steps(bytes.into()));
         self.sink().memory_fill(0);
     }
 
-    /// Calls a function and puts its results into these variables.
+    /// Calls a function, which is given all that this one works on, and puts its results into these
+    /// variables.
     pub(in crate::emit) fn call(&mut self, function: Func, arguments: &[Value], results: &[Local]) {
+        self.call_over(function, arguments, results, Linear::of(Source::Own));
+    }
+
+    /// The same with texts of this size.
+    pub(in crate::emit) fn call_over(
+        &mut self,
+        function: Func,
+        arguments: &[Value],
+        results: &[Local],
+        over: Linear,
+    ) {
+        self.account(&Tally::calls(function, 1, over));
         for argument in arguments {
             self.push(argument.clone());
         }
@@ -173,6 +217,11 @@ impl Body {
         for result in results.iter().rev() {
             self.set_top(*result);
         }
+    }
+
+    /// Calls a function without parameters and results whose cost is tallied elsewhere.
+    pub(in crate::emit) fn call_uncounted(&mut self, function: Func) {
+        self.sink().call(function.0);
     }
 
     /// Calls the function without parameters at this place of the table.
@@ -221,9 +270,10 @@ impl Body {
     ) {
         self.push(condition);
         self.sink().if_(BlockType::Empty);
-        self.inside(then);
+        let mut one = self.apart(|body| body.inside(then));
         self.sink().else_();
-        self.inside(otherwise);
+        one.join(&self.apart(|body| body.inside(otherwise)));
+        self.account(&one);
         self.sink().end();
     }
 
@@ -235,26 +285,134 @@ impl Body {
         self.sink().end();
     }
 
-    /// Repeats while the condition holds. A branch to the label ends it.
+    /// Repeats while the condition holds, at most once for each byte that the function works on: each
+    /// time it goes on by one. A branch to the label ends it.
     pub(in crate::emit) fn while_(
         &mut self,
         condition: impl Into<Value>,
         write: impl FnOnce(&mut Self, Label),
     ) {
-        self.sink().loop_(BlockType::Empty);
-        let top = Label(self.depth);
-        self.inside(|body| {
-            body.push(condition);
-            body.sink().if_(BlockType::Empty);
-            // Behind the `if` the loop ends, too.
-            let out = Label(body.depth);
+        self.repeat(condition, write, |once| once.for_each(Source::Own, 1));
+    }
+
+    /// The same for a loop that begins anew once, and each time goes on by three at least.
+    pub(in crate::emit) fn while_threes_twice(
+        &mut self,
+        condition: impl Into<Value>,
+        write: impl FnOnce(&mut Self, Label),
+    ) {
+        self.repeat(condition, write, |once| once.for_each(Source::Own, 3).times(2));
+    }
+
+    /// Writes what happens only in one of so many rounds of the loop around it.
+    pub(in crate::emit) fn every(&mut self, stride: u64, write: impl FnOnce(&mut Self)) {
+        let once = self.apart(write);
+        self.account(&once.every(stride));
+    }
+
+    /// Writes what works on a text of this size.
+    pub(in crate::emit) fn on(&mut self, size: &Linear, write: impl FnOnce(&mut Self)) {
+        let outside = std::mem::take(&mut self.once);
+        let mut tally = self.apart(write);
+        tally.add(&std::mem::replace(&mut self.once, outside));
+        self.account(&tally.on(size));
+    }
+
+    /// Writes what happens so many times at most in all rounds of the loops around it, going on over the text
+    /// that the function works on.
+    pub(in crate::emit) fn at_most(&mut self, times: u64, write: impl FnOnce(&mut Self)) {
+        let tally = self.apart(write);
+        self.once.add(&tally.times_on(times));
+        // What leads there is taken in each round.
+        self.account(&Tally::steps(2));
+    }
+
+    /// Writes what happens but once in all rounds of the loops around it.
+    pub(in crate::emit) fn once(&mut self, write: impl FnOnce(&mut Self)) {
+        let tally = self.apart(write);
+        self.once.add(&tally);
+    }
+
+    /// The same by eight bytes a time.
+    pub(in crate::emit) fn while_words(
+        &mut self,
+        condition: impl Into<Value>,
+        write: impl FnOnce(&mut Self, Label),
+    ) {
+        self.repeat(condition, write, |once| once.for_each(Source::Own, 8));
+    }
+
+    /// The same for each header.
+    pub(in crate::emit) fn while_pairs(
+        &mut self,
+        condition: impl Into<Value>,
+        write: impl FnOnce(&mut Self, Label),
+    ) {
+        self.repeat(condition, write, |once| once.for_each(Source::Pairs, 1));
+    }
+
+    /// Repeats while the condition holds, which it does so many times at most.
+    pub(in crate::emit) fn while_times(
+        &mut self,
+        times: u64,
+        condition: impl Into<Value>,
+        write: impl FnOnce(&mut Self, Label),
+    ) {
+        self.repeat(condition, write, |once| once.times(times.saturating_add(1)));
+    }
+
+    /// The same, each time going on over the text that the function works on.
+    pub(in crate::emit) fn while_times_on(
+        &mut self,
+        times: u64,
+        condition: impl Into<Value>,
+        write: impl FnOnce(&mut Self, Label),
+    ) {
+        self.repeat(condition, write, |once| once.times_on(times.saturating_add(1)));
+    }
+
+    /// Repeats while the condition holds; what it costs is tallied elsewhere.
+    pub(in crate::emit) fn while_elsewhere(
+        &mut self,
+        condition: impl Into<Value>,
+        write: impl FnOnce(&mut Self, Label),
+    ) {
+        self.repeat(condition, write, |_| Tally::default());
+    }
+
+    /// Repeats for each element of a list of at most so many, whose texts are together as long as a size.
+    pub(in crate::emit) fn while_elements(
+        &mut self,
+        (count, variable, size): (u64, u32, &Linear),
+        condition: impl Into<Value>,
+        write: impl FnOnce(&mut Self, Label),
+    ) {
+        self.repeat(condition, write, |once| once.for_elements(count.saturating_add(1), variable, size));
+    }
+
+    fn repeat(
+        &mut self,
+        condition: impl Into<Value>,
+        write: impl FnOnce(&mut Self, Label),
+        all: impl FnOnce(&Tally) -> Tally,
+    ) {
+        let once = self.apart(|body| {
+            body.sink().loop_(BlockType::Empty);
+            let top = Label(body.depth);
             body.inside(|body| {
-                write(body, out);
-                body.br(top);
+                body.push(condition);
+                body.sink().if_(BlockType::Empty);
+                // Behind the `if` the loop ends, too.
+                let out = Label(body.depth);
+                body.inside(|body| {
+                    write(body, out);
+                    body.br(top);
+                });
+                body.sink().end();
             });
             body.sink().end();
         });
-        self.sink().end();
+        self.account(&all(&once));
     }
 
     pub(in crate::emit) fn br(&mut self, label: Label) {

@@ -1,24 +1,23 @@
 //! Functions of conditions, `matches` and conversions.
 
-use super::place::{Place, Text, both, optional_presence, presence, text_address};
+use super::place::{List, Place, Text, both, optional_presence, presence, text_address};
 use crate::checked::{BinaryOp, Builtin, Conversion, Value as Constant};
 use crate::emit::code::{Body, I32, Local, Operand, Value};
 use crate::emit::emitter::Emitter;
 use crate::emit::keys::EQUAL;
-use crate::emit::strings::{CHANGE_CASE, CHARACTERS, FIND, MATCHES, PARSE_INT, SPLIT, TRIM};
-use crate::regex::Dfa;
+use crate::emit::strings::{CHANGE_CASE, CHARACTERS, FIND, PARSE_INT, SPLIT, TRIM};
 
 impl Emitter<'_> {
     pub(super) fn call(&mut self, b: &mut Body, builtin: Builtin, arguments: &[Place]) -> Place {
         match (builtin, arguments) {
-            (Builtin::ListSize, [Place::List(_, count, _)]) => {
-                let list = arguments.first().copied();
-                let present = list.and_then(|list| optional_presence(b, list));
-                Place::Int(b.let_(count.extend()), present)
+            (Builtin::ListSize, [Place::List(list)]) => {
+                let present = optional_presence(b, Place::List(*list));
+                Place::Int(b.let_(list.count.extend()), present)
             }
             (Builtin::StringSize, [Place::Text(text)]) => {
                 let characters = self.part(CHARACTERS);
-                let count = Value::call(characters, &[text.at.into(), text.length.into()], I32);
+                let arguments = [text.at.into(), text.length.into()];
+                let count = Value::call_over(characters, &arguments, I32, self.sized(text.size));
                 Place::Int(b.let_(count.extend()), optional_presence(b, Place::Text(*text)))
             }
             (
@@ -29,23 +28,25 @@ impl Emitter<'_> {
             (Builtin::LowerAscii, [Place::Text(text)]) => self.change_case(b, *text, b'A'),
             (Builtin::UpperAscii, [Place::Text(text)]) => self.change_case(b, *text, b'a'),
             (Builtin::Trim, [Place::Text(text)]) => {
-                let result = Text { at: b.local(I32), length: b.local(I32), optional: text.optional };
+                let result = Text { at: b.local(I32), length: b.local(I32), ..*text };
                 let trim = self.part(TRIM);
-                b.call(trim, &[text.at.into(), text.length.into()], &[result.at, result.length]);
+                let arguments = [text.at.into(), text.length.into()];
+                b.call_over(trim, &arguments, &[result.at, result.length], self.sized(text.size));
                 Place::Text(result)
             }
             (
                 Builtin::Substring,
                 [Place::Text(text), Place::Int(start, start_there), Place::Int(end, end_there)],
             ) => {
-                let (at, length) = self.substring(b, (text.at, text.length), (*start, *end));
+                let size = self.sized(text.size);
+                let (at, length) = self.substring(b, (text.at, text.length), (*start, *end), size);
                 let bounds = both(b, *start_there, *end_there);
                 let text_there = optional_presence(b, Place::Text(*text));
                 let present = both(b, text_there, bounds);
                 if let Some(present) = present {
                     b.if_(present.eqz(), |b| b.set(at, 0));
                 }
-                Place::Text(Text { at, length, optional: present.is_some() })
+                Place::Text(Text { at, length, optional: present.is_some(), size: text.size })
             }
             _ => Place::Bool(b.let_(0), None),
         }
@@ -60,17 +61,20 @@ impl Emitter<'_> {
         } else {
             (Some(self.part(EQUAL)), None)
         };
+        let (sizes, shorter) =
+            (self.both_sized(text.size, part.size), self.shorter_sized(part.size, text.size));
         b.if_(there & part_there & fits, |b| {
             if let Some(find) = find {
                 let arguments = [text.at.into(), text.length.into(), part.at.into(), part.length.into()];
-                b.set(result, Value::call(find, &arguments, I32).ge_s(0));
+                b.set(result, Value::call_over(find, &arguments, I32, sizes).ge_s(0));
             }
             if let Some(equal) = equal {
                 let at = match builtin {
                     Builtin::EndsWith => text.at + text.length - part.length,
                     _ => text.at.into(),
                 };
-                b.set(result, Value::call(equal, &[at, part.at.into(), part.length.into()], I32));
+                let arguments = [at, part.at.into(), part.length.into()];
+                b.set(result, Value::call_over(equal, &arguments, I32, shorter));
             }
         });
         Place::Bool(result, None)
@@ -79,10 +83,13 @@ impl Emitter<'_> {
     fn index_of(&mut self, b: &mut Body, text: Text, part: Text) -> Place {
         let (find, characters) = (self.part(FIND), self.part(CHARACTERS));
         let arguments = [text.at.into(), text.length.into(), part.at.into(), part.length.into()];
-        let offset = b.let_(Value::call(find, &arguments, I32));
+        let sizes = self.both_sized(text.size, part.size);
+        let offset = b.let_(Value::call_over(find, &arguments, I32, sizes));
         let result = b.let_(-1_i64);
         b.if_(offset.ge_s(0), |b| {
-            b.set(result, Value::call(characters, &[text.at.into(), offset.into()], I32).extend());
+            let arguments = [text.at.into(), offset.into()];
+            let size = self.sized(text.size);
+            b.set(result, Value::call_over(characters, &arguments, I32, size).extend());
         });
         let text_there = optional_presence(b, Place::Text(text));
         let part_there = optional_presence(b, Place::Text(part));
@@ -94,40 +101,9 @@ impl Emitter<'_> {
         let at = b.let_(text.at);
         b.if_(text.at, |b| {
             let arguments = [text.at.into(), text.length.into(), i32::from(first).into()];
-            b.set(at, Value::call(change_case, &arguments, I32));
+            b.set(at, Value::call_over(change_case, &arguments, I32, self.sized(text.size)));
         });
         Place::Text(Text { at, ..text })
-    }
-
-    pub(super) fn matches(&mut self, b: &mut Body, text: Place, dfa: &Dfa) -> Place {
-        let result = b.let_(0);
-        let Place::Text(text) = text else { return Place::Bool(result, None) };
-        let (classes, start) = self.lay_out_dfa(dfa);
-        let matches = self.part(MATCHES);
-        let there = presence(b, Place::Text(text));
-        b.if_(there, |b| {
-            let arguments = [text.at.into(), text.length.into(), classes.into(), start.into()];
-            b.set(result, Value::call(matches, &arguments, I32));
-        });
-        Place::Bool(result, None)
-    }
-
-    /// The tables of an automaton: the address of its classes and of the row of its first state.
-    fn lay_out_dfa(&mut self, dfa: &Dfa) -> (u32, u32) {
-        let classes = self.data.table(&dfa.classes);
-        let width = 4 + 4 * u32::from(dfa.class_count);
-        // A row refers to rows, so it must be known where the rows will begin.
-        let rows = self.data.next_table();
-        let row = |state: u16| rows + width * u32::from(state);
-        let mut bytes = Vec::new();
-        for (accepts, behind) in
-            dfa.accepting.iter().zip(dfa.transitions.chunks(usize::from(dfa.class_count)))
-        {
-            bytes.extend(u32::from(*accepts).to_le_bytes());
-            bytes.extend(behind.iter().flat_map(|state| row(*state).to_le_bytes()));
-        }
-        self.data.table(&bytes);
-        (classes, row(dfa.start))
     }
 
     pub(super) fn convert(&mut self, b: &mut Body, conversion: &Conversion, text: Place) -> Place {
@@ -137,7 +113,10 @@ impl Emitter<'_> {
             Conversion::Int => {
                 let (value, present) = (b.let_(0_i64), b.let_(0));
                 let parse = self.part(PARSE_INT);
-                b.if_(there, |b| b.call(parse, &[text.at.into(), text.length.into()], &[present, value]));
+                let size = self.sized(text.size);
+                b.if_(there, |b| {
+                    b.call_over(parse, &[text.at.into(), text.length.into()], &[present, value], size);
+                });
                 Place::Int(value, Some(present))
             }
             Conversion::Bool => {
@@ -147,13 +126,13 @@ impl Emitter<'_> {
                 Place::Bool(value, Some(present))
             }
             Conversion::BoundedString(bytes_max) => {
-                let result = Text { at: b.let_(0), length: text.length, optional: true };
+                let result = Text { at: b.let_(0), optional: true, ..text };
                 b.if_(text.length.le_u(*bytes_max), |b| b.set(result.at, text_address(text)));
                 b.if_(there.eqz(), |b| b.set(result.at, 0));
                 Place::Text(result)
             }
             Conversion::Enum(values) => {
-                let result = Text { at: b.let_(0), length: text.length, optional: true };
+                let result = Text { at: b.let_(0), optional: true, ..text };
                 let list = self.constant(b, &Constant::List(values.clone()));
                 let Place::Bool(is_one, _) = self.is_in(b, Place::Text(text), list) else {
                     return Place::Text(result);
@@ -162,13 +141,14 @@ impl Emitter<'_> {
                 Place::Text(result)
             }
             Conversion::List(elements_max) => {
-                let (list, count) = (b.let_(0), b.let_(0));
+                let (at, count) = (b.let_(0), b.let_(0));
                 let split = self.part(SPLIT);
+                let size = self.sized(text.size);
                 b.if_(there, |b| {
                     let arguments = [text.at.into(), text.length.into(), (*elements_max).into()];
-                    b.call(split, &arguments, &[list, count]);
+                    b.call_over(split, &arguments, &[at, count], size);
                 });
-                Place::List(list, count, true)
+                Place::List(List { at, count, optional: true, count_max: *elements_max, size: text.size })
             }
         }
     }

@@ -1,10 +1,11 @@
 //! Operators of conditions: arithmetic, comparisons, `in`, networks.
 
 use super::Bound;
-use super::place::{Place, Text, both, presence};
+use super::place::{List, Place, Text, both, presence};
 use crate::checked::{BinaryOp, Expr};
 use crate::emit::address::V4_MAPPED;
 use crate::emit::code::{Body, I32, I64, Local, Operand, Value};
+use crate::emit::cost::{Linear, Tally};
 use crate::emit::emitter::Emitter;
 use crate::emit::keys::EQUAL;
 use crate::emit::strings::ELEMENT_BYTES;
@@ -97,9 +98,7 @@ impl Emitter<'_> {
                 b.set(result, high.eq(other_high) & low.eq(other_low));
             }
             (Place::Text(left), Place::Text(right)) => self.compare_texts(b, op, left, right, result),
-            (Place::List(left, count, _), Place::List(right, other_count, _)) => {
-                self.equal_lists(b, (left, count), (right, other_count), result);
-            }
+            (Place::List(left), Place::List(right)) => self.equal_lists(b, left, right, result),
             _ => {}
         });
         if op == BinaryOp::NotEqual {
@@ -111,31 +110,38 @@ impl Emitter<'_> {
     fn compare_texts(&mut self, b: &mut Body, op: BinaryOp, left: Text, right: Text, result: Local) {
         if matches!(op, BinaryOp::Equal | BinaryOp::NotEqual) {
             let equal = self.part(EQUAL);
+            let shorter = self.shorter_sized(left.size, right.size);
             b.if_(left.length.eq(right.length), |b| {
-                let same = Value::call(equal, &[left.at.into(), right.at.into(), left.length.into()], I32);
-                b.set(result, same);
+                let arguments = [left.at.into(), right.at.into(), left.length.into()];
+                b.set(result, Value::call_over(equal, &arguments, I32, shorter));
             });
             return;
         }
         let compare = self.part(COMPARE);
         let arguments = [left.at.into(), left.length.into(), right.at.into(), right.length.into()];
-        let ordering = b.let_(Value::call(compare, &arguments, I32));
+        let shorter = self.shorter_sized(left.size, right.size);
+        let ordering = b.let_(Value::call_over(compare, &arguments, I32, shorter));
         let zero = b.let_(0);
         b.set(result, compared(op, ordering, zero));
     }
 
-    fn equal_lists(&mut self, b: &mut Body, left: (Local, Local), right: (Local, Local), result: Local) {
+    fn equal_lists(&mut self, b: &mut Body, left: List, right: List, result: Local) {
         let equal = self.part(EQUAL);
-        b.if_(left.1.eq(right.1), |b| {
+        let count_max = left.count_max.min(right.count_max).into();
+        let size = self.shorter_sized(left.size, right.size);
+        // Texts are compared where they are of one length, so that all together are no longer than a list.
+        b.account(&Tally::calls(equal, count_max, size));
+        b.if_(left.count.eq(right.count), |b| {
             b.set(result, 1);
             let at = b.let_(0);
-            b.while_(at.lt_u(left.1), |b, out| {
+            b.while_times(count_max, at.lt_u(left.count), |b, out| {
                 let (one, other) =
-                    (b.let_(left.0 + at * ELEMENT_BYTES), b.let_(right.0 + at * ELEMENT_BYTES));
+                    (b.let_(left.at + at * ELEMENT_BYTES), b.let_(right.at + at * ELEMENT_BYTES));
                 let length = b.let_(one.load32(4));
                 let same = b.let_(length.eq(other.load32(4)));
                 b.if_(same, |b| {
-                    b.set(same, Value::call(equal, &[one.load32(0), other.load32(0), length.into()], I32));
+                    let arguments = [one.load32(0), other.load32(0), length.into()];
+                    b.set(same, Value::call_uncounted(equal, &arguments, I32));
                 });
                 b.set(result, same);
                 b.br_if(out, same.eqz());
@@ -146,12 +152,16 @@ impl Emitter<'_> {
 
     pub(super) fn is_in(&mut self, b: &mut Body, text: Place, list: Place) -> Place {
         let result = b.let_(0);
-        if let (Place::Text(text), Place::List(elements, count, _)) = (text, list) {
+        if let (Place::Text(text), Place::List(elements)) = (text, list) {
             let contains = self.part(LIST_CONTAINS);
             let (there, list_there) = (presence(b, Place::Text(text)), presence(b, list));
+            // Each element is a step, and the bytes of those that are as long as the text.
+            let mut size = self.sized(elements.size);
+            size.add(&Linear::constant(elements.count_max.into()));
             b.if_(there & list_there, |b| {
-                let arguments = [elements.into(), count.into(), text.at.into(), text.length.into()];
-                b.set(result, Value::call(contains, &arguments, I32));
+                let arguments =
+                    [elements.at.into(), elements.count.into(), text.at.into(), text.length.into()];
+                b.set(result, Value::call_over(contains, &arguments, I32, size));
             });
         }
         Place::Bool(result, None)
