@@ -8,8 +8,9 @@ use crate::checked::{CheckedPolicy, Effect, Guard, Mode, PathPattern, Peer, Rule
 use crate::diagnostic::Findings;
 use crate::literals::expression_text;
 
-/// So many pairs of rules are compared in a policy; one with more is long enough to have other troubles.
-const PAIRS_MAX: usize = 100_000;
+/// So many pairs of methods, paths and callers are compared in a policy; one with more is long enough to have
+/// other troubles.
+const PAIRS_MAX: usize = 400_000;
 
 /// Looks for such allowances in these policies, beside which others are in force.
 pub(super) fn warn(policies: &[CheckedPolicy], beside: &[CheckedPolicy], diagnostics: &mut Findings) {
@@ -30,12 +31,23 @@ pub(super) fn warn(policies: &[CheckedPolicy], beside: &[CheckedPolicy], diagnos
 }
 
 fn covered_by_bans(policy: &CheckedPolicy, diagnostics: &mut Findings) {
-    let of = |effect| policy.rules.iter().filter(move |rule| rule.effect == effect);
-    if of(Effect::Deny).count().saturating_mul(of(Effect::Allow).count()) > PAIRS_MAX {
+    let of = |effect| policy.rules.iter().filter(move |rule| rule.effect == effect).collect::<Vec<&Rule>>();
+    let (bans, allowances) = (of(Effect::Deny), of(Effect::Allow));
+    let parts = |rules: &[&Rule]| rules.iter().map(|rule| parts(&rule.guard)).sum::<usize>();
+    if parts(&bans).saturating_mul(parts(&allowances)) > PAIRS_MAX {
         return;
     }
-    for allowance in of(Effect::Allow) {
-        if let Some(ban) = of(Effect::Deny).find(|ban| covers(&ban.guard, &allowance.guard)) {
+    let text = |rule: &&Rule| rule.guard.condition.as_deref().map(expression_text);
+    let bans: Vec<(&Rule, Option<String>)> = bans.into_iter().map(|ban| (ban, text(&ban))).collect();
+    if bans.is_empty() {
+        return;
+    }
+    for allowance in allowances {
+        let condition = text(&allowance);
+        let covering = bans.iter().find(|(ban, ban_condition)| {
+            (ban_condition.is_none() || *ban_condition == condition) && covers(&ban.guard, &allowance.guard)
+        });
+        if let Some((ban, _)) = covering {
             diagnostics.push(warnings::covered_by_ban(
                 allowance.span,
                 name_of(allowance),
@@ -46,11 +58,16 @@ fn covered_by_bans(policy: &CheckedPolicy, diagnostics: &mut Findings) {
     }
 }
 
+/// How much there is to compare in a guard.
+fn parts(guard: &Guard) -> usize {
+    1 + guard.methods.len() + guard.paths.len() + guard.peers.len()
+}
+
 fn name_of(rule: &Rule) -> &str {
     rule.id.rsplit('/').next().unwrap_or_default()
 }
 
-/// Whether the first guard matches wherever the second one does.
+/// Whether the first guard matches wherever the second one does, conditions aside.
 fn covers(wide: &Guard, narrow: &Guard) -> bool {
     let methods = wide.methods.is_empty()
         || (!narrow.methods.is_empty() && narrow.methods.iter().all(|method| wide.methods.contains(method)));
@@ -60,12 +77,7 @@ fn covers(wide: &Guard, narrow: &Guard) -> bool {
     let peers = wide.peers.is_empty()
         || (!narrow.peers.is_empty()
             && narrow.peers.iter().all(|peer| wide.peers.iter().any(|other| peer_covers(other, peer))));
-    let condition = match (&wide.condition, &narrow.condition) {
-        (None, _) => true,
-        (Some(wide), Some(narrow)) => expression_text(wide) == expression_text(narrow),
-        (Some(_), None) => false,
-    };
-    methods && paths && peers && condition
+    methods && paths && peers
 }
 
 fn path_covers(wide: &PathPattern, narrow: &PathPattern) -> bool {
