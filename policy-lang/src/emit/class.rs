@@ -130,6 +130,11 @@ impl Emitter<'_> {
         else {
             return b;
         };
+        if classes.classes.len() <= 1 {
+            // Whatever it is, rules do not tell its values apart.
+            b.push(0);
+            return b;
+        }
         match &classes.kind {
             AttributeKind::Text(text, text_classes) => self.text_class(&mut b, code, text, text_classes),
             AttributeKind::Path(_) => {

@@ -32,6 +32,26 @@ fn the_sample_policy_decides() {
 }
 
 #[test]
+fn what_excludes_itself_says_no_and_leaves_other_rules_alone() {
+    let mut pair = Pair::of_text(
+        r#"auth p on mesh {
+          never:   allow unless source.ip == ip("127.0.0.1") when source.ip == ip("127.0.0.1")
+          neither: deny when request.path == "/a" && request.path == "/b"
+          caller:  deny from service shop/cart unless source.service == "shop/cart"
+          head:    deny GET unless request.method == "GET" || request.method == "PUT"
+          path:    allow /caf%C3%A9/**
+          rest:    allow
+        }"#,
+    );
+    for caller in [None, Some("shop/cart")] {
+        for path in ["/a", "/b", "/"] {
+            assert_eq!(pair.agree(&request("GET", path, caller)).rule(), "p/rest", "{path} {caller:?}");
+        }
+        assert_eq!(pair.agree(&request("GET", "/caf%C3%A9/x", caller)).rule(), "p/path");
+    }
+}
+
+#[test]
 fn the_sample_policy_is_small() {
     let module = compile(&link_text(SAMPLE)).unwrap();
     let bytes = module.bytes.len();
