@@ -97,13 +97,6 @@ impl Document {
     }
 }
 
-impl DesiredState {
-    /// The policies that a document states and that are in force from it, by name.
-    pub fn policies_of<'a>(&'a self, document: &'a str) -> impl Iterator<Item = &'a PolicyRecord> {
-        self.policies.values().filter(move |record| record.document == document)
-    }
-}
-
 impl std::fmt::Display for ProxyId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)

@@ -59,19 +59,6 @@ impl ResourceType {
             Self::Secret => "secrets",
         }
     }
-
-    /// The word for one of them.
-    #[must_use]
-    pub fn singular(self) -> &'static str {
-        match self {
-            Self::Cluster => "cluster",
-            Self::Endpoints => "endpoints",
-            Self::Listener => "listener",
-            Self::Route => "route configuration",
-            Self::Extension => "extension",
-            Self::Secret => "secret",
-        }
-    }
 }
 
 /// One encoded resource. Proxies with identical configuration share one of these.

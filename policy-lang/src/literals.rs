@@ -13,8 +13,8 @@ mod condition;
 mod formula;
 
 pub(crate) use condition::attribute_text;
-pub use condition::{Condition, expression_text};
-pub use formula::{Atom, Formula};
+pub(crate) use condition::{Condition, expression_text};
+pub(crate) use formula::{Atom, Formula};
 
 use crate::checked::{
     Attribute, BinaryOp, Builtin, Expr, ExprKind, Guard, Peer, Segment, ServiceRef, UnaryOp, Value,
@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// Something whose values fall into classes. The order is the preference as a pivot: subjects that
 /// cost little to ask and tell rules apart come first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Subject {
+pub(crate) enum Subject {
     /// The path, as far as patterns with `*` at these depths are concerned.
     Path(BTreeSet<u16>),
     /// A string of the request: a header (pseudo-headers too), the host or a query parameter.
@@ -41,13 +41,13 @@ pub enum Subject {
 }
 
 /// The literals of one guard, one formula for each subject.
-pub type Literals = BTreeMap<Subject, Formula>;
+pub(crate) type Literals = BTreeMap<Subject, Formula>;
 
 impl Subject {
     /// How dear it is to find rules by this subject: paths and headers are at hand, the caller's
     /// identity and address must be fetched, conditions computed, and a method finds too many.
     #[must_use]
-    pub fn pivot_cost(&self) -> u8 {
+    pub(crate) fn pivot_cost(&self) -> u8 {
         match self {
             Self::Path(_) | Self::Text(_) => 0,
             Self::Identity => 1,
@@ -60,14 +60,14 @@ impl Subject {
     /// Whether a formula is false for requests that say nothing about the subject, so that rules
     /// can be found by it.
     #[must_use]
-    pub fn selects(&self, formula: &Formula) -> bool {
+    pub(crate) fn selects(&self, formula: &Formula) -> bool {
         !formula.evaluate(&|_| false)
     }
 }
 
 /// The depths at which a pattern has `*`.
 #[must_use]
-pub fn star_positions(pattern: &crate::checked::PathPattern) -> BTreeSet<u16> {
+pub(crate) fn star_positions(pattern: &crate::checked::PathPattern) -> BTreeSet<u16> {
     let stars = pattern.segments.iter().enumerate().filter(|(_, segment)| **segment == Segment::Any);
     stars.map(|(depth, _)| u16::try_from(depth).unwrap_or(u16::MAX)).collect()
 }
@@ -75,7 +75,7 @@ pub fn star_positions(pattern: &crate::checked::PathPattern) -> BTreeSet<u16> {
 /// The literals of a guard whose paths share their star positions and whose peers are of one kind
 /// (as `link` makes them; a guard that mixes them gives a literal that is not exact).
 #[must_use]
-pub fn literals_of(guard: &Guard) -> Literals {
+pub(crate) fn literals_of(guard: &Guard) -> Literals {
     let mut literals = Literals::new();
     if !guard.methods.is_empty() {
         let equal = guard.methods.iter().map(|method| Formula::Atom(Atom::Equals(method.as_str().into())));
@@ -269,7 +269,7 @@ fn subject_of(attribute: &Attribute) -> Option<Subject> {
 
 /// The property of the host in which an attribute is read, if it is not a header.
 #[must_use]
-pub fn property_of(attribute: &Attribute) -> Option<&'static str> {
+pub(crate) fn property_of(attribute: &Attribute) -> Option<&'static str> {
     match attribute {
         Attribute::Protocol => Some("request.protocol"),
         Attribute::SourceService | Attribute::SourceNamespace | Attribute::SourcePrincipal => {
@@ -315,7 +315,7 @@ pub(crate) fn asked_by(guard: &Guard, into: &mut BTreeSet<Attribute>) {
 
 /// Whether computing an expression can need a property of the host.
 #[must_use]
-pub fn reads_properties(expr: &Expr) -> bool {
+pub(crate) fn reads_properties(expr: &Expr) -> bool {
     let mut asked = BTreeSet::new();
     attributes_of(expr, &mut asked);
     asked.iter().any(|attribute| property_of(attribute).is_some())
@@ -364,7 +364,7 @@ pub(crate) fn is_closed(expr: &Expr) -> bool {
 }
 
 /// Adds the attributes that an expression asks about.
-pub fn attributes_of(expr: &Expr, into: &mut BTreeSet<Attribute>) {
+pub(crate) fn attributes_of(expr: &Expr, into: &mut BTreeSet<Attribute>) {
     match &expr.kind {
         ExprKind::Attribute(attribute) => drop(into.insert(attribute.clone())),
         ExprKind::Literal(_) | ExprKind::Variable(_) => {}

@@ -25,7 +25,7 @@ mod nfa;
 mod syntax;
 mod utf8;
 
-pub use dfa::Dfa;
+pub(crate) use dfa::Dfa;
 
 use meter::Meter;
 use regex_automata::nfa::thompson::{self, pikevm::PikeVM};
@@ -36,11 +36,11 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 /// The longest pattern, in bytes.
-pub const PATTERN_BYTES_MAX: usize = 1_000;
+pub(crate) const PATTERN_BYTES_MAX: usize = 1_000;
 /// The most states that the DFA of a pattern may have.
-pub const DFA_STATES_MAX: usize = 2_000;
+pub(crate) const DFA_STATES_MAX: usize = 2_000;
 /// The most steps that compiling a pattern may take, so that it takes milliseconds.
-pub const PATTERN_STEPS_MAX: u64 = 1_000_000;
+pub(crate) const PATTERN_STEPS_MAX: u64 = 1_000_000;
 
 /// A literal pattern of `matches`. Two are equal when their patterns are.
 #[derive(Clone)]

@@ -11,17 +11,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// The most states of a walk.
-pub const WALK_STATES_MAX: usize = 4_000;
+pub(crate) const WALK_STATES_MAX: usize = 4_000;
 /// The most questions of a walk: they are the bits of one word.
-pub const WALK_QUESTIONS_MAX: usize = 64;
+pub(crate) const WALK_QUESTIONS_MAX: usize = 64;
 /// The most bytes of the tables of a walk in a module.
-pub const WALK_BYTES_MAX: usize = 256 << 10;
+pub(crate) const WALK_BYTES_MAX: usize = 256 << 10;
 /// The most steps that joining the walks of a program may take; what is left then stays apart.
-pub const JOIN_STEPS_MAX: u64 = 4_000_000;
+pub(crate) const JOIN_STEPS_MAX: u64 = 4_000_000;
 
 /// Something that is asked about a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Question {
+pub(crate) enum Question {
     /// Whether a pattern matches anywhere in it.
     Matches(Arc<Regex>),
     /// Whether it contains this.
@@ -29,12 +29,12 @@ pub enum Question {
 }
 
 /// The walk that answers a question, and the number of the question there.
-pub type Place = (usize, usize);
+pub(crate) type Place = (usize, usize);
 
 /// An automaton over bytes that answers questions, numbered from 0: with yes those that one of the states on
 /// the way finds, and those that the last state accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Walk {
+pub(crate) struct Walk {
     /// The class of each byte.
     pub classes: [u8; 256],
     /// How many classes there are.
@@ -52,7 +52,7 @@ pub struct Walk {
 impl Question {
     /// The normal form: equal texts are equal questions.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::Matches(regex) => format!("matches {:?}", regex.pattern()),
             Self::Contains(part) => format!("contains {part:?}"),
@@ -61,7 +61,7 @@ impl Question {
 
     /// Whether a walk can answer it at all.
     #[must_use]
-    pub fn fits(&self) -> bool {
+    pub(crate) fn fits(&self) -> bool {
         match self {
             Self::Matches(_) => true,
             Self::Contains(part) => part.len() < DFA_STATES_MAX,
@@ -74,7 +74,7 @@ impl Question {
 ///
 /// # Errors
 /// If an invariant of the compiler does not hold.
-pub fn walks(questions: &[Question], steps: &mut u64) -> Result<(Vec<Walk>, Vec<Place>), Bug> {
+pub(crate) fn walks(questions: &[Question], steps: &mut u64) -> Result<(Vec<Walk>, Vec<Place>), Bug> {
     let mut walks = Vec::new();
     let mut places = Vec::new();
     for walk in joined(questions, steps)? {
@@ -110,7 +110,7 @@ fn joined(questions: &[Question], steps: &mut u64) -> Result<Vec<Walk>, Bug> {
 impl Walk {
     /// The walk of one question.
     #[must_use]
-    pub fn of(question: &Question) -> Self {
+    pub(crate) fn of(question: &Question) -> Self {
         match question {
             Question::Matches(regex) => Self::of_dfa(regex.dfa()),
             Question::Contains(part) => Self::of_constant(part.as_bytes()),
@@ -240,7 +240,7 @@ impl Walk {
 
 /// The bytes of a state in a module: what it finds and accepts, and where it leads from each class.
 #[must_use]
-pub fn row_bytes(classes: usize) -> usize {
+pub(crate) fn row_bytes(classes: usize) -> usize {
     16 + 4 * classes
 }
 

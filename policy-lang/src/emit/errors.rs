@@ -20,7 +20,7 @@ pub(super) fn too_costly(costliest: Span, share: u64, whole: u64) -> Diagnostic 
     );
     Diagnostic::error(TOO_COSTLY, costliest, message).labelled(label).help(
         "compare with `==`, `startsWith` or `in` where that says the same, ask one text fewer different \
-             things, declare shorter lists, or put fewer quantifiers inside of each other; \
-             `chancery check --cost` shows what policies cost",
+         things, declare shorter lists, or put fewer quantifiers inside of each other; \
+         `chancery check --cost` shows what policies cost",
     )
 }

@@ -54,7 +54,7 @@ impl Hash for Condition {
 
 /// The normal form of an expression.
 #[must_use]
-pub fn expression_text(expr: &Expr) -> String {
+pub(crate) fn expression_text(expr: &Expr) -> String {
     Normal { depth: BTreeMap::new() }.text(expr)
 }
 

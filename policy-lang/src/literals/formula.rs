@@ -64,7 +64,6 @@ impl Formula {
 
     /// The opposite of a formula.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "a constructor like `all` and `any`, not an operator")]
     pub fn not(formula: Self) -> Self {
         match formula {
             Self::Not(inner) => *inner,
