@@ -6,7 +6,7 @@
 
 use crate::budget::{Budget, Work};
 use crate::bug::{Bug, CompileError};
-use crate::checked::{Attribute, CheckedPolicy, Direction, Expr, ExprKind, Rule, Value};
+use crate::checked::{Attribute, BinaryOp, CheckedPolicy, Direction, Expr, ExprKind, Rule, Value};
 use crate::diagnostic::{Diagnostic, FINDINGS_MAX};
 use crate::emit::{CLASS_MEMBERS_MAX, MODULE_BYTES_MAX, compile, table_bytes};
 use crate::link::{Index, link_within};
@@ -197,7 +197,15 @@ impl Weight {
                 self.bytes += table_bytes(regex.dfa());
                 self.is_dear = true;
             }
-            ExprKind::Call(..) | ExprKind::Quantify { .. } | ExprKind::Convert(..) => self.is_dear = true,
+            ExprKind::Call(..)
+            | ExprKind::Quantify { .. }
+            | ExprKind::Convert(..)
+            | ExprKind::Conditional(..) => self.is_dear = true,
+            // What is compared with a constant is looked up once for all constants; two texts are walked.
+            ExprKind::Binary(operator, left, right) if !matches!(operator, BinaryOp::And | BinaryOp::Or) => {
+                let is_constant = |expr: &Expr| matches!(expr.kind, ExprKind::Literal(_));
+                self.is_dear |= !is_constant(left) && !is_constant(right);
+            }
             ExprKind::Attribute(
                 Attribute::TargetService | Attribute::TargetNamespace | Attribute::TargetLabel(_),
             ) => self.is_of_workload = true,
