@@ -150,7 +150,7 @@ pub(super) fn bad_header_name(span: Span, name: &str) -> Diagnostic {
 
 pub(super) fn name_too_long(span: Span, bytes: usize) -> Diagnostic {
     Diagnostic::error(LONG_NAME, span, format!("the name has {bytes} bytes; {NAME_BYTES_MAX} is the limit"))
-        .help("it stands in counters, logs and answers: choose a shorter one")
+        .help("it stands in counters, logs, answers and identities: choose a shorter one")
 }
 
 pub(super) fn header_taken_away(span: Span, name: &str) -> Diagnostic {

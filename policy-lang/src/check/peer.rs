@@ -1,12 +1,14 @@
 //! Callers: `from …` of a rule.
 
 use super::errors;
+use super::rule::NAME_BYTES_MAX;
 use super::target::service_ref;
 use crate::checked::Peer;
 use crate::diagnostic::Findings;
 use crate::lex::literal;
-use crate::syntax::SyntaxTree;
+use crate::request::IDENTITY_BYTES_MAX;
 use crate::syntax::ast::{self, AstNode, PeerKind};
+use crate::syntax::{SyntaxToken, SyntaxTree};
 use ipnet::{IpNet, Ipv4Net};
 use std::net::IpAddr;
 
@@ -30,13 +32,22 @@ pub(super) fn check(
 /// One caller.
 pub(super) fn check_one(node: &ast::Peer, tree: &SyntaxTree, diagnostics: &mut Findings) -> Option<Peer> {
     match node.kind()? {
-        PeerKind::Service => service_ref(&node.reference()?).map(Peer::Service),
-        PeerKind::Namespace => Some(Peer::Namespace(node.name()?.text().to_owned())),
+        PeerKind::Service => {
+            let reference = node.reference()?;
+            let names = [reference.namespace(), reference.name()];
+            names.iter().flatten().for_each(|name| check_length(name, tree, diagnostics));
+            service_ref(&reference).map(Peer::Service)
+        }
+        PeerKind::Namespace => {
+            let name = node.name()?;
+            check_length(&name, tree, diagnostics);
+            Some(Peer::Namespace(name.text().to_owned()))
+        }
         PeerKind::Ip => network(node.address()?.text()).map(Peer::Ip),
         PeerKind::Spiffe => {
             let token = node.id()?;
             let id = literal::string(token.text());
-            if !id.starts_with("spiffe://") {
+            if !id.starts_with("spiffe://") || id.len() > IDENTITY_BYTES_MAX {
                 diagnostics.push(errors::bad_spiffe_id(tree.span(token.text_range())));
                 return None;
             }
@@ -54,6 +65,14 @@ pub(super) fn check_one(node: &ast::Peer, tree: &SyntaxTree, diagnostics: &mut F
             diagnostics.push(errors::later::authentication(tree.span(node.range()), "callers by `apikey`"));
             None
         }
+    }
+}
+
+/// A service and its namespace have names that an identity has room for.
+fn check_length(name: &SyntaxToken, tree: &SyntaxTree, diagnostics: &mut Findings) {
+    let bytes = name.text().len();
+    if bytes > NAME_BYTES_MAX {
+        diagnostics.push(errors::name_too_long(tree.span(name.text_range()), bytes));
     }
 }
 

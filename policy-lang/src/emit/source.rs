@@ -12,6 +12,7 @@ use crate::bug::OrBug as _;
 use crate::checked::Attribute;
 use crate::classify::IdentityClasses;
 use crate::literals::property_of;
+use crate::request::IDENTITY_BYTES_MAX;
 use chancery_sdk_abi::host_calls;
 
 /// Reads a property.
@@ -31,7 +32,7 @@ pub(super) const PROTOCOL: Part = Part::new("protocol", |emitter, _| emitter.wri
 
 /// The most bytes of a property; a request of which one is longer cannot be judged. No certificate that
 /// names a service has a longer principal.
-pub(super) const PROPERTY_BYTES_MAX: u32 = 2_048;
+pub(super) const PROPERTY_BYTES_MAX: u32 = IDENTITY_BYTES_MAX as u32;
 /// The most bytes of an address with its port, in text.
 pub(super) const ADDRESS_BYTES_MAX: u32 = 128;
 

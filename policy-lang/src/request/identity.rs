@@ -6,6 +6,9 @@
 use crate::checked::ServiceRef;
 use std::fmt;
 
+/// The most bytes of a SPIFFE id (SPIFFE-ID, section 2.3). A module does not judge callers with longer ones.
+pub const IDENTITY_BYTES_MAX: usize = 2_048;
+
 /// The identity of a service of some mesh.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceIdentity {
