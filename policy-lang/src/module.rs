@@ -39,8 +39,9 @@ pub struct CostBound {
     pub per_byte: u64,
 }
 
-/// The most headers that a request can have where Envoy hands them to a module (its limit on pairs).
-pub const HEADERS_MAX: u64 = 1_024;
+/// The most headers that a request has where Envoy hands them to a module: the 100 that it takes from a client
+/// unless it is told otherwise (`max_headers_count`), and those that it adds itself.
+pub const HEADERS_MAX: u64 = 128;
 /// The most bytes of a request that policies look at; a request of more is refused with 431.
 pub const BYTES_SEEN_MAX: u64 = 16 << 10;
 
@@ -48,9 +49,9 @@ pub const BYTES_SEEN_MAX: u64 = 16 << 10;
 /// refused with 431.
 pub const QUERY_PARAMETERS_MAX: usize = 256;
 /// The most steps that a decision may take for any request. A step takes about 0.2 ns, and the dearest
-/// requests that are known take less than a third of what is promised, so that a decision takes less than a
-/// millisecond of a proxy's worker.
-pub const STEPS_MAX: u64 = 12_000_000;
+/// requests that are known take about a tenth of what is promised, which is less than a millisecond of a
+/// proxy's worker.
+pub const STEPS_MAX: u64 = 24_000_000;
 
 impl CostBound {
     /// The most steps for any request: one of [`HEADERS_MAX`] headers and [`BYTES_SEEN_MAX`] bytes.

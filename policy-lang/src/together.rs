@@ -6,7 +6,9 @@
 
 use crate::budget::{Budget, Work};
 use crate::bug::{Bug, CompileError};
-use crate::checked::{Attribute, BinaryOp, CheckedPolicy, Direction, Expr, ExprKind, Rule, Value};
+use crate::checked::{
+    Attribute, BinaryOp, CheckedPolicy, Direction, Expr, ExprKind, PathPattern, Rule, Segment, Value,
+};
 use crate::diagnostic::{Diagnostic, FINDINGS_MAX};
 use crate::emit::{CLASS_MEMBERS_MAX, MODULE_BYTES_MAX, compile, table_bytes};
 use crate::link::{Index, link_within};
@@ -93,7 +95,7 @@ impl Check<'_, '_> {
         let mut whole = Weight::default();
         let weights = concerned.policies.iter().filter_map(|policy| self.weights.get(policy.name.as_str()));
         weights.for_each(|weight| whole.add(weight));
-        (whole.is_dear || whole.can_be_too_large()).then_some(whole)
+        (whole.can_be_too_costly() || whole.can_be_too_large()).then_some(whole)
     }
 
     /// Links and compiles policies for a workload.
@@ -142,9 +144,14 @@ struct Weight {
     parts: u64,
     /// Whether something in them takes longer the longer a request is.
     is_dear: bool,
+    /// How many things of the request they look up or walk, each of which costs for every byte.
+    looked_up: usize,
     /// Whether something in them has to be computed for each workload anew.
     is_of_workload: bool,
 }
+
+/// So many look-ups never take more steps than are allowed.
+const LOOKED_UP_MAX: usize = 8;
 
 impl Weight {
     fn of(policy: &CheckedPolicy) -> Self {
@@ -159,6 +166,12 @@ impl Weight {
         self.parts = self.parts.saturating_add(other.parts);
         self.is_of_workload |= other.is_of_workload;
         self.is_dear |= other.is_dear;
+        self.looked_up += other.looked_up;
+    }
+
+    /// Whether a decision can take more steps than are allowed.
+    fn can_be_too_costly(&self) -> bool {
+        self.is_dear || self.looked_up > LOOKED_UP_MAX
     }
 
     /// Whether a module, or the classes that it is made of, can be larger than is allowed.
@@ -173,6 +186,8 @@ impl Weight {
         let guard = &rule.guard;
         let segments: usize = guard.paths.iter().map(|path| path.segments.len()).sum();
         let texts: usize = guard.paths.iter().flat_map(|path| &path.segments).map(segment_bytes).sum();
+        let has_star = |path: &&PathPattern| path.segments.contains(&Segment::Any);
+        self.looked_up += guard.paths.iter().filter(has_star).count();
         // Paths with `*` at different depths and peers of two kinds stand as entries of their own.
         let entries = 2 * guard.paths.len().max(1);
         let parts = entries * (1 + guard.methods.len() + guard.peers.len()) + segments;
@@ -206,6 +221,7 @@ impl Weight {
                 let is_constant = |expr: &Expr| matches!(expr.kind, ExprKind::Literal(_));
                 self.is_dear |= !is_constant(left) && !is_constant(right);
             }
+            ExprKind::Attribute(Attribute::Header(_) | Attribute::Query(_)) => self.looked_up += 1,
             ExprKind::Attribute(
                 Attribute::TargetService | Attribute::TargetNamespace | Attribute::TargetLabel(_),
             ) => self.is_of_workload = true,
@@ -215,9 +231,9 @@ impl Weight {
     }
 }
 
-fn segment_bytes(segment: &crate::checked::Segment) -> usize {
+fn segment_bytes(segment: &Segment) -> usize {
     match segment {
-        crate::checked::Segment::Literal(text) => text.len(),
-        crate::checked::Segment::Any => 0,
+        Segment::Literal(text) => text.len(),
+        Segment::Any => 0,
     }
 }

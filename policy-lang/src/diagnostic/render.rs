@@ -23,7 +23,7 @@ pub const SHOWN_MAX: usize = 100;
 pub fn human(diagnostics: &[Diagnostic], sources: &SourceSet, colour: bool) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
-    for diagnostic in diagnostics.iter().take(SHOWN_MAX) {
+    for diagnostic in shown(diagnostics) {
         if !out.is_empty() {
             out.push('\n');
         }
@@ -40,7 +40,7 @@ pub fn human(diagnostics: &[Diagnostic], sources: &SourceSet, colour: bool) -> S
 #[must_use]
 pub fn plain(diagnostics: &[Diagnostic], sources: &SourceSet) -> String {
     let mut out = String::new();
-    for diagnostic in diagnostics.iter().take(SHOWN_MAX) {
+    for diagnostic in shown(diagnostics) {
         let severity = match diagnostic.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
@@ -57,6 +57,16 @@ pub fn plain(diagnostics: &[Diagnostic], sources: &SourceSet) -> String {
         out.push_str(&format!("{rest}\n"));
     }
     out
+}
+
+/// Those that are shown: all in their order, or where that is too many, errors before warnings, so that no
+/// error hides behind them.
+fn shown(diagnostics: &[Diagnostic]) -> impl Iterator<Item = &Diagnostic> {
+    let mut all: Vec<&Diagnostic> = diagnostics.iter().collect();
+    if all.len() > SHOWN_MAX {
+        all.sort_by_key(|diagnostic| diagnostic.severity == Severity::Warning);
+    }
+    all.into_iter().take(SHOWN_MAX)
 }
 
 /// What is said of those that are not shown.
@@ -232,6 +242,16 @@ mod tests {
     use super::{SHOWN_MAX, human, plain};
     use crate::diagnostic::{Code, Diagnostic};
     use crate::source::{SourceSet, Span};
+
+    #[test]
+    fn no_error_hides_behind_warnings() {
+        let mut sources = SourceSet::new();
+        let span = Span { file: sources.add("a.writ", "deny"), start: 0, end: 4 };
+        let mut all = vec![Diagnostic::warning(Code("W112"), span, "odd"); 2 * SHOWN_MAX];
+        all.push(Diagnostic::error(Code("E301"), span, "wrong"));
+        assert!(plain(&all, &sources).starts_with("a.writ:1:1: error[E301]: wrong\n"));
+        assert!(human(&all, &sources, false).starts_with("error[E301]: wrong\n"));
+    }
 
     #[test]
     fn any_place_in_any_text_can_be_shown() {
