@@ -20,19 +20,16 @@ mod words;
 pub use report::Difference;
 pub use sketch::{ExprSketch, Kind, PolicySketch, RuleSketch, Sketch};
 
+use crate::programs::linked;
 use crate::random::Random;
 use chancery_control::policy_runner::{PolicyRunner, Ran};
 use chancery_policy_lang::bug::CompileError;
-use chancery_policy_lang::check::CheckOptions;
-use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::decision::Outcome;
 use chancery_policy_lang::emit::{ModuleOptions, compile_with};
 use chancery_policy_lang::eval::evaluate;
-use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::module::{CostBound, Module};
 use chancery_policy_lang::request::Request;
-use chancery_policy_lang::{SourceSet, analyse};
 use chancery_sdk_host::{Host, HostError, Limits};
 use std::collections::BTreeMap;
 
@@ -77,17 +74,7 @@ pub fn compare(seed: u64, pairs: usize) -> Result<Summary, Box<Difference>> {
 /// # Errors
 /// What is wrong with it, in words.
 pub fn program_of(sketch: &Sketch) -> Result<LinkedProgram, String> {
-    let mut sources = SourceSet::new();
-    sources.add("generated.writ", sketch.text());
-    let analysis = analyse(&sources, CheckOptions::default());
-    if let Some(error) = analysis.diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {
-        return Err(format!("{}: {}", error.code.0, error.message));
-    }
-    match link(&analysis.policies, &policies::target(), Direction::Inbound) {
-        Ok(Some(program)) => Ok(program),
-        Ok(None) => Err("no policy concerns the target".to_owned()),
-        Err(conflicts) => Err(conflicts.into_iter().map(|conflict| conflict.message).collect()),
-    }
+    linked(&sketch.text(), &policies::target())
 }
 
 /// Sketches of a seed, for tests of the generator itself.

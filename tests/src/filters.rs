@@ -1,12 +1,8 @@
 //! The filters that the benchmarks compare, and the tools to make them.
 
-use anyhow::{Context, Result, bail};
-use chancery_policy_lang::check::CheckOptions;
-use chancery_policy_lang::checked::Direction;
+use crate::programs::{linked, workload};
+use anyhow::{Context, Error, Result, bail};
 use chancery_policy_lang::emit::{ModuleOptions, compile_with};
-use chancery_policy_lang::link::link;
-use chancery_policy_lang::linked::Workload;
-use chancery_policy_lang::{SourceSet, analyse};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,22 +17,7 @@ const DEBIAN_PACKAGES: [&str; 5] =
 /// # Errors
 /// What is wrong with the policies.
 pub fn compiled(text: &str, options: ModuleOptions) -> Result<Vec<u8>> {
-    let mut sources = SourceSet::new();
-    sources.add("bench.writ", text);
-    let analysis = analyse(&sources, CheckOptions::default());
-    if let Some(error) = analysis.diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {
-        bail!("{}: {}", error.code.0, error.message);
-    }
-    let target = Workload {
-        namespace: "bench".to_owned(),
-        service: "bench".to_owned(),
-        labels: Default::default(),
-        trust_domain: "chancery.local".to_owned(),
-    };
-    let program = link(&analysis.policies, &target, Direction::Inbound)
-        .ok()
-        .flatten()
-        .context("the policy does not link")?;
+    let program = linked(text, &workload("bench", "bench")).map_err(Error::msg)?;
     Ok(compile_with(&program, options)?.bytes.to_vec())
 }
 

@@ -9,5 +9,6 @@ pub mod envoy;
 pub mod envoy_model;
 pub mod filters;
 pub mod mesh;
+pub mod programs;
 pub mod random;
 pub mod worst_sources;

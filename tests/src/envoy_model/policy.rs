@@ -1,12 +1,8 @@
 //! The policy whose decisions are compared: something of everything that a request can be asked.
 
-use anyhow::{Context, Result, bail};
-use chancery_policy_lang::check::CheckOptions;
-use chancery_policy_lang::checked::Direction;
-use chancery_policy_lang::link::link;
-use chancery_policy_lang::linked::{LinkedProgram, Workload};
-use chancery_policy_lang::{SourceSet, analyse};
-use std::collections::BTreeMap;
+use crate::programs::{linked, workload};
+use anyhow::{Error, Result};
+use chancery_policy_lang::linked::LinkedProgram;
 
 /// The policy. Requests are generated around its constants.
 pub const POLICY: &str = r#"
@@ -57,17 +53,5 @@ auth tried-out on mesh {
 /// # Errors
 /// What is wrong with it.
 pub fn program(text: &str) -> Result<LinkedProgram> {
-    let mut sources = SourceSet::new();
-    sources.add("desk.writ", text);
-    let analysis = analyse(&sources, CheckOptions::default());
-    if let Some(error) = analysis.diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {
-        bail!("{}: {}", error.code.0, error.message);
-    }
-    let desk = Workload {
-        namespace: "shop".to_owned(),
-        service: "desk".to_owned(),
-        labels: BTreeMap::new(),
-        trust_domain: "chancery.local".to_owned(),
-    };
-    link(&analysis.policies, &desk, Direction::Inbound).ok().flatten().context("the policy does not link")
+    linked(text, &workload("shop", "desk")).map_err(Error::msg)
 }
