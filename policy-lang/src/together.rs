@@ -150,7 +150,7 @@ struct Weight {
     is_of_workload: bool,
 }
 
-/// So many look-ups never take more steps than are allowed.
+/// With more look-ups than these the module is made, which tells what they cost.
 const LOOKED_UP_MAX: usize = 8;
 
 impl Weight {
