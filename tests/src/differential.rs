@@ -9,6 +9,7 @@
 //!    \--> Request -------------------------+-> compile -> Plugin (wasmtime) -> Ran -------+-> equal?
 //! ```
 
+mod dear;
 mod expressions;
 mod policies;
 mod report;
@@ -33,8 +34,17 @@ use chancery_policy_lang::request::Request;
 use chancery_sdk_host::{Host, HostError, Limits};
 use std::collections::BTreeMap;
 
-/// Requests that are tried on one program; compiling it costs more than running them.
-pub const REQUESTS_PER_PROGRAM: usize = 200;
+/// How much is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Pairs of program and request.
+    pub pairs: usize,
+    /// Requests that are tried on one program; compiling it costs more than running a few.
+    pub requests_per_program: usize,
+}
+
+/// So many of the requests of a program are made to be dear, or half of them.
+const DEAR_REQUESTS: usize = 2;
 
 /// What was compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,14 +65,17 @@ pub struct Summary {
 ///
 /// # Errors
 /// The first difference, made small; or [`Difference::Host`] if the host cannot be set up.
-pub fn compare(seed: u64, pairs: usize) -> Result<Summary, Box<Difference>> {
+pub fn compare(seed: u64, extent: Extent) -> Result<Summary, Box<Difference>> {
     let host = Host::new(Limits::default()).map_err(Difference::host)?;
     let mut random = Random::new(seed);
     let mut summary = Summary::default();
-    while summary.pairs < pairs {
+    while summary.pairs < extent.pairs {
         let sketch = policies::sketch(&mut random);
         match program_of(&sketch) {
-            Ok(program) => compare_program(&host, &sketch, &program, &mut random, &mut summary)?,
+            Ok(program) => {
+                let requests = requests_of(&sketch, extent.requests_per_program, &mut random);
+                compare_program(&host, &sketch, &program, &requests, &mut summary)?;
+            }
             Err(_) => summary.refused += 1,
         }
     }
@@ -95,23 +108,31 @@ pub fn reordered(sketch: &Sketch, random: &mut Random) -> Sketch {
     reordered
 }
 
+fn requests_of(sketch: &Sketch, count: usize, random: &mut Random) -> Vec<Request> {
+    let dear = DEAR_REQUESTS.min(count / 2);
+    let request = |number| match number < dear {
+        true => dear::request(random, sketch),
+        false => requests::request(random, sketch),
+    };
+    (0..count).map(request).collect()
+}
+
 fn compare_program(
     host: &Host,
     sketch: &Sketch,
     program: &LinkedProgram,
-    random: &mut Random,
+    requests: &[Request],
     summary: &mut Summary,
 ) -> Result<(), Box<Difference>> {
     let (mut runner, cost) = runner(host, program).map_err(|error| Difference::no_module(sketch, &error))?;
     summary.programs += 1;
-    for _ in 0..REQUESTS_PER_PROGRAM {
-        let request = requests::request(random, sketch);
-        let expected = Ran::of(&evaluate(program, &request));
-        let got = runner.run(&request).map_err(|error| error.to_string());
+    for request in requests {
+        let expected = Ran::of(&evaluate(program, request));
+        let got = runner.run(request).map_err(|error| error.to_string());
         if got.as_ref() != Ok(&expected) {
-            return Err(smallest(host, sketch, &request));
+            return Err(smallest(host, sketch, request));
         }
-        check_cost(sketch, program, &request, cost, runner.fuel_used())?;
+        check_cost(sketch, program, request, cost, runner.fuel_used())?;
         summary.pairs += 1;
         summary.shadows += usize::from(expected.shadow.is_some());
         *summary.outcomes.entry(Outcome::as_str(expected.outcome)).or_default() += 1;

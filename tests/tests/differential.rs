@@ -1,17 +1,21 @@
 //! The evaluator defines the language; the compiled module must decide the same, always.
 //!
-//! `CHANCERY_DIFFERENTIAL_PAIRS` sets how many pairs of program and request are compared, and
-//! `CHANCERY_DIFFERENTIAL_SEED` which ones: a failure names its seed.
+//! `CHANCERY_DIFFERENTIAL_PAIRS` sets how many pairs of program and request are compared,
+//! `CHANCERY_DIFFERENTIAL_REQUESTS` how many of them are of one program, and `CHANCERY_DIFFERENTIAL_SEED`
+//! which ones: a failure names its seed.
 
 #![expect(clippy::panic, reason = "a failure shows the whole difference")]
+#![expect(clippy::print_stdout, reason = "what was compared is shown")]
 
-use chancery_tests::differential::{self, Summary};
+use chancery_tests::differential::{self, Extent, Summary};
 use chancery_tests::random::Random;
 use std::collections::BTreeMap;
 use std::thread;
 
 /// Pairs that are compared without a wish for more.
 const PAIRS: usize = 100_000;
+/// Requests of one program without another wish.
+const REQUESTS_PER_PROGRAM: usize = 200;
 /// The seed of the first part of the pairs without another wish; each part adds one.
 const SEED: u64 = 1;
 /// Pairs of one seed, so that a failure is repeated soon.
@@ -24,27 +28,37 @@ fn number_from_environment(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is `{text}`, which is not a number")))
 }
 
+fn count_from_environment(name: &str) -> Option<usize> {
+    number_from_environment(name).map(|number| number as usize)
+}
+
 #[test]
 fn the_module_decides_as_the_evaluator_does() {
-    let pairs = number_from_environment("CHANCERY_DIFFERENTIAL_PAIRS").map_or(PAIRS, |pairs| pairs as usize);
+    let pairs = count_from_environment("CHANCERY_DIFFERENTIAL_PAIRS").unwrap_or(PAIRS);
+    let requests_per_program =
+        count_from_environment("CHANCERY_DIFFERENTIAL_REQUESTS").unwrap_or(REQUESTS_PER_PROGRAM);
+    assert!(requests_per_program > 0, "a program without requests shows nothing");
+    let extent = Extent { pairs: PAIRS_PER_SEED.min(pairs), requests_per_program };
     let first = number_from_environment("CHANCERY_DIFFERENTIAL_SEED").unwrap_or(SEED);
     let seeds: Vec<u64> = (0..pairs.div_ceil(PAIRS_PER_SEED)).map(|part| first + part as u64).collect();
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let summaries: Vec<Summary> = thread::scope(|scope| {
         let compare_share = |worker: usize| {
             let share = seeds.iter().skip(worker).step_by(workers);
-            share.map(|seed| compare(*seed, PAIRS_PER_SEED.min(pairs))).collect::<Vec<_>>()
+            share.map(|seed| compare(*seed, extent)).collect::<Vec<_>>()
         };
         let threads: Vec<_> = (0..workers).map(|worker| scope.spawn(move || compare_share(worker))).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     let compared: usize = summaries.iter().map(|summary| summary.pairs).sum();
     assert!(compared >= pairs, "only {compared} pairs were compared");
+    let programs: usize = summaries.iter().map(|summary| summary.programs).sum();
+    println!("{programs} programs, {compared} pairs, seeds {first} to {}", first + seeds.len() as u64 - 1);
     check_reach(&summaries);
 }
 
-fn compare(seed: u64, pairs: usize) -> Summary {
-    differential::compare(seed, pairs)
+fn compare(seed: u64, extent: Extent) -> Summary {
+    differential::compare(seed, extent)
         .unwrap_or_else(|difference| panic!("with CHANCERY_DIFFERENTIAL_SEED={seed}: {difference}"))
 }
 
