@@ -11,6 +11,10 @@ use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long threads may take to end after the command did.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A control plane for Envoy sidecars whose policies are programs
 #[derive(Debug, Parser)]
@@ -108,10 +112,12 @@ impl Command {
     /// What is logged unless `--log` says otherwise: servers tell what they do, commands only what
     /// went wrong.
     fn default_log(&self) -> &'static str {
-        match self {
-            Self::ControlPlane(_) | Self::Sidecar(_) => "info",
-            _ => "warn",
-        }
+        if self.is_server() { "info" } else { "warn" }
+    }
+
+    /// Whether it runs until it is told to stop.
+    fn is_server(&self) -> bool {
+        matches!(self, Self::ControlPlane(_) | Self::Sidecar(_))
     }
 }
 
@@ -122,17 +128,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are asked for, everything else is wrong input; clap prints both.
-            let printed = error.print().is_ok();
+            let printed = terminal::forgive_closed_pipe(error.print()).is_ok();
             let exit = if error.use_stderr() { Exit::BadInput } else { Exit::Well };
             return if printed { exit.into() } else { Exit::Failed.into() };
         }
     };
+    let is_server = cli.command.is_server();
     match start(cli) {
-        Ok(exit) => exit.into(),
+        Ok(exit) => {
+            logging::finish(None);
+            exit.into()
+        }
         Err(failure) => {
-            if !failure.message.is_empty() {
-                terminal::print_error(&failure.to_string());
-            }
+            let said = (!failure.message.is_empty()).then(|| failure.to_string());
+            // A server ends whether or not somebody reads; a person's pager may take its time.
+            logging::finish(said.as_deref().filter(|_| is_server));
+            said.filter(|_| !is_server).iter().for_each(|text| terminal::print_error(text));
             failure.exit.into()
         }
     }
@@ -145,7 +156,10 @@ fn start(cli: Cli) -> CommandResult {
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("the threads of the runtime cannot be started: {error}")))?;
-    runtime.block_on(dispatch(cli))
+    let outcome = runtime.block_on(dispatch(cli));
+    // What still computes on a thread of its own is not waited for.
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    outcome
 }
 
 /// One line a subcommand.

@@ -3,6 +3,10 @@
 //! A reader that went away (`chancery proxies | head -1`) is not a failure.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::time::Duration;
+
+/// How long a server waits for its first words to be read.
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Writes text to standard output and flushes it, so that scripts see progress at once.
 ///
@@ -19,6 +23,13 @@ pub fn print(text: &str) -> io::Result<()> {
 /// As [`print()`].
 pub fn print_line(text: &str) -> io::Result<()> {
     print(&format!("{text}\n"))
+}
+
+/// Writes text to standard output for whoever started a server. Nobody has to read it: after a moment
+/// the server goes on without having written it, and that it cannot be written is no failure.
+pub async fn announce(text: String) {
+    let printing = tokio::task::spawn_blocking(move || print(&text));
+    let _nobody_reads = tokio::time::timeout(ANNOUNCE_TIMEOUT, printing).await;
 }
 
 /// Writes bytes to standard output.
@@ -89,7 +100,8 @@ fn colours_are_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn forgive_closed_pipe(result: io::Result<()>) -> io::Result<()> {
+/// A reader that went away has seen enough.
+pub(crate) fn forgive_closed_pipe(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other,

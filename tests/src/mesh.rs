@@ -27,7 +27,7 @@ use chancery_control::api::types::{
 };
 use chancery_control::context::{ADMIN_CONTEXT, Context};
 use chancery_control::envoy_binary::Search;
-use process::Process;
+use process::{Log, Process};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -51,6 +51,7 @@ pub struct Mesh {
     chancery: PathBuf,
     envoy: PathBuf,
     folder: TempDir,
+    log: Log,
 }
 
 impl Mesh {
@@ -59,6 +60,14 @@ impl Mesh {
     /// # Errors
     /// When there is no Envoy, or the control plane does not start.
     pub async fn start(chancery: &Path) -> Result<Self> {
+        Self::start_logging(chancery, Log::Kept).await
+    }
+
+    /// As [`Mesh::start`], with something wrong with the log of the control plane.
+    ///
+    /// # Errors
+    /// As [`Mesh::start`].
+    pub async fn start_logging(chancery: &Path, log: Log) -> Result<Self> {
         // Another test may have been first.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let search = || Search::from_environment(None).find_or_install(&mut |_| {});
@@ -69,6 +78,7 @@ impl Mesh {
             chancery: chancery.to_owned(),
             envoy: envoy.path,
             folder: tempfile::tempdir()?,
+            log,
         };
         mesh.start_control_plane().await?;
         Ok(mesh)
@@ -83,7 +93,8 @@ impl Mesh {
         let arguments = ["--log-format", "json", "control-plane", "--listen", &self.listen.to_string()];
         let mut arguments: Vec<String> = arguments.map(str::to_owned).into();
         arguments.extend(["--data-dir".to_owned(), data.display().to_string()]);
-        self.control_plane = Some(Process::start("control plane", &self.chancery, &arguments)?);
+        let started = Process::start_logging("control plane", &self.chancery, &arguments, self.log)?;
+        self.control_plane = Some(started);
         let deadline = Instant::now() + PATIENCE;
         loop {
             let answer = match self.context() {
@@ -98,6 +109,14 @@ impl Mesh {
                 Err(_) => sleep(LOOK_AGAIN).await,
             }
         }
+    }
+
+    /// The process of the control plane.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn control_plane(&mut self) -> Result<&mut Process> {
+        self.control_plane.as_mut().context("no control plane runs")
     }
 
     /// Ends the control plane without giving it a chance to do anything.

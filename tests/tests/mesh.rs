@@ -11,6 +11,7 @@ mod decisions;
 mod failures;
 mod identity;
 mod joining;
+mod logging;
 mod operating;
 
 use crate::command_line::transcript::CHANCERY;

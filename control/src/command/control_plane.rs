@@ -51,7 +51,7 @@ pub async fn run(arguments: &Arguments) -> CommandResult {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = Server::start(arguments.options()).await.map_err(Failure::from)?;
-    terminal::print(&greeting(&server))?;
+    terminal::announce(greeting(&server)).await;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -93,7 +93,7 @@ pub async fn run(arguments: &Arguments) -> CommandResult {
     let service = format!("{}/{}", settings.service.namespace, settings.service.name);
     let outcome = sidecar::run(settings, stop, |readiness| {
         // Without a reader the address is still in the log.
-        let _nobody_reads = terminal::print_line(&format!("readiness http://{readiness}/ready"));
+        tokio::spawn(terminal::announce(format!("readiness http://{readiness}/ready\n")));
         tracing::info!(service, %readiness, "the sidecar is starting");
     });
     outcome.await?;

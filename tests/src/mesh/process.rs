@@ -2,6 +2,8 @@
 
 use super::{LOOK_AGAIN, PATIENCE};
 use anyhow::{Context, Result, bail};
+use std::fs::File;
+use std::io::{PipeReader, Write as _};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +15,21 @@ use tokio::time::{Instant, sleep, timeout};
 /// How many lines of the log a failure shows.
 const LINES_SHOWN: usize = 40;
 
+/// With what a pipe that nobody reads is filled from the start: nearly all that Linux lets it hold.
+const UNREAD_BYTES: usize = 60 * 1024;
+
+/// What becomes of what a process logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Log {
+    /// It is read.
+    #[default]
+    Kept,
+    /// It goes into a pipe that nobody reads, and in which is hardly any room left.
+    Unread,
+    /// It goes to a disk without room.
+    DiskFull,
+}
+
 /// A running process. It is killed when this is dropped, and dies with the test in any case.
 #[derive(Debug)]
 pub struct Process {
@@ -20,6 +37,7 @@ pub struct Process {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
     readers: JoinSet<()>,
+    unread: Option<PipeReader>,
 }
 
 impl Process {
@@ -28,10 +46,29 @@ impl Process {
     /// # Errors
     /// When it cannot be started.
     pub fn start(name: &str, chancery: &Path, arguments: &[String]) -> Result<Self> {
+        Self::start_logging(name, chancery, arguments, Log::Kept)
+    }
+
+    /// As [`Process::start`], with something wrong with the log.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_logging(name: &str, chancery: &Path, arguments: &[String], log: Log) -> Result<Self> {
         let mut command = Command::new(chancery);
         command.args(["envoy", "exec", "--parent", &std::process::id().to_string(), "--"]);
         command.arg(chancery).args(arguments).env_remove("CHANCERY_LOG");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut unread = None;
+        let stderr = match log {
+            Log::Kept => Stdio::piped(),
+            Log::Unread => {
+                let (reader, mut writer) = std::io::pipe()?;
+                writer.write_all(&[b'\n'; UNREAD_BYTES])?;
+                unread = Some(reader);
+                writer.into()
+            }
+            Log::DiskFull => File::options().write(true).open("/dev/full")?.into(),
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).kill_on_drop(true);
         let mut child = command.spawn().with_context(|| format!("the {name} cannot be started"))?;
         let lines = Arc::<Mutex<Vec<String>>>::default();
         let mut readers = JoinSet::new();
@@ -41,7 +78,12 @@ impl Process {
         if let Some(stderr) = child.stderr.take() {
             readers.spawn(keep(stderr, lines.clone()));
         }
-        Ok(Self { name: name.to_owned(), child, lines, readers })
+        Ok(Self { name: name.to_owned(), child, lines, readers, unread })
+    }
+
+    /// Goes away from a log that nobody read.
+    pub fn close_log(&mut self) {
+        self.unread = None;
     }
 
     /// Its id.

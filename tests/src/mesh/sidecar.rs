@@ -1,7 +1,7 @@
 //! A sidecar with its Envoy, the application behind it, and what it lets one see.
 
 use super::application::Application;
-use super::process::{Process, children};
+use super::process::{Log, Process, children};
 use super::stranger::{self, Certificate};
 use super::wire::{Answer, Request};
 use super::{LOOK_AGAIN, PATIENCE, ports};
@@ -28,6 +28,7 @@ pub struct Member {
     inbound: Option<SocketAddr>,
     outbounds: Vec<(String, SocketAddr)>,
     labels: Vec<String>,
+    log: Log,
 }
 
 impl Member {
@@ -42,6 +43,7 @@ impl Member {
             inbound: Some(ports::free()?),
             outbounds: Vec::new(),
             labels: Vec::new(),
+            log: Log::default(),
         })
     }
 
@@ -67,6 +69,13 @@ impl Member {
     #[must_use]
     pub fn labelled(mut self, label: &str) -> Self {
         self.labels.push(label.to_owned());
+        self
+    }
+
+    /// Logs to somewhere where something is wrong.
+    #[must_use]
+    pub fn logging(mut self, log: Log) -> Self {
+        self.log = log;
         self
     }
 
@@ -328,6 +337,6 @@ impl Sidecar {
 impl Start {
     fn process(&self, member: &Member) -> Result<Process> {
         let name = format!("sidecar {}", member.instance);
-        Process::start(&name, &self.chancery, &self.arguments)
+        Process::start_logging(&name, &self.chancery, &self.arguments, member.log)
     }
 }

@@ -1,0 +1,83 @@
+//! A log that cannot be written costs lines of the log and nothing else.
+
+use crate::command_line::transcript::CHANCERY;
+use chancery_tests::mesh::process::{Log, Process};
+use chancery_tests::mesh::wire::Request;
+use chancery_tests::mesh::{Member, Mesh, Sidecar};
+use std::path::Path;
+
+/// Requests and changes of policy that fill a small pipe several times over.
+const REQUESTS: usize = 100;
+const CHANGES: usize = 20;
+
+struct Pair {
+    mesh: Mesh,
+    frontend: Sidecar,
+    orders: Sidecar,
+}
+
+impl Pair {
+    async fn start(log: Log) -> Self {
+        let mesh = Mesh::start_logging(Path::new(CHANCERY), log).await.unwrap();
+        let frontend = Member::new("shop/frontend", "frontend").unwrap().logging(log);
+        let orders = Member::new("shop/orders", "orders").unwrap().logging(log);
+        let frontend = frontend.calling(&["shop/orders"]).unwrap();
+        let [frontend, orders] = mesh.join([frontend, orders]).await.unwrap();
+        Self { mesh, frontend, orders }
+    }
+
+    /// Everything goes on: requests, changes of policy, joining, readiness, and an orderly end.
+    async fn check(mut self) {
+        let get = async || self.frontend.call("shop/orders", &Request::get("/x")).await;
+        for _ in 0..REQUESTS {
+            assert_eq!(get().await.unwrap().status, 200);
+        }
+        for number in 0..CHANGES {
+            let open =
+                format!("auth orders on service shop/orders {{\n  n{number}: deny /n\n  otherwise allow\n}}");
+            self.mesh.apply(&open).await.unwrap();
+        }
+        let closed = "auth orders on service shop/orders { all: deny respond 410 \"closed\" }";
+        self.mesh.apply(closed).await.unwrap();
+        assert_eq!(get().await.unwrap().status, 410);
+        let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
+        let ready = format!("{}/readyz", self.mesh.context().unwrap().url);
+        let ready = client.get(ready).timeout(chancery_tests::mesh::PATIENCE).send().await.unwrap();
+        assert_eq!(ready.status(), 200);
+        assert_eq!(self.orders.readiness().await.unwrap().0, 200);
+        let [_cart] = self.mesh.join([Member::new("shop/cart", "cart").unwrap()]).await.unwrap();
+
+        ends_well(&mut self.orders.process).await;
+        let gone = |status: &chancery_control::api::types::StatusResponse| {
+            status.proxies.iter().all(|proxy| proxy.id != "shop/orders/orders")
+        };
+        self.mesh.until_status(None, gone).await.unwrap();
+        ends_well(&mut self.frontend.process).await;
+        ends_well(self.mesh.control_plane().unwrap()).await;
+    }
+}
+
+async fn ends_well(process: &mut Process) {
+    process.terminate().await.unwrap();
+    let status = process.until_ended().await.unwrap();
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_nobody_reads_stops_nothing() {
+    Pair::start(Log::Unread).await.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_of_the_log_that_went_away_stops_nothing() {
+    let mut pair = Pair::start(Log::Unread).await;
+    pair.mesh.control_plane().unwrap().close_log();
+    pair.frontend.process.close_log();
+    pair.orders.process.close_log();
+    pair.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_without_room_for_the_log_stops_nothing() {
+    Pair::start(Log::DiskFull).await.check().await;
+}
