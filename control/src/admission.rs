@@ -12,7 +12,7 @@ use crate::model::{DesiredState, Document};
 use crate::preflight::{Preflight, TrialError};
 use crate::report::count;
 use crate::sources::FILES_MAX;
-use crate::store::{Change, Placement, StoreError};
+use crate::store::{Change, Intent, Placement, PolicyChange, StoreError};
 use crate::test_run::TestError;
 use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::check::{CheckOptions, check};
@@ -167,7 +167,16 @@ pub fn admit_deletion(state: &DesiredState, name: &str, preflight: &Preflight) -
     let staying: Vec<CheckedPolicy> =
         in_force.policies.values().filter(|policy| policy.name != name).cloned().collect();
     check_together(state, &in_force.sources, &staying, preflight)?;
-    let change = Change::DeletePolicy { base: state.revision, name: name.to_owned() };
+    let Some(record) = state.policies.get(name) else {
+        return Err(StoreError::NoSuchPolicy(name.to_owned()).into());
+    };
+    let change = Change::Policies(PolicyChange {
+        base: state.revision,
+        intent: Intent::Delete,
+        documents: Vec::new(),
+        placed: BTreeMap::new(),
+        removed: [(name.to_owned(), record.document.clone())].into(),
+    });
     let after = change.apply_to(state)?;
     let next = Next { state: &after, in_force: &in_force, policies: &staying };
     let left_out = next.tests_left_behind(state);
@@ -372,21 +381,28 @@ fn change(
     outcomes: &BTreeMap<&str, ApplyOutcome>,
     terms: Terms<'_>,
 ) -> Option<Change> {
-    let policies: BTreeMap<String, Placement> = new
+    let placed: BTreeMap<String, Placement> = new
         .policies
         .iter()
         .filter(|(_, file)| !kept.contains_key(&file.digest))
         .map(|(policy, file)| {
             let changed = outcomes.get(policy.name.as_str()) != Some(&ApplyOutcome::Unchanged);
-            (policy.name.clone(), Placement { document: file.digest.clone(), changed })
+            let before = state.policies.get(&policy.name).map(|record| record.document.clone());
+            (policy.name.clone(), Placement { document: file.digest.clone(), before, changed })
         })
         .collect();
-    if policies.is_empty() {
+    if placed.is_empty() {
         return None;
     }
-    let used: BTreeSet<&String> = policies.values().map(|placement| &placement.document).collect();
+    let used: BTreeSet<&String> = placed.values().map(|placement| &placement.document).collect();
     documents.retain(|document| used.contains(&document.digest()));
-    Some(Change::ApplyPolicies { base: state.revision, documents, policies, tests_skipped: terms.skip_tests })
+    Some(Change::Policies(PolicyChange {
+        base: state.revision,
+        intent: Intent::Apply { tests_skipped: terms.skip_tests },
+        documents,
+        placed,
+        removed: BTreeMap::new(),
+    }))
 }
 
 fn bodies(diagnostics: &[Diagnostic], sources: &SourceSet) -> Vec<DiagnosticBody> {

@@ -207,8 +207,8 @@ mod tests {
                 document: of.digest(),
                 revision: crate::model::Revision(1),
             };
-            state.policies.extend(names.iter().map(|name| ((*name).to_owned(), record(name))));
             state.documents.insert(of.digest(), Arc::new(of.clone()));
+            names.iter().map(record).for_each(|record| state.place(record));
         }
         let tree = parse(FileId::default(), text).tree;
         View { state: &state, digest: &document.digest() }.standing(&document, &tree)

@@ -35,7 +35,7 @@ impl Liveness {
             // In this order: who has a stream was in the mesh before.
             let statuses = self.board.statuses();
             let state = self.store.watch().borrow().clone();
-            for (id, _) in statuses.iter().filter(|(id, _)| !state.proxies.contains_key(id)) {
+            for (id, _) in statuses.iter().filter(|(id, _)| !state.proxies.contains_key(*id)) {
                 self.board.leave(id);
             }
             let is_connected = |id: &&ProxyId| statuses.get(*id).is_some_and(|status| status.is_connected);

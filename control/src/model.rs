@@ -1,6 +1,7 @@
 //! Domain types of the control plane: what people and proxies state, without any format.
 
 use chancery_policy_lang::checked::ServiceRef;
+use imbl::{OrdMap, OrdSet};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -71,6 +72,9 @@ pub struct PolicyRecord {
 }
 
 /// Everything that snapshots are made from. Immutable; a change makes a new one.
+///
+/// The maps are persistent: a copy shares all of them with its original, and a change of a copy costs what the
+/// change does, however large the map is. So a reader may keep a state as long as it likes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DesiredState {
     /// The revision.
@@ -78,11 +82,50 @@ pub struct DesiredState {
     /// The SPIFFE trust domain.
     pub trust_domain: String,
     /// Policies by name.
-    pub policies: BTreeMap<String, PolicyRecord>,
+    pub policies: OrdMap<String, PolicyRecord>,
     /// Documents by digest; each is referred to by at least one policy.
-    pub documents: BTreeMap<String, Arc<Document>>,
+    pub documents: OrdMap<String, Arc<Document>>,
+    /// Digests of documents, each with the name of a policy that is in force from it: the other way round of
+    /// `policies`. Kept by [`DesiredState::place`] and [`DesiredState::displace`].
+    pub standing: OrdSet<(String, String)>,
     /// Sidecars that joined and have not left, by id.
-    pub proxies: BTreeMap<ProxyId, Arc<ProxyRegistration>>,
+    pub proxies: OrdMap<ProxyId, Arc<ProxyRegistration>>,
+}
+
+impl DesiredState {
+    /// Puts a policy in force, or moves it to another document. That document must be there, or be put there.
+    pub fn place(&mut self, record: PolicyRecord) {
+        self.standing.insert((record.document.clone(), record.name.clone()));
+        let document = record.document.clone();
+        if let Some(before) = self.policies.insert(record.name.clone(), record)
+            && before.document != document
+        {
+            self.leave(before);
+        }
+    }
+
+    /// Takes a policy out of force; gives its record, if it was in force.
+    pub fn displace(&mut self, name: &str) -> Option<PolicyRecord> {
+        let record = self.policies.remove(name)?;
+        self.leave(record.clone());
+        Some(record)
+    }
+
+    /// The names of the policies that are in force from a document.
+    pub fn standing_in(&self, digest: &str) -> impl Iterator<Item = &str> {
+        let from = (digest.to_owned(), String::new());
+        let those = self.standing.range(from..).take_while(move |(of, _)| of == digest);
+        those.map(|(_, name)| name.as_str())
+    }
+
+    /// A policy is not in force from this document any more, which goes with its last policy.
+    fn leave(&mut self, record: PolicyRecord) {
+        let PolicyRecord { name, document, .. } = record;
+        self.standing.remove(&(document.clone(), name));
+        if self.standing_in(&document).next().is_none() {
+            self.documents.remove(&document);
+        }
+    }
 }
 
 impl Document {

@@ -12,15 +12,18 @@
 pub mod change;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod errors;
+pub mod follow;
 mod record;
 pub mod redb;
 
-pub use change::{Change, Placement};
+pub use change::{Change, Intent, Placement, PolicyChange};
+pub use errors::StoreError;
+pub use follow::{Changes, Follower, Step, Update};
 
 use crate::model::{DesiredState, Revision};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -35,6 +38,11 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 pub trait Store: Send + Sync + 'static {
     /// The desired state, now and whenever it changes. Never shows what is not durable.
     fn watch(&self) -> watch::Receiver<Arc<DesiredState>>;
+
+    /// The desired state step by step, with what changed, beginning with all that there is.
+    fn follow(&self) -> Follower {
+        Follower::new(self.watch())
+    }
 
     /// Makes one change. When the future ends well, the change survives a crash, and the state that
     /// it gives (or a later one) is what [`Store::watch`] shows.
@@ -78,56 +86,4 @@ pub struct AuditEntry {
     pub action: String,
     /// The revision of the desired state after it.
     pub revision: Revision,
-}
-
-/// Why a store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The state moved on since the change was prepared; prepare it again.
-    #[error("the policies changed meanwhile: this change was prepared on revision {}, now it is {}", .base.0, .now.0)]
-    Conflict {
-        /// What the change was prepared on.
-        base: Revision,
-        /// What it is now.
-        now: Revision,
-    },
-    /// There is no policy of this name.
-    #[error("there is no policy `{0}`")]
-    NoSuchPolicy(String),
-    /// There is no proxy of this name.
-    #[error("there is no proxy `{0}`")]
-    NoSuchProxy(String),
-    /// Another process has the data directory.
-    #[error("`{}` is in use by another control plane: stop that one, or choose another --data-dir", .0.display())]
-    InUse(PathBuf),
-    /// The file is not a store of this program, or damaged.
-    #[error(
-        "`{}` cannot be read: {detail}. Restore it from a backup, or move it away to start with an empty mesh",
-        .path.display()
-    )]
-    Corrupt {
-        /// The file.
-        path: PathBuf,
-        /// What was found.
-        detail: String,
-    },
-    /// The trust domain asked for is not that of the data.
-    #[error(
-        "the data directory belongs to trust domain `{stored}`, not `{asked}`: \
-         leave out --trust-domain, or choose another --data-dir"
-    )]
-    OtherTrustDomain {
-        /// Of the data.
-        stored: String,
-        /// Asked for.
-        asked: String,
-    },
-    /// The disk failed, or is full.
-    #[error("`{}` cannot be written: {detail}. Nothing of this change was kept", .path.display())]
-    Disk {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        detail: String,
-    },
 }

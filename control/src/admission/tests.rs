@@ -203,7 +203,7 @@ fn a_test_that_fails_refuses_the_files_with_what_came_instead() {
     let admission = admit(&empty, vec![file("orders.writ", &wide)], skipping, &preflight()).unwrap();
     assert_eq!(admission.tests, None);
     let change = admission.change.unwrap();
-    assert_eq!(change.describe(), "apply policies `orders` without running their tests");
+    assert_eq!(change.describe(), "apply policy `orders` without running their tests");
 }
 
 #[test]

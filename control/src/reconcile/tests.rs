@@ -130,9 +130,8 @@ fn mesh(texts: &[&str], proxies: &[Arc<ProxyRegistration>]) -> DesiredState {
         let document = Document { name: "policies.writ".to_owned(), text: (*text).into() };
         let digest = document.digest();
         let name = text.split_whitespace().nth(1).unwrap().to_owned();
-        let record = PolicyRecord { name: name.clone(), document: digest.clone(), revision: Revision(1) };
-        state.policies.insert(name, record);
-        state.documents.insert(digest, Arc::new(document));
+        state.documents.insert(digest.clone(), Arc::new(document));
+        state.place(PolicyRecord { name, document: digest, revision: Revision(1) });
     }
     state.proxies = proxies.iter().map(|proxy| (proxy.id.clone(), proxy.clone())).collect();
     state

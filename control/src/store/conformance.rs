@@ -1,8 +1,8 @@
 //! What every store must do; each implementation runs all of it from its own tests.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use super::{Actor, Change, Placement, Store, StoreError};
-use crate::model::{Document, ProxyId, ProxyRegistration, Revision};
+use super::{Actor, Change, Intent, Placement, PolicyChange, Store, StoreError};
+use crate::model::{DesiredState, Document, ProxyId, ProxyRegistration, Revision};
 use chancery_policy_lang::checked::ServiceRef;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -12,14 +12,44 @@ pub(crate) fn somebody() -> Actor {
     Actor { name: "test".to_owned(), at: Timestamp::UNIX_EPOCH }
 }
 
+/// Puts policies in force for the first time, all from one file.
 pub(crate) fn apply(base: u64, file: &str, text: &str, policies: &[&str]) -> Change {
     let document = Arc::new(Document { name: file.to_owned(), text: text.into() });
-    let placement = Placement { document: document.digest(), changed: true };
-    Change::ApplyPolicies {
+    let placement = Placement { document: document.digest(), before: None, changed: true };
+    Change::Policies(PolicyChange {
         base: Revision(base),
+        intent: Intent::Apply { tests_skipped: false },
         documents: vec![document],
-        policies: policies.iter().map(|&name| (name.to_owned(), placement.clone())).collect(),
-        tests_skipped: false,
+        placed: policies.iter().map(|&name| (name.to_owned(), placement.clone())).collect(),
+        removed: BTreeMap::new(),
+    })
+}
+
+/// Takes a policy out of force.
+pub(crate) fn delete(name: &str) -> Change {
+    Change::Policies(PolicyChange {
+        base: Revision(0),
+        intent: Intent::Delete,
+        documents: Vec::new(),
+        placed: BTreeMap::new(),
+        removed: [(name.to_owned(), String::new())].into(),
+    })
+}
+
+impl Change {
+    /// The change as if it had been prepared on this state.
+    pub(crate) fn seen(mut self, state: &DesiredState) -> Self {
+        if let Self::Policies(change) = &mut self {
+            change.base = state.revision;
+            let document = |name: &String| state.policies.get(name).map(|record| record.document.clone());
+            for (name, placement) in &mut change.placed {
+                placement.before = document(name);
+            }
+            for (name, before) in &mut change.removed {
+                *before = document(name).unwrap_or_default();
+            }
+        }
+        self
     }
 }
 
@@ -40,7 +70,7 @@ pub(crate) async fn check(store: &dyn Store) {
     a_new_store_is_at_revision_zero(store);
     a_change_is_seen_by_readers_and_in_the_audit_log(store).await;
     a_document_goes_when_its_last_policy_goes(store).await;
-    a_change_prepared_on_an_old_revision_is_refused(store).await;
+    only_a_change_of_the_same_policy_is_in_the_way(store).await;
     of_concurrent_writers_each_writes_once(store).await;
     the_first_creator_of_an_item_wins(store).await;
 }
@@ -64,22 +94,32 @@ async fn a_change_is_seen_by_readers_and_in_the_audit_log(store: &dyn Store) {
 }
 
 async fn a_document_goes_when_its_last_policy_goes(store: &dyn Store) {
-    let state = store.commit(apply(1, "b.writ", "two", &["p"]), somebody()).await.unwrap();
+    let now = store.watch().borrow().clone();
+    let state = store.commit(apply(1, "b.writ", "two", &["p"]).seen(&now), somebody()).await.unwrap();
     assert_eq!(state.documents.len(), 2, "`q` still stands in a.writ");
-    let delete = Change::DeletePolicy { base: Revision(2), name: "q".to_owned() };
-    let state = store.commit(delete, somebody()).await.unwrap();
+    let state = store.commit(delete("q").seen(&state), somebody()).await.unwrap();
     assert_eq!(state.documents.values().map(|text| text.name.as_str()).collect::<Vec<_>>(), ["b.writ"]);
-    let again = Change::DeletePolicy { base: Revision(3), name: "q".to_owned() };
-    assert!(
-        matches!(store.commit(again, somebody()).await, Err(StoreError::NoSuchPolicy(name)) if name == "q")
-    );
+    let again = store.commit(delete("q"), somebody()).await;
+    assert!(matches!(again, Err(StoreError::NoSuchPolicy(name)) if name == "q"));
 }
 
-async fn a_change_prepared_on_an_old_revision_is_refused(store: &dyn Store) {
-    let before = store.watch().borrow().clone();
-    let refused = store.commit(apply(1, "c.writ", "three", &["r"]), somebody()).await;
-    assert!(matches!(refused, Err(StoreError::Conflict { base: Revision(1), now: Revision(3) })));
+async fn only_a_change_of_the_same_policy_is_in_the_way(store: &dyn Store) {
+    let earlier = store.watch().borrow().clone();
+    let theirs = apply(3, "theirs.writ", "theirs", &["p"]).seen(&earlier);
+    let before = store.commit(theirs, somebody()).await.unwrap();
+    let ours = apply(3, "ours.writ", "ours", &["p", "r"]).seen(&earlier);
+    let refused = store.commit(ours, somebody()).await;
+    let Err(StoreError::Conflict { policy, base: Revision(3), now: Revision(4) }) = refused else {
+        unreachable!("{refused:?}")
+    };
+    assert_eq!(policy, "p");
+    let refused = store.commit(delete("p").seen(&earlier), somebody()).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
     assert_eq!(*store.watch().borrow(), before);
+    let other = apply(3, "other.writ", "other", &["s"]).seen(&earlier);
+    let state = store.commit(other, somebody()).await.unwrap();
+    assert_eq!(state.revision, Revision(5));
+    assert_eq!(state.policies.get("s").unwrap().revision, Revision(5));
 }
 
 async fn of_concurrent_writers_each_writes_once(store: &dyn Store) {
@@ -100,7 +140,7 @@ async fn of_concurrent_writers_each_writes_once(store: &dyn Store) {
     .await;
     let state = store.watch().borrow().clone();
     assert_eq!(state.proxies.len(), ids.len());
-    assert_eq!(state.revision, Revision(3), "registrations make no revision");
+    assert_eq!(state.revision, Revision(5), "registrations make no revision");
     store.commit(Change::RemoveProxy(ProxyId("shop/orders/0".to_owned())), somebody()).await.unwrap();
     assert_eq!(store.watch().borrow().proxies.len(), ids.len() - 1);
 }

@@ -9,6 +9,8 @@ use super::{AUDIT_ENTRIES_MAX, Actor, AuditEntry, Change, Pending, Store, StoreE
 use crate::model::{DEFAULT_TRUST_DOMAIN, DesiredState, ProxyId, Revision};
 use ::redb::{Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use ::redb::{Table, TableDefinition, WriteTransaction};
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io::ErrorKind;
@@ -209,22 +211,20 @@ fn prepare(database: &Database, asked: Option<&str>) -> Result<DesiredState, Fau
         }
         transaction.open_table(ITEMS)?;
         transaction.open_table(AUDIT)?;
-        DesiredState {
-            revision: Revision(
-                read_meta(&meta, "revision")?.parse().map_err(|_| odd("its revision is not a number"))?,
-            ),
+        let revision = read_meta(&meta, "revision")?;
+        let mut state = DesiredState {
+            revision: Revision(revision.parse().map_err(|_| odd("its revision is not a number"))?),
             trust_domain: checked_trust_domain(&meta, asked)?,
-            policies: read_all::<StoredPolicy, _, _>(&transaction.open_table(POLICIES)?, |_, policy| policy)?,
-            documents: read_all::<StoredDocument, _, _>(&transaction.open_table(DOCUMENTS)?, |_, text| {
-                Arc::new(text)
-            })?,
-            proxies: read_all::<StoredProxy, _, _>(&transaction.open_table(PROXIES)?, |_, proxy| {
-                Arc::new(proxy)
-            })?
-            .into_iter()
-            .map(|(id, proxy)| (ProxyId(id), proxy))
-            .collect(),
+            ..DesiredState::default()
+        };
+        let documents = read_all::<StoredDocument>(&transaction.open_table(DOCUMENTS)?)?;
+        state.documents = documents.into_iter().map(|(digest, text)| (digest, Arc::new(text))).collect();
+        for record in read_all::<StoredPolicy>(&transaction.open_table(POLICIES)?)?.into_values() {
+            state.place(record);
         }
+        let proxies = read_all::<StoredProxy>(&transaction.open_table(PROXIES)?)?;
+        state.proxies = proxies.into_iter().map(|(id, proxy)| (ProxyId(id), Arc::new(proxy))).collect();
+        state
     };
     transaction.commit()?;
     Ok(state)
@@ -249,15 +249,12 @@ fn read_meta(meta: &Table<'_, &str, &str>, key: &str) -> Result<String, Fault> {
     value.ok_or_else(|| odd(format!("it does not say its {key}")))
 }
 
-fn read_all<R: Record, K: From<String> + Ord, V>(
-    table: &Table<'_, &str, &[u8]>,
-    finish: impl Fn(&str, R::Model) -> V,
-) -> Result<BTreeMap<K, V>, Fault> {
+fn read_all<R: Record>(table: &Table<'_, &str, &[u8]>) -> Result<BTreeMap<String, R::Model>, Fault> {
     let mut all = BTreeMap::new();
     for entry in table.iter()? {
         let (key, value) = entry?;
         let stored: R = serde_json::from_slice(value.value()).map_err(Fault::Record)?;
-        all.insert(K::from(key.value().to_owned()), finish(key.value(), stored.into_model(key.value())));
+        all.insert(key.value().to_owned(), stored.into_model(key.value()));
     }
     Ok(all)
 }
@@ -287,16 +284,20 @@ fn write_difference(
 fn write_map<R: Record, K: Ord, V: std::borrow::Borrow<R::Model> + PartialEq>(
     transaction: &WriteTransaction,
     definition: TableDefinition<'_, &str, &[u8]>,
-    (old, new): (&BTreeMap<K, V>, &BTreeMap<K, V>),
+    (old, new): (&OrdMap<K, V>, &OrdMap<K, V>),
     key_text: impl Fn(&K) -> String,
 ) -> Result<(), Fault> {
     let mut table = transaction.open_table(definition)?;
-    for key in old.keys().filter(|key| !new.contains_key(key)) {
-        table.remove(key_text(key).as_str())?;
-    }
-    for (key, value) in new.iter().filter(|(key, value)| old.get(key) != Some(value)) {
-        let bytes = serde_json::to_vec(&R::of(value.borrow())).map_err(Fault::Record)?;
-        table.insert(key_text(key).as_str(), bytes.as_slice())?;
+    for difference in old.diff(new) {
+        match difference {
+            DiffItem::Remove(key, _) => {
+                table.remove(key_text(key).as_str())?;
+            }
+            DiffItem::Add(key, value) | DiffItem::Update { new: (key, value), .. } => {
+                let bytes = serde_json::to_vec(&R::of(value.borrow())).map_err(Fault::Record)?;
+                table.insert(key_text(key).as_str(), bytes.as_slice())?;
+            }
+        }
     }
     Ok(())
 }

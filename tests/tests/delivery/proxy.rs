@@ -135,9 +135,8 @@ impl Proxy {
     /// The desired state with this service and this document of policies.
     pub(super) fn desired(&self, revision: u64, text: &str) -> DesiredState {
         let document = Document { name: "orders.writ".to_owned(), text: text.into() };
-        let (name, digest) = ("orders".to_owned(), document.digest());
-        let record =
-            PolicyRecord { name: name.clone(), document: digest.clone(), revision: Revision(revision) };
+        let revision = Revision(revision);
+        let record = PolicyRecord { name: "orders".to_owned(), document: document.digest(), revision };
         let registration = ProxyRegistration {
             id: ProxyId(NODE.to_owned()),
             service: service(),
@@ -145,13 +144,12 @@ impl Proxy {
             inbound: Some(Inbound { listen: self.inbound, application: self.application }),
             outbounds: vec![Outbound { service: service(), listen: self.outbound }],
         };
-        DesiredState {
-            revision: Revision(revision),
-            trust_domain: TRUST_DOMAIN.to_owned(),
-            policies: [(name, record)].into(),
-            documents: [(digest, Arc::new(document))].into(),
-            proxies: [(registration.id.clone(), Arc::new(registration))].into(),
-        }
+        let mut state =
+            DesiredState { revision, trust_domain: TRUST_DOMAIN.to_owned(), ..Default::default() };
+        state.documents.insert(document.digest(), Arc::new(document));
+        state.place(record);
+        state.proxies.insert(registration.id.clone(), Arc::new(registration));
+        state
     }
 
     /// Publishes snapshots, with the secrets that a sidecar would add.
