@@ -32,16 +32,19 @@ pub enum Work {
     LinkedParts,
     /// Words that are compared with a misspelt one. Beyond the limit nothing is suggested; that is no error.
     Suggestions,
+    /// Steps of looking whether a request can have a value. Beyond the limit nothing is said; that is no error.
+    Values,
 }
 
 /// All kinds, in the order of their numbers.
-const WORKS: [Work; 6] = [
+const WORKS: [Work; 7] = [
     Work::PatternSteps,
     Work::PatternStates,
     Work::FoldingSteps,
     Work::ConditionParts,
     Work::LinkedParts,
     Work::Suggestions,
+    Work::Values,
 ];
 
 impl Work {
@@ -55,6 +58,7 @@ impl Work {
             Self::ConditionParts => 500_000,
             Self::LinkedParts => 500_000,
             Self::Suggestions => 200_000,
+            Self::Values => 2_000_000,
         }
     }
 }

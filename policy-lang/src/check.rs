@@ -28,6 +28,7 @@ mod scope;
 mod session;
 mod target;
 mod test_block;
+mod values;
 
 pub(crate) use pattern::SEGMENTS_MAX;
 pub(crate) use schema::LIST_ELEMENTS_MAX;

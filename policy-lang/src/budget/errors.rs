@@ -42,6 +42,7 @@ pub(super) fn overrun(overrun: &Overrun) -> Diagnostic {
             "attach rules to the services that they speak of, not to the whole mesh",
         ),
         Work::Suggestions => (FOLDING, "too many words are misspelt".to_owned(), "correct the first ones"),
+        Work::Values => (FOLDING, "too many values are compared".to_owned(), "compare fewer values"),
     };
     Diagnostic::error(code, overrun.span, message)
         .labelled(format!("the costliest: {} % of it", overrun.percent))

@@ -5,7 +5,7 @@ use super::expr::{Checker, Typed};
 use super::rule::Around;
 use super::scope::Captures;
 use crate::budget::Work;
-use crate::checked::{BaseType, BinaryOp, Expr, ExprKind, UnaryOp, Value};
+use crate::checked::{BaseType, BinaryOp, Expr, ExprKind, Guard, UnaryOp, Value};
 use crate::diagnostic::Findings;
 use crate::syntax::ast::{AstNode, Condition};
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 /// Every condition is checked, so that each error is found.
 pub(super) fn check(
     nodes: impl Iterator<Item = Condition>,
+    guard: &Guard,
     captures: &Captures,
     around: &mut Around<'_>,
 ) -> Option<Option<Arc<Expr>>> {
@@ -22,7 +23,7 @@ pub(super) fn check(
     let mut place = None;
     let mut all_right = true;
     for node in nodes {
-        let Some(found) = check_one(&node, captures, around) else {
+        let Some(found) = check_one(&node, guard, captures, around) else {
             all_right = false;
             continue;
         };
@@ -44,7 +45,7 @@ pub(super) fn check(
     Some(Some(renumbered(&all.expr)))
 }
 
-fn check_one(node: &Condition, captures: &Captures, around: &mut Around<'_>) -> Option<Typed> {
+fn check_one(node: &Condition, guard: &Guard, captures: &Captures, around: &mut Around<'_>) -> Option<Typed> {
     let expr = node.expr()?;
     let mut checker = Checker {
         tree: around.tree,
@@ -52,6 +53,7 @@ fn check_one(node: &Condition, captures: &Captures, around: &mut Around<'_>) -> 
         policy_lets: around.lets,
         captures,
         in_let: false,
+        guard: Some(guard),
         variables: Vec::new(),
         depth: 0,
         is_too_deep: false,

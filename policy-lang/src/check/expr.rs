@@ -2,6 +2,7 @@
 
 mod attribute;
 mod call;
+mod judge;
 mod never;
 mod operator;
 
@@ -10,7 +11,7 @@ use super::errors::later;
 use super::lets::Let;
 use super::scope::{Captures, FileScope, ROOTS};
 use super::session::Session;
-use crate::checked::{BaseType, BinaryOp, Conversion, Expr, ExprKind, Type, UnaryOp, Value};
+use crate::checked::{BaseType, BinaryOp, Conversion, Expr, ExprKind, Guard, Type, UnaryOp, Value};
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::source::Span;
 use crate::syntax::SyntaxTree;
@@ -62,8 +63,10 @@ pub(super) struct Checker<'a> {
     pub(super) captures: &'a Captures,
     /// Whether the expression is of a `let`, which knows no captures.
     pub(super) in_let: bool,
-    /// Bound variables, innermost last.
-    pub(super) variables: Vec<(String, u32)>,
+    /// What the rule speaks of in front of its condition; not known in a `let`.
+    pub(super) guard: Option<&'a Guard>,
+    /// Bound variables with the lists whose elements they are, innermost last.
+    pub(super) variables: Vec<(String, u32, Arc<Expr>)>,
     /// How deeply the expression that is being checked is nested.
     pub(super) depth: u32,
     /// Whether it has been reported as too deeply nested.
@@ -283,7 +286,7 @@ impl Checker<'_> {
         let token = node.name()?;
         let span = self.span(node);
         let name = token.text();
-        if let Some((_, number)) = self.variables.iter().rev().find(|(bound, _)| bound == name) {
+        if let Some((_, number, _)) = self.variables.iter().rev().find(|(bound, _, _)| bound == name) {
             let kind = ExprKind::Variable(*number);
             return self.build(kind, present(BaseType::String), span, &[]);
         }
@@ -301,7 +304,7 @@ impl Checker<'_> {
         }
         let (own, of_file) = (self.policy_lets, &self.scope.lets);
         let count = self.variables.len() + own.len() + of_file.len() + ROOTS.len();
-        let variables = self.variables.iter().map(|(name, _)| name.as_str());
+        let variables = self.variables.iter().map(|(name, _, _)| name.as_str());
         let lets = own.keys().chain(of_file.keys()).map(String::as_str);
         let known = variables.chain(lets).chain(ROOTS.iter().copied());
         let near = self.scope.session.nearest(name, count, known);
@@ -315,7 +318,7 @@ impl Checker<'_> {
 
     /// Whether a name means the beginning of an attribute here.
     fn is_root(&self, name: &str) -> bool {
-        ROOTS.contains(&name) && !self.variables.iter().any(|(bound, _)| bound == name)
+        ROOTS.contains(&name) && !self.variables.iter().any(|(bound, _, _)| bound == name)
     }
 }
 

@@ -86,6 +86,7 @@ fn check_one(
             policy_lets: own,
             captures: &captures,
             in_let: true,
+            guard: None,
             variables: Vec::new(),
             depth: 0,
             is_too_deep: false,

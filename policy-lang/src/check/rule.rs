@@ -74,11 +74,9 @@ impl Around<'_> {
     /// An `allow` or `deny`. `None` if something in it is wrong.
     pub(super) fn rule(&mut self, node: &ast::Rule) -> Option<NamedRule> {
         let matched = node.matcher().and_then(|matcher| self.matched(&matcher));
-        let no_captures = Captures::default();
-        let captures = matched.as_ref().map_or(&no_captures, |matched| &matched.captures);
         // If the match is wrong its captures are not known, so nothing is said about the condition.
         let condition = match &matched {
-            Some(_) => condition::check(node.conditions(), captures, self),
+            Some(Matched { guard, captures }) => condition::check(node.conditions(), guard, captures, self),
             None => None,
         };
         let respond = node.respond().map(|respond| self.respond(&respond));

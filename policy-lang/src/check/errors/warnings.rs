@@ -68,12 +68,29 @@ pub(in crate::check) fn always_present(span: Span) -> Diagnostic {
         .help("leave it out")
 }
 
-pub(in crate::check) fn never_equal(span: Span, help: &str) -> Diagnostic {
-    Diagnostic::warning(NEVER_EQUAL, span, "no request has this value").help(help)
+/// `what` says what no request does: `has this value`.
+pub(in crate::check) fn never(span: Span, what: &str, help: &str) -> Diagnostic {
+    Diagnostic::warning(NEVER_EQUAL, span, format!("no request {what}")).help(help)
 }
 
-pub(in crate::check) fn never_begins(span: Span, help: &str) -> Diagnostic {
-    Diagnostic::warning(NEVER_EQUAL, span, "no request has a value that begins so").help(help)
+pub(in crate::check) fn never_here(span: Span, what: &str) -> Diagnostic {
+    Diagnostic::warning(NEVER_EQUAL, span, format!("no request that this rule speaks of {what}"))
+        .help("correct it, or the methods, paths or callers in front of it")
+}
+
+pub(in crate::check) fn never_equal_to_each_other(span: Span) -> Diagnostic {
+    Diagnostic::warning(NEVER_EQUAL, span, "no request has two values that are equal here")
+        .help("what one of the two can be, the other cannot; compare something else")
+}
+
+pub(in crate::check) fn never_such_a_number(span: Span, help: &str) -> Diagnostic {
+    Diagnostic::warning(NEVER_EQUAL, span, "no request has such a number").help(help)
+}
+
+pub(in crate::check) fn query_in_path(span: Span) -> Diagnostic {
+    Diagnostic::warning(NEVER_EQUAL, span, "the path is seen without the query")
+        .labelled("only an escaped `?` is in it")
+        .help("ask for the query with `query[\"name\"]`")
 }
 
 pub(in crate::check) fn pattern_in_identity(span: Span) -> Diagnostic {

@@ -5,7 +5,7 @@ use super::super::errors::{later, warnings};
 use super::super::peer::network;
 use super::super::scope::ROOTS;
 use super::super::session::{self, PatternError};
-use super::{Checker, Typed, never, present, unparenthesised};
+use super::{Checker, Typed, present, unparenthesised};
 use crate::checked::{BaseType, Builtin, Conversion, ExprKind, Quantifier, Type, Value};
 use crate::diagnostic::near::nearest;
 use crate::source::Span;
@@ -136,24 +136,10 @@ impl Checker<'_> {
             parts.push(self.typed(argument, *base, name));
         }
         let parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
-        if *builtin == Builtin::StartsWith
-            && let [text, beginning] = parts.as_slice()
-        {
-            self.warn_never_begins(text, beginning);
+        if let [text, part] = parts.as_slice() {
+            self.judge_part(*builtin, text, part);
         }
         self.builtin(*builtin, parts, *result, span)
-    }
-
-    /// A beginning that an attribute never has is a slip.
-    fn warn_never_begins(&mut self, text: &Typed, beginning: &Typed) {
-        let (ExprKind::Attribute(attribute), Some(Value::String(value))) =
-            (&text.expr.kind, beginning.constant())
-        else {
-            return;
-        };
-        if let Some(help) = never::never_begins(attribute, value) {
-            self.diagnostics.push(warnings::never_begins(beginning.expr.span, &help));
-        }
     }
 
     /// A function of checked arguments. A predicate is false of an absent value, any other result absent.
@@ -237,6 +223,7 @@ impl Checker<'_> {
             }
         };
         let text = text?;
+        self.judge_pattern(&text, &regex, place);
         self.build(ExprKind::Matches(text.expr.clone(), regex), present(BaseType::Bool), span, &[&text])
     }
 
@@ -267,12 +254,10 @@ impl Checker<'_> {
                 }
             },
         };
-        self.build(
-            ExprKind::ContainsIp(range?, address.expr.clone()),
-            present(BaseType::Bool),
-            span,
-            &[&address],
-        )
+        let range = range?;
+        self.judge_range(range, &address, span);
+        let kind = ExprKind::ContainsIp(range, address.expr.clone());
+        self.build(kind, present(BaseType::Bool), span, &[&address])
     }
 
     /// The range of `cidr("…")`.
@@ -323,12 +308,12 @@ impl Checker<'_> {
             return self.fail(errors::reserved_variable(self.span(variable), &bound_name));
         }
         if self.find_let(&bound_name).is_some()
-            || self.variables.iter().any(|(other, _)| *other == bound_name)
+            || self.variables.iter().any(|(other, _, _)| *other == bound_name)
         {
             return self.fail(errors::taken_variable(self.span(variable), &bound_name));
         }
         let number = self.scope.fresh_variable();
-        self.variables.push((bound_name, number));
+        self.variables.push((bound_name, number, list.expr.clone()));
         let body = self.expr(body_node);
         self.variables.pop();
         let body = body?;

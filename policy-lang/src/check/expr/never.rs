@@ -1,14 +1,12 @@
-//! Constants that an attribute never equals, and beginnings that it never has.
-//!
-//! Rules see a request in one form ([`Request`](crate::request::Request)); what is compared with it and has
-//! another form is a slip, and a ban that is written so bans nobody.
+//! What to write in the place of a constant that an attribute never equals, or of a beginning that it never
+//! has, where that shows.
 
 use crate::checked::Attribute;
 use crate::path;
 use crate::request::parse_authority;
 
 /// Why no request has this value, in words that say what to write.
-pub(super) fn never_equal(attribute: &Attribute, value: &str) -> Option<String> {
+pub(super) fn equal(attribute: &Attribute, value: &str) -> Option<String> {
     match attribute {
         Attribute::Method if has_small_letter(value) => {
             Some(format!("methods are in capital letters; write {:?}", value.to_ascii_uppercase()))
@@ -17,9 +15,6 @@ pub(super) fn never_equal(attribute: &Attribute, value: &str) -> Option<String> 
             Some(format!("the scheme is in small letters; write {:?}", value.to_ascii_lowercase()))
         }
         Attribute::Host => host(value),
-        Attribute::Path if value.contains('?') => {
-            Some("the path is seen without the query; ask for that with `query[\"name\"]`".to_owned())
-        }
         Attribute::Path => whole_path(value),
         Attribute::PathSegment(_) if value.contains('/') => {
             Some("a capture is one segment, without slashes".to_owned())
@@ -30,25 +25,19 @@ pub(super) fn never_equal(attribute: &Attribute, value: &str) -> Option<String> 
         {
             Some("names are compared as a whole; `startsWith` asks how one begins".to_owned())
         }
-        Attribute::Header(_) | Attribute::Query(_) if value != value.trim_matches([' ', '\t']) => {
-            match attribute {
-                Attribute::Header(_) => {
-                    Some(format!("white space around a value does not count; write {:?}", value.trim()))
-                }
-                _ => None,
-            }
+        Attribute::Header(_) if value != value.trim_matches([' ', '\t']) => {
+            Some(format!("white space around a value does not count; write {:?}", value.trim()))
         }
         _ => None,
     }
 }
 
 /// Why no request's value begins so, in words that say what to write.
-pub(super) fn never_begins(attribute: &Attribute, beginning: &str) -> Option<String> {
+pub(super) fn begins(attribute: &Attribute, beginning: &str) -> Option<String> {
     match attribute {
         Attribute::Path if !beginning.is_empty() && !beginning.starts_with('/') => {
             Some(format!("a path begins with a slash; write {:?}, or `contains`", format!("/{beginning}")))
         }
-        Attribute::Path if beginning.contains('?') => never_equal(attribute, beginning),
         Attribute::Path => {
             // What follows may complete the last segment, so that counts for nothing.
             let whole = beginning.rsplit_once('/').map_or("", |(front, _)| front);
@@ -57,7 +46,7 @@ pub(super) fn never_begins(attribute: &Attribute, beginning: &str) -> Option<Str
         Attribute::Host if beginning.bytes().any(|byte| byte.is_ascii_uppercase()) => {
             Some(format!("the host is in lower case; write {:?}", beginning.to_ascii_lowercase()))
         }
-        Attribute::Method | Attribute::Scheme => never_equal(attribute, beginning),
+        Attribute::Method | Attribute::Scheme => equal(attribute, beginning),
         _ => None,
     }
 }

@@ -1,16 +1,13 @@
 //! Operators: `!` `-` `*` `/` `%` `+` comparisons `in` `&&` `||` `?:`.
 
 use super::super::errors::expression as errors;
-use super::super::errors::{later, warnings};
+use super::super::errors::later;
 use super::super::header_name::{HeaderName, header_name};
-use super::{Checker, Typed, never, unparenthesised};
+use super::{Checker, Typed, unparenthesised};
 use crate::budget::Work;
-use crate::checked::{Attribute, BaseType, BinaryOp, Conversion, ExprKind, Type, UnaryOp, Value};
+use crate::checked::{Attribute, BaseType, BinaryOp, ExprKind, Type, UnaryOp, Value};
 use crate::source::Span;
 use crate::syntax::ast::{self, AstNode, BinaryOperator, UnaryOperator};
-
-/// How many of the values of an enum are named in a message.
-const VALUES_SHOWN_MAX: usize = 20;
 
 impl Checker<'_> {
     pub(super) fn unary(&mut self, node: &ast::UnaryExpr) -> Option<Typed> {
@@ -176,35 +173,8 @@ impl Checker<'_> {
             BaseType::List => return self.fail(errors::list_comparison(span)),
             base => return self.fail(errors::no_order(span, sign, base)),
         }
-        if is_equality {
-            self.warn_never_equal(left, right);
-            self.warn_never_equal(right, left);
-        }
+        self.judge_comparison(op, left, right, span);
         Some(())
-    }
-
-    /// A constant that an attribute never has is a slip.
-    fn warn_never_equal(&mut self, side: &Typed, other: &Typed) {
-        let Some(Value::String(value)) = other.constant() else { return };
-        let place = other.expr.span;
-        match &side.expr.kind {
-            ExprKind::Convert(Conversion::Enum(values), _)
-                if self.scope.session.may_compare(values.len()) && !values.contains(value) =>
-            {
-                let shown = values.iter().take(VALUES_SHOWN_MAX).map(|value| format!("{value:?}"));
-                let mut known = shown.collect::<Vec<_>>().join(", ");
-                if values.len() > VALUES_SHOWN_MAX {
-                    known.push_str(", …");
-                }
-                self.diagnostics.push(warnings::never_equal(place, &format!("it is one of {known}")));
-            }
-            ExprKind::Attribute(attribute) => {
-                if let Some(help) = never::never_equal(attribute, value) {
-                    self.diagnostics.push(warnings::never_equal(place, &help));
-                }
-            }
-            _ => {}
-        }
     }
 
     /// `x in list`, `x in [a, b]`, and `"x" in headers`.
@@ -235,6 +205,7 @@ impl Checker<'_> {
                 left_typed.expr.ty,
             ));
         }
+        self.judge_element(&left_typed, &right_typed, span);
         Typed::binary(BinaryOp::In, left_typed, right_typed, span, self.reporter())
     }
 
@@ -247,7 +218,7 @@ impl Checker<'_> {
             if element.base() != left.base() {
                 return self.fail(errors::unlike(element.expr.span, &left, element));
             }
-            self.warn_never_equal(&left, element);
+            self.judge_equality(&left, element, element.expr.span);
         }
         let strings = elements.iter().map(|element| match element.constant() {
             Some(Value::String(value)) => Some(value.clone()),
