@@ -94,7 +94,7 @@ impl Around<'_> {
         if let Some(expr) = &condition {
             condition::warn_constant(expr, &shown, self.diagnostics);
             if effect == Effect::Deny {
-                repeated::warn(expr, self.diagnostics);
+                repeated::warn(expr, &mut self.scope.session, self.diagnostics);
             }
         }
         let name_span = name.as_ref().map(|token| self.tree.span(token.text_range()));

@@ -1,6 +1,8 @@
 //! What is accepted and probably not meant.
 
+use crate::checked::Attribute;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::literals::attribute_text;
 use crate::source::Span;
 
 const UNUSED_LET: Code = Code("W101");
@@ -98,10 +100,23 @@ pub(in crate::check) fn pattern_in_identity(span: Span) -> Diagnostic {
         .help("write `namespace NAME`, `service NAME/*`, or `when source.principal.startsWith(\"spiffe://…/\")`")
 }
 
-pub(in crate::check) fn evaded_by_repetition(span: Span, what: &str, value: &str) -> Diagnostic {
+/// `remedy` says what to write instead.
+pub(in crate::check) fn evaded_by_repetition(span: Span, remedy: &str) -> Diagnostic {
     Diagnostic::warning(EVADED, span, "a client passes this ban by sending the value twice").help(format!(
-        "several values are seen as one, joined with `,`; write `{what}.contains({value:?})`, or say with \
-         `unless` what is let through"
+        "several values are seen as one, joined with `,`; {remedy}, or say with `unless` what is let through"
+    ))
+}
+
+/// `what` is what a client sends.
+pub(in crate::check) fn evaded_by_shape(span: Span, what: &str, attribute: &Attribute) -> Diagnostic {
+    let text = attribute_text(attribute);
+    let absent = match attribute {
+        Attribute::Query(name) => format!("{:?} in query && !has(int({text}))", &**name),
+        Attribute::Header(name) => format!("{:?} in headers && !has({text})", &**name),
+        _ => format!("!has({text})"),
+    };
+    Diagnostic::warning(EVADED, span, format!("a client passes this ban by sending {what}")).help(format!(
+        "what has not the shape of its type is absent; say with `unless` what is let through, or add `|| {absent}`"
     ))
 }
 
