@@ -1,15 +1,45 @@
 //! The command line: global options, the list of subcommands, and how one is run.
 //!
-//! Each subcommand is a file in [`crate::command`] with a struct `Arguments` and a function `run`;
-//! here it has one line in [`Command`] and one in `dispatch`.
+//! Each subcommand is a file below with a struct `Arguments` and a function `run`; here it has one line in
+//! the list of modules, one in [`Command`] and one in `dispatch`. How a command ends is known only here
+//! ([`exit`], [`failures`]): the other wings have errors of their own.
 
-use crate::command;
-use crate::exit::{CommandResult, Exit, Failure};
-use crate::logging::{self, LogFormat};
-use crate::terminal;
-use clap::{Args, Parser, Subcommand};
+// The subcommands.
+pub mod apply;
+pub mod check;
+pub mod compile;
+pub mod completion;
+pub mod control_plane;
+pub mod delete;
+pub mod demo;
+pub mod envoy;
+pub mod explain;
+pub mod fmt;
+pub mod get;
+pub mod proxies;
+pub mod sidecar;
+pub mod snapshot;
+pub mod status;
+pub mod test;
+pub mod token;
+
+// What they share.
+pub mod context;
+pub mod durations;
+pub mod exit;
+mod failures;
+pub mod global;
+pub mod logging;
+pub mod policy_files;
+pub mod report;
+pub mod target;
+pub mod terminal;
+pub mod wait;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use exit::{CommandResult, Exit, Failure};
+use global::Global;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -30,82 +60,43 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Options of every subcommand.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Options of every command")]
-pub struct Global {
-    /// The file that says where the control plane is and who is asking; the control plane writes
-    /// one to DATA-DIR/admin.json
-    #[arg(
-        long,
-        global = true,
-        display_order = 100,
-        env = "CHANCERY_CONTEXT",
-        value_name = "FILE",
-        hide_env_values = true
-    )]
-    pub context: Option<PathBuf>,
-    /// What to log to standard error, such as `info` or `chancery_control::xds=debug,warn`
-    /// [default: info for `control-plane` and `sidecar`, else warn]
-    #[arg(
-        long,
-        global = true,
-        display_order = 100,
-        env = "CHANCERY_LOG",
-        value_name = "FILTER",
-        hide_env_values = true
-    )]
-    pub log: Option<String>,
-    /// The form of log lines
-    #[arg(
-        long,
-        global = true,
-        display_order = 100,
-        env = "CHANCERY_LOG_FORMAT",
-        value_enum,
-        default_value_t
-    )]
-    #[arg(hide_env_values = true, hide_possible_values = true, value_name = "text|json")]
-    pub log_format: LogFormat,
-}
-
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show a whole mesh at work on this machine
-    Demo(command::demo::Arguments),
+    Demo(demo::Arguments),
     /// Say everything that is wrong with policies
-    Check(command::check::Arguments),
+    Check(check::Arguments),
     /// Write policies in the one form that there is
-    Fmt(command::fmt::Arguments),
+    Fmt(fmt::Arguments),
     /// Run the `test` blocks of policies, on the bytes that sidecars run
-    Test(command::test::Arguments),
+    Test(test::Arguments),
     /// Say what would be decided of a request, by which rule, and why not by another
-    Explain(command::explain::Arguments),
+    Explain(explain::Arguments),
     /// Write the module of a workload, or any stage on the way to it
-    Compile(command::compile::Arguments),
+    Compile(compile::Arguments),
     /// Run the control plane
-    ControlPlane(command::control_plane::Arguments),
+    ControlPlane(control_plane::Arguments),
     /// Make a token with which a sidecar joins, or one for the API
-    Token(command::token::Arguments),
+    Token(token::Arguments),
     /// Run Envoy beside a replica of a service, as a member of the mesh
-    Sidecar(Box<command::sidecar::Arguments>),
+    Sidecar(Box<sidecar::Arguments>),
     /// Put policies in force
-    Apply(command::apply::Arguments),
+    Apply(apply::Arguments),
     /// Show policies, tokens or the audit log
-    Get(command::get::Arguments),
+    Get(get::Arguments),
     /// Take a policy out of force
-    Delete(command::delete::Arguments),
+    Delete(delete::Arguments),
     /// List the sidecars that joined
-    Proxies(command::proxies::Arguments),
+    Proxies(proxies::Arguments),
     /// Say whether every sidecar is on a revision
-    Status(command::status::Arguments),
+    Status(status::Arguments),
     /// Show what a sidecar is given, as YAML
-    Snapshot(command::snapshot::Arguments),
+    Snapshot(snapshot::Arguments),
     /// Find or install the Envoy that sidecars run
-    Envoy(command::envoy::Arguments),
+    Envoy(envoy::Arguments),
     /// Print completions for a shell
-    Completion(command::completion::Arguments),
+    Completion(completion::Arguments),
 }
 
 impl Command {
@@ -165,30 +156,29 @@ fn start(cli: Cli) -> CommandResult {
 /// One line a subcommand.
 async fn dispatch(cli: Cli) -> CommandResult {
     match &cli.command {
-        Command::Demo(arguments) => command::demo::run(arguments).await,
-        Command::Check(arguments) => command::check::run(arguments),
-        Command::Fmt(arguments) => command::fmt::run(arguments),
-        Command::Test(arguments) => command::test::run(arguments),
-        Command::Explain(arguments) => command::explain::run(arguments),
-        Command::Compile(arguments) => command::compile::run(arguments),
-        Command::ControlPlane(arguments) => command::control_plane::run(arguments).await,
-        Command::Token(arguments) => command::token::run(arguments, &cli.global).await,
-        Command::Sidecar(arguments) => command::sidecar::run(arguments).await,
-        Command::Apply(arguments) => command::apply::run(arguments, &cli.global).await,
-        Command::Get(arguments) => command::get::run(arguments, &cli.global).await,
-        Command::Delete(arguments) => command::delete::run(arguments, &cli.global).await,
-        Command::Proxies(arguments) => command::proxies::run(arguments, &cli.global).await,
-        Command::Status(arguments) => command::status::run(arguments, &cli.global).await,
-        Command::Snapshot(arguments) => command::snapshot::run(arguments, &cli.global).await,
-        Command::Envoy(arguments) => command::envoy::run(arguments).await,
-        Command::Completion(arguments) => command::completion::run(arguments),
+        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Check(arguments) => check::run(arguments),
+        Command::Fmt(arguments) => fmt::run(arguments),
+        Command::Test(arguments) => test::run(arguments),
+        Command::Explain(arguments) => explain::run(arguments),
+        Command::Compile(arguments) => compile::run(arguments),
+        Command::ControlPlane(arguments) => control_plane::run(arguments).await,
+        Command::Token(arguments) => token::run(arguments, &cli.global).await,
+        Command::Sidecar(arguments) => sidecar::run(arguments).await,
+        Command::Apply(arguments) => apply::run(arguments, &cli.global).await,
+        Command::Get(arguments) => get::run(arguments, &cli.global).await,
+        Command::Delete(arguments) => delete::run(arguments, &cli.global).await,
+        Command::Proxies(arguments) => proxies::run(arguments, &cli.global).await,
+        Command::Status(arguments) => status::run(arguments, &cli.global).await,
+        Command::Snapshot(arguments) => snapshot::run(arguments, &cli.global).await,
+        Command::Envoy(arguments) => envoy::run(arguments).await,
+        Command::Completion(arguments) => completion::run(arguments, Cli::command()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -1,6 +1,12 @@
-//! The control plane, the sidecar launcher and the command line of Chancery.
+//! The control plane, the sidecar launcher and the command line of Chancery, in six wings.
 //!
-//! Plain domain types stand in the middle ([`model`], [`snapshot`]); formats stand at the rim.
+//! ```text
+//! cli ----> server ----> delivery ----> policies ----> mesh
+//!   '-----> sidecar -------^ (what is told, and how)    ^
+//! ```
+//!
+//! Plain domain types stand in the middle ([`mesh::model`], [`delivery::snapshot`]); formats stand at the
+//! rim. Which wing may know which is kept by the `tidy` test.
 //!
 //! ```text
 //! people's files --sources--> api --admission--> model --store--> DesiredState
@@ -8,37 +14,11 @@
 //!      status <--acks-- sidecars <--xds-- Fleet of Snapshots <--reconcile--+--> envoy (protobuf)
 //! ```
 
-pub mod acks;
-pub mod admission;
-pub mod api;
 pub mod cli;
-pub mod command;
-pub mod context;
-pub mod demo;
-pub mod documents;
-pub mod durations;
-pub mod envoy;
-pub mod envoy_binary;
-pub mod exit;
-pub mod explained;
-pub mod identity;
-pub mod in_force;
-pub(crate) mod liveness;
-pub mod logging;
-pub mod model;
-pub mod policy_files;
-pub mod policy_runner;
-pub mod preflight;
-pub mod reconcile;
-pub mod report;
+pub mod delivery;
+pub mod mesh;
+pub mod policies;
 pub mod server;
 pub mod sidecar;
-pub mod snapshot;
-pub mod sources;
-pub mod store;
-pub mod terminal;
-pub mod test_run;
-pub mod workloads;
-pub mod xds;
 
 pub use cli::run;

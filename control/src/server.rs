@@ -6,25 +6,27 @@
 //!                                                                 '- /envoy... xDS
 //! ```
 
+pub mod api;
 mod connections;
+pub mod context;
 mod options;
 #[cfg(test)]
 mod tests;
 
 pub use options::ServerOptions;
 
-use crate::acks::{AckBoard, refusals};
-use crate::api::types::Role;
-use crate::api::{self, Api};
-use crate::context::{ADMIN_CONTEXT, Context};
-use crate::exit::Failure;
-use crate::identity::{Authority, IdentityError, TokenError, Tokens, Vault, tls};
-use crate::preflight::Preflight;
-use crate::reconcile;
-use crate::store::redb::RedbStore;
-use crate::store::{Actor, Store, StoreError};
-use crate::xds::XdsServer;
+use crate::delivery::acks::{AckBoard, refusals};
+use crate::delivery::liveness::Liveness;
+use crate::delivery::reconcile;
+use crate::delivery::snapshot::Fleet;
+use crate::delivery::xds::XdsServer;
+use crate::mesh::identity::{Authority, IdentityError, Role, TokenError, Tokens, Vault, tls};
+use crate::mesh::store::redb::RedbStore;
+use crate::mesh::store::{Actor, Store, StoreError};
+use crate::policies::preflight::Preflight;
+use api::Api;
 use connections::Connections;
+use context::{ADMIN_CONTEXT, Context};
 use jiff::Timestamp;
 use std::fs;
 use std::io;
@@ -34,6 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -122,7 +125,7 @@ impl Server {
         let tasks = TaskTracker::new();
         let board = Arc::new(AckBoard::default());
         refusals::restore(&*store, &board).await?;
-        let fleet = reconcile::start(&store, &board, options.leave_after, &stop, &tasks);
+        let fleet = start_delivery(&store, &board, options.leave_after, &stop, &tasks);
         let xds = XdsServer::new(fleet.clone(), Arc::clone(&board), stop.clone(), tasks.clone());
         let api = Api {
             store,
@@ -177,6 +180,23 @@ impl Server {
     }
 }
 
+/// Starts what follows the desired state: reconciliation, the removal of proxies that have had no stream for
+/// `leave_after`, and the record of what proxies refused. The tasks run on `tasks` until `stop`.
+fn start_delivery(
+    store: &Arc<dyn Store>,
+    board: &Arc<AckBoard>,
+    leave_after: Duration,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> watch::Receiver<Arc<Fleet>> {
+    let (fleet, receiver) = watch::channel(Arc::default());
+    let liveness = Liveness { store: store.clone(), board: board.clone(), leave_after };
+    tasks.spawn(stop.clone().run_until_cancelled_owned(reconcile::follow(store.watch(), fleet)));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(liveness.run()));
+    tasks.spawn(refusals::keep(store.clone(), board.clone(), stop.clone()));
+    receiver
+}
+
 /// Where Envoy looks for the aggregated discovery service.
 const XDS_PATH: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/{*method}";
 
@@ -214,21 +234,4 @@ async fn admin_context(
         context.write(path).map_err(|source| StartError::DataDirectory { path: path.to_owned(), source })?;
     }
     Ok(context)
-}
-
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        let message = error.to_string();
-        match error {
-            StartError::Listen { .. } => Self::failed(message)
-                .help("is another control plane running? choose another address with --listen"),
-            StartError::DataDirectory { .. } => {
-                Self::failed(message).help("choose another with --data-dir, or make it writable")
-            }
-            StartError::Options(_) => Self::bad_input(message),
-            StartError::Host(_) | StartError::Store(_) | StartError::Identity(_) | StartError::Token(_) => {
-                Self::failed(message)
-            }
-        }
-    }
 }

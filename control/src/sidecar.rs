@@ -17,6 +17,7 @@ pub mod admin;
 pub mod backoff;
 pub mod bootstrap;
 pub mod control_plane;
+pub mod envoy_binary;
 pub mod errors;
 pub mod identity;
 pub mod last_good;

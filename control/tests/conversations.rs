@@ -23,10 +23,10 @@
     reason = "a malformed conversation should end the test"
 )]
 
-use chancery_control::model::Revision;
-use chancery_control::snapshot::{Resource, ResourceType, Snapshot};
-use chancery_control::xds::message::{Answer, Event, Request};
-use chancery_control::xds::{Conversation, Memory};
+use chancery_control::delivery::snapshot::{Resource, ResourceType, Snapshot};
+use chancery_control::delivery::xds::message::{Answer, Event, Request};
+use chancery_control::delivery::xds::{Conversation, Memory};
+use chancery_control::mesh::model::Revision;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;

@@ -6,8 +6,8 @@
 #![expect(clippy::print_stdout, reason = "a benchmark shows its table")]
 
 use anyhow::{Context, Result, bail};
-use chancery_control::policy_files::PolicyFiles;
-use chancery_control::workloads::representatives;
+use chancery_control::cli::policy_files::PolicyFiles;
+use chancery_control::policies::workloads::representatives;
 use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::diagnostic::render;

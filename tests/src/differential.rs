@@ -23,7 +23,7 @@ pub use sketch::{ExprSketch, Kind, PolicySketch, RuleSketch, Sketch};
 
 use crate::programs::linked;
 use crate::random::Random;
-use chancery_control::policy_runner::{PolicyRunner, Ran};
+use chancery_control::policies::policy_runner::{PolicyRunner, Ran};
 use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::decision::Outcome;
 use chancery_policy_lang::emit::{ModuleOptions, compile_with};

@@ -4,7 +4,7 @@
 //! log and the files are this module's. The process ends with the value.
 
 use anyhow::{Context, Result, anyhow, bail};
-use chancery_control::envoy_binary::Search;
+use chancery_control::sidecar::envoy_binary::Search;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::service::discovery::v3::DiscoveryResponse;
 use envoy_types::pb::google::protobuf::Any;

@@ -21,12 +21,12 @@ pub use sidecar::{Member, Sidecar};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use application::Application;
-use chancery_control::api::client::Client;
-use chancery_control::api::types::{
+use chancery_control::server::api::client::Client;
+use chancery_control::server::api::types::{
     ApplyRequest, ApplyResponse, DeleteResponse, FileBody, StatusResponse, TokenRequest, TokenResponse,
 };
-use chancery_control::context::{ADMIN_CONTEXT, Context};
-use chancery_control::envoy_binary::Search;
+use chancery_control::server::context::{ADMIN_CONTEXT, Context};
+use chancery_control::sidecar::envoy_binary::Search;
 use process::{Log, Process};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

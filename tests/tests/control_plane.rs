@@ -2,9 +2,9 @@
 
 mod process;
 
-use chancery_control::api::client::ClientError;
-use chancery_control::api::types::{ApplyRequest, ApplyResponse, FileBody, PolicyList};
-use chancery_control::exit::Exit;
+use chancery_control::cli::exit::Exit;
+use chancery_control::server::api::client::ClientError;
+use chancery_control::server::api::types::{ApplyRequest, ApplyResponse, FileBody, PolicyList};
 use process::ControlPlane;
 use std::fs;
 use std::time::Duration;

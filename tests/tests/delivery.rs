@@ -7,11 +7,11 @@ mod application;
 mod modules;
 mod proxy;
 
-use chancery_control::acks::ProxyStatus;
-use chancery_control::envoy::extension;
-use chancery_control::model::Revision;
-use chancery_control::reconcile::Reconciler;
-use chancery_control::snapshot::ResourceType;
+use chancery_control::delivery::acks::ProxyStatus;
+use chancery_control::delivery::envoy::extension;
+use chancery_control::delivery::reconcile::Reconciler;
+use chancery_control::delivery::snapshot::ResourceType;
+use chancery_control::mesh::model::Revision;
 use modules::{answering, garbage, silent};
 use proxy::Proxy;
 use reqwest::StatusCode;

@@ -4,7 +4,7 @@
 //! with the evaluator's decision on the request that Envoy showed to the module.
 
 use anyhow::Result;
-use chancery_control::policy_runner::Ran;
+use chancery_control::policies::policy_runner::Ran;
 use chancery_policy_lang::check::CheckOptions;
 use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::emit::compile;

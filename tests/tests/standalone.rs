@@ -2,7 +2,7 @@
 
 use crate::command_line::transcript::CHANCERY;
 use crate::tidy::{file, root};
-use chancery_control::envoy_binary::Search;
+use chancery_control::sidecar::envoy_binary::Search;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

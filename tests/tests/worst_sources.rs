@@ -3,7 +3,7 @@
 //! The sources are small here; the benchmark `worst_sources` makes them as large as files may be, and
 //! holds them to their budget.
 
-use chancery_control::policy_files::PolicyFiles;
+use chancery_control::cli::policy_files::PolicyFiles;
 use chancery_policy_lang::diagnostic::render;
 use chancery_policy_lang::print::print;
 use chancery_policy_lang::{Diagnostic, SourceSet};

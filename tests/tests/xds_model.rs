@@ -1,10 +1,10 @@
 //! Any sequence of configurations, told to a simulated proxy that answers when it likes and refuses
 //! some versions, ends with the proxy on the newest one, and breaks nothing on the way.
 
-use chancery_control::model::Revision;
-use chancery_control::snapshot::{Resource, ResourceType, Snapshot};
-use chancery_control::xds::message::{Answer, Event, Request, Response};
-use chancery_control::xds::{Conversation, Memory};
+use chancery_control::delivery::snapshot::{Resource, ResourceType, Snapshot};
+use chancery_control::delivery::xds::message::{Answer, Event, Request, Response};
+use chancery_control::delivery::xds::{Conversation, Memory};
+use chancery_control::mesh::model::Revision;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Accepting connections: TLS, who is at the other end, HTTP, and an orderly end.
 
-use crate::identity::{PeerIdentity, tls};
+use crate::mesh::identity::{PeerIdentity, tls};
 use axum::Router;
 use axum::body::Body;
 use hyper::Request;
@@ -164,9 +164,9 @@ async fn accept(
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::identity::authority::{Authority, LIFETIME_DEFAULT};
-    use crate::identity::{Vault, spiffe};
-    use crate::store::redb::RedbStore;
+    use crate::mesh::identity::authority::{Authority, LIFETIME_DEFAULT};
+    use crate::mesh::identity::{Vault, spiffe};
+    use crate::mesh::store::redb::RedbStore;
     use jiff::SignedDuration;
     use rcgen::{CertificateParams, KeyPair};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,7 +1,7 @@
 //! What an operator can choose when a control plane starts.
 
 use super::StartError;
-use crate::identity::{authority, spiffe};
+use crate::mesh::identity::{authority, spiffe};
 use jiff::SignedDuration;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

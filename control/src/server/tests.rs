@@ -2,16 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::{Server, ServerOptions};
-use crate::api::client::{Client, ClientError, Credentials};
-use crate::api::types::{
+use crate::delivery::snapshot::ResourceType;
+use crate::mesh::identity::authority;
+use crate::server::api::client::{Client, ClientError, Credentials};
+use crate::server::api::types::{
     ApplyOutcome, ApplyRequest, ApplyResponse, AuditList, DeleteResponse, Done, ErrorBody, FileBody,
     IdentityResponse, InboundBody, JoinRequest, LeaveRequest, PolicyBody, PolicyList, ProxyList,
     ProxyStatement, RenewRequest, Role, StatusResponse, TokenList, TokenRequest, TokenResponse,
 };
-use crate::identity::authority;
 use crate::sidecar::control_plane::{Stream, open_stream};
 use crate::sidecar::identity::Identity;
-use crate::snapshot::ResourceType;
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use rcgen::{CertificateParams, KeyPair};
@@ -222,7 +222,7 @@ async fn a_bad_join_is_refused_for_what_it_is() {
     let short: TokenResponse = plane.admin().post("/v1/tokens", &short).await.unwrap();
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     assert_eq!(join(&short.token, "shop/orders").await, (401, "token-expired".to_owned()));
-    let id = crate::identity::JoinToken::parse(&token).unwrap().id;
+    let id = crate::mesh::identity::JoinToken::parse(&token).unwrap().id;
     let _done: Done = plane.admin().delete(&format!("/v1/tokens/{id}")).await.unwrap();
     assert_eq!(join(&token, "shop/orders").await, (401, "token-revoked".to_owned()));
 
@@ -326,7 +326,7 @@ async fn any_bytes_as_a_request_are_answered_with_place_and_remedy() {
     let plane = plane().await;
     let context = plane.server.context();
     let http = reqwest::Client::builder()
-        .tls_backend_preconfigured(crate::identity::tls::client_config(&context.ca_pem, None).unwrap())
+        .tls_backend_preconfigured(crate::mesh::identity::tls::client_config(&context.ca_pem, None).unwrap())
         .build()
         .unwrap();
     let post = async |path: &str, content_type: &str, body: Vec<u8>| {
@@ -344,7 +344,7 @@ async fn any_bytes_as_a_request_are_answered_with_place_and_remedy() {
     assert_eq!(post("/v1/tokens", "text/plain", b"{}".to_vec()).await.1, "not-json");
     let misspelt = br#"{"kind":"join","service":"shop/orders","lifetime":5}"#;
     assert_eq!(post("/v1/tokens", json, misspelt.to_vec()).await.1, "bad-json");
-    let large = vec![b' '; crate::api::BODY_BYTES_MAX + 1];
+    let large = vec![b' '; crate::server::api::BODY_BYTES_MAX + 1];
     assert_eq!(
         post("/v1/tokens", json, large).await,
         (StatusCode::PAYLOAD_TOO_LARGE, "too-large".to_owned())

@@ -3,8 +3,10 @@
 
 use super::errors::SidecarError;
 use super::identity::Identity;
-use crate::api::client::{Client, ClientError, Credentials};
-use crate::api::types::{Done, IdentityResponse, JoinRequest, LeaveRequest, ProxyStatement, RenewRequest};
+use crate::server::api::client::{Client, ClientError, Credentials};
+use crate::server::api::types::{
+    Done, IdentityResponse, JoinRequest, LeaveRequest, ProxyStatement, RenewRequest,
+};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use reqwest::StatusCode;

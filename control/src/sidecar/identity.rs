@@ -2,9 +2,9 @@
 //! control plane they are from; and the secrets that Envoy gets of them.
 
 use super::errors::SidecarError;
-use crate::api::types::IdentityResponse;
-use crate::envoy::secret;
-use crate::snapshot::Resource;
+use crate::delivery::envoy::secret;
+use crate::delivery::snapshot::Resource;
+use crate::server::api::types::IdentityResponse;
 use jiff::Timestamp;
 use rcgen::{CertificateParams, KeyPair};
 use serde::{Deserialize, Serialize};

@@ -3,8 +3,8 @@
 //! Holds no socket and no clock. A [`Tracker`] follows one stream; what Envoy acknowledges goes into
 //! [`LastGood`], which outlives the stream and, on disk, the sidecar.
 
-use crate::model::Revision;
-use crate::snapshot::{Resource, ResourceType, Snapshot};
+use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
+use crate::mesh::model::Revision;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};

@@ -17,10 +17,10 @@ use super::control_plane::{self, MESSAGE_BYTES_MAX, Stream};
 use super::errors::SidecarError;
 use super::identity::Identity;
 use super::last_good::{LastGood, Tracker};
-use crate::snapshot::{ResourceType, Snapshot};
-use crate::xds::message::Event;
-use crate::xds::wire::{read_request, write_response};
-use crate::xds::{Conversation, Memory};
+use crate::delivery::snapshot::{ResourceType, Snapshot};
+use crate::delivery::xds::message::Event;
+use crate::delivery::xds::wire::{read_request, write_response};
+use crate::delivery::xds::{Conversation, Memory};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
 };

@@ -1,7 +1,7 @@
 //! What a sidecar is told on its command line, and reading the forms that are written with colons.
 
-use crate::identity::spiffe::{self, is_name};
-use crate::model::{Inbound, Outbound};
+use crate::mesh::identity::spiffe::{self, is_name};
+use crate::mesh::model::{Inbound, Outbound};
 use chancery_policy_lang::checked::ServiceRef;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -1,7 +1,7 @@
 //! What is shown of a difference: everything that is needed to see it again.
 
 use super::sketch::Sketch;
-use chancery_control::policy_runner::Ran;
+use chancery_control::policies::policy_runner::Ran;
 use chancery_policy_lang::request::Request;
 use std::fmt;
 

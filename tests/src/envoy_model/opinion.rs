@@ -1,7 +1,7 @@
 //! What is said of a request: by Envoy, the evaluator, the module in the host, and `explain`.
 
 use anyhow::{Context, Result, bail};
-use chancery_control::policy_runner::{PolicyRunner, Ran, RunError};
+use chancery_control::policies::policy_runner::{PolicyRunner, Ran, RunError};
 use chancery_policy_lang::decision::Decision;
 use chancery_policy_lang::eval::evaluate;
 use chancery_policy_lang::explain::{Explanation, explain};

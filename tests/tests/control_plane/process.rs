@@ -1,8 +1,8 @@
 //! `chancery control-plane` as a child process, and other commands that talk to it.
 
-use chancery_control::api::client::{Client, Credentials};
-use chancery_control::context::{ADMIN_CONTEXT, Context};
-use chancery_control::exit::Exit;
+use chancery_control::cli::exit::Exit;
+use chancery_control::server::api::client::{Client, Credentials};
+use chancery_control::server::context::{ADMIN_CONTEXT, Context};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;

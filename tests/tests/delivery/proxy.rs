@@ -3,17 +3,17 @@
 #![expect(clippy::panic, reason = "a failure shows what Envoy said")]
 
 use super::application;
-use chancery_control::acks::{AckBoard, ProxyStatus, refusals};
-use chancery_control::envoy::{cluster, endpoints, listener, route, secret};
-use chancery_control::envoy_binary::Search;
-use chancery_control::identity::PeerIdentity;
-use chancery_control::model::{
+use chancery_control::delivery::acks::{AckBoard, ProxyStatus, refusals};
+use chancery_control::delivery::envoy::{cluster, endpoints, listener, route, secret};
+use chancery_control::delivery::snapshot::{Fleet, Resource, Snapshot};
+use chancery_control::delivery::xds::XdsServer;
+use chancery_control::mesh::identity::PeerIdentity;
+use chancery_control::mesh::model::{
     DesiredState, Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Revision,
 };
-use chancery_control::snapshot::{Fleet, Resource, Snapshot};
-use chancery_control::store::Store;
-use chancery_control::store::redb::RedbStore;
-use chancery_control::xds::XdsServer;
+use chancery_control::mesh::store::Store;
+use chancery_control::mesh::store::redb::RedbStore;
+use chancery_control::sidecar::envoy_binary::Search;
 use chancery_policy_lang::checked::ServiceRef;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
 use reqwest::StatusCode;
@@ -120,7 +120,7 @@ impl Proxy {
 
     /// The resources with a cluster that expects an identity which the service has not.
     pub(super) fn resources_with_other_trust_domain_upstream(&self) -> Vec<Resource> {
-        let mut resources = self.resources(chancery_control::envoy::extension::unrestricted());
+        let mut resources = self.resources(chancery_control::delivery::envoy::extension::unrestricted());
         let foreign = cluster::mesh(&service(), "elsewhere.test");
         resources.retain(|resource| (resource.kind, &resource.name) != (foreign.kind, &foreign.name));
         resources.push(foreign);

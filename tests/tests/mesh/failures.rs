@@ -72,7 +72,7 @@ async fn without_a_control_plane_everything_goes_on_and_sidecars_start_from_thei
     shop.mesh.start_control_plane().await.unwrap();
     let again = shop.mesh.context().unwrap();
     assert_eq!((again.ca_pem, again.token), (context.ca_pem, context.token));
-    let all_connected = |status: &chancery_control::api::types::StatusResponse| {
+    let all_connected = |status: &chancery_control::server::api::types::StatusResponse| {
         status.connected == 4 && status.on_revision == 4 && status.revision == 1
     };
     let status = shop.mesh.until_status(None, all_connected).await.unwrap();

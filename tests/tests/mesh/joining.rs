@@ -1,7 +1,7 @@
 //! Who may not join, and what it is told.
 
 use crate::command_line::transcript::CHANCERY;
-use chancery_control::identity::join_token::JoinToken;
+use chancery_control::mesh::identity::join_token::JoinToken;
 use chancery_tests::mesh::{Member, Mesh};
 use std::path::Path;
 use std::time::Duration;

@@ -48,7 +48,7 @@ impl Pair {
         let [_cart] = self.mesh.join([Member::new("shop/cart", "cart").unwrap()]).await.unwrap();
 
         ends_well(&mut self.orders.process).await;
-        let gone = |status: &chancery_control::api::types::StatusResponse| {
+        let gone = |status: &chancery_control::server::api::types::StatusResponse| {
             status.proxies.iter().all(|proxy| proxy.id != "shop/orders/orders")
         };
         self.mesh.until_status(None, gone).await.unwrap();

@@ -3,7 +3,7 @@
 use super::{Shop, check, row};
 use crate::command_line::transcript::CHANCERY;
 use crate::tidy::file;
-use chancery_control::api::types::FileBody;
+use chancery_control::server::api::types::FileBody;
 use chancery_tests::mesh::Member;
 use chancery_tests::mesh::load::{Call, Load};
 use chancery_tests::mesh::process::Process;
@@ -95,7 +95,7 @@ async fn apply_waits_with_progress_and_says_who_refused_what() {
     let cart = Member::new("shop/cart", "cart").unwrap();
     let cart = cart.calling_at("shop/orders", taken.local_addr().unwrap());
     let _cart = mesh.start_sidecar(cart).await.unwrap();
-    let refuses = |proxies: &[chancery_control::api::types::ProxyBody]| {
+    let refuses = |proxies: &[chancery_control::server::api::types::ProxyBody]| {
         proxies.iter().any(|proxy| proxy.id == "shop/cart/cart" && !proxy.rejections.is_empty())
     };
     mesh.until_status(None, |status| refuses(&status.proxies)).await.unwrap();

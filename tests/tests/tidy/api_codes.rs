@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 #[test]
 fn each_code_of_the_api_is_documented_and_real() {
     let mut used = BTreeSet::new();
-    let is_api = |path: &str| path.starts_with("control/src/api") && !path.ends_with("health.rs");
+    let is_api = |path: &str| path.starts_with("control/src/server/api") && !path.ends_with("health.rs");
     for source in files(&["rs"]).iter().filter(|source| is_api(&source.path)) {
         used.extend(source.text.split("StatusCode::").filter_map(code_behind_status).map(str::to_owned));
     }
-    used.extend(token_codes(&file("control/src/identity.rs").text).map(str::to_owned));
+    used.extend(token_codes(&file("control/src/mesh/identity.rs").text).map(str::to_owned));
     // Made by a constructor of its own, without a status beside it.
     used.insert("bad-request".to_owned());
 

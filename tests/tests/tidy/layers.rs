@@ -33,8 +33,29 @@ const IMPURE: &[&str] = &[
     "rand::",
 ];
 
+/// Each wing of `control`, and the paths in other wings that it may name.
+const WINGS: &[(&str, &[&str])] = &[
+    ("mesh", &[]),
+    ("policies", &["mesh"]),
+    ("delivery", &["mesh", "policies"]),
+    ("server", &["mesh", "policies", "delivery"]),
+    // It speaks the API and relays xDS, so it knows how both are said, and nothing of who answers.
+    (
+        "sidecar",
+        &[
+            "mesh",
+            "server::api::client",
+            "server::api::types",
+            "delivery::snapshot",
+            "delivery::xds",
+            "delivery::envoy::secret",
+        ],
+    ),
+    ("cli", &["mesh", "policies", "delivery", "server", "sidecar"]),
+];
+
 /// Files of plain domain types, and the formats that they do not name.
-const PLAIN: &[&str] = &["control/src/model.rs", "control/src/snapshot.rs"];
+const PLAIN: &[&str] = &["control/src/mesh/model.rs", "control/src/delivery/snapshot.rs"];
 const FORMATS: &[&str] = &["serde", "prost", "envoy_types", "tonic", "axum"];
 
 #[test]
@@ -99,6 +120,44 @@ fn the_policy_language_is_pure() {
         }
     }
     problems.must_be_none();
+}
+
+#[test]
+fn a_wing_knows_only_the_wings_below_it() {
+    let mut problems = Problems::default();
+    let sources = files(&["rs"]);
+    let wings: Vec<&str> = WINGS.iter().map(|(wing, _)| *wing).collect();
+    // A room's tests may call it from where it is used, which is above.
+    let is_product = |path: &str| path.starts_with("control/src/") && !path.ends_with("/tests.rs");
+    for file in sources.iter().filter(|file| is_product(&file.path)) {
+        let room = file.path.trim_start_matches("control/src/").trim_end_matches(".rs");
+        let Some((wing, may_name)) = WINGS.iter().find(|(wing, _)| room.split('/').next() == Some(wing))
+        else {
+            problems.add_if(room != "lib" && room != "main", &file.path, "is in no wing");
+            continue;
+        };
+        for (number, line) in code_lines(&file.text) {
+            for path in line.split("crate::").skip(1) {
+                let named = path.split("::").next().unwrap_or_default();
+                let named = named.trim_end_matches(|byte: char| !byte.is_ascii_alphanumeric() && byte != '_');
+                let place = format!("{}:{number}", file.path);
+                problems.add_if(
+                    !wings.contains(&named),
+                    &place,
+                    format!("names `crate::{path}`, which is no wing"),
+                );
+                let below = named == *wing || may_name.iter().any(|allowed| is_below(path, allowed));
+                problems.add_if(!below, &place, format!("`{wing}` may not know `{named}`: `{path}`"));
+            }
+        }
+    }
+    problems.must_be_none();
+}
+
+/// Whether a path begins with the parts of another.
+fn is_below(path: &str, of: &str) -> bool {
+    path.strip_prefix(of)
+        .is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_'))
 }
 
 #[test]

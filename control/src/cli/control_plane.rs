@@ -1,0 +1,94 @@
+//! `chancery control-plane`: runs the control plane until it is told to stop.
+
+use crate::cli::context::DATA_DIRECTORY_DEFAULT;
+use crate::cli::durations;
+use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::terminal;
+use crate::server::{Server, ServerOptions};
+use clap::Args;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Arguments of `chancery control-plane`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  chancery control-plane --data-dir /var/lib/chancery\n  \
+    chancery control-plane --listen 0.0.0.0:5680 --advertise control.example \\\n    \
+    --data-dir /var/lib/chancery\n\n\
+    Stops orderly on SIGTERM and SIGINT. What was acknowledged is on disk before it is acknowledged.")]
+pub struct Arguments {
+    /// Where its data is; made if it is not there
+    #[arg(long, env = "CHANCERY_DATA_DIR", value_name = "DIR", default_value = DATA_DIRECTORY_DEFAULT)]
+    data_dir: PathBuf,
+    /// Where it listens, for people and sidecars alike
+    #[arg(long, env = "CHANCERY_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5680")]
+    listen: SocketAddr,
+    /// The name or address by which others reach it [default: that of --listen]
+    #[arg(long, env = "CHANCERY_ADVERTISE", value_name = "HOST")]
+    advertise: Option<String>,
+    /// The key that secrets are encrypted with at rest [default: DATA-DIR/secret.key]
+    #[arg(long, env = "CHANCERY_KEY_FILE", value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// The SPIFFE trust domain of a new mesh [default: chancery.local]
+    #[arg(long, env = "CHANCERY_TRUST_DOMAIN", value_name = "DOMAIN")]
+    trust_domain: Option<String>,
+    /// How long sidecars' certificates are valid; they renew at about half of it
+    #[arg(long, env = "CHANCERY_CERTIFICATE_LIFETIME", value_name = "DURATION", default_value = "24h")]
+    #[arg(value_parser = durations::parse)]
+    certificate_lifetime: Duration,
+    /// How long after its stream ended a sidecar that said nothing is forgotten
+    #[arg(long, env = "CHANCERY_LEAVE_AFTER", value_name = "DURATION", default_value = "60s")]
+    #[arg(value_parser = durations::parse)]
+    leave_after: Duration,
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If it cannot start.
+pub async fn run(arguments: &Arguments) -> CommandResult {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let server = Server::start(arguments.options()).await.map_err(Failure::from)?;
+    terminal::announce(greeting(&server)).await;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    server.stop().await;
+    Ok(Exit::Well)
+}
+
+impl Arguments {
+    fn options(&self) -> ServerOptions {
+        ServerOptions {
+            listen: self.listen,
+            advertise: self.advertise.clone(),
+            data_dir: self.data_dir.clone(),
+            key_file: self.key_file.clone(),
+            trust_domain: self.trust_domain.clone(),
+            certificate_lifetime: durations::signed(self.certificate_lifetime),
+            leave_after: self.leave_after,
+        }
+    }
+}
+
+/// What a person does next.
+fn greeting(server: &Server) -> String {
+    let url = &server.context().url;
+    // The other terminal may be in another directory.
+    let context = std::path::absolute(server.context_path());
+    let context = context.as_deref().unwrap_or(server.context_path()).display();
+    format!(
+        "The control plane serves at {url}\n\n\
+         As its admin, in another terminal:\n  \
+         export CHANCERY_CONTEXT={context}\n  \
+         chancery status\n  \
+         chancery apply -f POLICIES --wait\n\n\
+         To let a service in, make a token and start a sidecar beside it:\n  \
+         chancery token --service shop/orders > orders.token\n  \
+         chancery sidecar --service shop/orders --token-file orders.token --inbound 8080:127.0.0.1:9000\n"
+    )
+}

@@ -1,0 +1,71 @@
+//! `chancery explain`: what would be decided of a request, by which rule, and why not by another.
+
+use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::policy_files::{self, PolicyFiles};
+use crate::cli::report::Format;
+use crate::cli::target::TargetArguments;
+use crate::cli::terminal;
+use crate::policies::explained::{Explained, Policies};
+use chancery_policy_lang::SourceSet;
+use chancery_policy_lang::check::request_of;
+use chancery_policy_lang::request::RawRequest;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Arguments of `chancery explain`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    chancery explain 'GET /api/x from service shop/cart' --on service shop/orders policies/\n  \
+    chancery explain 'DELETE /api/items/7 with header x-role = \"lead\" with ip 10.1.2.3' \\\n      \
+    --on service shop/orders --label version=v2 policies/")]
+pub struct Arguments {
+    /// The request, as in a `test` block: METHOD PATH [from PEER] [with header NAME = "VALUE"] …; the
+    /// path goes up to the next white space, or stands in quotes
+    #[arg(value_name = "REQUEST")]
+    request: String,
+    /// Policy files, folders of them, or `-` for standard input
+    #[arg(required = true, value_name = "FILE|DIR")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    target: TargetArguments,
+    /// The form of the answer
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+}
+
+/// Prints the decision and how each rule met the request.
+///
+/// # Errors
+/// Bad input if the request, a file or a policy is wrong.
+pub fn run(arguments: &Arguments) -> CommandResult {
+    let workload = arguments.target.workload()?;
+    let request = parse_request(&arguments.request, &workload.trust_domain)?;
+    let files = PolicyFiles::read(&arguments.files)?;
+    files.say_diagnostics()?;
+    let policies = Policies { sources: &files.sources, checked: &files.analysis.policies };
+    let explained = match Explained::new(policies, &workload, &request) {
+        Ok(explained) => explained,
+        Err(conflicts) => {
+            policy_files::say(&files.sources, &conflicts)?;
+            return Err(Failure::silent(Exit::BadInput));
+        }
+    };
+    match arguments.format {
+        Format::Json => terminal::print_json(&explained)?,
+        Format::Human | Format::Plain => terminal::print(&explained.to_string())?,
+    }
+    Ok(Exit::Well)
+}
+
+/// Reads the request as a `test` block would.
+fn parse_request(text: &str, trust_domain: &str) -> Result<RawRequest, Failure> {
+    let mut sources = SourceSet::new();
+    let file = sources.add("<request>", text);
+    match request_of(file, text, trust_domain) {
+        Ok(request) => Ok(request),
+        Err(diagnostics) => {
+            policy_files::say(&sources, &diagnostics)?;
+            Err(Failure::bad_input("the request cannot be read"))
+        }
+    }
+}

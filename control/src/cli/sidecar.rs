@@ -1,0 +1,166 @@
+//! `chancery sidecar`: runs Envoy beside a replica of a service.
+
+use crate::cli::durations;
+use crate::cli::envoy::find_or_install;
+use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::terminal;
+use crate::mesh::identity::spiffe::{is_name, parse_service};
+use crate::mesh::model::Outbound;
+use crate::sidecar::settings::{InboundOption, default_instance, parse_inbound, parse_label, parse_outbound};
+use crate::sidecar::{self, EnvoySettings, Settings};
+use chancery_policy_lang::checked::ServiceRef;
+use clap::{Args, ValueEnum};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Where Linux tells the name of the host.
+const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
+
+/// Arguments of `chancery sidecar`.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  chancery token --service shop/orders > orders.token\n  \
+    chancery sidecar --service shop/orders --token-file orders.token --inbound 8080:127.0.0.1:9000 \\\n    \
+    --outbound shop/cart@127.0.0.1:7001")]
+pub struct Arguments {
+    /// The service that runs here
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_service)]
+    service: ServiceRef,
+    /// The file with the token for this service, made by `chancery token`
+    #[arg(long, value_name = "FILE")]
+    token_file: PathBuf,
+    /// Where other sidecars reach the service, and the address of the application:
+    /// PORT:ADDRESS:PORT or ADDRESS:PORT:ADDRESS:PORT
+    #[arg(long, value_name = "LISTEN:APPLICATION", value_parser = parse_inbound)]
+    inbound: Option<InboundOption>,
+    /// A service to call, and where the application reaches it; can be given several times
+    #[arg(long, value_name = "SERVICE@ADDRESS:PORT", value_parser = parse_outbound)]
+    outbound: Vec<Outbound>,
+    /// A label of this replica; can be given several times
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    labels: Vec<(String, String)>,
+    /// The address at which other sidecars reach this host
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    address: IpAddr,
+    /// The name of this replica [default: the host's name and the first port]
+    #[arg(long, value_name = "NAME", value_parser = parse_instance)]
+    instance: Option<String>,
+    /// Where the key, the certificate and the last good configuration are kept
+    /// [default: ~/.local/state/chancery/sidecar/SERVICE/INSTANCE]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where to say, over HTTP, whether the sidecar is ready
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    readiness: SocketAddr,
+    /// How long open connections may take to end when the sidecar is stopped
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = durations::parse)]
+    drain_time: Duration,
+    /// Worker threads of Envoy
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    concurrency: u32,
+    /// The Envoy to run [default: $CHANCERY_ENVOY, one on the PATH, or the one that
+    /// `chancery envoy install` gets]
+    #[arg(long, value_name = "FILE")]
+    envoy: Option<PathBuf>,
+    /// What Envoy logs
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = EnvoyLogLevel::Warning)]
+    envoy_log_level: EnvoyLogLevel,
+}
+
+/// The levels of Envoy's log.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum EnvoyLogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warning,
+    Error,
+    Critical,
+    Off,
+}
+
+/// Runs until it is told to stop by SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// When the sidecar cannot start, or the control plane refuses it.
+pub async fn run(arguments: &Arguments) -> CommandResult {
+    // While an Envoy is downloaded a signal simply ends the process.
+    let settings = settings(arguments).await?;
+    let stop = CancellationToken::new();
+    cancel_on_signal(&stop)?;
+    let service = format!("{}/{}", settings.service.namespace, settings.service.name);
+    let outcome = sidecar::run(settings, stop, |readiness| {
+        // Without a reader the address is still in the log.
+        tokio::spawn(terminal::announce(format!("readiness http://{readiness}/ready\n")));
+        tracing::info!(service, %readiness, "the sidecar is starting");
+    });
+    outcome.await?;
+    Ok(Exit::Well)
+}
+
+async fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
+    let host = std::fs::read_to_string(HOSTNAME_FILE).unwrap_or_default();
+    let inbound_port = arguments.inbound.map(|inbound| inbound.port);
+    let instance = arguments.instance.clone();
+    let instance =
+        instance.unwrap_or_else(|| default_instance(host.trim(), inbound_port, &arguments.outbound));
+    let data_dir = match &arguments.data_dir {
+        Some(directory) => directory.clone(),
+        None => default_data_dir(&arguments.service, &instance)?,
+    };
+    if arguments.inbound.is_none() && arguments.outbound.is_empty() {
+        return Err(Failure::bad_input("the sidecar would have nothing to do")
+            .help("say where the service is offered with --inbound, or what it calls with --outbound"));
+    }
+    let envoy = find_or_install(arguments.envoy.clone()).await?;
+    let log_level = arguments.envoy_log_level.to_possible_value();
+    Ok(Settings {
+        service: arguments.service.clone(),
+        instance,
+        labels: arguments.labels.iter().cloned().collect(),
+        inbound: arguments.inbound.map(|inbound| inbound.at(arguments.address)),
+        outbounds: arguments.outbound.clone(),
+        token_file: arguments.token_file.clone(),
+        data_dir,
+        readiness: arguments.readiness,
+        envoy: EnvoySettings {
+            path: envoy.path,
+            concurrency: arguments.concurrency,
+            log_level: log_level.map_or_else(|| "warning".to_owned(), |level| level.get_name().to_owned()),
+        },
+        drain_time: arguments.drain_time,
+    })
+}
+
+fn default_data_dir(service: &ServiceRef, instance: &str) -> Result<PathBuf, Failure> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = variable("XDG_STATE_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/state")));
+    let state = state.ok_or_else(|| {
+        Failure::bad_input("neither XDG_STATE_HOME nor HOME is set").help("name a directory with --data-dir")
+    })?;
+    Ok(state.join("chancery/sidecar").join(&service.namespace).join(&service.name).join(instance))
+}
+
+fn parse_instance(text: &str) -> Result<String, String> {
+    if is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err("the name of a replica has at most 63 letters, digits, `.`, `_` or `-`, and begins with a letter or digit".into())
+}
+
+/// Cancels `stop` when the process is told to end.
+pub(super) fn cancel_on_signal(stop: &CancellationToken) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! `chancery token`: makes tokens for joining and for the API, and revokes them.
+
+use crate::cli::context;
+use crate::cli::durations;
+use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::global::Global;
+use crate::cli::terminal;
+use crate::server::api::client::{Client, escape};
+use crate::server::api::types::{Done, Role, TokenRequest, TokenResponse};
+use crate::server::context::Context;
+use clap::{ArgGroup, Args, ValueEnum};
+use std::time::Duration;
+
+/// Arguments of `chancery token`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The token is the only line on standard output; what is said about it goes to standard error.\n\n\
+    Examples:\n  \
+    chancery token --service shop/orders > orders.token\n  \
+    chancery token --service shop/orders --expires 7d > orders.token\n  \
+    chancery token --role reader --expires 30d > reader.json     # a context file for --context\n  \
+    chancery token --revoke 3f2a9c51d0e4"
+)]
+#[command(group = ArgGroup::new("what").required(true).multiple(false))]
+pub struct Arguments {
+    /// Make a token with which sidecars of this service join
+    #[arg(long, value_name = "NAMESPACE/NAME", group = "what")]
+    service: Option<String>,
+    /// Make a context file with a token for the API
+    #[arg(long, group = "what")]
+    role: Option<RoleName>,
+    /// End a token, by its id
+    #[arg(long, value_name = "ID", group = "what")]
+    revoke: Option<String>,
+    /// How long it is good [default: 24h for joining, for ever for a role]
+    #[arg(long, value_name = "DURATION", value_parser = durations::parse_some, conflicts_with = "revoke")]
+    expires: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RoleName {
+    /// Reads everything but secrets
+    Reader,
+    /// Reads and changes everything
+    Admin,
+}
+
+/// Makes or revokes a token.
+///
+/// # Errors
+/// If the control plane does not answer, or refuses.
+pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
+    let context = context::find(global)?;
+    let client = context.client()?;
+    let lifetime_seconds = arguments.expires.map(|duration| duration.as_secs().max(1));
+    if let Some(id) = &arguments.revoke {
+        return revoke(&client, id).await;
+    }
+    if let Some(service) = &arguments.service {
+        let request = TokenRequest::Join { service: service.clone(), lifetime_seconds };
+        let new: TokenResponse = client.post("/v1/tokens", &request).await?;
+        terminal::print_line(&new.token)?;
+        say(&format!("for service {service}"), &new);
+        return Ok(Exit::Well);
+    }
+    let role = match arguments.role {
+        Some(RoleName::Reader) => Role::Reader,
+        Some(RoleName::Admin) => Role::Admin,
+        None => return Err(Failure::bad_input("say what the token is for: --service or --role")),
+    };
+    let new: TokenResponse =
+        client.post("/v1/tokens", &TokenRequest::Role { role, lifetime_seconds }).await?;
+    let theirs = Context { token: new.token.clone(), ..context };
+    let text = serde_json::to_string_pretty(&theirs).map_err(|error| Failure::failed(error.to_string()))?;
+    terminal::print_line(&text)?;
+    say(&format!("for role {}", role.as_str()), &new);
+    Ok(Exit::Well)
+}
+
+async fn revoke(client: &Client, id: &str) -> CommandResult {
+    let _done: Done = client.delete(&format!("/v1/tokens/{}", escape(id))).await?;
+    terminal::print_line(&format!("token {id} revoked"))?;
+    Ok(Exit::Well)
+}
+
+fn say(purpose: &str, new: &TokenResponse) {
+    let until =
+        new.expires_at.as_ref().map_or_else(|| "until revoked".to_owned(), |at| format!("until {at}"));
+    terminal::print_error(&format!("token {} {purpose}, good {until}", new.id));
+}

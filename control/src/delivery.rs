@@ -1,0 +1,9 @@
+//! What each sidecar is given, and how it gets there: from the desired state to snapshots, over xDS, and back
+//! as acknowledgements.
+
+pub mod acks;
+pub mod envoy;
+pub(crate) mod liveness;
+pub mod reconcile;
+pub mod snapshot;
+pub mod xds;

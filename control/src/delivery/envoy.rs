@@ -1,0 +1,53 @@
+//! Envoy resources from the model: the one place that knows Envoy's configuration.
+//!
+//! ```text
+//! a caller's sidecar                                    the service's sidecar
+//! application --plain--> listener outbound/ns/svc       listener inbound <--mTLS, h2--+
+//!                          route outbound/ns/svc          | ECDS writ-inbound: policies
+//!                          cluster mesh/ns/svc            | route inbound
+//!                            endpoints mesh/ns/svc --->---+ cluster local_app --plain--> application
+//! ```
+//!
+//! Each function gives one encoded [`Resource`](crate::delivery::snapshot::Resource): the same input gives
+//! the same bytes, so equal configuration has an equal version on every proxy and after a restart.
+
+pub mod access_log;
+pub mod cluster;
+pub mod endpoints;
+pub mod extension;
+pub mod listener;
+mod message;
+mod one_identity;
+pub mod route;
+mod schema;
+pub mod secret;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod wire;
+pub mod yaml;
+
+use chancery_policy_lang::checked::ServiceRef;
+
+/// The listener that other sidecars connect to, and its route configuration.
+pub const INBOUND: &str = "inbound";
+/// The extension that decides the requests that come in.
+pub const INBOUND_POLICY: &str = "writ-inbound";
+/// The cluster of the application beside the sidecar.
+pub const LOCAL_APP: &str = "local_app";
+/// The secret with the sidecar's certificate and key.
+pub const IDENTITY: &str = "identity";
+/// The secret with the certificates that the mesh trusts.
+pub const TRUST: &str = "trust";
+
+/// The cluster of a service of the mesh, and its endpoints.
+#[must_use]
+pub fn mesh_cluster(service: &ServiceRef) -> String {
+    format!("mesh/{}/{}", service.namespace, service.name)
+}
+
+/// The listener that leads to a service of the mesh, and its route configuration.
+#[must_use]
+pub fn outbound_listener(service: &ServiceRef) -> String {
+    format!("outbound/{}/{}", service.namespace, service.name)
+}

@@ -1,0 +1,68 @@
+//! ECDS: the filter that decides what comes in. A new policy replaces its configuration at once
+//! and drops no connection.
+
+use super::INBOUND_POLICY;
+use super::message::{any, inline_bytes};
+use crate::delivery::snapshot::{Resource, ResourceType};
+use chancery_policy_lang::module::Module;
+use envoy_types::pb::envoy::config::core::v3::async_data_source::Specifier;
+use envoy_types::pb::envoy::config::core::v3::{AsyncDataSource, TypedExtensionConfig};
+use envoy_types::pb::envoy::config::rbac::v3::Rbac as RbacRules;
+use envoy_types::pb::envoy::config::rbac::v3::rbac::Action;
+use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
+use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
+use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
+use envoy_types::pb::envoy::extensions::wasm::v3::{FailurePolicy, PluginConfig, VmConfig};
+use envoy_types::pb::google::protobuf::Any;
+use prost::{Message as _, Name as _};
+use std::sync::Arc;
+
+/// Digits of the module's digest in the plugin's name.
+const DIGEST_DIGITS: usize = 16;
+
+/// The policies of a service, as a module.
+#[must_use]
+pub fn policy(module: &Module) -> Resource {
+    let code = AsyncDataSource { specifier: Some(Specifier::Local(inline_bytes(&module.bytes))) };
+    let vm = VmConfig {
+        // One for all versions of the policy: data that a module shares outlives an update.
+        vm_id: INBOUND_POLICY.to_owned(),
+        runtime: "envoy.wasm.runtime.v8".to_owned(),
+        code: Some(code),
+        ..Default::default()
+    };
+    let digest = module.digest.get(..DIGEST_DIGITS).unwrap_or(&module.digest);
+    let plugin = PluginConfig {
+        // Of a module that it cannot use, Envoy says this name and nothing else.
+        name: format!("{INBOUND_POLICY}/{digest}"),
+        root_id: INBOUND_POLICY.to_owned(),
+        vm: Some(Vm::VmConfig(vm)),
+        // With the other policies one failure disables the filter, or the service, for good.
+        failure_policy: FailurePolicy::FailReload.into(),
+        ..Default::default()
+    };
+    extension(any(&Wasm { config: Some(plugin) }), module.manifest.policies.as_slice())
+}
+
+/// No policy concerns the service: everything is allowed.
+#[must_use]
+pub fn unrestricted() -> Resource {
+    extension(any(&Rbac::default()), &[])
+}
+
+/// What decides as long as there is nothing else: everything is denied.
+pub(super) fn deny_all() -> Any {
+    let rules = RbacRules { action: Action::Allow.into(), ..Default::default() };
+    any(&Rbac { rules: Some(rules), ..Default::default() })
+}
+
+/// The types of filters that may be sent for [`INBOUND_POLICY`].
+pub(super) fn type_urls() -> Vec<String> {
+    vec![Wasm::type_url(), Rbac::type_url()]
+}
+
+fn extension(filter: Any, policies: &[String]) -> Resource {
+    let config = TypedExtensionConfig { name: INBOUND_POLICY.to_owned(), typed_config: Some(filter) };
+    let policies: Arc<[String]> = policies.into();
+    Resource::new(ResourceType::Extension, INBOUND_POLICY, config.encode_to_vec(), policies)
+}

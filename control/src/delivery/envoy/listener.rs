@@ -1,0 +1,123 @@
+//! LDS: the mTLS listener that other sidecars connect to, and the plain local ones that lead out.
+
+use super::message::{address, ads, any, resource, seconds, yes};
+use super::{INBOUND, INBOUND_POLICY, access_log, extension, one_identity, outbound_listener, tls};
+use crate::mesh::model::{Inbound, Outbound};
+use crate::delivery::snapshot::{Resource, ResourceType};
+use envoy_types::pb::envoy::config::core::v3::{ExtensionConfigSource, TrafficDirection};
+use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType as FilterConfig;
+use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener};
+use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
+    ForwardClientCertDetails, PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation,
+    SetCurrentClientCertDetails,
+};
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpConnectionManager, HttpFilter, Rds,
+};
+use envoy_types::pb::google::protobuf::BoolValue;
+
+/// How long a client may take to send its request's headers.
+const HEADERS_TIMEOUT_S: i64 = 15;
+
+/// The listener [`INBOUND`]: mTLS, then the policies, then the application.
+#[must_use]
+pub fn inbound(inbound: &Inbound, trust_domain: &str) -> Resource {
+    let manager = HttpConnectionManager {
+        http_filters: vec![policy_filter(), router()],
+        // What the policies see is what the application sees.
+        normalize_path: yes(),
+        merge_slashes: true,
+        path_with_escaped_slashes_action: PathWithEscapedSlashesAction::RejectRequest.into(),
+        // What a client says of its certificate is dropped, and what it showed is said instead.
+        forward_client_cert_details: ForwardClientCertDetails::SanitizeSet.into(),
+        set_current_client_cert_details: Some(SetCurrentClientCertDetails {
+            uri: true,
+            ..Default::default()
+        }),
+        access_log: vec![access_log::to_stdout("inbound")],
+        ..manager(INBOUND.to_owned())
+    };
+    let chain = FilterChain {
+        filters: vec![one_identity::filter(), connection_manager(&manager)],
+        transport_socket: Some(tls::from_trust_domain(trust_domain)),
+        ..Default::default()
+    };
+    let listener = Listener {
+        name: INBOUND.to_owned(),
+        address: Some(address(inbound.listen)),
+        filter_chains: vec![chain],
+        traffic_direction: TrafficDirection::Inbound.into(),
+        enable_reuse_port: alone(),
+        ..Default::default()
+    };
+    resource(ResourceType::Listener, INBOUND, &listener)
+}
+
+/// The listener through which the application reaches a service of the mesh.
+#[must_use]
+pub fn outbound(outbound: &Outbound) -> Resource {
+    let name = outbound_listener(&outbound.service);
+    let manager = HttpConnectionManager { http_filters: vec![router()], ..manager(name.clone()) };
+    let chain = FilterChain { filters: vec![connection_manager(&manager)], ..Default::default() };
+    let listener = Listener {
+        name: name.clone(),
+        address: Some(address(outbound.listen)),
+        filter_chains: vec![chain],
+        traffic_direction: TrafficDirection::Outbound.into(),
+        enable_reuse_port: alone(),
+        ..Default::default()
+    };
+    resource(ResourceType::Listener, name, &listener)
+}
+
+/// No port is shared: with `SO_REUSEPORT`, Envoy's default, two sidecars that were given the same port
+/// would both listen without a word, and each would get some of the other's connections.
+fn alone() -> Option<BoolValue> {
+    Some(BoolValue { value: false })
+}
+
+/// What both directions share; the route configuration has the listener's name.
+fn manager(name: String) -> HttpConnectionManager {
+    let rds = Rds { config_source: Some(ads()), route_config_name: name.clone() };
+    HttpConnectionManager {
+        stat_prefix: name.replace('/', "_"),
+        route_specifier: Some(RouteSpecifier::Rds(rds)),
+        // The address of the connection counts, not what a header says; and nobody is internal.
+        use_remote_address: yes(),
+        skip_xff_append: true,
+        server_header_transformation: ServerHeaderTransformation::PassThrough.into(),
+        request_headers_timeout: Some(seconds(HEADERS_TIMEOUT_S)),
+        ..Default::default()
+    }
+}
+
+fn connection_manager(manager: &HttpConnectionManager) -> Filter {
+    Filter {
+        name: "envoy.filters.network.http_connection_manager".to_owned(),
+        config_type: Some(FilterConfig::TypedConfig(any(manager))),
+    }
+}
+
+fn policy_filter() -> HttpFilter {
+    let source = ExtensionConfigSource {
+        config_source: Some(ads()),
+        default_config: Some(extension::deny_all()),
+        type_urls: extension::type_urls(),
+        ..Default::default()
+    };
+    HttpFilter {
+        name: INBOUND_POLICY.to_owned(),
+        config_type: Some(ConfigType::ConfigDiscovery(source)),
+        ..Default::default()
+    }
+}
+
+fn router() -> HttpFilter {
+    HttpFilter {
+        name: "envoy.filters.http.router".to_owned(),
+        config_type: Some(ConfigType::TypedConfig(any(&Router::default()))),
+        ..Default::default()
+    }
+}

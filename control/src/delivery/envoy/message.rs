@@ -1,0 +1,64 @@
+//! Small pieces of Envoy's configuration that many resources share.
+
+use crate::delivery::snapshot::{Resource, ResourceType};
+use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
+use envoy_types::pb::envoy::config::core::v3::socket_address::PortSpecifier;
+use envoy_types::pb::envoy::config::core::v3::{
+    Address, AggregatedConfigSource, ApiVersion, ConfigSource, DataSource, SocketAddress,
+};
+use envoy_types::pb::google::protobuf::{Any, BoolValue, Duration, UInt32Value};
+use prost::{Message, Name};
+use std::net::SocketAddr;
+
+/// How long Envoy waits for a resource before it goes on without, in seconds.
+const INITIAL_FETCH_TIMEOUT_S: i64 = 15;
+
+/// Encodes a message as the resource of this name.
+pub(super) fn resource(kind: ResourceType, name: impl Into<String>, message: &impl Message) -> Resource {
+    Resource::new(kind, name, message.encode_to_vec(), [])
+}
+
+pub(super) fn any<M: Message + Name>(message: &M) -> Any {
+    Any { type_url: M::type_url(), value: message.encode_to_vec() }
+}
+
+/// From the stream that the resource itself came on.
+pub(super) fn ads() -> ConfigSource {
+    ConfigSource {
+        initial_fetch_timeout: Some(seconds(INITIAL_FETCH_TIMEOUT_S)),
+        resource_api_version: ApiVersion::V3.into(),
+        config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
+        ..Default::default()
+    }
+}
+
+pub(super) fn address(address: SocketAddr) -> Address {
+    let socket = SocketAddress {
+        address: address.ip().to_string(),
+        port_specifier: Some(PortSpecifier::PortValue(address.port().into())),
+        ..Default::default()
+    };
+    Address { address: Some(AddressKind::SocketAddress(socket)) }
+}
+
+pub(super) fn inline_bytes(bytes: &[u8]) -> DataSource {
+    DataSource { specifier: Some(Specifier::InlineBytes(bytes.to_vec())), ..Default::default() }
+}
+
+pub(super) fn seconds(seconds: i64) -> Duration {
+    Duration { seconds, nanos: 0 }
+}
+
+pub(super) fn milliseconds(milliseconds: i32) -> Duration {
+    Duration { seconds: i64::from(milliseconds / 1000), nanos: milliseconds % 1000 * 1_000_000 }
+}
+
+pub(super) fn yes() -> Option<BoolValue> {
+    Some(BoolValue { value: true })
+}
+
+pub(super) fn number(value: u32) -> Option<UInt32Value> {
+    Some(UInt32Value { value })
+}

@@ -1,0 +1,62 @@
+//! Everything that is written here, as text, and its bytes as digests.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use super::{cluster, endpoints, extension, listener, route, secret, yaml};
+use crate::delivery::snapshot::{Resource, Snapshot};
+use crate::mesh::model::{Inbound, Outbound, Revision};
+use chancery_policy_lang::checked::ServiceRef;
+use chancery_policy_lang::module::{Manifest, Module};
+use expect_test::expect_file;
+use std::sync::Arc;
+
+fn everything() -> Vec<Resource> {
+    let cart = ServiceRef { namespace: "shop".to_owned(), name: "cart".to_owned() };
+    let inbound =
+        Inbound { listen: "10.0.0.1:8443".parse().unwrap(), application: "127.0.0.1:8080".parse().unwrap() };
+    let outbound = Outbound { service: cart.clone(), listen: "127.0.0.1:7001".parse().unwrap() };
+    let replicas = ["10.0.0.2:8443".parse().unwrap(), "[2001:db8::1]:8443".parse().unwrap()].into();
+    vec![
+        listener::inbound(&inbound, "mesh.test"),
+        listener::outbound(&outbound),
+        route::inbound(),
+        route::outbound(&cart),
+        cluster::local_app(inbound.application),
+        cluster::mesh(&cart, "mesh.test"),
+        endpoints::of_service(&cart, &replicas),
+        secret::identity("certificate", "private key"),
+        secret::trust("bundle"),
+    ]
+}
+
+fn module() -> Module {
+    let manifest = Manifest { policies: vec!["orders".to_owned()], ..Manifest::default() };
+    Module { bytes: b"\0asm".as_slice().into(), digest: "0123456789abcdef0123".to_owned(), manifest }
+}
+
+fn shown(policy: Resource) -> String {
+    let resources = everything().into_iter().chain([policy]).map(Arc::new);
+    yaml::of_snapshot(&Snapshot::new(Revision(7), resources)).unwrap()
+}
+
+#[test]
+fn a_snapshot_is_shown_whole() {
+    let text = shown(extension::policy(&module()));
+    expect_file!["tests/snapshot.yaml"].assert_eq(&text);
+    for word in ["unknown_field", "unknown_type", "malformed", "private key"] {
+        assert!(!text.contains(word), "`{word}` is in the text");
+    }
+}
+
+#[test]
+fn without_a_policy_everything_is_allowed_and_by_default_nothing() {
+    let text = shown(extension::unrestricted());
+    assert!(!text.contains("unknown"), "{text}");
+    assert!(text.contains("filters.http.rbac.v3.RBAC\n"), "{text}");
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    assert_eq!(everything(), everything());
+    assert_eq!(extension::policy(&module()), extension::policy(&module()));
+}

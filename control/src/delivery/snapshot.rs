@@ -1,0 +1,142 @@
+//! Snapshots: all Envoy resources of one proxy, consistent and immutable.
+
+use crate::mesh::model::{ProxyId, Revision};
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The kinds of xDS resources, in the order in which additions are sent: what is referred to comes
+/// before what refers to it. Removals are sent in the opposite order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ResourceType {
+    /// CDS
+    Cluster,
+    /// EDS
+    Endpoints,
+    /// LDS
+    Listener,
+    /// RDS
+    Route,
+    /// ECDS
+    Extension,
+    /// SDS. Answered by the sidecar itself, which alone holds the private key.
+    Secret,
+}
+
+impl ResourceType {
+    /// All, in the order in which additions are sent.
+    pub const ALL: [Self; 6] =
+        [Self::Cluster, Self::Endpoints, Self::Listener, Self::Route, Self::Extension, Self::Secret];
+
+    /// The type URL by which xDS asks for it.
+    #[must_use]
+    pub fn type_url(self) -> &'static str {
+        match self {
+            Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+            Self::Endpoints => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+            Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
+            Self::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+            Self::Extension => "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+            Self::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+        }
+    }
+
+    /// The type that a type URL asks for; `None` if it is none of ours.
+    #[must_use]
+    pub fn from_type_url(type_url: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.type_url() == type_url)
+    }
+
+    /// The word for several of them in status, logs and conversations.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cluster => "clusters",
+            Self::Endpoints => "endpoints",
+            Self::Listener => "listeners",
+            Self::Route => "routes",
+            Self::Extension => "extensions",
+            Self::Secret => "secrets",
+        }
+    }
+}
+
+/// One encoded resource. Proxies with identical configuration share one of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// Its name, unique in its type.
+    pub name: String,
+    /// The first 16 hex digits of the SHA-256 of `body`: the xDS version.
+    pub version: String,
+    /// Its type, and so the type URL of the message in `body`.
+    pub kind: ResourceType,
+    /// The encoded protobuf message.
+    pub body: Arc<[u8]>,
+    /// The policies that shaped it, for blaming a rejection; empty for plumbing.
+    pub policies: Arc<[String]>,
+}
+
+/// Hex digits of a digest that make a version.
+const VERSION_DIGITS: usize = 16;
+
+impl Resource {
+    /// A resource whose version follows from its body.
+    #[must_use]
+    pub fn new(
+        kind: ResourceType,
+        name: impl Into<String>,
+        body: impl Into<Arc<[u8]>>,
+        policies: impl Into<Arc<[String]>>,
+    ) -> Self {
+        let body = body.into();
+        let mut version = hex(&Sha256::digest(&body));
+        version.truncate(VERSION_DIGITS);
+        Self { name: name.into(), version, kind, body, policies: policies.into() }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// All resources of one proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The revision it was made from.
+    pub revision: Revision,
+    /// Resources by type and name.
+    pub resources: BTreeMap<ResourceType, BTreeMap<String, Arc<Resource>>>,
+    /// Why the resources are not what the revision states, one sentence each: what could not be
+    /// made stays as it was in the last revision in which it could. Mostly empty.
+    pub problems: Arc<[String]>,
+    /// Resources that should be there and could not be made: what a proxy holds of them stays.
+    pub unmade: BTreeSet<(ResourceType, String)>,
+}
+
+impl Snapshot {
+    /// A snapshot of these resources; of two with one type and name the later one counts.
+    #[must_use]
+    pub fn new(revision: Revision, resources: impl IntoIterator<Item = Arc<Resource>>) -> Self {
+        let mut snapshot = Self { revision, ..Self::default() };
+        for resource in resources {
+            snapshot.resources.entry(resource.kind).or_default().insert(resource.name.clone(), resource);
+        }
+        snapshot
+    }
+
+    /// The resources of a type, by name.
+    #[must_use]
+    pub fn of(&self, kind: ResourceType) -> &BTreeMap<String, Arc<Resource>> {
+        static NONE: BTreeMap<String, Arc<Resource>> = BTreeMap::new();
+        self.resources.get(&kind).unwrap_or(&NONE)
+    }
+}
+
+/// The snapshots of all proxies at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// The revision they were made from.
+    pub revision: Revision,
+    /// Snapshots by proxy; proxies with equal configuration share resources, not snapshots.
+    pub snapshots: BTreeMap<ProxyId, Arc<Snapshot>>,
+}

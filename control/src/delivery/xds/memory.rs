@@ -1,0 +1,136 @@
+//! What is remembered of a proxy from one stream to the next: what it refused, and what it last took.
+//!
+//! Envoy answers a rejected extension that is sent again byte for byte with an acknowledgement,
+//! while it goes on with the old one, and says after a reconnect that it holds what it refused. So
+//! a refused digest is never sent to that proxy again, and never believed to be held.
+
+use crate::delivery::snapshot::{Resource, ResourceType};
+use crate::delivery::xds::message::Event;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Refused versions that are remembered of one resource; the oldest is forgotten first.
+const REFUSED_PER_RESOURCE_MAX: usize = 32;
+/// The tail of a proxy's words that is kept. Envoy puts the whole configuration before the reason.
+const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// What one proxy refused, and what it last took. Kept for it while it has no stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    resources: BTreeMap<(ResourceType, String), Remembered>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Remembered {
+    refused: VecDeque<Refusal>,
+    accepted: Option<Arc<Resource>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Refusal {
+    version: String,
+    message: Arc<str>,
+}
+
+impl Memory {
+    /// The proxy's words when it refused this version, if it did.
+    #[must_use]
+    pub fn refusal(&self, kind: ResourceType, name: &str, version: &str) -> Option<Arc<str>> {
+        let remembered = self.resources.get(&(kind, name.to_owned()))?;
+        let refusal = remembered.refused.iter().find(|refusal| refusal.version == version)?;
+        Some(refusal.message.clone())
+    }
+
+    /// The resource of this name that the proxy took last.
+    #[must_use]
+    pub fn accepted(&self, kind: ResourceType, name: &str) -> Option<&Arc<Resource>> {
+        self.resources.get(&(kind, name.to_owned()))?.accepted.as_ref()
+    }
+
+    /// All refusals of a type: name, version, and the proxy's words.
+    pub fn refusals(&self, kind: ResourceType) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.resources.iter().filter(move |((of, _), _)| *of == kind).flat_map(|((_, name), remembered)| {
+            let refused = remembered.refused.iter();
+            refused.map(|refusal| (name.as_str(), refusal.version.as_str(), &*refusal.message))
+        })
+    }
+
+    /// Puts back a refusal that was remembered elsewhere.
+    pub fn restore(&mut self, kind: ResourceType, name: &str, version: &str, message: &str) {
+        self.note_refusal(kind, name, version, message.into());
+    }
+
+    /// Learns from what a proxy's request meant.
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Started => self.forgive_listeners(),
+            Event::Accepted { resource } => self.accept(resource),
+            Event::Rejected { resource, message } => self.refuse(resource, message),
+            Event::Removed { kind, name } => self.remove(*kind, name),
+        }
+    }
+
+    fn accept(&mut self, resource: &Arc<Resource>) {
+        let remembered = self.resources.entry((resource.kind, resource.name.clone())).or_default();
+        remembered.refused.retain(|refusal| refusal.version != resource.version);
+        remembered.accepted = Some(resource.clone());
+    }
+
+    /// Of a long message the end is kept.
+    fn refuse(&mut self, resource: &Resource, message: &str) {
+        let message = tail(message, MESSAGE_BYTES_MAX).into();
+        self.note_refusal(resource.kind, &resource.name, &resource.version, message);
+    }
+
+    fn note_refusal(&mut self, kind: ResourceType, name: &str, version: &str, message: Arc<str>) {
+        let remembered = self.resources.entry((kind, name.to_owned())).or_default();
+        remembered.refused.retain(|refusal| refusal.version != version);
+        if remembered.refused.len() >= REFUSED_PER_RESOURCE_MAX {
+            remembered.refused.pop_front();
+        }
+        remembered.accepted.take_if(|accepted| accepted.version == version);
+        remembered.refused.push_back(Refusal { version: version.to_owned(), message });
+    }
+
+    /// Refusals of extensions outlive the extension: only for those is a repetition dangerous.
+    fn remove(&mut self, kind: ResourceType, name: &str) {
+        let key = (kind, name.to_owned());
+        if kind != ResourceType::Extension {
+            self.resources.remove(&key);
+        } else if let Some(remembered) = self.resources.get_mut(&key) {
+            remembered.accepted = None;
+        }
+    }
+
+    /// A port that was taken may be free for the next process.
+    fn forgive_listeners(&mut self) {
+        for ((kind, _), remembered) in &mut self.resources {
+            if *kind == ResourceType::Listener {
+                remembered.refused.clear();
+            }
+        }
+    }
+}
+
+/// The end of a text, marked as such if something was cut off.
+fn tail(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let from = text.len() - bytes_max;
+    let kept = (from..text.len()).find_map(|at| text.get(at..)).unwrap_or_default();
+    format!("… {kept}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_message_the_end_is_kept() {
+        let message = format!("{}é: duplicate", "x".repeat(5000));
+        assert_eq!(tail(&message, 13), "… é: duplicate");
+        assert_eq!(tail(&message, 12), "… : duplicate", "no part of a character is kept");
+        assert_eq!(tail("short", 12), "short");
+    }
+}

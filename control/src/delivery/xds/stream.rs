@@ -1,0 +1,131 @@
+//! The task of one xDS stream: moves messages between a socket and a [`Conversation`].
+
+use super::conversation::{Conversation, Progress};
+use super::message::Event;
+use super::wire::{read_request, unreadable, write_response};
+use crate::delivery::snapshot::{Fleet, Snapshot};
+use crate::mesh::model::ProxyId;
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+
+/// Responses that wait for the socket.
+pub(super) const RESPONSES_WAITING_MAX: usize = 4;
+/// How long a proxy may leave a response unread before its stream is ended.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The snapshots of one proxy, out of those of all.
+#[derive(Debug)]
+pub(super) struct Snapshots {
+    fleet: watch::Receiver<Arc<Fleet>>,
+    proxy: ProxyId,
+    last: Option<Arc<Snapshot>>,
+}
+
+impl Snapshots {
+    pub(super) fn new(fleet: watch::Receiver<Arc<Fleet>>, proxy: ProxyId) -> Self {
+        Self { fleet, proxy, last: None }
+    }
+
+    /// Waits until there is a snapshot; `None` if there never will be.
+    pub(super) async fn first(&mut self) -> Option<Arc<Snapshot>> {
+        let proxy = &self.proxy;
+        let fleet = self.fleet.wait_for(|fleet| fleet.snapshots.contains_key(proxy)).await.ok()?;
+        self.last = fleet.snapshots.get(proxy).cloned();
+        self.last.clone()
+    }
+
+    /// Waits for the next one; `None` when there will be no more.
+    async fn next(&mut self) -> Option<Arc<Snapshot>> {
+        loop {
+            self.fleet.changed().await.ok()?;
+            let snapshot = self.fleet.borrow_and_update().snapshots.get(&self.proxy).cloned()?;
+            if self.last.as_ref() != Some(&snapshot) {
+                self.last = Some(snapshot.clone());
+                return Some(snapshot);
+            }
+        }
+    }
+}
+
+/// One stream; [`Self::run`] ends when either side does.
+#[derive(Debug)]
+pub(super) struct XdsStream<R> {
+    /// What the proxy says.
+    pub(super) requests: R,
+    /// What is said to it.
+    pub(super) responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
+    /// The state of the conversation.
+    pub(super) conversation: Conversation,
+    /// Newer snapshots than the conversation began with.
+    pub(super) snapshots: Snapshots,
+    /// Ends the stream from outside.
+    pub(super) stop: CancellationToken,
+}
+
+/// Something that a stream waits for.
+enum Input {
+    Request(Option<Result<Box<DeltaDiscoveryRequest>, Status>>),
+    Snapshot(Option<Arc<Snapshot>>),
+    Stop,
+}
+
+impl<R> XdsStream<R>
+where
+    R: Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin + Send,
+{
+    /// Serves the stream; `note` hears what answers mean and how far the proxy is.
+    pub(super) async fn run(mut self, mut note: impl FnMut(&[Event], Progress) + Send) {
+        note(&[], self.conversation.progress());
+        let end = self.serve(&mut note).await;
+        if let Err(status) = end {
+            // The proxy may be gone already; then nobody is there to be told.
+            let told = self.responses.send_timeout(Err(status.clone()), SEND_TIMEOUT).await.is_ok();
+            let proxy = &self.snapshots.proxy.0;
+            if matches!(status.code(), Code::InvalidArgument | Code::ResourceExhausted) {
+                tracing::warn!(proxy, %status, told, "xDS request refused");
+            } else {
+                tracing::debug!(proxy, %status, told, "xDS stream ended");
+            }
+        }
+    }
+
+    async fn serve(&mut self, note: &mut (impl FnMut(&[Event], Progress) + Send)) -> Result<(), Status> {
+        loop {
+            while let Some(response) = self.conversation.next_response() {
+                let response = write_response(response);
+                if self.responses.send_timeout(Ok(response), SEND_TIMEOUT).await.is_err() {
+                    return Err(Status::deadline_exceeded("a response was not taken in time"));
+                }
+            }
+            let input = tokio::select! {
+                request = self.requests.next() => Input::Request(request.map(|request| request.map(Box::new))),
+                snapshot = self.snapshots.next() => Input::Snapshot(snapshot),
+                () = self.stop.cancelled() => Input::Stop,
+            };
+            let events = match input {
+                Input::Request(Some(request)) => {
+                    let (kind, request) = read_request(*request.map_err(unreadable)?)?;
+                    let received = self.conversation.receive(kind, &request);
+                    received.map_err(|violation| Status::resource_exhausted(violation.to_string()))?
+                }
+                Input::Request(None) => return Ok(()),
+                Input::Snapshot(Some(snapshot)) => {
+                    self.conversation.update(snapshot);
+                    Vec::new()
+                }
+                Input::Snapshot(None) => {
+                    return Err(Status::failed_precondition(
+                        "there is no configuration for this proxy any more",
+                    ));
+                }
+                Input::Stop => return Err(Status::unavailable("the stream was ended: connect again")),
+            };
+            note(&events, self.conversation.progress());
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Per-stream bookkeeping of one type of resources: what the proxy asked for, what it was sent,
+//! what it holds. Which resource is good enough to be sent is for [`Desired`] to say; when it may
+//! be sent, for the [conversation](super::conversation).
+
+use super::memory::Memory;
+use super::message::{Answer, Event, Request, WILDCARD};
+use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Resources in one response; the rest follows when it is answered.
+const RESPONSE_RESOURCES_MAX: usize = 256;
+/// Bytes of resources in one response, unless one alone is larger. Well below the 4 MiB that gRPC
+/// clients take by default.
+const RESPONSE_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a proxy should have of one type, in view of what it refused.
+#[derive(Clone, Copy)]
+pub(super) struct Desired<'a> {
+    pub(super) kind: ResourceType,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) memory: &'a Memory,
+}
+
+impl<'a> Desired<'a> {
+    fn resources(&self) -> &'a BTreeMap<String, Arc<Resource>> {
+        self.snapshot.of(self.kind)
+    }
+
+    /// Whether there is, or should be, a resource of this name.
+    fn exists(&self, name: &str) -> bool {
+        self.resources().contains_key(name) || self.snapshot.unmade.contains(&(self.kind, name.to_owned()))
+    }
+
+    /// What to send for this name: the desired resource, or the last good one if the proxy refused that.
+    fn target(&self, name: &str) -> Option<&'a Arc<Resource>> {
+        let resource = self.resources().get(name)?;
+        if self.memory.refusal(self.kind, name, &resource.version).is_none() {
+            return Some(resource);
+        }
+        self.memory.accepted(self.kind, name)
+    }
+}
+
+/// Resources and names for one response.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) resources: Vec<Arc<Resource>>,
+    pub(super) removed: Vec<String>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    nonce: String,
+    batch: Batch,
+}
+
+/// The state of one type on one stream.
+#[derive(Debug, Default)]
+pub(super) struct Subscription {
+    wildcard: bool,
+    names: BTreeSet<String>,
+    /// Versions that the proxy took, or said to hold when the stream began; `None` if it has some
+    /// version, or may have: of a refused response Envoy may have taken a part.
+    held: BTreeMap<String, Option<String>>,
+    /// Names of which the proxy knows that there is no such resource.
+    absent: BTreeSet<String>,
+    in_flight: Option<InFlight>,
+    /// Names to be sent again even if what is in flight is taken.
+    again: BTreeSet<String>,
+    /// Resources of a response that was refused as a whole. They are sent one by one, to find the culprit.
+    suspects: BTreeSet<String>,
+    /// Whether anything was sent, or the proxy came with resources of an earlier stream.
+    is_greeted: bool,
+}
+
+impl Subscription {
+    /// Opens the subscription with the first request of its type.
+    pub(super) fn open(desired: Desired<'_>, request: &Request) -> Self {
+        let by_wildcard = matches!(desired.kind, ResourceType::Cluster | ResourceType::Listener);
+        let mut subscription =
+            Self { wildcard: by_wildcard && request.subscribe.is_empty(), ..Self::default() };
+        for name in &request.subscribe {
+            subscription.want(name);
+        }
+        // A proxy may report a version that it refused as held: it is not to be believed.
+        let refused =
+            |name: &str, version: &str| desired.memory.refusal(desired.kind, name, version).is_some();
+        subscription.held = request
+            .held
+            .iter()
+            .filter(|(name, _)| subscription.wants(name))
+            .map(|(name, version)| {
+                (name.clone(), Some(version.clone()).filter(|version| !refused(name, version)))
+            })
+            .collect();
+        subscription.is_greeted = !subscription.held.is_empty();
+        subscription
+    }
+
+    /// Takes in a later request's changes of interest. A name that is asked for again is sent again.
+    pub(super) fn change(&mut self, request: &Request) {
+        for name in &request.subscribe {
+            self.want(name);
+            if name != WILDCARD {
+                self.send_again(name);
+            }
+        }
+        for name in &request.unsubscribe {
+            if name == WILDCARD {
+                self.wildcard = false;
+            } else {
+                self.names.remove(name);
+            }
+        }
+        if !request.unsubscribe.is_empty() {
+            let (wildcard, names) = (self.wildcard, &self.names);
+            self.held.retain(|name, _| wildcard || names.contains(name));
+            self.absent.retain(|name| names.contains(name));
+        }
+    }
+
+    fn want(&mut self, name: &str) {
+        if name == WILDCARD {
+            self.wildcard = true;
+        } else {
+            self.names.insert(name.to_owned());
+        }
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.wildcard || self.names.contains(name)
+    }
+
+    /// How many names it knows.
+    pub(super) fn size(&self) -> usize {
+        self.names.len() + self.held.len()
+    }
+
+    /// Has the resource sent even if the proxy holds it.
+    pub(super) fn send_again(&mut self, name: &str) {
+        if let Some(held) = self.held.get_mut(name) {
+            *held = None;
+        }
+        self.absent.remove(name);
+        if self.in_flight.is_some() {
+            self.again.insert(name.to_owned());
+        }
+    }
+
+    /// Versions that the proxy is known to hold.
+    pub(super) fn held(&self) -> BTreeMap<String, String> {
+        self.held.iter().filter_map(|(name, version)| Some((name.clone(), version.clone()?))).collect()
+    }
+
+    fn holds(&self, resource: &Resource) -> bool {
+        self.held.get(&resource.name).is_some_and(|held| held.as_ref() == Some(&resource.version))
+    }
+
+    /// Takes in an answer. One to another response than the last is without meaning.
+    pub(super) fn answer(&mut self, desired: Desired<'_>, answer: &Answer) -> Vec<Event> {
+        let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.nonce == answer.nonce) else {
+            return Vec::new();
+        };
+        let again = std::mem::take(&mut self.again);
+        let mut events = Vec::new();
+        for name in in_flight.batch.removed {
+            if self.held.remove(&name).is_some() {
+                events.push(Event::Removed { kind: desired.kind, name: name.clone() });
+            }
+            if self.names.contains(&name) && !again.contains(&name) {
+                self.absent.insert(name);
+            }
+        }
+        let alone = in_flight.batch.resources.len() == 1;
+        for resource in in_flight.batch.resources {
+            match answer.rejection.clone() {
+                None => {
+                    if self.wants(&resource.name) {
+                        let version = Some(resource.version.clone());
+                        let version = version.filter(|_| !again.contains(&resource.name));
+                        self.held.insert(resource.name.clone(), version);
+                    }
+                    self.suspects.remove(&resource.name);
+                    events.push(Event::Accepted { resource });
+                }
+                Some(message) => {
+                    self.held.insert(resource.name.clone(), None);
+                    if alone {
+                        self.suspects.remove(&resource.name);
+                        events.push(Event::Rejected { resource, message });
+                    } else {
+                        self.suspects.insert(resource.name.clone());
+                    }
+                }
+            }
+        }
+        events
+    }
+
+    /// Resources that the proxy wants, and has not in the version that it should have.
+    fn unsent<'a>(&'a self, desired: Desired<'a>) -> impl Iterator<Item = &'a Arc<Resource>> {
+        desired
+            .resources()
+            .keys()
+            .filter(|name| self.wants(name))
+            .filter_map(move |name| desired.target(name))
+            .filter(|target| !self.holds(target))
+    }
+
+    /// Names asked for that do not exist, as far as the proxy does not know it.
+    fn unknown<'a>(&'a self, desired: Desired<'a>) -> impl Iterator<Item = &'a String> {
+        self.names.iter().filter(move |name| {
+            !desired.exists(name) && !self.held.contains_key(*name) && !self.absent.contains(*name)
+        })
+    }
+
+    /// Resources that the proxy holds and should not.
+    fn obsolete<'a>(&'a self, desired: Desired<'a>) -> impl Iterator<Item = &'a String> {
+        self.held.keys().filter(move |name| !desired.exists(name))
+    }
+
+    /// Whether additions are left that the response in flight, if any, does not contain.
+    pub(super) fn has_unsent(&self, desired: Desired<'_>) -> bool {
+        let in_flight = |name: &str| {
+            self.in_flight.as_ref().is_some_and(|in_flight| {
+                in_flight.batch.resources.iter().any(|resource| resource.name == name)
+            })
+        };
+        self.unsent(desired).any(|resource| !in_flight(&resource.name))
+    }
+
+    /// Whether the proxy has exactly what it should have of this type, so that none was refused.
+    pub(super) fn is_settled(&self, desired: Desired<'_>) -> bool {
+        self.is_done(desired, |_| true)
+    }
+
+    /// Whether no resource of this type that the proxy has, or is getting, is an old one that might
+    /// refer to what is to be removed. Resources in which it is not interested do not count.
+    pub(super) fn is_calm(&self, desired: Desired<'_>) -> bool {
+        self.is_done(desired, |name| self.wants(name))
+    }
+
+    fn is_done(&self, desired: Desired<'_>, counts: impl Fn(&str) -> bool) -> bool {
+        self.in_flight.is_none()
+            && desired
+                .resources()
+                .values()
+                .filter(|resource| counts(&resource.name))
+                .all(|resource| self.holds(resource))
+            && self.obsolete(desired).next().is_none()
+    }
+
+    /// The next additions, if there are any and no response is in flight.
+    pub(super) fn additions(&self, desired: Desired<'_>) -> Option<Batch> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        // Envoy applies a response with several extensions in part when it refuses one.
+        let singly = desired.kind == ResourceType::Extension
+            || self.unsent(desired).any(|resource| self.suspects.contains(&resource.name));
+        let resources_max = if singly { 1 } else { RESPONSE_RESOURCES_MAX };
+        let mut batch = Batch::default();
+        let mut bytes = 0;
+        for resource in self.unsent(desired).take(resources_max) {
+            bytes += resource.body.len();
+            if bytes > RESPONSE_BYTES_MAX && !batch.resources.is_empty() {
+                break;
+            }
+            batch.resources.push(resource.clone());
+        }
+        if batch.resources.is_empty() {
+            batch.removed = self.unknown(desired).take(RESPONSE_RESOURCES_MAX).cloned().collect();
+        }
+        // Envoy starts only when it has an answer about all clusters and listeners, be there none.
+        let is_greeting = self.wildcard && !self.is_greeted;
+        (is_greeting || !batch.resources.is_empty() || !batch.removed.is_empty()).then_some(batch)
+    }
+
+    /// The next removals, if there are any and no response is in flight.
+    pub(super) fn removals(&self, desired: Desired<'_>) -> Option<Batch> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        let removed: Vec<_> = self.obsolete(desired).take(RESPONSE_RESOURCES_MAX).cloned().collect();
+        (!removed.is_empty()).then_some(Batch { resources: Vec::new(), removed })
+    }
+
+    /// Notes that a batch is under way.
+    pub(super) fn sent(&mut self, nonce: String, resources: &[Arc<Resource>], removed: &[String]) {
+        let batch = Batch { resources: resources.to_vec(), removed: removed.to_vec() };
+        self.in_flight = Some(InFlight { nonce, batch });
+        self.is_greeted = true;
+    }
+}

@@ -1,0 +1,89 @@
+//! Desired state behind one writer and many readers, durable before anything is acknowledged.
+//!
+//! A [`Store`] keeps three things:
+//!
+//! * the [`DesiredState`]: policies, documents, proxies. A [`Change`] makes a new one; readers hold
+//!   a `watch` receiver and always see a whole state, never half of a change;
+//! * *items*: small named secrets and settings (the sealed CA key, hashes of tokens);
+//! * the audit log: one [`AuditEntry`] a write, in the same transaction as the write.
+//!
+//! Every implementation passes the tests in `store/conformance.rs`.
+
+pub mod change;
+#[cfg(test)]
+pub(crate) mod conformance;
+mod errors;
+pub mod follow;
+mod record;
+pub mod redb;
+
+pub use change::{Change, Intent, Placement, PolicyChange};
+pub use errors::StoreError;
+pub use follow::{Changes, Follower, Step, Update};
+
+use crate::mesh::model::{DesiredState, Revision};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// How many audit entries are kept; the oldest go first.
+pub const AUDIT_ENTRIES_MAX: usize = 10_000;
+
+/// What a store gives back: a future that ends when the answer is there, and for writes when it is durable.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Keeps desired state, items and the audit log.
+pub trait Store: Send + Sync + 'static {
+    /// The desired state, now and whenever it changes. Never shows what is not durable.
+    fn watch(&self) -> watch::Receiver<Arc<DesiredState>>;
+
+    /// The desired state step by step, with what changed, beginning with all that there is.
+    fn follow(&self) -> Follower {
+        Follower::new(self.watch())
+    }
+
+    /// Makes one change. When the future ends well, the change survives a crash, and the state that
+    /// it gives (or a later one) is what [`Store::watch`] shows.
+    fn commit(&self, change: Change, by: Actor) -> Pending<'_, Arc<DesiredState>>;
+
+    /// The value of an item, if there is one.
+    fn item(&self, key: &str) -> Pending<'_, Option<Vec<u8>>>;
+
+    /// All items whose key begins so.
+    fn items(&self, prefix: &str) -> Pending<'_, BTreeMap<String, Vec<u8>>>;
+
+    /// Creates an item unless there is one of this key; gives the value that is there afterwards.
+    fn create_item(&self, key: &str, value: Vec<u8>, by: Actor) -> Pending<'_, Vec<u8>>;
+
+    /// Removes an item; says whether there was one.
+    fn remove_item(&self, key: &str, by: Actor) -> Pending<'_, bool>;
+
+    /// The newest audit entries, newest first.
+    fn audit(&self, count_max: usize) -> Pending<'_, Vec<AuditEntry>>;
+}
+
+/// Who makes a write, and when; becomes part of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// Such as `token 3f2a (admin)`, `proxy shop/orders/1` or `control plane`.
+    pub name: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// One write that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Counts from 1, without a gap.
+    pub number: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// What, in one line, such as ``apply policies `orders`, `cart` ``.
+    pub action: String,
+    /// The revision of the desired state after it.
+    pub revision: Revision,
+}

@@ -1,0 +1,157 @@
+//! Changes of the desired state as pure functions, so that every store makes the same of them.
+//!
+//! A change of policies is prepared on one state and made on another, when others changed policies in between.
+//! Each policy that it concerns says from which document it was in force then: only if that is no longer so, the
+//! change is refused. Changes of different policies never stand in each other's way.
+
+use super::StoreError;
+use crate::mesh::model::{DesiredState, Document, PolicyRecord, ProxyId, ProxyRegistration, Revision};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One change of the desired state.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Puts policies in force, replaces them, or takes them out of force; makes a revision.
+    Policies(PolicyChange),
+    /// Adds a sidecar, or states it anew.
+    RegisterProxy(Arc<ProxyRegistration>),
+    /// Forgets a sidecar.
+    RemoveProxy(ProxyId),
+}
+
+/// A change of policies; all that it does not name stay as they are.
+#[derive(Clone, Debug)]
+pub struct PolicyChange {
+    /// The revision on which it was prepared.
+    pub base: Revision,
+    /// What it is for, which the audit log says.
+    pub intent: Intent,
+    /// Texts that `placed` refers to and that are not stored yet, or are; any order.
+    pub documents: Vec<Arc<Document>>,
+    /// Where each policy stands now.
+    pub placed: BTreeMap<String, Placement>,
+    /// Policies that go, each with the digest of the document that it was in force from.
+    pub removed: BTreeMap<String, String>,
+}
+
+/// What a change of policies is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Somebody applied files.
+    Apply {
+        /// Whether their tests were not run, because somebody wanted it so.
+        tests_skipped: bool,
+    },
+    /// Somebody deleted policies.
+    Delete,
+}
+
+/// Where an applied policy stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The digest of its document ([`Document::digest`]).
+    pub document: String,
+    /// The digest of the document that it was in force from when the change was prepared; `None` if it was not.
+    pub before: Option<String>,
+    /// Whether its own text differs from what was in force; if not, it keeps its revision.
+    pub changed: bool,
+}
+
+impl Change {
+    /// The state after this change; costs in proportion to the change.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if a policy that it concerns is not where it was when the change was prepared;
+    /// [`StoreError::NoSuchPolicy`] and [`StoreError::NoSuchProxy`] if there is nothing to remove.
+    pub fn apply_to(&self, state: &DesiredState) -> Result<DesiredState, StoreError> {
+        let mut next = state.clone();
+        match self {
+            Self::Policies(change) => change.apply_to(&mut next)?,
+            Self::RegisterProxy(registration) => {
+                next.proxies.insert(registration.id.clone(), Arc::clone(registration));
+            }
+            Self::RemoveProxy(id) => {
+                if next.proxies.remove(id).is_none() {
+                    return Err(StoreError::NoSuchProxy(id.0.clone()));
+                }
+            }
+        }
+        Ok(next)
+    }
+
+    /// What the audit log says of it.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Policies(change) => change.describe(),
+            Self::RegisterProxy(registration) => format!("register proxy `{}`", registration.id.0),
+            Self::RemoveProxy(id) => format!("remove proxy `{}`", id.0),
+        }
+    }
+}
+
+impl PolicyChange {
+    fn apply_to(&self, next: &mut DesiredState) -> Result<(), StoreError> {
+        self.check_meanwhile(next)?;
+        next.revision = Revision(next.revision.0 + 1);
+        let new: BTreeMap<_, _> = self.documents.iter().map(|text| (text.digest(), text)).collect();
+        for placement in self.placed.values() {
+            if let Some((digest, document)) = new.get_key_value(&placement.document) {
+                next.documents.insert(digest.clone(), Arc::clone(document));
+            }
+        }
+        for (name, placement) in &self.placed {
+            let revision = match next.policies.get(name) {
+                Some(record) if !placement.changed => record.revision,
+                _ => next.revision,
+            };
+            next.place(PolicyRecord { name: name.clone(), document: placement.document.clone(), revision });
+        }
+        for name in self.removed.keys() {
+            next.displace(name);
+        }
+        Ok(())
+    }
+
+    /// Refuses the change if one of its policies is not where it was when the change was prepared.
+    fn check_meanwhile(&self, state: &DesiredState) -> Result<(), StoreError> {
+        let removed = self.removed.iter().map(|(name, document)| (name, Some(document)));
+        let placed = self.placed.iter().map(|(name, placement)| (name, placement.before.as_ref()));
+        for (name, before) in removed.chain(placed) {
+            let now = state.policies.get(name).map(|record| &record.document);
+            if now.is_none() && self.removed.contains_key(name) {
+                return Err(StoreError::NoSuchPolicy(name.clone()));
+            }
+            if now != before {
+                return Err(StoreError::Conflict {
+                    policy: name.clone(),
+                    base: self.base,
+                    now: state.revision,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        let list = |names: Vec<&String>| {
+            let noun = if names.len() == 1 { "policy" } else { "policies" };
+            let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+            format!("{noun} {}", names.join(", "))
+        };
+        let mut text = String::new();
+        if !self.placed.is_empty() {
+            text.push_str(&format!("apply {}", list(self.placed.keys().collect())));
+        }
+        if !self.removed.is_empty() {
+            let separator = if text.is_empty() { "" } else { "; " };
+            text.push_str(&format!("{separator}delete {}", list(self.removed.keys().collect())));
+        }
+        match self.intent {
+            Intent::Apply { tests_skipped: true } => text.push_str(" without running their tests"),
+            Intent::Apply { tests_skipped: false } | Intent::Delete => {}
+        }
+        text
+    }
+}

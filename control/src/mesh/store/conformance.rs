@@ -1,0 +1,157 @@
+//! What every store must do; each implementation runs all of it from its own tests.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::{Actor, Change, Intent, Placement, PolicyChange, Store, StoreError};
+use crate::mesh::model::{DesiredState, Document, ProxyId, ProxyRegistration, Revision};
+use chancery_policy_lang::checked::ServiceRef;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(crate) fn somebody() -> Actor {
+    Actor { name: "test".to_owned(), at: Timestamp::UNIX_EPOCH }
+}
+
+/// Puts policies in force for the first time, all from one file.
+pub(crate) fn apply(base: u64, file: &str, text: &str, policies: &[&str]) -> Change {
+    let document = Arc::new(Document { name: file.to_owned(), text: text.into() });
+    let placement = Placement { document: document.digest(), before: None, changed: true };
+    Change::Policies(PolicyChange {
+        base: Revision(base),
+        intent: Intent::Apply { tests_skipped: false },
+        documents: vec![document],
+        placed: policies.iter().map(|&name| (name.to_owned(), placement.clone())).collect(),
+        removed: BTreeMap::new(),
+    })
+}
+
+/// Takes a policy out of force.
+pub(crate) fn delete(name: &str) -> Change {
+    Change::Policies(PolicyChange {
+        base: Revision(0),
+        intent: Intent::Delete,
+        documents: Vec::new(),
+        placed: BTreeMap::new(),
+        removed: [(name.to_owned(), String::new())].into(),
+    })
+}
+
+impl Change {
+    /// The change as if it had been prepared on this state.
+    pub(crate) fn seen(mut self, state: &DesiredState) -> Self {
+        if let Self::Policies(change) = &mut self {
+            change.base = state.revision;
+            let document = |name: &String| state.policies.get(name).map(|record| record.document.clone());
+            for (name, placement) in &mut change.placed {
+                placement.before = document(name);
+            }
+            for (name, before) in &mut change.removed {
+                *before = document(name).unwrap_or_default();
+            }
+        }
+        self
+    }
+}
+
+pub(crate) fn proxy(id: &str) -> Arc<ProxyRegistration> {
+    let mut parts = id.split('/').map(str::to_owned);
+    let service = ServiceRef { namespace: parts.next().unwrap(), name: parts.next().unwrap() };
+    Arc::new(ProxyRegistration {
+        id: ProxyId(id.to_owned()),
+        service,
+        labels: BTreeMap::from([("version".to_owned(), "v1".to_owned())]),
+        inbound: None,
+        outbounds: Vec::new(),
+    })
+}
+
+/// Everything that does not need to open the store twice.
+pub(crate) async fn check(store: &dyn Store) {
+    a_new_store_is_at_revision_zero(store);
+    a_change_is_seen_by_readers_and_in_the_audit_log(store).await;
+    a_document_goes_when_its_last_policy_goes(store).await;
+    only_a_change_of_the_same_policy_is_in_the_way(store).await;
+    of_concurrent_writers_each_writes_once(store).await;
+    the_first_creator_of_an_item_wins(store).await;
+}
+
+fn a_new_store_is_at_revision_zero(store: &dyn Store) {
+    let state = store.watch().borrow().clone();
+    assert_eq!(state.revision, Revision(0));
+    assert!(state.policies.is_empty() && state.documents.is_empty() && state.proxies.is_empty());
+}
+
+async fn a_change_is_seen_by_readers_and_in_the_audit_log(store: &dyn Store) {
+    let mut reader = store.watch();
+    let state = store.commit(apply(0, "a.writ", "one", &["p", "q"]), somebody()).await.unwrap();
+    assert_eq!(state.revision, Revision(1));
+    assert!(reader.has_changed().unwrap());
+    assert_eq!(*reader.borrow_and_update(), state);
+    let newest = store.audit(1).await.unwrap();
+    let newest = newest.first().unwrap();
+    assert_eq!((newest.number, newest.actor.as_str(), newest.revision), (1, "test", Revision(1)));
+    assert_eq!(newest.action, "apply policies `p`, `q`");
+}
+
+async fn a_document_goes_when_its_last_policy_goes(store: &dyn Store) {
+    let now = store.watch().borrow().clone();
+    let state = store.commit(apply(1, "b.writ", "two", &["p"]).seen(&now), somebody()).await.unwrap();
+    assert_eq!(state.documents.len(), 2, "`q` still stands in a.writ");
+    let state = store.commit(delete("q").seen(&state), somebody()).await.unwrap();
+    assert_eq!(state.documents.values().map(|text| text.name.as_str()).collect::<Vec<_>>(), ["b.writ"]);
+    let again = store.commit(delete("q"), somebody()).await;
+    assert!(matches!(again, Err(StoreError::NoSuchPolicy(name)) if name == "q"));
+}
+
+async fn only_a_change_of_the_same_policy_is_in_the_way(store: &dyn Store) {
+    let earlier = store.watch().borrow().clone();
+    let theirs = apply(3, "theirs.writ", "theirs", &["p"]).seen(&earlier);
+    let before = store.commit(theirs, somebody()).await.unwrap();
+    let ours = apply(3, "ours.writ", "ours", &["p", "r"]).seen(&earlier);
+    let refused = store.commit(ours, somebody()).await;
+    let Err(StoreError::Conflict { policy, base: Revision(3), now: Revision(4) }) = refused else {
+        unreachable!("{refused:?}")
+    };
+    assert_eq!(policy, "p");
+    let refused = store.commit(delete("p").seen(&earlier), somebody()).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+    assert_eq!(*store.watch().borrow(), before);
+    let other = apply(3, "other.writ", "other", &["s"]).seen(&earlier);
+    let state = store.commit(other, somebody()).await.unwrap();
+    assert_eq!(state.revision, Revision(5));
+    assert_eq!(state.policies.get("s").unwrap().revision, Revision(5));
+}
+
+async fn of_concurrent_writers_each_writes_once(store: &dyn Store) {
+    let ids: Vec<_> = (0..20).map(|at| format!("shop/orders/{at}")).collect();
+    let mut writes: Vec<_> =
+        ids.iter().map(|id| store.commit(Change::RegisterProxy(proxy(id)), somebody())).collect();
+    // Polled together, so that the writes really race.
+    std::future::poll_fn(|context| {
+        writes.retain_mut(|write| match write.as_mut().poll(context) {
+            std::task::Poll::Ready(done) => {
+                done.unwrap();
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if writes.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    let state = store.watch().borrow().clone();
+    assert_eq!(state.proxies.len(), ids.len());
+    assert_eq!(state.revision, Revision(5), "registrations make no revision");
+    store.commit(Change::RemoveProxy(ProxyId("shop/orders/0".to_owned())), somebody()).await.unwrap();
+    assert_eq!(store.watch().borrow().proxies.len(), ids.len() - 1);
+}
+
+async fn the_first_creator_of_an_item_wins(store: &dyn Store) {
+    assert_eq!(store.item("k/1").await.unwrap(), None);
+    assert_eq!(store.create_item("k/1", b"first".to_vec(), somebody()).await.unwrap(), b"first");
+    assert_eq!(store.create_item("k/1", b"second".to_vec(), somebody()).await.unwrap(), b"first");
+    store.create_item("k/2", b"other".to_vec(), somebody()).await.unwrap();
+    store.create_item("l", b"apart".to_vec(), somebody()).await.unwrap();
+    assert_eq!(store.items("k/").await.unwrap().keys().collect::<Vec<_>>(), ["k/1", "k/2"]);
+    assert!(store.remove_item("k/2", somebody()).await.unwrap());
+    assert!(!store.remove_item("k/2", somebody()).await.unwrap());
+}

@@ -1,0 +1,60 @@
+//! What a store says when it does not do what it was asked, each with its remedy.
+
+use crate::mesh::model::Revision;
+use std::path::PathBuf;
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A policy of the change was changed since it was prepared; prepare it again.
+    #[error(
+        "policy `{policy}` was changed meanwhile: this change was prepared on revision {base}, now it is {now}"
+    )]
+    Conflict {
+        /// The policy.
+        policy: String,
+        /// What the change was prepared on.
+        base: Revision,
+        /// What it is now.
+        now: Revision,
+    },
+    /// There is no policy of this name.
+    #[error("there is no policy `{0}`")]
+    NoSuchPolicy(String),
+    /// There is no proxy of this name.
+    #[error("there is no proxy `{0}`")]
+    NoSuchProxy(String),
+    /// Another process has the data directory.
+    #[error("`{}` is in use by another control plane: stop that one, or choose another --data-dir", .0.display())]
+    InUse(PathBuf),
+    /// The file is not a store of this program, or damaged.
+    #[error(
+        "`{}` cannot be read: {detail}. Restore it from a backup, or move it away to start with an empty mesh",
+        .path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// The trust domain asked for is not that of the data.
+    #[error(
+        "the data directory belongs to trust domain `{stored}`, not `{asked}`: \
+         leave out --trust-domain, or choose another --data-dir"
+    )]
+    OtherTrustDomain {
+        /// Of the data.
+        stored: String,
+        /// Asked for.
+        asked: String,
+    },
+    /// The disk failed, or is full.
+    #[error("`{}` cannot be written: {detail}. Nothing of this change was kept", .path.display())]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
+}

@@ -1,0 +1,144 @@
+//! The stored form of the model: JSON records, apart from the model so that either can change alone.
+
+use crate::mesh::model::{Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Revision};
+use crate::mesh::store::AuditEntry;
+use chancery_policy_lang::checked::ServiceRef;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// A record that stands for a value of the model.
+pub(super) trait Record: Serialize + for<'a> Deserialize<'a> {
+    /// The value of the model.
+    type Model;
+    /// The record of a value stored under a key.
+    fn of(model: &Self::Model) -> Self;
+    /// The value that was stored under this key.
+    fn into_model(self, key: &str) -> Self::Model;
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredPolicy {
+    document: String,
+    revision: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredDocument {
+    name: String,
+    text: String,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredProxy {
+    namespace: String,
+    service: String,
+    labels: BTreeMap<String, String>,
+    inbound: Option<StoredInbound>,
+    outbounds: Vec<StoredOutbound>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredInbound {
+    listen: SocketAddr,
+    application: SocketAddr,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredOutbound {
+    namespace: String,
+    service: String,
+    listen: SocketAddr,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredAudit {
+    at_ms: i64,
+    actor: String,
+    action: String,
+    revision: u64,
+}
+
+impl Record for StoredPolicy {
+    type Model = PolicyRecord;
+
+    fn of(model: &PolicyRecord) -> Self {
+        Self { document: model.document.clone(), revision: model.revision.0 }
+    }
+
+    fn into_model(self, key: &str) -> PolicyRecord {
+        PolicyRecord { name: key.to_owned(), document: self.document, revision: Revision(self.revision) }
+    }
+}
+
+impl Record for StoredDocument {
+    type Model = Document;
+
+    fn of(model: &Document) -> Self {
+        Self { name: model.name.clone(), text: model.text.to_string() }
+    }
+
+    fn into_model(self, _key: &str) -> Document {
+        Document { name: self.name, text: self.text.into() }
+    }
+}
+
+impl Record for StoredProxy {
+    type Model = ProxyRegistration;
+
+    fn of(model: &ProxyRegistration) -> Self {
+        let outbound = |outbound: &Outbound| StoredOutbound {
+            namespace: outbound.service.namespace.clone(),
+            service: outbound.service.name.clone(),
+            listen: outbound.listen,
+        };
+        Self {
+            namespace: model.service.namespace.clone(),
+            service: model.service.name.clone(),
+            labels: model.labels.clone(),
+            inbound: model
+                .inbound
+                .map(|inbound| StoredInbound { listen: inbound.listen, application: inbound.application }),
+            outbounds: model.outbounds.iter().map(outbound).collect(),
+        }
+    }
+
+    fn into_model(self, key: &str) -> ProxyRegistration {
+        let outbound = |outbound: StoredOutbound| Outbound {
+            service: ServiceRef { namespace: outbound.namespace, name: outbound.service },
+            listen: outbound.listen,
+        };
+        ProxyRegistration {
+            id: ProxyId(key.to_owned()),
+            service: ServiceRef { namespace: self.namespace, name: self.service },
+            labels: self.labels,
+            inbound: self
+                .inbound
+                .map(|inbound| Inbound { listen: inbound.listen, application: inbound.application }),
+            outbounds: self.outbounds.into_iter().map(outbound).collect(),
+        }
+    }
+}
+
+impl Record for StoredAudit {
+    type Model = AuditEntry;
+
+    fn of(model: &AuditEntry) -> Self {
+        Self {
+            at_ms: model.at.as_millisecond(),
+            actor: model.actor.clone(),
+            action: model.action.clone(),
+            revision: model.revision.0,
+        }
+    }
+
+    fn into_model(self, key: &str) -> AuditEntry {
+        AuditEntry {
+            number: key.parse().unwrap_or_default(),
+            at: jiff::Timestamp::from_millisecond(self.at_ms).unwrap_or_default(),
+            actor: self.actor,
+            action: self.action,
+            revision: Revision(self.revision),
+        }
+    }
+}

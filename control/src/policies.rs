@@ -1,0 +1,11 @@
+//! Policies on their way into force: files, admission, trial runs, tests, explanations, and the set in force.
+
+pub mod admission;
+pub mod documents;
+pub mod explained;
+pub mod in_force;
+pub mod policy_runner;
+pub mod preflight;
+pub mod sources;
+pub mod test_run;
+pub mod workloads;

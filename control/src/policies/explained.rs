@@ -1,0 +1,249 @@
+//! An explanation of a decision, as it is shown: with places in files and the author's own words.
+//!
+//! The same value is printed for people and serialised for programs, so that both say the same. The
+//! JSON is a stable format, documented in `docs/command-line.md`.
+
+use crate::policies::workloads;
+use chancery_policy_lang::checked::{CheckedPolicy, Direction, Effect};
+use chancery_policy_lang::decision::{Decision, Outcome};
+use chancery_policy_lang::explain::{ConditionFinding, RuleFinding, explain};
+use chancery_policy_lang::link::link;
+use chancery_policy_lang::linked::Workload;
+use chancery_policy_lang::request::{RawRequest, Refusal, Request, received, service_of};
+use chancery_policy_lang::{Diagnostic, SourceSet, Span};
+use serde::Serialize;
+use std::fmt;
+
+/// The id that stands for the decision where no policy concerns the workload.
+pub const NO_POLICY: &str = "no-policy";
+
+/// A decision and how each rule met the request.
+#[derive(Debug, Serialize)]
+pub struct Explained {
+    /// The request line as Envoy shows it to the policy, or as it was sent if Envoy refuses it.
+    request: String,
+    /// The workload.
+    target: String,
+    decision: Decided,
+    /// Why the request is refused before any rule is asked, if it is.
+    refusal: Option<&'static str>,
+    /// What would be decided with the shadow policies enforced too; `None` if there are none.
+    shadow: Option<Decided>,
+    /// All rules that concern the workload, in the order in which they are asked.
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Decided {
+    allow: bool,
+    outcome: &'static str,
+    rule: String,
+    /// `file:line` of the rule, if it is written somewhere.
+    place: Option<String>,
+    status: Option<u16>,
+    body: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Rule {
+    rule: String,
+    effect: &'static str,
+    place: String,
+    shadow: bool,
+    matches: bool,
+    /// Each part of the rule that the request does not meet, in words; empty if it matches.
+    failed: Vec<String>,
+}
+
+/// Policies, and the texts that their spans point into.
+#[derive(Clone, Copy, Debug)]
+pub struct Policies<'a> {
+    /// The texts.
+    pub sources: &'a SourceSet,
+    /// The policies.
+    pub checked: &'a [CheckedPolicy],
+}
+
+impl Explained {
+    /// Explains what these policies decide of a request to a workload.
+    ///
+    /// # Errors
+    /// The conflicts of policies that meet there.
+    pub fn new(
+        policies: Policies<'_>,
+        workload: &Workload,
+        raw: &RawRequest,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let line = |method: &[u8], path: &[u8]| {
+            format!("{} {}", String::from_utf8_lossy(method), String::from_utf8_lossy(path))
+        };
+        let received = received(raw.clone());
+        let mut explained = Self {
+            request: match &received {
+                Ok(request) => line(&request.method, &request.path),
+                Err(_) => line(&raw.method, &raw.path),
+            },
+            target: workloads::shown(workload),
+            decision: Decided {
+                allow: true,
+                outcome: NO_POLICY,
+                rule: NO_POLICY.to_owned(),
+                place: None,
+                status: None,
+                body: None,
+            },
+            refusal: None,
+            shadow: None,
+            rules: Vec::new(),
+        };
+        let program = link(policies.checked, workload, Direction::Inbound)?;
+        let request = match received {
+            Ok(request) => request,
+            Err(refusal) => {
+                explained.decision = decided(policies, &[], &refusal.decision());
+                explained.refusal = Some(refusal.as_str());
+                return Ok(explained);
+            }
+        };
+        if let Some(program) = program {
+            let explanation = explain(&program, &request);
+            let (decision, rules) = (&explanation.decision, &explanation.rules);
+            explained.decision = decided(policies, rules, decision);
+            explained.shadow = decision.shadow.as_deref().map(|shadow| decided(policies, rules, shadow));
+            explained.refusal = request.refusal().map(Refusal::as_str);
+            if decision.outcome != Outcome::Refused {
+                explained.rules =
+                    rules.iter().map(|finding| Rule::new(policies, finding, workload, &request)).collect();
+            }
+        }
+        Ok(explained)
+    }
+}
+
+fn decided(policies: Policies<'_>, rules: &[RuleFinding], decision: &Decision) -> Decided {
+    let rule = rules.iter().find(|finding| finding.rule == decision.rule).map(|finding| finding.span);
+    let place = rule.or_else(|| otherwise_span(policies, &decision.rule));
+    Decided {
+        allow: decision.outcome.allows(),
+        outcome: decision.outcome.as_str(),
+        rule: decision.rule.to_string(),
+        place: place.map(|span| policies.sources.location(span)),
+        status: decision.respond.as_ref().map(|respond| respond.status),
+        body: decision.respond.as_ref().map(|respond| respond.body.clone()),
+    }
+}
+
+/// Where the `otherwise` of this id is written.
+fn otherwise_span(policies: Policies<'_>, id: &str) -> Option<Span> {
+    let name = id.strip_suffix("/otherwise")?;
+    let policy = policies.checked.iter().find(|policy| policy.name == name)?;
+    policy.otherwise.as_ref().map(|otherwise| otherwise.span)
+}
+
+impl Rule {
+    fn new(policies: Policies<'_>, finding: &RuleFinding, workload: &Workload, request: &Request) -> Self {
+        let mut failed = Vec::new();
+        if !finding.method {
+            failed.push(format!("the method is {}", String::from_utf8_lossy(&request.method)));
+        }
+        if !finding.path {
+            failed.push("the path is another".to_owned());
+        }
+        if !finding.peer {
+            failed.push(format!("the caller is {}", caller_text(request, workload)));
+        }
+        let unsatisfied = finding.conditions.iter().filter(|part| !part.satisfied);
+        failed.extend(unsatisfied.map(|part| condition_text(policies, part)));
+        Self {
+            rule: finding.rule.to_string(),
+            effect: effect_word(finding.effect),
+            place: policies.sources.location(finding.span),
+            shadow: finding.shadow,
+            matches: finding.matches(),
+            failed,
+        }
+    }
+}
+
+/// The caller as rules see it: a service, or another identity, and its address.
+fn caller_text(request: &Request, workload: &Workload) -> String {
+    let principal = request.source.principal.as_deref();
+    let identity = match principal.and_then(|principal| service_of(principal, &workload.trust_domain)) {
+        Some(service) => format!("service {}/{}", service.namespace, service.name),
+        None => match principal {
+            Some(principal) => format!("{:?}", String::from_utf8_lossy(principal)),
+            None => "without an identity".to_owned(),
+        },
+    };
+    format!("{identity}, at {}", request.source.canonical_ip())
+}
+
+/// `` `headers["x-role"] == "lead"` is false: headers["x-role"] is absent ``
+fn condition_text(policies: Policies<'_>, part: &ConditionFinding) -> String {
+    let snippet = |span| policies.sources.snippet(span).split_whitespace().collect::<Vec<_>>().join(" ");
+    let attributes: Vec<String> = part
+        .attributes
+        .iter()
+        .map(|attribute| {
+            let value = attribute.value.as_deref().unwrap_or("absent");
+            format!("{} is {value}", snippet(attribute.span))
+        })
+        .collect();
+    let because = if attributes.is_empty() { String::new() } else { format!(": {}", attributes.join(", ")) };
+    format!("`{}` is {}{because}", snippet(part.span), part.value)
+}
+
+fn effect_word(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Exempt => "exempt",
+        Effect::Deny => "deny",
+        Effect::Allow => "allow",
+    }
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} on {}", self.request, self.target)?;
+        writeln!(f, "{}", self.decision)?;
+        if let Some(why) = self.refusal {
+            writeln!(f, "refused before any rule is asked: {why}")?;
+        }
+        match &self.shadow {
+            Some(shadow) if *shadow == self.decision => writeln!(f, "shadow: the same")?,
+            Some(shadow) => writeln!(f, "shadow: {shadow}")?,
+            None => {}
+        }
+        if !self.rules.is_empty() {
+            writeln!(f)?;
+        }
+        for rule in &self.rules {
+            let shadow = if rule.shadow { " (shadow)" } else { "" };
+            let met = if rule.matches { "matches" } else { "does not match" };
+            writeln!(f, "{} {} ({}){shadow} {met}", rule.effect, rule.rule, rule.place)?;
+            for failed in &rule.failed {
+                writeln!(f, "    {failed}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Decided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.outcome == NO_POLICY {
+            return f.write_str("allow: no policy concerns it");
+        }
+        f.write_str(if self.allow { "allow" } else { "deny" })?;
+        if let Some(status) = self.status {
+            write!(f, " {status}")?;
+        }
+        write!(f, " by {}", self.rule)?;
+        if let Some(place) = &self.place {
+            write!(f, " ({place})")?;
+        }
+        match self.body.as_deref() {
+            None | Some("") => Ok(()),
+            Some(body) => write!(f, ": {body:?}"),
+        }
+    }
+}

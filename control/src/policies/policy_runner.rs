@@ -1,0 +1,232 @@
+//! Runs a compiled policy in the proxy-wasm host, and reads what it says as a decision.
+//!
+//! A module speaks through four things at once: the local reply, its details, filter state and
+//! counters. The runner takes them for one statement, [`Ran`], and gives an error where they
+//! contradict each other, for then one of them lies to whoever reads it.
+
+use chancery_policy_lang::checked::Respond;
+use chancery_policy_lang::decision::{Decision, Outcome};
+use chancery_policy_lang::module::Module;
+use chancery_policy_lang::request::Request;
+use chancery_sdk_host::abi::Action;
+use chancery_sdk_host::{
+    ClosedStream, HeaderMap, Host, HostError, Limits, Plugin, PluginConfiguration, Properties, PropertyValue,
+};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+/// The filter state in which a module leaves the deciding rule.
+pub const RULE_STATE: &str = "rule";
+/// The filter state in which a module leaves the rule of a differing shadow decision.
+pub const SHADOW_STATE: &str = "shadow";
+
+const OUTCOMES: [Outcome; 7] = [
+    Outcome::Refused,
+    Outcome::Exempt,
+    Outcome::Denied,
+    Outcome::Allowed,
+    Outcome::OtherwiseAllowed,
+    Outcome::OtherwiseDenied,
+    Outcome::DefaultDenied,
+];
+
+/// A module of a policy, ready for requests.
+#[derive(Debug)]
+pub struct PolicyRunner {
+    plugin: Plugin,
+    /// Values of counters after the last request.
+    counts: HashMap<String, u64>,
+}
+
+/// What a module said of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// How it was decided.
+    pub outcome: Outcome,
+    /// By which rule.
+    pub rule: String,
+    /// The answer to a denied request.
+    pub respond: Option<Respond>,
+    /// The shadow decision, if its verdict or its rule differs.
+    pub shadow: Option<RanShadow>,
+}
+
+/// What a module said that shadow policies would decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RanShadow {
+    /// Whether the request would pass.
+    pub allows: bool,
+    /// By which rule.
+    pub rule: String,
+}
+
+/// Why a module gave no decision.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It could not be loaded, or a callback failed.
+    #[error("the module of the policy failed: {0}")]
+    Host(#[from] HostError),
+    /// It contradicts itself.
+    #[error("the module of the policy contradicts itself: {0}")]
+    Contradiction(String),
+}
+
+impl PolicyRunner {
+    /// A runner in a host of its own.
+    ///
+    /// # Errors
+    /// When the module breaks the contract of proxy-wasm or does not start.
+    pub fn new(module: &Module) -> Result<Self, RunError> {
+        Self::on_host(&Host::new(Limits::default())?, &module.bytes)
+    }
+
+    /// A runner of these bytes in a host that others may use too.
+    ///
+    /// # Errors
+    /// When the module breaks the contract of proxy-wasm or does not start.
+    pub fn on_host(host: &Host, module: &[u8]) -> Result<Self, RunError> {
+        let plugin = host.load(module)?.start(PluginConfiguration::default())?;
+        Ok(Self { plugin, counts: HashMap::new() })
+    }
+
+    /// What the module says of a request.
+    ///
+    /// # Errors
+    /// When the module fails or contradicts itself.
+    pub fn run(&mut self, request: &Request) -> Result<Ran, RunError> {
+        let changes = self.plugin.metrics().changes();
+        let mut stream = self.plugin.open(properties_of(request))?;
+        let outcome = stream.on_request_headers(headers_of(request), request.end_of_stream)?;
+        let closed = stream.close()?;
+        if outcome.local_response.is_none() && outcome.action != Action::Continue {
+            return Err(contradiction("it holds a request without answering it"));
+        }
+        self.read(&closed, changes)
+    }
+
+    /// The instructions that the last decision took.
+    #[must_use]
+    pub fn fuel_used(&self) -> u64 {
+        self.plugin.fuel_used()
+    }
+
+    fn read(&mut self, closed: &ClosedStream, changes_before: u64) -> Result<Ran, RunError> {
+        let rule = state(closed, RULE_STATE).ok_or_else(|| contradiction("it names no rule"))?;
+        let outcome = self.counted_outcome(&rule)?;
+        let shadow = match state(closed, SHADOW_STATE) {
+            Some(rule) => Some(RanShadow { allows: self.counted_shadow(&rule)?, rule }),
+            None => None,
+        };
+        let counted = self.plugin.metrics().changes() - changes_before;
+        if counted != 1 + u64::from(shadow.is_some()) {
+            return Err(contradiction(format!("it counted {counted} times")));
+        }
+        let respond = match &closed.local_response {
+            Some(response) if response.details != rule.as_bytes() => {
+                let details = String::from_utf8_lossy(&response.details);
+                return Err(contradiction(format!("its answer is by `{details}`, its decision by `{rule}`")));
+            }
+            Some(response) => Some(Respond {
+                status: u16::try_from(response.status)
+                    .map_err(|_| contradiction(format!("its answer has the status {}", response.status)))?,
+                body: String::from_utf8_lossy(&response.body).into_owned(),
+            }),
+            None => None,
+        };
+        if respond.is_some() == outcome.allows() {
+            let answered = if respond.is_some() { "an answer" } else { "no answer" };
+            return Err(contradiction(format!("it counted `{}` and gave {answered}", outcome.as_str())));
+        }
+        Ok(Ran { outcome, rule, respond, shadow })
+    }
+
+    /// The one outcome whose counter of this rule grew by one.
+    fn counted_outcome(&mut self, rule: &str) -> Result<Outcome, RunError> {
+        let mut grown = OUTCOMES.to_vec();
+        grown.retain(|outcome| self.grew(&format!("writ.{}.{rule}", outcome.as_str())));
+        match grown.as_slice() {
+            [outcome] => Ok(*outcome),
+            grown => Err(contradiction(format!("it counted {grown:?} for `{rule}`"))),
+        }
+    }
+
+    /// Whether the shadow decision by this rule was counted as allowed.
+    fn counted_shadow(&mut self, rule: &str) -> Result<bool, RunError> {
+        let allowed = self.grew(&format!("writ.shadow-allowed.{rule}"));
+        let denied = self.grew(&format!("writ.shadow-denied.{rule}"));
+        if allowed == denied {
+            return Err(contradiction(format!("it counted no single shadow verdict for `{rule}`")));
+        }
+        Ok(allowed)
+    }
+
+    /// Whether a counter grew by one since the last time.
+    fn grew(&mut self, name: &str) -> bool {
+        let value = self.plugin.metrics().value(name);
+        let before = self.counts.get(name).copied().unwrap_or(0);
+        if value != before {
+            self.counts.insert(name.to_owned(), value);
+        }
+        value == before + 1
+    }
+}
+
+impl Ran {
+    /// What a module must say of a request that is decided so.
+    #[must_use]
+    pub fn of(decision: &Decision) -> Self {
+        let differs = |shadow: &&Decision| {
+            shadow.rule != decision.rule || shadow.outcome.allows() != decision.outcome.allows()
+        };
+        let shadow = decision.shadow.as_deref().filter(differs);
+        Self {
+            outcome: decision.outcome,
+            rule: decision.rule.to_string(),
+            respond: decision.respond.clone(),
+            shadow: shadow
+                .map(|shadow| RanShadow { allows: shadow.outcome.allows(), rule: shadow.rule.to_string() }),
+        }
+    }
+}
+
+/// The request's headers as Envoy hands them to a filter.
+#[must_use]
+pub fn headers_of(request: &Request) -> HeaderMap {
+    let pseudo: [(&[u8], &[u8]); 4] = [
+        (b":authority", &request.authority),
+        (b":path", &request.path),
+        (b":method", &request.method),
+        (b":scheme", &request.scheme),
+    ];
+    let others = request.headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
+    pseudo.into_iter().chain(others).collect()
+}
+
+/// What Envoy lets a filter know of the request's connection.
+#[must_use]
+pub fn properties_of(request: &Request) -> Properties {
+    let source = &request.source;
+    let mut properties = Properties::new();
+    properties.set(&["request", "protocol"], PropertyValue::Bytes(request.protocol.clone()));
+    let address = SocketAddr::new(source.ip, source.port).to_string();
+    properties.set(&["source", "address"], PropertyValue::Bytes(address.into_bytes()));
+    properties.set(&["source", "port"], PropertyValue::Int(source.port.into()));
+    properties.set(&["connection", "mtls"], PropertyValue::Bool(source.mtls));
+    if let Some(principal) = &source.principal {
+        let value = PropertyValue::Bytes(principal.clone());
+        properties.set(&["connection", "uri_san_peer_certificate"], value);
+    }
+    properties
+}
+
+fn state(closed: &ClosedStream, name: &str) -> Option<String> {
+    closed.filter_state.get(name.as_bytes()).map(|value| String::from_utf8_lossy(value).into_owned())
+}
+
+fn contradiction(text: impl Into<String>) -> RunError {
+    RunError::Contradiction(text.into())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on shall say so")]
+mod tests;

@@ -1,0 +1,212 @@
+//! The REST API: one table of endpoints, from which both the router and the OpenAPI description are
+//! made, so that they cannot disagree.
+//!
+//! ```text
+//! request --> access (who may?) --> extract (JSON, limits) --> handler --> store, tokens, board
+//!                 \------------------ ApiError {code, message, help, diagnostics} <---/
+//! ```
+
+mod access;
+pub mod client;
+mod drain;
+pub mod error;
+mod extract;
+mod health;
+mod joining;
+mod openapi;
+mod places;
+mod policies;
+mod proxies;
+mod tokens;
+pub mod types;
+
+pub use access::Access;
+pub use error::ApiError;
+pub use places::Places;
+
+use crate::delivery::acks::AckBoard;
+use crate::delivery::snapshot::Fleet;
+use crate::mesh::identity::{Authority, Tokens};
+use crate::mesh::store::Store;
+use crate::policies::preflight::Preflight;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
+use axum::http::{Method, StatusCode};
+use axum::middleware;
+use axum::routing::{MethodRouter, delete, get, post};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The largest body of a request that applies policies.
+pub const APPLY_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The largest body of any other request.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// What the handlers work on.
+#[derive(Clone)]
+pub struct Api {
+    /// Desired state.
+    pub store: Arc<dyn Store>,
+    /// Tokens of people and of joining sidecars.
+    pub tokens: Tokens,
+    /// Signs certificates.
+    pub authority: Arc<Authority>,
+    /// What the proxies acknowledged.
+    pub board: Arc<AckBoard>,
+    /// The sidecars that joined of late.
+    pub places: Arc<Places>,
+    /// The snapshots that the proxies are given.
+    pub fleet: watch::Receiver<Arc<Fleet>>,
+    /// Tries compiled policies out before they are stored.
+    pub preflight: Arc<Preflight>,
+    /// Whose turn it is to change policies: each change is prepared on the one before, so that many who
+    /// apply at once wait for each other instead of preparing all of it again.
+    pub turn: Arc<tokio::sync::Mutex<()>>,
+    /// Where others reach this control plane; goes into join tokens.
+    pub url: Arc<str>,
+}
+
+/// One endpoint: what it is called, who may call it, what it takes and gives.
+struct Endpoint {
+    method: Method,
+    path: &'static str,
+    summary: &'static str,
+    access: Access,
+    /// Name of the schema of the body of the request.
+    request: Option<&'static str>,
+    /// Name of the schema of the answer; `None` for text.
+    response: Option<&'static str>,
+    /// Names and meanings of query parameters.
+    query: &'static [(&'static str, &'static str)],
+    handler: MethodRouter<Api>,
+}
+
+impl Endpoint {
+    fn new(method: Method, path: &'static str, access: Access, handler: MethodRouter<Api>) -> Self {
+        Self { method, path, summary: "", access, request: None, response: None, query: &[], handler }
+    }
+
+    fn get<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
+        Self::new(Method::GET, path, access, get(handler))
+    }
+
+    fn post<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
+        Self::new(Method::POST, path, access, post(handler))
+    }
+
+    fn delete<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
+        Self::new(Method::DELETE, path, access, delete(handler))
+    }
+
+    fn body_bytes_max(mut self, bytes: usize) -> Self {
+        self.handler = self.handler.layer(DefaultBodyLimit::max(bytes));
+        self
+    }
+
+    fn summary(mut self, text: &'static str) -> Self {
+        self.summary = text;
+        self
+    }
+
+    fn takes(mut self, schema: &'static str) -> Self {
+        self.request = Some(schema);
+        self
+    }
+
+    fn gives(mut self, schema: &'static str) -> Self {
+        self.response = Some(schema);
+        self
+    }
+
+    fn query(mut self, parameters: &'static [(&'static str, &'static str)]) -> Self {
+        self.query = parameters;
+        self
+    }
+}
+
+/// All endpoints.
+fn endpoints() -> Vec<Endpoint> {
+    use Access::{Admin, Open, Reader, Sidecar};
+    vec![
+        Endpoint::post("/v1/policies", Admin, policies::apply)
+            .body_bytes_max(APPLY_BODY_BYTES_MAX)
+            .summary("Put policies in force, or replace them by name; all or none")
+            .takes("ApplyRequest")
+            .gives("ApplyResponse"),
+        Endpoint::get("/v1/policies", Reader, policies::list)
+            .summary("All policies in force")
+            .gives("PolicyList"),
+        Endpoint::get("/v1/policies/{name}", Reader, policies::get)
+            .summary("One policy in force, and the whole file that it stands in")
+            .gives("PolicyBody"),
+        Endpoint::get("/v1/documents", Reader, policies::documents)
+            .summary("The whole files that policies are in force from; applied again they change nothing")
+            .gives("DocumentList"),
+        Endpoint::delete("/v1/policies/{name}", Admin, policies::delete)
+            .summary("Take a policy out of force")
+            .gives("DeleteResponse"),
+        Endpoint::get("/v1/proxies", Reader, proxies::list)
+            .summary("All sidecars that joined, and how far each is")
+            .gives("ProxyList"),
+        Endpoint::get("/v1/proxies/{namespace}/{service}/{instance}/snapshot", Reader, proxies::snapshot)
+            .summary("What a sidecar is given, as YAML"),
+        Endpoint::get("/v1/status", Reader, proxies::status)
+            .summary("Whether everyone is on a revision")
+            .query(&[("revision", "The revision that is asked about; the newest if absent")])
+            .gives("StatusResponse"),
+        Endpoint::post("/v1/tokens", Admin, tokens::create)
+            .summary("Make a token for joining, or for this API")
+            .takes("TokenRequest")
+            .gives("TokenResponse"),
+        Endpoint::get("/v1/tokens", Admin, tokens::list)
+            .summary("All tokens in force, without their secrets")
+            .gives("TokenList"),
+        Endpoint::delete("/v1/tokens/{id}", Admin, tokens::revoke).summary("Revoke a token").gives("Done"),
+        Endpoint::get("/v1/audit", Admin, tokens::audit)
+            .summary("The newest writes, newest first: who did what when")
+            .query(&[("count", "How many entries; 100 if absent")])
+            .gives("AuditList"),
+        Endpoint::post("/v1/join", Open, joining::join)
+            .summary("Become a sidecar of the mesh with a join token")
+            .takes("JoinRequest")
+            .gives("IdentityResponse"),
+        Endpoint::post("/v1/renew", Sidecar, joining::renew)
+            .summary("Renew the client certificate, and state the sidecar anew")
+            .takes("RenewRequest")
+            .gives("IdentityResponse"),
+        Endpoint::post("/v1/leave", Sidecar, joining::leave)
+            .summary("Leave the mesh")
+            .takes("LeaveRequest")
+            .gives("Done"),
+        Endpoint::get("/v1/openapi.json", Open, openapi::serve).summary("This description").gives("OpenApi"),
+        Endpoint::get("/healthz", Open, health::alive).summary("Whether the process is alive"),
+        Endpoint::get("/readyz", Open, health::ready).summary("Whether sidecars can be served"),
+    ]
+}
+
+/// The API as a router that knows no TLS; who is at the other end comes as a request extension.
+pub fn router(api: Api) -> Router {
+    let mut router = Router::new();
+    for endpoint in endpoints() {
+        let guarded = access::guard(endpoint.handler, endpoint.access, api.clone());
+        router = router.route(endpoint.path, guarded);
+    }
+    router
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(drain::before_refusal))
+        .with_state(api)
+}
+
+async fn not_found(uri: axum::http::Uri) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "unknown-path", format!("there is nothing at `{}`", uri.path()))
+        .help("all paths are described in /v1/openapi.json")
+}
+
+async fn method_not_allowed(method: Method, uri: axum::http::Uri) -> ApiError {
+    let message = format!("`{}` does not take {method}", uri.path());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", message)
+        .help("all paths and their methods are described in /v1/openapi.json")
+}

@@ -1,0 +1,442 @@
+//! What the REST API says and hears, in JSON; the server and the command line share these types.
+//!
+//! Services and proxies are written as people write them: `namespace/name`,
+//! `namespace/name/instance`. Instants are RFC 3339 in UTC. Unknown fields of requests are refused,
+//! so that a misspelt option is never silently ignored.
+
+mod from_policies;
+
+pub use crate::mesh::identity::Role;
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// The body of every answer that is not a success.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct ErrorBody {
+    /// A stable word, such as `unknown-policy` or `token-expired`; listed in `docs/operating.md`.
+    pub code: String,
+    /// What is wrong, and where.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// Findings in policies, if that is what is wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<DiagnosticBody>,
+    /// Tests of policies that fail, if that is what is wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_tests: Vec<FailedTestBody>,
+}
+
+/// A case of a `test` block in which a policy decides otherwise than is expected.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct FailedTestBody {
+    /// The test's title.
+    pub name: String,
+    /// The file that the test stands in.
+    pub file: String,
+    /// The line of the case.
+    pub line: u32,
+    /// The case, on one line.
+    pub case: String,
+    /// What was expected and what came instead.
+    pub failures: Vec<String>,
+}
+
+/// A finding in a policy.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct DiagnosticBody {
+    /// Such as `E304`.
+    pub code: String,
+    /// `error` or `warning`.
+    pub severity: String,
+    /// One line.
+    pub message: String,
+    /// The file, as it was named when it was applied.
+    pub file: String,
+    /// Line of its main place, from 1.
+    pub line: u32,
+    /// Column of its main place in characters, from 1.
+    pub column: u32,
+    /// The remedy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// The whole finding as plain text, with the lines of the source.
+    pub rendered: String,
+}
+
+/// `POST /v1/policies`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyRequest {
+    /// The files; their order does not matter.
+    pub files: Vec<FileBody>,
+    /// Check everything, change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Do not run the tests; the audit log says so.
+    #[serde(default)]
+    pub skip_tests: bool,
+}
+
+/// A file of policies.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileBody {
+    /// The name its author knows it by.
+    pub name: String,
+    /// Its whole text.
+    pub text: String,
+}
+
+/// The answer to [`ApplyRequest`].
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct ApplyResponse {
+    /// The revision in which all of it is in force; it does not grow when nothing changed.
+    pub revision: u64,
+    /// Whether nothing was stored because that was asked for.
+    pub dry_run: bool,
+    /// What became of each policy, by name.
+    pub policies: Vec<AppliedPolicy>,
+    /// How many tests were run, all of which passed; absent if that was not wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<usize>,
+    /// Warnings of the checker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<DiagnosticBody>,
+    /// Tests in files that stay which do not count any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutBody>,
+}
+
+/// What became of an applied policy.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct AppliedPolicy {
+    /// Its name.
+    pub name: String,
+    /// Whether it is new, other than before, or the same.
+    pub outcome: ApplyOutcome,
+}
+
+/// Whether an applied policy is new, other than before, or the same.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApplyOutcome {
+    /// There was no policy of this name.
+    Created,
+    /// Its text differs from what was in force.
+    Changed,
+    /// It was in force already.
+    Unchanged,
+}
+
+/// A policy in force.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct PolicyBody {
+    /// Its name.
+    pub name: String,
+    /// The revision in which it got its present text.
+    pub revision: u64,
+    /// What it is attached to, as written.
+    pub targets: Vec<String>,
+    /// `enforce`, `shadow` or `off`; `unreadable` if this version of the control plane is too old for it.
+    pub mode: String,
+    /// The file it was applied from.
+    pub file: String,
+    /// The line of that file on which it begins; 0 if it is unreadable.
+    pub line: u32,
+    /// What that file says, if this policy alone was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<DocumentBody>,
+}
+
+/// A file that policies are in force from, as it may be applied again without changing anything.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct DocumentBody {
+    /// The file, as it was named when it was applied.
+    pub file: String,
+    /// Its whole text, byte for byte, without what is in `left_out`.
+    pub text: String,
+    /// The policies that are in force from it, in the order of the text.
+    pub policies: Vec<String>,
+    /// Policies and tests that it had when it was applied, and that do not count any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutBody>,
+}
+
+/// What a document has no more.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct LeftOutBody {
+    /// `policy` or `test`
+    pub kind: String,
+    /// The policy's name, or the test's title.
+    pub name: String,
+    /// The file, as it was named when it was applied.
+    pub file: String,
+    /// The line on which it began when the file was applied.
+    pub line: u32,
+    /// Why, as the end of a sentence that begins with it.
+    pub reason: String,
+}
+
+/// `GET /v1/documents`
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct DocumentList {
+    /// The revision.
+    pub revision: u64,
+    /// By the names of their files.
+    pub documents: Vec<DocumentBody>,
+}
+
+/// `GET /v1/policies`
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct PolicyList {
+    /// The revision.
+    pub revision: u64,
+    /// By name.
+    pub policies: Vec<PolicyBody>,
+}
+
+/// `DELETE /v1/policies/{name}`
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct DeleteResponse {
+    /// The revision without it.
+    pub revision: u64,
+    /// Tests in files that stay which do not count any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutBody>,
+}
+
+/// `GET /v1/proxies`
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct ProxyList {
+    /// By id.
+    pub proxies: Vec<ProxyBody>,
+}
+
+/// A sidecar that joined.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct ProxyBody {
+    /// `namespace/service/instance`
+    pub id: String,
+    /// `namespace/service`
+    pub service: String,
+    /// Labels of the workload.
+    pub labels: BTreeMap<String, String>,
+    /// Where the service is offered.
+    pub inbound: Option<InboundBody>,
+    /// Services that the workload calls.
+    pub outbounds: Vec<OutboundBody>,
+    /// Whether its stream is open now.
+    pub connected: bool,
+    /// The newest revision of which it acknowledged everything.
+    pub revision: Option<u64>,
+    /// The revision that it is being given.
+    pub offered: Option<u64>,
+    /// What it refuses at present.
+    pub rejections: Vec<Rejection>,
+    /// Why what it is given is not what the policies say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
+/// Where a service is offered.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct InboundBody {
+    /// Where other sidecars reach it.
+    pub listen: SocketAddr,
+    /// The application behind it.
+    pub application: SocketAddr,
+}
+
+/// A service that a workload calls.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct OutboundBody {
+    /// `namespace/name`
+    pub service: String,
+    /// Where the application reaches it.
+    pub listen: SocketAddr,
+}
+
+/// A resource that a proxy refused.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Rejection {
+    /// `listener`, `cluster`, …
+    pub resource_type: String,
+    /// The resource's name; empty if the proxy did not say.
+    pub resource: String,
+    /// The policies that shaped it.
+    pub policies: Vec<String>,
+    /// The proxy's own words.
+    pub message: String,
+}
+
+/// `GET /v1/status`
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct StatusResponse {
+    /// The revision that is asked about: the newest, unless the request named one.
+    pub revision: u64,
+    /// The SPIFFE trust domain.
+    pub trust_domain: String,
+    /// How many policies are in force.
+    pub policies: usize,
+    /// How many connected sidecars acknowledged everything of the revision.
+    pub on_revision: usize,
+    /// How many sidecars are connected.
+    pub connected: usize,
+    /// Each sidecar, by id.
+    pub proxies: Vec<ProxyBody>,
+}
+
+/// `POST /v1/tokens`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, tag = "kind", rename_all = "kebab-case")]
+pub enum TokenRequest {
+    /// A token with which sidecars of one service join.
+    Join {
+        /// `namespace/name`
+        service: String,
+        /// How long it is good for joining; the server's default if absent.
+        #[serde(default)]
+        lifetime_seconds: Option<u64>,
+    },
+    /// A token for people and machines that use this API.
+    Role {
+        /// What it may do.
+        role: Role,
+        /// How long it is good; for ever if absent.
+        #[serde(default)]
+        lifetime_seconds: Option<u64>,
+    },
+}
+
+/// The answer to [`TokenRequest`]. The token itself is shown this once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TokenResponse {
+    /// The token.
+    pub token: String,
+    /// By which it is listed and revoked.
+    pub id: String,
+    /// When it ends; for ever if absent.
+    pub expires_at: Option<String>,
+}
+
+/// A token that is in force, without its secret.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct TokenBody {
+    /// By which it is revoked.
+    pub id: String,
+    /// `join shop/orders`, `admin` or `reader`.
+    pub grants: String,
+    /// When it ends; for ever if absent.
+    pub expires_at: Option<String>,
+}
+
+/// `GET /v1/tokens`
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct TokenList {
+    /// By id.
+    pub tokens: Vec<TokenBody>,
+}
+
+/// What a sidecar states of itself; its service comes from its token or certificate.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyStatement {
+    /// The last part of its id; made up by the control plane if absent. Ignored when renewing.
+    #[serde(default)]
+    pub instance: Option<String>,
+    /// Labels of the workload.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Where the service is offered.
+    #[serde(default)]
+    pub inbound: Option<InboundBody>,
+    /// Services that the workload calls.
+    #[serde(default)]
+    pub outbounds: Vec<OutboundBody>,
+}
+
+/// `POST /v1/join`: needs no other credential than the token in it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinRequest {
+    /// A join token.
+    pub token: String,
+    /// `namespace/name`, for which the token must have been made.
+    pub service: String,
+    /// A PKCS #10 request for the sidecar's key, PEM; the names in it do not matter.
+    pub csr_pem: String,
+    /// The sidecar.
+    pub proxy: ProxyStatement,
+}
+
+/// `POST /v1/renew`: authenticated by the client certificate that is to be renewed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenewRequest {
+    /// As in [`JoinRequest`]; the key may be a new one.
+    pub csr_pem: String,
+    /// The sidecar as it is now.
+    pub proxy: ProxyStatement,
+}
+
+/// `POST /v1/leave`: authenticated by the client certificate.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaveRequest {
+    /// The sidecar that leaves: nothing happens if one that listens elsewhere has its id now.
+    pub proxy: ProxyStatement,
+}
+
+/// The answer to [`JoinRequest`] and [`RenewRequest`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct IdentityResponse {
+    /// The sidecar's id, which it gives as node id.
+    pub proxy_id: String,
+    /// `spiffe://<trust domain>/ns/<namespace>/sa/<service>`
+    pub spiffe_id: String,
+    /// The certificate and what leads to the root, PEM.
+    pub certificate_pem: String,
+    /// The roots by which other identities of the mesh are verified, PEM.
+    pub bundle_pem: String,
+    /// The SPIFFE trust domain.
+    pub trust_domain: String,
+    /// How long the certificate is valid from now.
+    pub lifetime_seconds: u64,
+    /// When it ends.
+    pub expires_at: String,
+}
+
+/// The answer to a request that has nothing to say but that it was done.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Done {}
+
+/// `GET /v1/audit`
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct AuditList {
+    /// Newest first.
+    pub entries: Vec<AuditBody>,
+}
+
+/// One write that was made.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct AuditBody {
+    /// Counts from 1, without a gap.
+    pub number: u64,
+    /// When.
+    pub at: String,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub action: String,
+    /// The revision after it.
+    pub revision: u64,
+}
+
+#[cfg(test)]
+pub(super) mod samples;
