@@ -71,8 +71,13 @@ fn lex_as(text_kind: TextKind, file: FileId, text: &str, offset: u32, before: Sy
     let mut lexed = Lexed::default();
     token::scan(text, text_kind, before, |kind, start, end| {
         let token = Token { kind, start: offset + start as u32, end: offset + end as u32 };
-        if lexed.diagnostics.len() < DIAGNOSTICS_MAX {
-            check(file, text.get(start..end).unwrap_or(""), token, &mut lexed.diagnostics);
+        let piece = text.get(start..end).unwrap_or("");
+        // The checker sees whether the `-` is a sign.
+        let is_least = kind == SyntaxKind::Int
+            && lexed.tokens.last().is_some_and(|last| last.kind == SyntaxKind::Minus)
+            && literal::is_least_without_sign(piece);
+        if lexed.diagnostics.len() < DIAGNOSTICS_MAX && !is_least {
+            check(file, piece, token, &mut lexed.diagnostics);
         }
         lexed.tokens.push(token);
     });

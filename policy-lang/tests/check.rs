@@ -94,6 +94,17 @@ fn any_request_that_a_client_can_send_can_be_written() {
     assert_eq!(path("GET \"/a b\""), Err(Refusal::Path(path::Refusal::Character)));
     assert_eq!(path("GET /%2e%2e;x").unwrap(), "/..;x", "what the module refuses is shown to it");
 
+    let shown_method = |text: &str| shown(text).map(|request| String::from_utf8(request.method).unwrap());
+    for (text, method) in
+        [("FOO_BAR /", "FOO_BAR"), ("M-SEARCH /", "M-SEARCH"), ("\"get\" /", "get"), ("'a.b' \"/x\"", "a.b")]
+    {
+        assert_eq!(shown_method(text).unwrap(), method);
+    }
+    assert_eq!(shown("\"g t\" /"), Err(Refusal::Method));
+    assert_eq!(path("OPTIONS \"*\""), Err(Refusal::Path(path::Refusal::NotAbsolute)));
+    assert_eq!(path("GET \"http://shop/a?b\"").unwrap(), "/a?b");
+    assert_eq!(shown("CONNECT \"shop:80\"").unwrap().authority, b"shop:80");
+
     let request = shown("GET / with header \"x!y\" = \"a # b\" with host \"A.example.\"").unwrap();
     assert_eq!(request.header("x!y"), Some(b"a # b".to_vec()));
     assert_eq!(request.host(), b"a.example");
@@ -120,6 +131,10 @@ fn what_is_no_request_is_said() {
         ("GET / expect allow", "E110"),
         ("GET /a # not a comment", "E101"),
         ("GET \"/a", "E102"),
+        ("get /", "E116"),
+        ("get_it /", "E110"),
+        ("OPTIONS *", "E110"),
+        ("GET http://shop/a from service shop/cart", "E110"),
     ] {
         let said = request_of(FileId(0), text, "mesh").unwrap_err();
         assert!(said.iter().any(|found| found.code.0 == code), "{text}: {said:?}");

@@ -13,9 +13,11 @@ use super::scope::{Captures, FileScope, ROOTS};
 use super::session::Session;
 use crate::checked::{BaseType, BinaryOp, Conversion, Expr, ExprKind, Guard, Type, UnaryOp, Value};
 use crate::diagnostic::{Diagnostic, Findings};
+use crate::lex::errors::number_too_large;
+use crate::lex::literal;
 use crate::source::Span;
-use crate::syntax::SyntaxTree;
 use crate::syntax::ast::{self, AstNode, ListExpr, LiteralValue, NameExpr};
+use crate::syntax::{SyntaxKind, SyntaxTree};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -248,6 +250,13 @@ impl Checker<'_> {
 
     fn literal(&mut self, node: &ast::LiteralExpr) -> Option<Typed> {
         let span = self.span(node);
+        if let Some(token) = node.token()
+            && literal::is_least_without_sign(token.text())
+            && token.prev_token().is_some_and(|before| before.kind() == SyntaxKind::Minus)
+        {
+            // Elsewhere the lexer has said so; this `-` is no sign.
+            return self.fail(number_too_large(span, token.text()));
+        }
         let value = match node.value()? {
             LiteralValue::Bool(value) => Value::Bool(value),
             LiteralValue::Int(value) => Value::Int(value),

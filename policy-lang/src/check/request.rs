@@ -3,10 +3,9 @@
 use super::errors;
 use super::errors::later;
 use super::peer;
-use super::rule::METHODS;
+use super::rule::near_method;
 use super::target::service_ref;
 use crate::checked::{Peer, ServiceRef};
-use crate::diagnostic::near::nearest;
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::lex::literal;
 use crate::linked::Workload;
@@ -78,7 +77,7 @@ fn one_service(node: &ast::Target, tree: &SyntaxTree, diagnostics: &mut Findings
     }
 }
 
-/// The request of a node, as a client sends it: over HTTP/2, unless it has a header that only HTTP/1 has.
+/// The request of a node, as a client sends it: over HTTP/2, unless it says what only HTTP/1 has.
 pub(super) fn check(
     node: &ast::Request,
     tree: &SyntaxTree,
@@ -86,9 +85,8 @@ pub(super) fn check(
     diagnostics: &mut Findings,
 ) -> Option<RawRequest> {
     let (method, path) = (node.method()?, node.path()?);
-    if !METHODS.contains(&method.text())
-        && let Some(near) = nearest(method.text(), METHODS.iter().copied())
-    {
+    let is_quoted = method.text().contains(['"', '\'']);
+    if !is_quoted && let Some(near) = near_method(method.text()) {
         let place = tree.span(method.text_range());
         diagnostics.push(errors::warnings::unknown_method(place, method.text(), near));
     }
@@ -100,7 +98,8 @@ pub(super) fn check(
         return None;
     }
     let path = if is_string { literal::string(path.text()) } else { path.text().to_owned() };
-    let mut request = RawRequest { method: method.text().into(), path: path.into(), ..RawRequest::default() };
+    let method = if is_quoted { literal::string(method.text()) } else { method.text().to_owned() };
+    let mut request = RawRequest { method: method.into(), path: path.into(), ..RawRequest::default() };
     let mut all_right = true;
     if let Some(caller) = node.peer() {
         all_right &= set_caller(&mut request, &caller, tree, trust_domain, diagnostics).is_some();
@@ -112,11 +111,20 @@ pub(super) fn check(
     all_right.then_some(request)
 }
 
-/// Makes a request of HTTP/1 or HTTP/2 of what is said: by its headers, and by how many hosts it names.
+/// Makes a request of HTTP/1 or HTTP/2 of what is said: by its headers, by how many hosts it names, and by what
+/// it asks for: a whole URL, or a host to be connected with.
 fn complete_form(request: &mut RawRequest) {
     let names = |name: &[u8], known: &str| name.eq_ignore_ascii_case(known.as_bytes());
     let is_hop = |name: &[u8]| HOP_HEADERS.iter().any(|hop| names(name, hop));
-    let is_http1 = request.headers.iter().any(|(name, _)| is_hop(name)) || request.hosts.len() > 1;
+    let is_url = request
+        .path
+        .windows(3)
+        .position(|three| three == b"://")
+        .is_some_and(|at| request.path.iter().take(at).all(u8::is_ascii_alphabetic));
+    let is_tunnel =
+        request.method == b"CONNECT" && !request.path.is_empty() && !request.path.starts_with(b"/");
+    let has_hop = request.headers.iter().any(|(name, _)| is_hop(name));
+    let is_http1 = has_hop || request.hosts.len() > 1 || is_url || is_tunnel;
     if is_http1 {
         request.protocol = Protocol::Http1;
         let authority = request.authority.take();

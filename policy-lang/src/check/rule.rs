@@ -7,7 +7,9 @@ use super::scope::{Captures, FileScope};
 use super::{condition, errors, pattern, peer, repeated};
 use crate::checked::{Effect, Guard, Otherwise, Respond, Rule, Scope};
 use crate::diagnostic::Findings;
+use crate::diagnostic::near::nearest;
 use crate::lex::literal;
+use crate::request::received::HTTP1_METHODS;
 use crate::syntax::ast::{self, AstNode, RuleEffect};
 use crate::syntax::{SyntaxNode, SyntaxTree};
 use sha2::{Digest, Sha256};
@@ -22,7 +24,7 @@ pub(super) const NAME_BYTES_MAX: usize = 128;
 /// How many bytes of the digest of a statement's text are in the id of a rule without a name.
 const DIGEST_BYTES: usize = 3;
 /// Methods that are known; others are allowed, but one that is nearly one of these is doubtful.
-pub(super) const METHODS: &[&str] = &[
+const METHODS: &[&str] = &[
     "GET",
     "HEAD",
     "POST",
@@ -43,6 +45,12 @@ pub(super) const METHODS: &[&str] = &[
     "REPORT",
     "QUERY",
 ];
+
+/// The known method that was probably meant, if this is none.
+pub(super) fn near_method(method: &str) -> Option<&'static str> {
+    let is_known = METHODS.contains(&method) || HTTP1_METHODS.contains(&method) || method == "M-SEARCH";
+    if is_known { None } else { nearest(method, METHODS.iter().copied()) }
+}
 
 /// What stands around the statements of a policy.
 pub(super) struct Around<'a> {
@@ -174,9 +182,7 @@ impl Around<'_> {
         let mut methods = BTreeSet::new();
         for token in node.methods() {
             let method = token.text();
-            if !METHODS.contains(&method)
-                && let Some(near) = crate::diagnostic::near::nearest(method, METHODS.iter().copied())
-            {
+            if let Some(near) = near_method(method) {
                 let span = self.tree.span(token.text_range());
                 self.diagnostics.push(errors::warnings::unknown_method(span, method, near));
             }

@@ -40,7 +40,7 @@ pub(super) fn escape(span: Span, text: &str) -> Diagnostic {
     )
 }
 
-pub(super) fn number_too_large(span: Span, text: &str) -> Diagnostic {
+pub(crate) fn number_too_large(span: Span, text: &str) -> Diagnostic {
     Diagnostic::error(NUMBER, span, format!("`{text}` is too large"))
         .help("numbers go up to 9223372036854775807, also after their unit is applied")
 }

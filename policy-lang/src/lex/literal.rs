@@ -28,6 +28,16 @@ pub fn int(text: &str) -> Option<i64> {
     }
 }
 
+/// The number 2^63, which is there with a `-` before it only: the least number.
+#[must_use]
+pub fn is_least_without_sign(text: &str) -> bool {
+    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    number == Ok(1 << 63)
+}
+
 /// A size such as `64KiB`, in bytes.
 #[must_use]
 pub fn size_bytes(text: &str) -> Option<i64> {

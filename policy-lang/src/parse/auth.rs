@@ -101,15 +101,22 @@ impl Parser<'_> {
     /// Whether the next token is a method, perhaps in small letters.
     pub(super) fn at_method(&self) -> bool {
         let text = self.nth_text(0);
-        let is_capital = text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
         self.at(SyntaxKind::Name)
             && self.nth(1) != SyntaxKind::Colon
-            && (is_capital || METHODS.iter().any(|method| method.eq_ignore_ascii_case(text)))
+            && (is_capital(text) || METHODS.iter().any(|method| method.eq_ignore_ascii_case(text)))
     }
 
     pub(super) fn method(&mut self) {
-        if !self.nth_text(0).bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+        if !is_capital(self.nth_text(0)) {
             self.mistake(errors::method_spelling(self.place(), self.nth_text(0)));
+        }
+        self.take_as(SyntaxKind::Method);
+    }
+
+    /// The same in a request, where a client may write it otherwise.
+    pub(super) fn method_of_request(&mut self) {
+        if !is_capital(self.nth_text(0)) {
+            self.mistake(errors::method_of_request(self.place(), self.nth_text(0)));
         }
         self.take_as(SyntaxKind::Method);
     }
@@ -126,6 +133,9 @@ impl Parser<'_> {
         match (text.split_once('?'), text.strip_prefix('/')) {
             (Some((path, _)), _) => self.mistake(errors::query_in_pattern(place, path)),
             (None, None) => self.mistake(errors::no_slash_in_pattern(place)),
+            (None, Some(path)) if !is_string && path.ends_with(';') => {
+                self.mistake(errors::semicolon_in_pattern(place, &text));
+            }
             (None, Some(segments)) => {
                 let mut start = place.start + 1;
                 let count = segments.split('/').count();
@@ -244,4 +254,12 @@ fn is_capture(segment: &str) -> bool {
             && !name.is_empty()
             && name.bytes().all(is_allowed)
     })
+}
+
+/// Whether a name is in capitals, as methods are; digits, `-` and `_` may stand in it.
+fn is_capital(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_uppercase())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"-_".contains(&byte))
 }

@@ -83,6 +83,27 @@ pub(super) fn method_spelling(span: Span, found: &str) -> Diagnostic {
         .help(format!("methods are in capitals: `{}`", found.to_ascii_uppercase()))
 }
 
+pub(super) fn method_of_request(span: Span, found: &str) -> Diagnostic {
+    Diagnostic::error(SPELLING, span, format!("`{found}` is not in capitals")).help(format!(
+        "write `{}`; for a client that sends it so, write a string: `{found:?}`",
+        found.to_ascii_uppercase()
+    ))
+}
+
+pub(super) fn target_of_request(span: Span) -> Diagnostic {
+    Diagnostic::error(EXPECTED, span, "expected a path, which begins with `/`").help(
+        "what else a client can ask for stands in a string: `OPTIONS \"*\"`, `GET \"http://shop/a\"`; a shell \
+         needs quotes around the whole request",
+    )
+}
+
+pub(super) fn semicolon_in_pattern(span: Span, path: &str) -> Diagnostic {
+    let end = path.trim_end_matches(';');
+    Diagnostic::error(SPELLING, span, "the `;` belongs to the path").help(format!(
+        "statements end by themselves: write `{end}`; a path that does end so stands in a string: `{path:?}`"
+    ))
+}
+
 pub(super) fn operator_spelling(span: Span, found: &str, meant: &str) -> Diagnostic {
     Diagnostic::error(SPELLING, span, format!("`{found}` is not an operator"))
         .help(format!("write `{meant}`"))

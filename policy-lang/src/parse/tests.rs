@@ -1,5 +1,6 @@
 //! `test` blocks and requests.
 
+use super::errors;
 use super::parser::Parser;
 use crate::syntax::SyntaxKind;
 
@@ -54,16 +55,18 @@ impl Parser<'_> {
         self.finish_node();
     }
 
-    /// `METHOD (PATH | STRING) ["from" peer] { with }`
+    /// `(METHOD | STRING) (PATH | STRING) ["from" peer] { with }`
     pub(super) fn request(&mut self) {
         self.start(SyntaxKind::Request);
-        if self.at_method() {
-            self.method();
+        if self.at(SyntaxKind::String) {
+            self.take_as(SyntaxKind::Method);
+        } else if self.at_method() {
+            self.method_of_request();
         } else {
-            self.missing("a method such as `GET`");
+            self.missing("a method such as `GET`, or one in a string");
         }
-        if !self.eat(SyntaxKind::String) {
-            self.expect(SyntaxKind::Path);
+        if !self.eat(SyntaxKind::String) && !self.eat(SyntaxKind::Path) {
+            self.missing_target();
         }
         if self.ahead_one_of(&PARTS) == Some("from") {
             self.eat_one_of(&["from"]);
@@ -73,6 +76,22 @@ impl Parser<'_> {
             self.with();
         }
         self.finish_node();
+    }
+
+    /// Says that the path is missing. What stands there may be another target of a request.
+    fn missing_target(&mut self) {
+        let is_url = self.at(SyntaxKind::Name) && self.nth(1) == SyntaxKind::Colon;
+        if !self.at(SyntaxKind::Star) && !is_url {
+            self.missing(SyntaxKind::Path.words());
+            return;
+        }
+        self.mistake(errors::target_of_request(self.place()));
+        self.start(SyntaxKind::Error);
+        self.take();
+        self.finish_node();
+        if is_url {
+            self.skip_until(|parser| parser.at_any_word(&PARTS));
+        }
     }
 
     /// `"with" ( "jwt" NAME obj | "header" (NAME | STRING) "=" STRING | "host" STRING | "ip" IP

@@ -21,7 +21,7 @@ use super::{Headers, Request, Source};
 use crate::path;
 
 /// The methods that Envoy's parser of HTTP/1 knows.
-const HTTP1_METHODS: &[&str] = &[
+pub(crate) const HTTP1_METHODS: &[&str] = &[
     "ACL",
     "BIND",
     "CHECKOUT",

@@ -6,12 +6,18 @@ use super::super::header_name::{HeaderName, header_name};
 use super::{Checker, Typed, unparenthesised};
 use crate::budget::Work;
 use crate::checked::{Attribute, BaseType, BinaryOp, ExprKind, Type, UnaryOp, Value};
+use crate::lex::literal::is_least_without_sign;
 use crate::source::Span;
 use crate::syntax::ast::{self, AstNode, BinaryOperator, UnaryOperator};
 
 impl Checker<'_> {
     pub(super) fn unary(&mut self, node: &ast::UnaryExpr) -> Option<Typed> {
         let (operator, operand_node) = (node.operator()?, node.operand()?);
+        if let (UnaryOperator::Negate, ast::Expr::Literal(literal)) = (operator, &operand_node)
+            && literal.token().is_some_and(|token| is_least_without_sign(token.text()))
+        {
+            return Some(Typed::literal(Value::Int(i64::MIN), self.tree.span(node.range())));
+        }
         let operand = self.expr(&operand_node)?;
         let (op, base, sign) = match operator {
             UnaryOperator::Not => (UnaryOp::Not, BaseType::Bool, "!"),

@@ -106,7 +106,7 @@ impl Given {
 }
 
 impl Request {
-    /// The method.
+    /// The method: a name, or a string with its quotes.
     #[must_use]
     pub fn method(&self) -> Option<SyntaxToken> {
         token(&self.0, SyntaxKind::Method)
