@@ -7,6 +7,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test that cannot go on shall say so")]
 
+mod bystanders;
 mod decisions;
 mod failures;
 mod identity;

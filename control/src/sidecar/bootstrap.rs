@@ -11,6 +11,11 @@ pub const CLUSTER: &str = "chancery_sidecar";
 /// Connections of clients at once. Far more than one host can serve, far fewer than exhaust it.
 const CONNECTIONS_MAX: u32 = 50_000;
 
+/// After so many streams of one connection Envoy closes it if most of them were given up by the other side
+/// within a second. On the connection between two sidecars that would let one client that gives up its
+/// requests fail those of all others; 2^31 streams never come together.
+const ABANDONED_STREAMS_MAX: u32 = 1 << 31;
+
 /// What differs from one sidecar to the next.
 #[derive(Clone, Copy, Debug)]
 pub struct Bootstrap<'a> {
@@ -55,6 +60,10 @@ impl Bootstrap<'_> {
                         .downstream_connections.v3.DownstreamConnectionsConfig",
                     "max_active_downstream_connections": CONNECTIONS_MAX,
                 },
+            }]},
+            "layered_runtime": {"layers": [{
+                "name": "chancery",
+                "static_layer": {"overload.premature_reset_total_stream_count": ABANDONED_STREAMS_MAX},
             }]},
             "static_resources": {"clusters": [sidecar_cluster(self.ads_socket)]},
         });

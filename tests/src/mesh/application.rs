@@ -1,8 +1,10 @@
-//! An application behind a sidecar: answers everything with what it was asked, as JSON.
+//! An application behind a sidecar: answers everything, once it is there whole, with what it was asked,
+//! as JSON. For `/headers/COUNT/BYTES` the answer has so many headers with values of so many bytes.
 
 use anyhow::Result;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -35,9 +37,13 @@ impl Application {
         let task = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
                 let name = name.clone();
-                let answer = service_fn(move |request| {
-                    let body = answer(&name, &request);
-                    async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(body)))) }
+                let answer = service_fn(move |request: Request<Incoming>| {
+                    let mut response = Response::new(Full::new(Bytes::from(answer(&name, &request))));
+                    add_headers(&mut response, request.uri().path());
+                    async move {
+                        let _whole = request.into_body().collect().await;
+                        Ok::<_, Infallible>(response)
+                    }
                 });
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(connection), answer));
             }
@@ -49,6 +55,17 @@ impl Application {
 impl Drop for Application {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+fn add_headers<B>(response: &mut Response<B>, path: &str) {
+    let numbers = path.strip_prefix("/headers/").and_then(|rest| rest.split_once('/'));
+    let Some((Ok(count), Ok(bytes))) = numbers.map(|(a, b)| (a.parse::<u32>(), b.parse())) else { return };
+    for number in 0..count {
+        let name = HeaderName::from_bytes(format!("x-{number}").as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&"v".repeat(bytes))) {
+            response.headers_mut().append(name, value);
+        }
     }
 }
 

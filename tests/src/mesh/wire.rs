@@ -10,6 +10,7 @@ use tokio::time::timeout;
 #[derive(Clone, Debug)]
 pub struct Request {
     line: Vec<u8>,
+    host: String,
     headers: String,
 }
 
@@ -27,13 +28,20 @@ impl Request {
     #[must_use]
     pub fn new(method: &str, path: impl AsRef<[u8]>) -> Self {
         let line = [method.as_bytes(), b" ", path.as_ref()].concat();
-        Self { line, headers: String::new() }
+        Self { line, host: "mesh.test".to_owned(), headers: String::new() }
     }
 
     /// A GET.
     #[must_use]
     pub fn get(path: impl AsRef<[u8]>) -> Self {
         Self::new("GET", path)
+    }
+
+    /// For this host.
+    #[must_use]
+    pub fn host(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
+        self
     }
 
     /// With a header more.
@@ -57,25 +65,42 @@ impl Request {
         timeout(PATIENCE, self.exchange(stream)).await.context("no answer in time")?
     }
 
-    async fn exchange(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Answer> {
+    /// Sends its head alone. What is read and written after that is the caller's affair.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn begin(&self, mut stream: impl AsyncWrite + Unpin) -> Result<()> {
         let mut bytes = self.line.clone();
-        bytes.extend_from_slice(b" HTTP/1.1\r\nhost: mesh.test\r\nconnection: close\r\n");
+        let host = &self.host;
+        bytes.extend_from_slice(format!(" HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n").as_bytes());
         bytes.extend_from_slice(self.headers.as_bytes());
         bytes.extend_from_slice(b"\r\n");
-        stream.write_all(&bytes).await?;
+        Ok(stream.write_all(&bytes).await?)
+    }
+
+    async fn exchange(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Answer> {
+        self.begin(&mut stream).await?;
+        Answer::read_from(stream).await
+    }
+}
+
+impl Answer {
+    /// Reads all of an answer.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub async fn read_from(mut stream: impl AsyncRead + Unpin) -> Result<Self> {
         let mut answer = Vec::new();
         let end = stream.read_to_end(&mut answer).await;
         let answer = String::from_utf8_lossy(&answer).into_owned();
         // Whoever refuses a request may end the connection roughly once the answer is out.
-        match (end, Answer::read(&answer)) {
+        match (end, Self::read(&answer)) {
             (_, Some(answer)) => Ok(answer),
             (Err(error), None) => Err(error.into()),
             (Ok(_), None) => Err(anyhow::anyhow!("not an answer: `{answer}`")),
         }
     }
-}
 
-impl Answer {
     fn read(text: &str) -> Option<Self> {
         let (head, body) = text.split_once("\r\n\r\n")?;
         let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;

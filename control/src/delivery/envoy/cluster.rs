@@ -1,6 +1,6 @@
 //! CDS: the application beside the sidecar, and the services of the mesh that it calls.
 
-use super::message::{ads, any, number, resource, seconds};
+use super::message::{ads, any, number, resource, seconds, yes};
 use super::{LOCAL_APP, endpoints, mesh_cluster, tls};
 use crate::delivery::snapshot::{Resource, ResourceType};
 use chancery_policy_lang::checked::ServiceRef;
@@ -10,7 +10,9 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy,
 };
 use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster, OutlierDetection};
-use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, KeepaliveSettings};
+use envoy_types::pb::envoy::config::core::v3::{
+    Http2ProtocolOptions, HttpProtocolOptions as CommonOptions, KeepaliveSettings,
+};
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
@@ -26,6 +28,10 @@ const KEEPALIVE_INTERVAL_S: i64 = 20;
 const KEEPALIVE_TIMEOUT_S: i64 = 5;
 /// Envoy's own limit of 1024 refuses requests of a busy service. Limits are for policies to state.
 const CONCURRENCY_MAX: u32 = 1_000_000;
+/// Headers of an answer, and their size. More than the 100 and 60 KiB that the sidecar beside the
+/// application takes, so that an answer that is too large is refused there, with the reason.
+const RESPONSE_HEADERS_MAX: u32 = 128;
+const RESPONSE_HEADERS_KB_MAX: u32 = 80;
 /// Retries under way at once. Only requests that never reached a replica are retried (see `route`).
 const RETRIES_MAX: u32 = 1024;
 /// Connections in a row that must fail before a replica is left alone for a while.
@@ -91,12 +97,19 @@ fn http2() -> HttpProtocolOptions {
             timeout: Some(seconds(KEEPALIVE_TIMEOUT_S)),
             ..Default::default()
         }),
+        // What is wrong with one answer ends that one, and not all that share its connection.
+        override_stream_error_on_invalid_http_message: yes(),
         ..Default::default()
     };
     let explicit =
         ExplicitHttpConfig { protocol_config: Some(ProtocolConfig::Http2ProtocolOptions(options)) };
     HttpProtocolOptions {
         upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)),
+        common_http_protocol_options: Some(CommonOptions {
+            max_headers_count: number(RESPONSE_HEADERS_MAX),
+            max_response_headers_kb: number(RESPONSE_HEADERS_KB_MAX),
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }

@@ -1,10 +1,12 @@
 //! LDS: the mTLS listener that other sidecars connect to, and the plain local ones that lead out.
 
-use super::message::{address, ads, any, resource, seconds, yes};
+use super::message::{address, ads, any, number, resource, seconds, yes};
 use super::{INBOUND, INBOUND_POLICY, access_log, extension, one_identity, outbound_listener, tls};
-use crate::mesh::model::{Inbound, Outbound};
 use crate::delivery::snapshot::{Resource, ResourceType};
-use envoy_types::pb::envoy::config::core::v3::{ExtensionConfigSource, TrafficDirection};
+use crate::mesh::model::{Inbound, Outbound};
+use envoy_types::pb::envoy::config::core::v3::{
+    ExtensionConfigSource, Http2ProtocolOptions, HttpProtocolOptions, TrafficDirection,
+};
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType as FilterConfig;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener};
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
@@ -18,6 +20,9 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 };
 use envoy_types::pb::google::protobuf::BoolValue;
 
+/// Headers of a request that an application sends. Fewer than the 100 that the other sidecar takes, for
+/// on the way some are added: what is too much there would end in a reset and not in an answer.
+const OUTBOUND_HEADERS_MAX: u32 = 90;
 /// How long a client may take to send its request's headers.
 const HEADERS_TIMEOUT_S: i64 = 15;
 
@@ -59,7 +64,14 @@ pub fn inbound(inbound: &Inbound, trust_domain: &str) -> Resource {
 #[must_use]
 pub fn outbound(outbound: &Outbound) -> Resource {
     let name = outbound_listener(&outbound.service);
-    let manager = HttpConnectionManager { http_filters: vec![router()], ..manager(name.clone()) };
+    let manager = HttpConnectionManager {
+        http_filters: vec![router()],
+        common_http_protocol_options: Some(HttpProtocolOptions {
+            max_headers_count: number(OUTBOUND_HEADERS_MAX),
+            ..Default::default()
+        }),
+        ..manager(name.clone())
+    };
     let chain = FilterChain { filters: vec![connection_manager(&manager)], ..Default::default() };
     let listener = Listener {
         name: name.clone(),
@@ -89,6 +101,11 @@ fn manager(name: String) -> HttpConnectionManager {
         skip_xff_append: true,
         server_header_transformation: ServerHeaderTransformation::PassThrough.into(),
         request_headers_timeout: Some(seconds(HEADERS_TIMEOUT_S)),
+        http2_protocol_options: Some(Http2ProtocolOptions {
+            // What is wrong with one request ends that one, and not all that share its connection.
+            override_stream_error_on_invalid_http_message: yes(),
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }

@@ -47,6 +47,10 @@ pub(super) fn inline_bytes(bytes: &[u8]) -> DataSource {
     DataSource { specifier: Some(Specifier::InlineBytes(bytes.to_vec())), ..Default::default() }
 }
 
+pub(super) fn inline_text(text: &str) -> DataSource {
+    DataSource { specifier: Some(Specifier::InlineString(text.to_owned())), ..Default::default() }
+}
+
 pub(super) fn seconds(seconds: i64) -> Duration {
     Duration { seconds, nanos: 0 }
 }

@@ -94,6 +94,7 @@ static CONNECTION_MANAGER: Message = Message {
         (2, "stat_prefix", Text),
         (3, "rds", one(&RDS)),
         (5, "http_filters", Many(&one(&HTTP_FILTER))),
+        (9, "http2_protocol_options", one(&HTTP2)),
         (13, "access_log", Many(&one(&ACCESS_LOG))),
         (14, "use_remote_address", BOXED_BOOL),
         (
@@ -106,6 +107,7 @@ static CONNECTION_MANAGER: Message = Message {
         (30, "normalize_path", BOXED_BOOL),
         (33, "merge_slashes", Bool),
         (34, "server_header_transformation", Enum(&["OVERWRITE", "APPEND_IF_ABSENT", "PASS_THROUGH"])),
+        (35, "common_http_protocol_options", one(&COMMON_HTTP)),
         (41, "request_headers_timeout", Duration),
         (
             45,
@@ -148,7 +150,7 @@ static PLUGIN_CONFIG: Message = part(&[
 static VM_CONFIG: Message =
     part(&[(1, "vm_id", Text), (2, "runtime", Text), (3, "code", one(&ASYNC_DATA_SOURCE))]);
 static ASYNC_DATA_SOURCE: Message = part(&[(1, "local", one(&DATA_SOURCE))]);
-static DATA_SOURCE: Message = part(&[(2, "inline_bytes", Bytes)]);
+static DATA_SOURCE: Message = part(&[(2, "inline_bytes", Bytes), (3, "inline_string", Text)]);
 static RBAC: Message =
     Message { name: "envoy.extensions.filters.http.rbac.v3.RBAC", fields: &[(1, "rules", one(&RBAC_RULES))] };
 static RBAC_RULES: Message = part(&[(1, "action", Enum(&["ALLOW", "DENY", "LOG"]))]);
@@ -161,8 +163,8 @@ static MATCHER: Message =
 static MATCHER_LIST: Message = part(&[(1, "matchers", Many(&one(&FIELD_MATCHER)))]);
 static FIELD_MATCHER: Message = part(&[(1, "predicate", one(&PREDICATE)), (2, "on_match", one(&ON_MATCH))]);
 static PREDICATE: Message = part(&[(1, "single_predicate", one(&SINGLE_PREDICATE))]);
-static SINGLE_PREDICATE: Message = part(&[(1, "input", one(&EXTENSION)), (2, "value_match", one(&CONTAINS))]);
-static CONTAINS: Message = part(&[(7, "contains", Text)]);
+static SINGLE_PREDICATE: Message =
+    part(&[(1, "input", one(&EXTENSION)), (2, "value_match", one(&STRING_MATCHER))]);
 static ON_MATCH: Message = part(&[(2, "action", one(&EXTENSION))]);
 static RBAC_VERDICT: Message = Message {
     name: "envoy.config.rbac.v3.Action",
@@ -212,7 +214,7 @@ static SAN_MATCHER: Message = part(&[
     (1, "san_type", Enum(&["SAN_TYPE_UNSPECIFIED", "EMAIL", "DNS", "URI"])),
     (2, "matcher", one(&STRING_MATCHER)),
 ]);
-static STRING_MATCHER: Message = part(&[(1, "exact", Text), (2, "prefix", Text)]);
+static STRING_MATCHER: Message = part(&[(1, "exact", Text), (2, "prefix", Text), (7, "contains", Text)]);
 static SDS: Message = part(&[(1, "name", Text), (2, "sds_config", one(&CONFIG_SOURCE))]);
 static SECRET: Message = Message {
     name: "envoy.extensions.transport_sockets.tls.v3.Secret",
@@ -263,10 +265,18 @@ static OUTLIER_DETECTION: Message = part(&[
 ]);
 static HTTP_OPTIONS: Message = Message {
     name: "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-    fields: &[(3, "explicit_http_config", one(&EXPLICIT_HTTP))],
+    fields: &[
+        (1, "common_http_protocol_options", one(&COMMON_HTTP)),
+        (3, "explicit_http_config", one(&EXPLICIT_HTTP)),
+    ],
 };
+static COMMON_HTTP: Message =
+    part(&[(2, "max_headers_count", BOXED_NUMBER), (7, "max_response_headers_kb", BOXED_NUMBER)]);
 static EXPLICIT_HTTP: Message = part(&[(2, "http2_protocol_options", one(&HTTP2))]);
-static HTTP2: Message = part(&[(15, "connection_keepalive", one(&KEEPALIVE))]);
+static HTTP2: Message = part(&[
+    (14, "override_stream_error_on_invalid_http_message", BOXED_BOOL),
+    (15, "connection_keepalive", one(&KEEPALIVE)),
+]);
 static KEEPALIVE: Message = part(&[(1, "interval", Duration), (2, "timeout", Duration)]);
 
 static ENDPOINTS: Message = Message {
@@ -283,9 +293,15 @@ static ROUTES: Message = Message {
 };
 static VIRTUAL_HOST: Message =
     part(&[(1, "name", Text), (2, "domains", TEXTS), (3, "routes", Many(&one(&ROUTE)))]);
-static ROUTE: Message =
-    part(&[(1, "match", one(&ROUTE_MATCH)), (2, "route", one(&ROUTE_ACTION)), (14, "name", Text)]);
-static ROUTE_MATCH: Message = part(&[(1, "prefix", Text)]);
+static ROUTE: Message = part(&[
+    (1, "match", one(&ROUTE_MATCH)),
+    (2, "route", one(&ROUTE_ACTION)),
+    (7, "direct_response", one(&DIRECT_RESPONSE)),
+    (14, "name", Text),
+]);
+static ROUTE_MATCH: Message = part(&[(1, "prefix", Text), (6, "headers", Many(&one(&HEADER_MATCHER)))]);
+static HEADER_MATCHER: Message = part(&[(1, "name", Text), (13, "string_match", one(&STRING_MATCHER))]);
+static DIRECT_RESPONSE: Message = part(&[(1, "status", Number), (2, "body", one(&DATA_SOURCE))]);
 static ROUTE_ACTION: Message =
     part(&[(1, "cluster", Text), (8, "timeout", Duration), (9, "retry_policy", one(&RETRY_POLICY))]);
 static RETRY_POLICY: Message = part(&[
