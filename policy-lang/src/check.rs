@@ -98,12 +98,14 @@ pub fn check(sources: &SourceSet, trees: &[SyntaxTree], options: CheckOptions<'_
         session = scope.session;
     }
     let beside = options.beside.iter().filter(|policy| !names.contains_key(&policy.name));
-    let known = test_block::Known::new(policies.iter().chain(beside), &names, &incomplete, &findings);
+    let beside: Vec<&CheckedPolicy> = beside.collect();
+    let of_tests = policies.iter().chain(beside.iter().copied());
+    let known = test_block::Known::new(of_tests, &names, &incomplete, &findings);
     let mut checked_tests = Vec::new();
     for (tree, node) in tests {
         checked_tests.extend(known.check(&node, tree, &mut session, &mut findings));
     }
-    cover::warn(&policies, options.beside, &mut findings);
+    cover::warn(&policies, &beside, &mut findings);
     debug_assert!(trees.len() <= sources.iter().count(), "each tree is of a file of the set");
     Checked { policies, tests: checked_tests, diagnostics: findings.into_vec() }
 }

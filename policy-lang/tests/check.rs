@@ -30,7 +30,7 @@ fn check(texts: &[&str], expected: &[&str]) {
 #[test]
 fn names_of_policies_are_unique_over_all_files() {
     check(&["auth a on mesh { allow }", "auth a on mesh { deny }"], &["E201 1.writ:1"]);
-    check(&["auth a on mesh { r: allow }", "auth b on mesh { r: deny }"], &[]);
+    check(&["auth a on mesh { r: allow }", "auth b on service shop/b { r: deny }"], &[]);
     let test = "test \"t\" for a { given GET / expect allow by r }";
     check(&[test, "auth a on mesh { r: allow }"], &[]);
 }

@@ -9,6 +9,7 @@ use super::workload_of_test;
 use crate::checked::{
     CheckedPolicy, CheckedTest, Direction, Expr, ExprKind, Mode, Rule, Target, TestCase, Value,
 };
+use crate::decision::Decision;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::eval::evaluate_raw;
 use crate::link::link;
@@ -18,7 +19,8 @@ use std::sync::Arc;
 
 const LEFT_OUT: Code = Code("W120");
 
-/// A warning for each test of which a policy that it does not name turns an answer round.
+/// A warning for each test of which a policy that it does not name turns an answer round, or gives a status that
+/// is not the expected one.
 #[must_use]
 pub fn left_out(tests: &[CheckedTest], policies: &[CheckedPolicy]) -> Vec<Diagnostic> {
     let mut together = Together::new(policies);
@@ -104,17 +106,26 @@ impl<'a> Together<'a> {
         let all = self.program(&names, workload, &near)?;
         let named: Vec<CheckedPolicy> = named.iter().map(|named| named.policy.clone()).collect();
         let alone = super::link_test(test, &named).ok()?;
+        let status = |decision: &Decision| decision.respond.as_ref().map(|respond| respond.status);
         let differs = |case: &&TestCase| {
-            let with_all = evaluate_raw(&all, &case.request);
-            evaluate_raw(&alone, &case.request).outcome.allows() != with_all.outcome.allows()
+            let (by_these, by_all) = (evaluate_raw(&alone, &case.request), evaluate_raw(&all, &case.request));
+            // Another status belies a test that expects one.
+            let is_expected = case.expect.iter().any(|expected| expected.status.is_some());
+            by_these.outcome.allows() != by_all.outcome.allows()
+                || (is_expected && status(&by_these) != status(&by_all))
         };
         let case = test.cases.iter().find(differs)?;
         let decision = evaluate_raw(&all, &case.request);
         let (policy, _) = decision.rule.rsplit_once('/')?;
         let place = self.by_name.get(policy)?.policy.name_span;
-        let verdict = if decision.outcome.allows() { "allows" } else { "denies" };
+        let is_denied_anyway = !evaluate_raw(&alone, &case.request).outcome.allows();
+        let verdict = match status(&decision) {
+            _ if decision.outcome.allows() => "allows this".to_owned(),
+            Some(status) if is_denied_anyway => format!("denies this with {status}"),
+            _ => "denies this".to_owned(),
+        };
         let names = test.policies.join(", ");
-        let message = format!("`{}` {verdict} this, and the test leaves it out", decision.rule);
+        let message = format!("`{}` {verdict}, and the test leaves it out", decision.rule);
         Some(
             Diagnostic::warning(LEFT_OUT, case.span, message)
                 .with(place, format!("applies to {} too", shown(&all.workload)))

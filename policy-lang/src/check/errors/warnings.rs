@@ -127,6 +127,18 @@ pub(in crate::check) fn covered_by_ban(span: Span, rule: &str, ban: &str, ban_sp
         .help("remove it, or write the exception into the ban with `unless`")
 }
 
+pub(in crate::check) fn covered_by_allowance(
+    span: Span,
+    rule: &str,
+    other: &str,
+    other_span: Span,
+) -> Diagnostic {
+    Diagnostic::warning(NEVER_MATCHES, span, format!("`{rule}` never changes a decision"))
+        .labelled("every such request is allowed without it")
+        .with(other_span, format!("by `{other}`"))
+        .help("remove it; to let fewer through, say less in the other one")
+}
+
 pub(in crate::check) fn allowed_otherwise(span: Span, rule: &str, otherwise: Span) -> Diagnostic {
     Diagnostic::warning(ALLOWED_OTHERWISE, span, format!("`{rule}` allows what is allowed without it"))
         .with(otherwise, "what no rule speaks of is allowed here")
