@@ -52,6 +52,7 @@ pub struct Mesh {
     envoy: PathBuf,
     folder: TempDir,
     log: Log,
+    options: Vec<String>,
 }
 
 impl Mesh {
@@ -60,7 +61,15 @@ impl Mesh {
     /// # Errors
     /// When there is no Envoy, or the control plane does not start.
     pub async fn start(chancery: &Path) -> Result<Self> {
-        Self::start_logging(chancery, Log::Kept).await
+        Self::start_as(chancery, Log::Kept, &[]).await
+    }
+
+    /// As [`Mesh::start`], with further options of the control plane.
+    ///
+    /// # Errors
+    /// As [`Mesh::start`].
+    pub async fn start_with(chancery: &Path, options: &[&str]) -> Result<Self> {
+        Self::start_as(chancery, Log::Kept, options).await
     }
 
     /// As [`Mesh::start`], with something wrong with the log of the control plane.
@@ -68,6 +77,10 @@ impl Mesh {
     /// # Errors
     /// As [`Mesh::start`].
     pub async fn start_logging(chancery: &Path, log: Log) -> Result<Self> {
+        Self::start_as(chancery, log, &[]).await
+    }
+
+    async fn start_as(chancery: &Path, log: Log, options: &[&str]) -> Result<Self> {
         // Another test may have been first.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let search = || Search::from_environment(None).find_or_install(&mut |_| {});
@@ -79,6 +92,7 @@ impl Mesh {
             envoy: envoy.path,
             folder: tempfile::tempdir()?,
             log,
+            options: options.iter().map(|&option| option.to_owned()).collect(),
         };
         mesh.start_control_plane().await?;
         Ok(mesh)
@@ -93,6 +107,7 @@ impl Mesh {
         let arguments = ["--log-format", "json", "control-plane", "--listen", &self.listen.to_string()];
         let mut arguments: Vec<String> = arguments.map(str::to_owned).into();
         arguments.extend(["--data-dir".to_owned(), data.display().to_string()]);
+        arguments.extend(self.options.iter().cloned());
         let started = Process::start_logging("control plane", &self.chancery, &arguments, self.log)?;
         self.control_plane = Some(started);
         let deadline = Instant::now() + PATIENCE;

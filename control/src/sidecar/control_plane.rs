@@ -19,8 +19,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status, Streaming};
 
-/// How long a connection may take to come about.
+/// How long a TCP connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a stream may take to come about, TLS and the first answer included. A control plane that
+/// hangs takes connections all the same, and meanwhile Envoy waits for its last good configuration.
+pub const OPEN_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a silent stream is probed, so that a control plane that vanished is noticed.
@@ -77,31 +80,26 @@ pub async fn leave(identity: &Identity, proxy: ProxyStatement) -> Result<(), Sid
 ///
 /// # Errors
 /// [`SidecarError::Refused`] when the control plane does not know this sidecar (any more);
-/// [`SidecarError::Unreachable`] otherwise.
+/// [`SidecarError::Unreachable`] otherwise, also when it does not answer in time.
 pub async fn open_stream(identity: &Identity) -> Result<Stream, SidecarError> {
+    let outcome = tokio::time::timeout(OPEN_TIMEOUT, call_for_stream(identity)).await;
+    outcome.unwrap_or_else(|_| Err(unreachable(&identity.url, "it does not answer".to_owned())))
+}
+
+async fn call_for_stream(identity: &Identity) -> Result<Stream, SidecarError> {
     let channel = connect(identity).await?;
     let mut client =
         AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let (requests, receiver) = mpsc::channel(REQUESTS_WAITING_MAX);
-    let call = client.delta_aggregated_resources(ReceiverStream::new(receiver));
-    match tokio::time::timeout(ANSWER_TIMEOUT, call).await {
-        Ok(Ok(response)) => Ok(Stream { requests, responses: response.into_inner() }),
-        Ok(Err(status)) if is_stranger(&status) => Err(SidecarError::Refused {
+    match client.delta_aggregated_resources(ReceiverStream::new(receiver)).await {
+        Ok(response) => Ok(Stream { requests, responses: response.into_inner() }),
+        Err(status) if is_stranger(&status) => Err(SidecarError::Refused {
             code: "stream-refused".to_owned(),
             message: status.message().to_owned(),
             help: None,
         }),
-        Ok(Err(status)) => Err(unreachable(&identity.url, status.message().to_owned())),
-        Err(_) => Err(unreachable(&identity.url, "it does not answer".to_owned())),
+        Err(status) => Err(unreachable(&identity.url, status.message().to_owned())),
     }
-}
-
-/// Looks whether the control plane takes connections.
-///
-/// # Errors
-/// [`SidecarError::Unreachable`].
-pub async fn probe(identity: &Identity) -> Result<(), SidecarError> {
-    connect(identity).await.map(drop)
 }
 
 /// Whether a stream was refused because the sidecar is not registered, or shows no good certificate.

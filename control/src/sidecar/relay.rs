@@ -9,11 +9,13 @@
 //! ```
 //!
 //! While the control plane is away the relay *stands in* for it with the last good configuration.
-//! When it is back the stream to Envoy is ended; Envoy connects anew, with what it holds, and its
-//! new stream goes through. No connection of a client is touched by any of this.
+//! When a stream to it is open again, the one to Envoy is ended; Envoy connects anew, with what it
+//! holds, and its new stream goes through the one that was *prepared*. A renewed certificate is followed
+//! by a new stream in the same way, for none outlives the certificate that opened it. No connection of
+//! a client is touched by any of this.
 
 use super::backoff::{self, Backoff};
-use super::control_plane::{self, MESSAGE_BYTES_MAX, Stream};
+use super::control_plane::{self, MESSAGE_BYTES_MAX, OPEN_TIMEOUT, Stream};
 use super::errors::SidecarError;
 use super::identity::Identity;
 use super::last_good::{LastGood, Tracker};
@@ -27,10 +29,11 @@ use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,6 +49,8 @@ const QUIET: Duration = Duration::from_secs(5);
 /// up a sidecar that has no stream.
 const RETRY_BASE: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How long Envoy may take to come for a stream that was prepared for it.
+const PREPARED_KEPT: Duration = Duration::from_secs(10);
 /// How long a control plane that closed a stream without a word on it is left alone.
 const SILENT_PAUSE: Duration = Duration::from_secs(3);
 
@@ -87,12 +92,21 @@ struct Shared {
     status: watch::Sender<RelayStatus>,
     /// Until when the control plane is not asked for a stream, and with which identity.
     pause: Mutex<Option<(Instant, Arc<Identity>)>>,
+    /// A stream to the control plane for the next one of Envoy.
+    prepared: Mutex<Option<Prepared>>,
     /// Asks for a new registration.
     register: Arc<Notify>,
     /// No stream to the control plane any more: the sidecar is leaving.
     leaving: CancellationToken,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Prepared {
+    stream: Stream,
+    of: Arc<Identity>,
+    at: Instant,
 }
 
 /// How the relay is tied to the rest of the sidecar.
@@ -112,6 +126,8 @@ pub struct Ties {
 
 /// Why a stream with Envoy is over.
 type End = Result<(), Status>;
+/// Ends when the next stream to the control plane is prepared.
+type Renewal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Relay {
     /// A relay that begins with what was on disk.
@@ -124,6 +140,7 @@ impl Relay {
             changes: watch::Sender::default(),
             status: watch::Sender::default(),
             pause: Mutex::default(),
+            prepared: Mutex::default(),
             register,
             leaving,
             stop,
@@ -224,12 +241,27 @@ impl Shared {
         !self.is_paused() && !self.leaving.is_cancelled()
     }
 
+    /// The stream that was prepared, or a new one.
     async fn connect(&self) -> Option<Stream> {
+        let prepared = self.prepared().take();
+        let identity = self.identity.borrow().clone();
+        match prepared {
+            Some(Prepared { stream, of, at })
+                if Arc::ptr_eq(&of, &identity)
+                    && at.elapsed() < PREPARED_KEPT
+                    && !self.leaving.is_cancelled() =>
+            {
+                Some(stream)
+            }
+            _ => self.open(&identity).await,
+        }
+    }
+
+    async fn open(&self, identity: &Identity) -> Option<Stream> {
         if !self.may_connect() {
             return None;
         }
-        let identity = self.identity.borrow().clone();
-        match control_plane::open_stream(&identity).await {
+        match control_plane::open_stream(identity).await {
             Ok(stream) => Some(stream),
             Err(error) => {
                 tracing::debug!("{error}");
@@ -241,8 +273,9 @@ impl Shared {
         }
     }
 
-    /// Waits until the control plane takes connections again.
-    async fn wait_for_control_plane(&self) {
+    /// Tries until there is a stream to the control plane, and keeps it for Envoy. That a connection
+    /// comes about says nothing: one that hangs, or refuses the certificate, takes connections too.
+    async fn prepare(self: Arc<Self>) {
         let mut backoff = Backoff::new(RETRY_BASE, RETRY_MAX);
         let mut identity = self.identity.clone();
         identity.mark_unchanged();
@@ -252,11 +285,16 @@ impl Shared {
                 // It was there just now, and knows this sidecar.
                 Ok(()) = identity.changed() => {}
             }
-            let present = identity.borrow_and_update().clone();
-            if self.may_connect() && control_plane::probe(&present).await.is_ok() {
+            let of = identity.borrow_and_update().clone();
+            if let Some(stream) = self.open(&of).await {
+                *self.prepared() = Some(Prepared { stream, of, at: Instant::now() });
                 return;
             }
         }
+    }
+
+    fn prepared(&self) -> MutexGuard<'_, Option<Prepared>> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -306,6 +344,8 @@ impl Session {
         let mut tracker = Tracker::default();
         let mut is_silent = true;
         let mut quiet_at = Instant::now() + QUIET;
+        let mut renewal: Renewal = Box::pin(std::future::pending());
+        let mut is_renewing = false;
         self.update(false);
         loop {
             tokio::select! {
@@ -324,7 +364,13 @@ impl Session {
                             }
                             self.send(response).await?;
                         }
-                        ended => return Err(self.upstream_ended(ended.err(), is_silent)),
+                        ended => {
+                            if is_renewing {
+                                // The control plane ends the old stream when the new one is there.
+                                let _or_not = timeout(OPEN_TIMEOUT, renewal).await;
+                            }
+                            return Err(self.upstream_ended(ended.err(), is_silent));
+                        }
                     }
                 }
                 Ok(()) = self.identity.changed() => {
@@ -333,6 +379,17 @@ impl Session {
                         return Err(Status::unavailable("the sidecar joined another control plane"));
                     }
                     self.answer().await?;
+                    let shared = self.shared.clone();
+                    renewal = Box::pin(async move {
+                        // There may be more to come, and there is no hurry: half of a life is left.
+                        sleep(QUIET).await;
+                        shared.prepare().await;
+                    });
+                    is_renewing = true;
+                }
+                () = &mut renewal => {
+                    tracing::info!("a stream with the renewed certificate takes the place of the old one");
+                    return Err(Status::unavailable("the certificate was renewed"));
                 }
                 () = sleep_until(quiet_at) => {
                     if tracker.settle(&mut self.shared.last_good()) {
@@ -395,7 +452,7 @@ impl Session {
         self.shared.note_link(if is_usable { Link::StandIn } else { Link::Waiting });
         self.update(is_usable);
         let shared = self.shared.clone();
-        let mut back = std::pin::pin!(shared.wait_for_control_plane());
+        let mut back = std::pin::pin!(shared.prepare());
         loop {
             tokio::select! {
                 request = self.requests.message() => {

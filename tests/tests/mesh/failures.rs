@@ -1,16 +1,21 @@
 //! What goes on when something is gone: the control plane, an Envoy, a sidecar.
 
 use super::{Shop, check, row};
+use crate::command_line::transcript::CHANCERY;
 use chancery_tests::mesh::load::{Call, Load};
 use chancery_tests::mesh::process::{is_alive, signal};
 use chancery_tests::mesh::wire::Request;
-use chancery_tests::mesh::{LOOK_AGAIN, PATIENCE, Sidecar};
+use chancery_tests::mesh::{LOOK_AGAIN, Member, Mesh, PATIENCE, Sidecar};
 use hyper::Method;
 use std::future::Future;
+use std::path::Path;
 use tokio::time::{Instant, sleep};
 
 const POLICY: &str =
     "auth orders on service shop/orders {\n  read: allow GET /orders/7 from service shop/frontend\n}\n";
+
+/// How long a sidecar may take to start beside a control plane that hangs.
+const HANG_COSTS_MAX: std::time::Duration = std::time::Duration::from_secs(20);
 
 const CALLS: [Call; 1] = [Call { method: Method::GET, path: "/orders/7", statuses: &[200] }];
 
@@ -136,4 +141,51 @@ async fn a_sidecar_that_is_told_to_end_takes_leave_without_failing_a_request() {
     until("the load goes on", async || load.so_far().sent() > served + 50).await;
     let tally = load.finish().await;
     assert_eq!(tally.failed, 0, "{:#?}", tally.failures);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_control_plane_that_hangs_is_as_good_as_one_that_is_away() {
+    let mut shop = Shop::start().await;
+    shop.mesh.apply(POLICY).await.unwrap();
+    until("both replicas are known", async || known_replicas(&shop.frontend).await == 2).await;
+    let hanging = shop.mesh.control_plane().unwrap().pid().unwrap();
+    // It takes connections, and says nothing.
+    signal("STOP", hanging).await.unwrap();
+    shop.orders_2.process.kill().await.unwrap();
+    shop.orders_2.start_again().unwrap();
+    let begun = Instant::now();
+    shop.orders_2.until_ready().await.unwrap();
+    assert!(begun.elapsed() < HANG_COSTS_MAX, "{:?}", begun.elapsed());
+    assert_eq!(shop.orders_2.readiness().await.unwrap().1["configuration"], "last-good");
+    let decided = [
+        row(Request::get("/orders/7"), 200, "orders/read"),
+        row(Request::get("/elsewhere"), 403, "default-deny"),
+    ];
+    check(&shop.frontend, &shop.orders_2, &decided).await;
+
+    signal("CONT", hanging).await.unwrap();
+    let all = |status: &chancery_control::server::api::types::StatusResponse| status.connected == 4;
+    shop.mesh.until_status(None, all).await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while shop.orders_2.readiness().await.unwrap().1["configuration"] != "control-plane" {
+        assert!(Instant::now() < deadline, "it stays with its copy");
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewed_certificate_gets_a_stream_of_its_own_before_the_old_one_ends() {
+    let mesh = Mesh::start_with(Path::new(CHANCERY), &["--certificate-lifetime", "20s"]).await.unwrap();
+    let [orders] = mesh.join([Member::new("shop/orders", "orders").unwrap()]).await.unwrap();
+    let is_renewed =
+        || !orders.process.lines(|line| line.contains("stream with the renewed").then_some(())).is_empty();
+    let deadline = Instant::now() + PATIENCE;
+    while !is_renewed() {
+        assert_eq!(mesh.status(None).await.unwrap().connected, 1);
+        assert!(Instant::now() < deadline, "no new stream: {}", orders.process.last_lines());
+        sleep(LOOK_AGAIN).await;
+    }
+    mesh.apply(POLICY).await.unwrap();
+    let away = |line: &str| line.contains("the control plane is away").then(|| line.to_owned());
+    assert_eq!(orders.process.lines(away), [] as [String; 0]);
 }
