@@ -21,7 +21,7 @@ use crate::delivery::reconcile;
 use crate::delivery::snapshot::Fleet;
 use crate::delivery::xds::XdsServer;
 use crate::mesh::identity::{Authority, IdentityError, Role, TokenError, Tokens, Vault, tls};
-use crate::mesh::store::redb::RedbStore;
+use crate::mesh::store::redb::{RedbStore, StoreTerms};
 use crate::mesh::store::{Actor, Store, StoreError};
 use crate::policies::preflight::Preflight;
 use api::Api;
@@ -109,8 +109,12 @@ impl Server {
         let now = Timestamp::now();
 
         let store_path = options.data_dir.join(STORE_FILE);
-        let store: Arc<dyn Store> =
-            Arc::new(RedbStore::open(&store_path, options.trust_domain.as_deref()).await?);
+        let terms = StoreTerms {
+            trust_domain: options.trust_domain.clone(),
+            may_create: !is_used(&options.data_dir),
+            is_restored: options.is_restored,
+        };
+        let store: Arc<dyn Store> = Arc::new(RedbStore::open_with(&store_path, terms).await?);
         let key_file = options.key_file.clone().unwrap_or_else(|| options.data_dir.join(KEY_FILE));
         let vault = Arc::new(Vault::open(&key_file, !Authority::exists(&*store).await?)?);
         let authority = Arc::new(Authority::open(&*store, &vault, options.certificate_lifetime, now).await?);
@@ -206,6 +210,11 @@ fn make_data_directory(path: &Path) -> Result<(), StartError> {
         .mode(0o700)
         .create(path)
         .map_err(|source| StartError::DataDirectory { path: path.to_owned(), source })
+}
+
+/// Whether a control plane has begun in this directory before. The store is made first, so it has to be there then.
+fn is_used(data_dir: &Path) -> bool {
+    [KEY_FILE, ADMIN_CONTEXT].iter().any(|name| data_dir.join(name).exists())
 }
 
 /// The context in the data directory, with the URL and root of today. The token stays the same as

@@ -3,62 +3,105 @@
 mod process;
 
 use chancery_control::cli::exit::Exit;
-use chancery_control::server::api::client::ClientError;
-use chancery_control::server::api::types::{ApplyRequest, ApplyResponse, FileBody, PolicyList};
+use chancery_control::server::api::client::{Client, ClientError, Credentials};
+use chancery_control::server::api::types::{
+    ApplyRequest, ApplyResponse, FileBody, PolicyList, Role, TokenRequest, TokenResponse,
+};
 use process::ControlPlane;
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-/// How often the control plane is killed.
-const ROUNDS: u32 = 4;
-/// How long it takes changes before it is killed; another time in each round.
-const TIME_TO_LIVE_MS: u64 = 60;
+/// How often the control plane is killed, unless [`KILLS`] says otherwise.
+const KILLS_DEFAULT: u32 = 5;
+/// The variable that says how often the control plane is killed.
+const KILLS: &str = "CHANCERY_TEST_KILLS";
+/// How long it takes changes at least before it is killed; up to twice as long, another time in each round.
+const TIME_TO_LIVE_MS: u64 = 100;
+/// How many write at the same time.
+const WRITERS: usize = 4;
 
 fn policy(name: &str) -> String {
     format!("auth {name} on service shop/orders {{\n  read: allow GET /{name}/** from service shop/web\n}}\n")
 }
 
-fn apply(name: &str) -> ApplyRequest {
-    let files = vec![FileBody { name: format!("{name}.writ"), text: policy(name) }];
-    ApplyRequest { files, dry_run: false, skip_tests: false }
+fn kills() -> u32 {
+    std::env::var(KILLS).map_or(KILLS_DEFAULT, |text| text.parse().unwrap())
+}
+
+/// What was acknowledged: policies with the revision of their newest text, and ids of tokens.
+#[derive(Default)]
+struct Acknowledged {
+    policies: BTreeMap<String, u64>,
+    tokens: Vec<String>,
+}
+
+/// Changes a few policies over and over, and makes tokens, until the control plane is gone.
+async fn write_until_gone(client: Client, writer: usize, round: u32) -> Acknowledged {
+    let mut done = Acknowledged::default();
+    for number in 0.. {
+        let name = format!("p{writer}-{}", number % 3);
+        let text = policy(&name).replace("/**", &format!("/{round}/{number}"));
+        let files = vec![FileBody { name: format!("{name}.writ"), text }];
+        let request = ApplyRequest { files, dry_run: false, skip_tests: false };
+        match client.post::<ApplyResponse>("/v1/policies", &request).await {
+            Ok(response) => done.policies.insert(name, response.revision),
+            Err(ClientError::Unreachable { .. }) => break,
+            Err(other) => unreachable!("{other}"),
+        };
+        let request = TokenRequest::Role { role: Role::Reader, lifetime_seconds: None };
+        match client.post::<TokenResponse>("/v1/tokens", &request).await {
+            Ok(response) => done.tokens.push(response.token),
+            Err(ClientError::Unreachable { .. }) => break,
+            Err(other) => unreachable!("{other}"),
+        }
+    }
+    done
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_kill_9() {
     let folder = tempfile::tempdir().unwrap();
-    let mut acknowledged: Vec<String> = Vec::new();
-    let mut revision = 0;
-    for round in 0..ROUNDS {
+    let mut acknowledged = Acknowledged::default();
+    let mut count = 0;
+    for round in 0..kills() {
         let plane = ControlPlane::start(folder.path()).await;
-        let client = plane.admin();
-        let writer = tokio::spawn(async move {
-            let mut done = Vec::new();
-            for number in 0.. {
-                let name = format!("p{round}-{number}");
-                match client.post::<ApplyResponse>("/v1/policies", &apply(&name)).await {
-                    Ok(response) => done.push((name, response.revision)),
-                    Err(ClientError::Unreachable { .. }) => break,
-                    Err(other) => unreachable!("{other}"),
-                }
-            }
-            done
-        });
-        tokio::time::sleep(Duration::from_millis(TIME_TO_LIVE_MS * u64::from(round + 1))).await;
+        let writing = (0..WRITERS).map(|writer| tokio::spawn(write_until_gone(plane.admin(), writer, round)));
+        let writing: Vec<_> = writing.collect();
+        let more = TIME_TO_LIVE_MS * u64::from(round * 37 % 101) / 100;
+        tokio::time::sleep(Duration::from_millis(TIME_TO_LIVE_MS + more)).await;
         plane.kill().await;
-        for (name, of) in writer.await.unwrap() {
-            acknowledged.push(name);
-            revision = of.max(revision);
+        for done in writing {
+            let done = done.await.unwrap();
+            count += done.policies.len() + done.tokens.len();
+            acknowledged.policies.extend(done.policies);
+            acknowledged.tokens.extend(done.tokens);
         }
 
         let plane = ControlPlane::start(folder.path()).await;
         let list: PolicyList = plane.admin().get("/v1/policies").await.unwrap();
-        assert!(list.revision >= revision, "revision {} after {revision} was acknowledged", list.revision);
-        for name in &acknowledged {
-            assert!(list.policies.iter().any(|policy| policy.name == *name), "`{name}` is lost");
+        for (name, revision) in &acknowledged.policies {
+            let found = list.policies.iter().find(|policy| policy.name == *name);
+            let found = found.map_or(0, |policy| policy.revision);
+            assert!(found >= *revision, "`{name}` is of revision {found}, {revision} was acknowledged");
+        }
+        for token in acknowledged.tokens.drain(..) {
+            let reader = plane.client(Credentials::Token(token));
+            reader.get::<PolicyList>("/v1/policies").await.unwrap();
         }
         plane.kill().await;
     }
-    assert!(!acknowledged.is_empty(), "nothing was acknowledged before the first kill");
+    assert!(count > 0, "nothing was acknowledged before the first kill");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_start_that_is_killed_is_not_in_the_way_of_the_next() {
+    for round in 0..kills() {
+        let folder = tempfile::tempdir().unwrap();
+        ControlPlane::start_and_kill_after(folder.path(), Duration::from_millis(u64::from(round * 7 % 61)))
+            .await;
+        ControlPlane::start(folder.path()).await.kill().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -33,6 +33,9 @@ pub struct Arguments {
     /// The SPIFFE trust domain of a new mesh [default: chancery.local]
     #[arg(long, env = "CHANCERY_TRUST_DOMAIN", value_name = "DOMAIN")]
     trust_domain: Option<String>,
+    /// The data directory was restored from a backup, or moved, and its original is not used any more
+    #[arg(long, env = "CHANCERY_RESTORED")]
+    restored: bool,
     /// How long sidecars' certificates are valid; they renew at about half of it
     #[arg(long, env = "CHANCERY_CERTIFICATE_LIFETIME", value_name = "DURATION", default_value = "24h")]
     #[arg(value_parser = durations::parse)]
@@ -69,6 +72,7 @@ impl Arguments {
             data_dir: self.data_dir.clone(),
             key_file: self.key_file.clone(),
             trust_domain: self.trust_domain.clone(),
+            is_restored: self.restored,
             certificate_lifetime: durations::signed(self.certificate_lifetime),
             leave_after: self.leave_after,
         }

@@ -93,6 +93,16 @@ pub struct DesiredState {
 }
 
 impl DesiredState {
+    /// Whether one was made from the other by copying alone. Costs nothing; equal states may not be the same.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.revision == other.revision
+            && self.trust_domain == other.trust_domain
+            && self.policies.ptr_eq(&other.policies)
+            && self.documents.ptr_eq(&other.documents)
+            && self.proxies.ptr_eq(&other.proxies)
+    }
+
     /// Puts a policy in force, or moves it to another document. That document must be there, or be put there.
     pub fn place(&mut self, record: PolicyRecord) {
         self.standing.insert((record.document.clone(), record.name.clone()));

@@ -1,9 +1,10 @@
 //! Desired state behind one writer and many readers, durable before anything is acknowledged.
 //!
-//! A [`Store`] keeps three things:
+//! A [`Store`] keeps four things:
 //!
 //! * the [`DesiredState`]: policies, documents, proxies. A [`Change`] makes a new one; readers hold
 //!   a `watch` receiver and always see a whole state, never half of a change;
+//! * the *history*: each revision of the policies, as far back as is kept;
 //! * *items*: small named secrets and settings (the sealed CA key, hashes of tokens);
 //! * the audit log: one [`AuditEntry`] a write, in the same transaction as the write.
 //!
@@ -14,12 +15,14 @@ pub mod change;
 pub(crate) mod conformance;
 mod errors;
 pub mod follow;
+pub mod history;
 mod record;
 pub mod redb;
 
 pub use change::{Change, Intent, Placement, PolicyChange};
 pub use errors::StoreError;
 pub use follow::{Changes, Follower, Step, Update};
+pub use history::{PoliciesAt, RevisionRecord};
 
 use crate::mesh::model::{DesiredState, Revision};
 use jiff::Timestamp;
@@ -44,6 +47,9 @@ pub trait Store: Send + Sync + 'static {
         Follower::new(self.watch())
     }
 
+    /// Whether writes can be made, now and whenever that changes.
+    fn health(&self) -> watch::Receiver<Health>;
+
     /// Makes one change. When the future ends well, the change survives a crash, and the state that
     /// it gives (or a later one) is what [`Store::watch`] shows.
     fn commit(&self, change: Change, by: Actor) -> Pending<'_, Arc<DesiredState>>;
@@ -62,6 +68,25 @@ pub trait Store: Send + Sync + 'static {
 
     /// The newest audit entries, newest first.
     fn audit(&self, count_max: usize) -> Pending<'_, Vec<AuditEntry>>;
+
+    /// What the newest revisions changed, newest first; as many as are kept, at most.
+    fn revisions(&self, count_max: usize) -> Pending<'_, Vec<RevisionRecord>>;
+
+    /// The policies of a revision and their documents. [`StoreError::NoSuchRevision`] if it is not kept, or not
+    /// made yet.
+    fn policies_at(&self, revision: Revision) -> Pending<'_, PoliciesAt>;
+}
+
+/// Whether a store can be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It can.
+    Good,
+    /// Writes are refused until the store has mended itself; reads go on.
+    Failing {
+        /// Why, with the remedy.
+        detail: String,
+    },
 }
 
 /// Who makes a write, and when; becomes part of the audit log.

@@ -20,6 +20,8 @@ pub struct ServerOptions {
     pub key_file: Option<PathBuf>,
     /// The SPIFFE trust domain; of the data, or the default, if absent.
     pub trust_domain: Option<String>,
+    /// Whether the data directory may be a copy that is the only one in use from now on.
+    pub is_restored: bool,
     /// How long sidecars' certificates are valid.
     pub certificate_lifetime: SignedDuration,
     /// How long after the end of its stream a sidecar is forgotten.
@@ -100,6 +102,7 @@ mod tests {
             data_dir: PathBuf::new(),
             key_file: None,
             trust_domain: None,
+            is_restored: false,
             certificate_lifetime: authority::LIFETIME_DEFAULT,
             leave_after: Duration::from_secs(60),
         }

@@ -35,6 +35,7 @@ fn options(directory: &Path) -> ServerOptions {
         data_dir: directory.to_owned(),
         key_file: None,
         trust_domain: None,
+        is_restored: false,
         certificate_lifetime: authority::LIFETIME_DEFAULT,
         leave_after: Duration::from_secs(60),
     }
@@ -377,6 +378,21 @@ async fn what_cannot_start_says_why() {
     let lost = Server::start(options(directory.path())).await.err().unwrap();
     assert!(lost.to_string().contains("restore it from a backup"), "{lost}");
     assert!(!directory.path().join("secret.key").exists(), "no new key hides the loss");
+
+    let store = directory.path().join("state.redb");
+    for is_there in [true, false] {
+        if is_there {
+            std::fs::write(&store, "").unwrap();
+        } else {
+            std::fs::remove_file(&store).unwrap();
+        }
+        let lost = Server::start(options(directory.path())).await.err().unwrap().to_string();
+        assert!(
+            lost.contains("state.redb") && lost.to_lowercase().contains("restore it from a backup"),
+            "{lost}"
+        );
+        assert_eq!(store.exists(), is_there, "no new mesh hides the loss");
+    }
 }
 
 const ORDERS: &str =

@@ -44,10 +44,29 @@ impl ControlPlane {
         Self { child, context_path: data_dir.join(ADMIN_CONTEXT) }
     }
 
+    /// Starts one and kills it so soon, wherever it is then.
+    pub(super) async fn start_and_kill_after(data_dir: &Path, time: Duration) {
+        let mut child = command()
+            .args(["control-plane", "--listen", "127.0.0.1:0", "--log", "error", "--data-dir"])
+            .arg(data_dir)
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        tokio::time::sleep(time).await;
+        child.kill().await.unwrap();
+    }
+
     /// A client with the admin's context.
     pub(super) fn admin(&self) -> Client {
         let context = Context::read(&self.context_path).unwrap();
-        Client::new(&context.url, &context.ca_pem, Credentials::Token(context.token)).unwrap()
+        self.client(Credentials::Token(context.token))
+    }
+
+    /// A client that shows something else.
+    pub(super) fn client(&self, credentials: Credentials) -> Client {
+        let context = Context::read(&self.context_path).unwrap();
+        Client::new(&context.url, &context.ca_pem, credentials).unwrap()
     }
 
     /// Runs a command as the admin.

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::{Actor, Change, Intent, Placement, PolicyChange, Store, StoreError};
-use crate::mesh::model::{DesiredState, Document, ProxyId, ProxyRegistration, Revision};
+use crate::mesh::model::{DesiredState, Document, PolicyRecord, ProxyId, ProxyRegistration, Revision};
 use chancery_policy_lang::checked::ServiceRef;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -71,6 +71,7 @@ pub(crate) async fn check(store: &dyn Store) {
     a_change_is_seen_by_readers_and_in_the_audit_log(store).await;
     a_document_goes_when_its_last_policy_goes(store).await;
     only_a_change_of_the_same_policy_is_in_the_way(store).await;
+    every_revision_keeps_its_documents(store).await;
     of_concurrent_writers_each_writes_once(store).await;
     the_first_creator_of_an_item_wins(store).await;
 }
@@ -120,6 +121,37 @@ async fn only_a_change_of_the_same_policy_is_in_the_way(store: &dyn Store) {
     let state = store.commit(other, somebody()).await.unwrap();
     assert_eq!(state.revision, Revision(5));
     assert_eq!(state.policies.get("s").unwrap().revision, Revision(5));
+}
+
+async fn every_revision_keeps_its_documents(store: &dyn Store) {
+    let told = async |revision| {
+        let at = store.policies_at(Revision(revision)).await.unwrap();
+        assert_eq!(at.revision, Revision(revision));
+        let policy = |record: &PolicyRecord| {
+            let text = &at.documents.get(&record.document).unwrap().text;
+            format!("{}={text}@{}", record.name, record.revision)
+        };
+        at.policies.values().map(policy).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(told(0).await, "");
+    assert_eq!(told(1).await, "p=one@1 q=one@1");
+    assert_eq!(told(2).await, "p=two@2 q=one@1");
+    assert_eq!(told(3).await, "p=two@2");
+    assert_eq!(told(5).await, "p=theirs@4 s=other@5");
+    let newest = store.revisions(2).await.unwrap();
+    let actions: Vec<_> = newest.iter().map(|record| (record.revision.0, record.action.as_str())).collect();
+    assert_eq!(actions, [(5, "apply policy `s`"), (4, "apply policy `p`")]);
+    let step = newest.last().unwrap().policies.get("p").unwrap();
+    assert_eq!(
+        (step.before.as_ref().unwrap().revision, step.after.as_ref().unwrap().revision.0),
+        (Revision(2), 4)
+    );
+    assert_eq!(store.revisions(100).await.unwrap().len(), 5);
+    let refused = store.policies_at(Revision(6)).await;
+    assert!(
+        matches!(refused, Err(StoreError::NoSuchRevision { oldest: Revision(0), newest: Revision(5), .. })),
+        "{refused:?}"
+    );
 }
 
 async fn of_concurrent_writers_each_writes_once(store: &dyn Store) {

@@ -4,7 +4,7 @@ use crate::mesh::model::Revision;
 use std::path::PathBuf;
 
 /// Why a store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// A policy of the change was changed since it was prepared; prepare it again.
     #[error(
@@ -24,12 +24,22 @@ pub enum StoreError {
     /// There is no proxy of this name.
     #[error("there is no proxy `{0}`")]
     NoSuchProxy(String),
+    /// The policies of this revision are not kept, or it has not been made.
+    #[error("there is no revision {wanted}: kept are {oldest} to {newest}")]
+    NoSuchRevision {
+        /// Asked for.
+        wanted: Revision,
+        /// The oldest one that is kept.
+        oldest: Revision,
+        /// The newest one.
+        newest: Revision,
+    },
     /// Another process has the data directory.
     #[error("`{}` is in use by another control plane: stop that one, or choose another --data-dir", .0.display())]
     InUse(PathBuf),
     /// The file is not a store of this program, or damaged.
     #[error(
-        "`{}` cannot be read: {detail}. Restore it from a backup, or move it away to start with an empty mesh",
+        "`{}` cannot be read: {detail}. Restore it from a backup; for a new mesh, choose an empty --data-dir",
         .path.display()
     )]
     Corrupt {
@@ -38,6 +48,21 @@ pub enum StoreError {
         /// What was found.
         detail: String,
     },
+    /// The file is not there, though it should be.
+    #[error(
+        "`{}` is missing, though the data directory is not new: restore it from a backup; \
+         for a new mesh, choose an empty --data-dir",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    /// The file was copied: the original may be in use.
+    #[error(
+        "`{}` is a copy, and two control planes with one identity would both speak for the mesh: if the original is \
+         not used any more (this is a restored backup, or was moved), start once with --restored; \
+         else choose another --data-dir",
+        .0.display()
+    )]
+    Copied(PathBuf),
     /// The trust domain asked for is not that of the data.
     #[error(
         "the data directory belongs to trust domain `{stored}`, not `{asked}`: \
@@ -57,4 +82,7 @@ pub enum StoreError {
         /// What the system said.
         detail: String,
     },
+    /// The store does not take writes any more, which is our fault.
+    #[error("the store has stopped: {0}. Restart the control plane")]
+    Stopped(String),
 }

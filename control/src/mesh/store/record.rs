@@ -1,7 +1,8 @@
 //! The stored form of the model: JSON records, apart from the model so that either can change alone.
 
 use crate::mesh::model::{Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Revision};
-use crate::mesh::store::AuditEntry;
+use crate::mesh::store::history::RevisionRecord;
+use crate::mesh::store::{AuditEntry, Step};
 use chancery_policy_lang::checked::ServiceRef;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -57,6 +58,29 @@ pub(super) struct StoredAudit {
     actor: String,
     action: String,
     revision: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredRevision {
+    at_ms: i64,
+    actor: String,
+    action: String,
+    policies: BTreeMap<String, StoredStep>,
+    /// A digest of all policies in force after it.
+    pub(super) state: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredStep {
+    before: Option<StoredPolicy>,
+    after: Option<StoredPolicy>,
+}
+
+impl StoredRevision {
+    /// The record with a digest of all policies in force after it.
+    pub(super) fn sealed(self, state: String) -> Self {
+        Self { state, ..self }
+    }
 }
 
 impl Record for StoredPolicy {
@@ -139,6 +163,39 @@ impl Record for StoredAudit {
             actor: self.actor,
             action: self.action,
             revision: Revision(self.revision),
+        }
+    }
+}
+
+impl Record for StoredRevision {
+    type Model = RevisionRecord;
+
+    fn of(model: &RevisionRecord) -> Self {
+        let step = |step: &Step<PolicyRecord>| StoredStep {
+            before: step.before.as_ref().map(StoredPolicy::of),
+            after: step.after.as_ref().map(StoredPolicy::of),
+        };
+        Self {
+            at_ms: model.at.as_millisecond(),
+            actor: model.actor.clone(),
+            action: model.action.clone(),
+            policies: model.policies.iter().map(|(name, of)| (name.clone(), step(of))).collect(),
+            state: String::new(),
+        }
+    }
+
+    fn into_model(self, key: &str) -> RevisionRecord {
+        let step = |(name, StoredStep { before, after }): (String, StoredStep)| {
+            let policy = |stored: StoredPolicy| stored.into_model(&name);
+            let step = Step { before: before.map(policy), after: after.map(policy) };
+            (name, step)
+        };
+        RevisionRecord {
+            revision: Revision(key.parse().unwrap_or_default()),
+            at: jiff::Timestamp::from_millisecond(self.at_ms).unwrap_or_default(),
+            actor: self.actor,
+            action: self.action,
+            policies: self.policies.into_iter().map(step).collect(),
         }
     }
 }

@@ -1,343 +1,358 @@
-//! The embedded store: one redb file in the data directory, each write flushed to disk before it
-//! is acknowledged.
+//! The embedded store: one redb file, written by one thread, checked from end to end before it is used.
 //!
-//! The whole desired state is also held in memory; a write computes the next state, writes what
-//! differs in one transaction, and publishes the state once the transaction is on disk.
+//! ```text
+//! handle --queue--> Writer (owns the contents) --transaction--> file
+//!   |                  '--> Shared: newest state, items, health
+//!   '--- reads -------------------^
+//! ```
+//!
+//! The whole desired state and all items are held in memory, in persistent maps. Writes that wait together are
+//! made in one transaction, which costs in proportion to what they change, and are answered once it is on disk.
 
-use super::record::{Record, StoredAudit, StoredDocument, StoredPolicy, StoredProxy};
-use super::{AUDIT_ENTRIES_MAX, Actor, AuditEntry, Change, Pending, Store, StoreError};
-use crate::mesh::model::{DEFAULT_TRUST_DOMAIN, DesiredState, ProxyId, Revision};
-use ::redb::{Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata};
-use ::redb::{Table, TableDefinition, WriteTransaction};
-use imbl::OrdMap;
-use imbl::ordmap::DiffItem;
-use std::collections::BTreeMap;
-use std::fs::{self, File, Permissions};
+mod contents;
+mod medium;
+mod opening;
+mod quiet;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use super::history::{HISTORY_BYTES_MAX, PoliciesAt, REVISIONS_MAX, RevisionRecord, check_kept, undo};
+use super::record::{Record, StoredAudit, StoredDocument, StoredPolicy, StoredRevision};
+use super::{AUDIT_ENTRIES_MAX, Actor, AuditEntry, Change, Health, Pending, Store, StoreError};
+use crate::mesh::model::{DesiredState, Document, PolicyRecord, Revision};
+use ::redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use contents::{Contents, Items};
+use medium::{Files, Medium};
+use quiet::quietly;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::watch;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use tables::{Table, number_key};
+use tokio::sync::{Semaphore, oneshot, watch};
+use writer::{Answer, Job, Request, Writer};
 
-/// The version of the tables; a file of another one is refused.
-const FORMAT: &str = "1";
-
-const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
-const POLICIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("policies");
-const DOCUMENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("documents");
-const PROXIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("proxies");
-const ITEMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("items");
-const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
+/// The most writes that wait; who comes later waits to wait.
+const WAITING_MAX: usize = 4096;
 
 /// A [`Store`] in one file.
 #[derive(Clone)]
 pub struct RedbStore {
-    inner: Arc<Inner>,
+    handle: Arc<Handle>,
 }
 
-struct Inner {
-    path: PathBuf,
-    database: Database,
-    /// Held while a write is computed, made durable and published.
-    writing: Mutex<()>,
-    state: watch::Sender<Arc<DesiredState>>,
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct StoreTerms {
+    /// The trust domain that it must belong to, or that a new one is to belong to; any, or the default, if absent.
+    pub trust_domain: Option<String>,
+    /// Whether one is made if there is none.
+    pub may_create: bool,
+    /// Whether the file may be a copy, and is the only one in use from now on.
+    pub is_restored: bool,
 }
+
+/// What all handles share with the writer.
+struct Shared {
+    path: PathBuf,
+    /// `None` after a failure, until it is opened again.
+    database: RwLock<Option<Database>>,
+    state: watch::Sender<Arc<DesiredState>>,
+    items: RwLock<Items>,
+    /// The oldest revision whose policies can be read.
+    oldest: RwLock<Revision>,
+    health: watch::Sender<Health>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    /// `None` once the last handle is dropped.
+    queue: Option<Sender<Job>>,
+    turns: Arc<Semaphore>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    audit_entries: usize,
+    revisions: usize,
+    history_bytes: u64,
+}
+
+const LIMITS: Limits =
+    Limits { audit_entries: AUDIT_ENTRIES_MAX, revisions: REVISIONS_MAX, history_bytes: HISTORY_BYTES_MAX };
 
 /// Errors inside a transaction, before the path is known.
+#[derive(Debug)]
 enum Fault {
     Store(StoreError),
     Redb(::redb::Error),
     Record(serde_json::Error),
 }
 
+impl Default for StoreTerms {
+    fn default() -> Self {
+        Self { trust_domain: None, may_create: true, is_restored: false }
+    }
+}
+
 impl RedbStore {
     /// Opens the store at this path, or creates it. A new store belongs to `trust_domain`, or to
-    /// [`DEFAULT_TRUST_DOMAIN`].
+    /// [`DEFAULT_TRUST_DOMAIN`](crate::mesh::model::DEFAULT_TRUST_DOMAIN).
     ///
     /// # Errors
-    /// If the file is in use, damaged, of another format or of another trust domain, or if the disk fails.
+    /// If the file is in use, damaged, a copy, of another format or of another trust domain, or if the disk fails.
     pub async fn open(path: &Path, trust_domain: Option<&str>) -> Result<Self, StoreError> {
-        let path = path.to_owned();
-        let asked = trust_domain.map(str::to_owned);
-        let opened_path = path.clone();
-        let opening = tokio::task::spawn_blocking(move || Inner::open(opened_path, asked.as_deref()));
-        let inner = opening.await.unwrap_or_else(|panic| Err(damaged(&path, panic)))?;
-        Ok(Self { inner: Arc::new(inner) })
+        let terms = StoreTerms { trust_domain: trust_domain.map(str::to_owned), ..StoreTerms::default() };
+        Self::open_with(path, terms).await
     }
 
-    /// Runs a piece of work that may wait for the disk.
-    fn work<T: Send + 'static>(
+    /// Opens the store at this path on terms.
+    ///
+    /// # Errors
+    /// As [`RedbStore::open`]; also if it is missing and may not be created.
+    pub async fn open_with(path: &Path, terms: StoreTerms) -> Result<Self, StoreError> {
+        let path = path.to_owned();
+        let opening = tokio::task::spawn_blocking(move || Self::open_on(path, terms, Files, LIMITS));
+        opening.await.unwrap_or_else(|gone| Err(stopped(gone.to_string())))
+    }
+
+    fn open_on<M: Medium>(
+        path: PathBuf,
+        terms: StoreTerms,
+        medium: M,
+        limits: Limits,
+    ) -> Result<Self, StoreError> {
+        let lock = opening::lock(&path)?;
+        let opened = opening::open(&path, &medium, &terms)?;
+        let (state, _) = watch::channel(Arc::default());
+        let (health, _) = watch::channel(Health::Good);
+        let database = RwLock::new(Some(opened.database));
+        let (items, oldest) = (RwLock::default(), RwLock::default());
+        let shared = Arc::new(Shared { path, database, state, items, oldest, health });
+        shared.show(&opened.contents);
+        // From now on it is opened as what it is, whatever was asked for.
+        let terms = StoreTerms { trust_domain: None, may_create: false, is_restored: false };
+        let contents = opened.contents;
+        let writer = Writer { shared: Arc::clone(&shared), medium, terms, limits, contents, _lock: lock };
+        let (queue, jobs) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(&jobs));
+        let thread = thread.map_err(|error| opening::disk(&shared.path, &error))?;
+        let turns = Arc::new(Semaphore::new(WAITING_MAX));
+        let handle = Handle { shared, queue: Some(queue), turns, writer: Some(thread) };
+        Ok(Self { handle: Arc::new(handle) })
+    }
+
+    /// Gives a write to the writer and waits for the answer.
+    fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Inner) -> Result<T, Fault> + Send + 'static,
+        by: Actor,
+        request: impl FnOnce(Answer<T>) -> Request + Send + 'static,
     ) -> Pending<'_, T> {
-        let inner = Arc::clone(&self.inner);
         Box::pin(async move {
-            let path = inner.path.clone();
-            let working =
-                tokio::task::spawn_blocking(move || work(&inner).map_err(|fault| fault.at(&inner.path)));
-            working.await.unwrap_or_else(|panic| Err(damaged(&path, panic)))
+            let turn = Arc::clone(&self.handle.turns).acquire_owned().await;
+            let turn = turn.map_err(|closed| stopped(closed.to_string()))?;
+            let (answer, answered) = oneshot::channel();
+            let job = Job { request: request(answer), by, turn };
+            let sent = self.handle.queue.as_ref().is_some_and(|queue| queue.send(job).is_ok());
+            if !sent {
+                return Err(stopped("its writer has ended".to_owned()));
+            }
+            answered.await.unwrap_or_else(|gone| Err(stopped(gone.to_string())))
+        })
+    }
+
+    /// Reads from the file, which may wait for the disk.
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Shared, &ReadTransaction) -> Result<T, Fault> + Send + 'static,
+    ) -> Pending<'_, T> {
+        let shared = Arc::clone(&self.handle.shared);
+        Box::pin(async move {
+            let reading = tokio::task::spawn_blocking(move || shared.read(read));
+            reading.await.unwrap_or_else(|gone| Err(stopped(gone.to_string())))
         })
     }
 }
 
 impl Store for RedbStore {
     fn watch(&self) -> watch::Receiver<Arc<DesiredState>> {
-        self.inner.state.subscribe()
+        self.handle.shared.state.subscribe()
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.handle.shared.health.subscribe()
     }
 
     fn commit(&self, change: Change, by: Actor) -> Pending<'_, Arc<DesiredState>> {
-        self.work(move |inner| inner.commit(&change, &by))
+        self.write(by, |answer| Request::Commit(Box::new(change), answer))
     }
 
     fn item(&self, key: &str) -> Pending<'_, Option<Vec<u8>>> {
-        let key = key.to_owned();
-        self.work(move |inner| {
-            let table = inner.database.begin_read()?.open_table(ITEMS)?;
-            Ok(table.get(key.as_str())?.map(|value| value.value().to_vec()))
-        })
+        let items = self.handle.shared.items();
+        let value = items.get(key).map(|value| value.to_vec());
+        Box::pin(std::future::ready(Ok(value)))
     }
 
     fn items(&self, prefix: &str) -> Pending<'_, BTreeMap<String, Vec<u8>>> {
-        let prefix = prefix.to_owned();
-        self.work(move |inner| {
-            let table = inner.database.begin_read()?.open_table(ITEMS)?;
-            let mut found = BTreeMap::new();
-            for entry in table.range(prefix.as_str()..)? {
-                let (key, value) = entry?;
-                if !key.value().starts_with(&prefix) {
-                    break;
-                }
-                found.insert(key.value().to_owned(), value.value().to_vec());
-            }
-            Ok(found)
-        })
+        let items = self.handle.shared.items();
+        let found = items.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
+        let found = found.map(|(key, value)| (key.clone(), value.to_vec())).collect();
+        Box::pin(std::future::ready(Ok(found)))
     }
 
     fn create_item(&self, key: &str, value: Vec<u8>, by: Actor) -> Pending<'_, Vec<u8>> {
         let key = key.to_owned();
-        self.work(move |inner| inner.create_item(&key, value, &by))
+        self.write(by, |answer| Request::CreateItem(key, value, answer))
     }
 
     fn remove_item(&self, key: &str, by: Actor) -> Pending<'_, bool> {
         let key = key.to_owned();
-        self.work(move |inner| inner.remove_item(&key, &by))
+        self.write(by, |answer| Request::RemoveItem(key, answer))
     }
 
     fn audit(&self, count_max: usize) -> Pending<'_, Vec<AuditEntry>> {
-        self.work(move |inner| {
-            let table = inner.database.begin_read()?.open_table(AUDIT)?;
-            let mut entries = Vec::new();
+        self.read(move |_, transaction| {
+            let table = transaction.open_table(Table::Audit.definition())?;
+            let entries = table.iter()?.rev().take(count_max);
+            let entry =
+                |entry: Result<(::redb::AccessGuard<'_, &str>, ::redb::AccessGuard<'_, &[u8]>), _>| {
+                    let (key, value) = entry?;
+                    model::<StoredAudit>(key.value(), value.value())
+                };
+            entries.map(entry).collect()
+        })
+    }
+
+    fn revisions(&self, count_max: usize) -> Pending<'_, Vec<RevisionRecord>> {
+        self.read(move |_, transaction| {
+            let table = transaction.open_table(Table::Revisions.definition())?;
+            let mut records = Vec::new();
             for entry in table.iter()?.rev().take(count_max) {
-                let (number, value) = entry?;
-                let stored: StoredAudit = serde_json::from_slice(value.value()).map_err(Fault::Record)?;
-                entries.push(stored.into_model(&number.value().to_string()));
+                let (key, value) = entry?;
+                records.push(model::<StoredRevision>(key.value(), value.value())?);
             }
-            Ok(entries)
+            Ok(records)
+        })
+    }
+
+    fn policies_at(&self, revision: Revision) -> Pending<'_, PoliciesAt> {
+        self.read(move |shared, transaction| {
+            let mut policies: BTreeMap<String, PolicyRecord> = BTreeMap::new();
+            for entry in transaction.open_table(Table::Policies.definition())?.iter()? {
+                let (key, value) = entry?;
+                policies.insert(key.value().to_owned(), model::<StoredPolicy>(key.value(), value.value())?);
+            }
+            let revisions = transaction.open_table(Table::Revisions.definition())?;
+            let newest = match revisions.last()? {
+                Some((key, value)) => model::<StoredRevision>(key.value(), value.value())?.revision,
+                None => Revision(0),
+            };
+            check_kept(revision, shared.oldest(), newest)?;
+            let later = number_key(revision.0 + 1);
+            for entry in revisions.range(later.as_str()..)?.rev() {
+                let (key, value) = entry?;
+                let record = model::<StoredRevision>(key.value(), value.value())?;
+                undo(&mut policies, &record.policies).map_err(|name| {
+                    Fault::odd(format!("policy `{name}` is not as revision {} left it", record.revision))
+                })?;
+            }
+            let documents = documents(transaction, &policies)?;
+            Ok(PoliciesAt { revision, policies, documents })
         })
     }
 }
 
-impl Inner {
-    fn open(path: PathBuf, asked: Option<&str>) -> Result<Self, StoreError> {
-        let is_new = !path.exists();
-        let database = Database::create(&path).map_err(|error| Fault::Redb(error.into()).at(&path))?;
-        if is_new {
-            let mode = Permissions::from_mode(0o600);
-            fs::set_permissions(&path, mode).map_err(|error| disk(&path, &error))?;
-            flush_directory_of(&path)?;
-        }
-        let state = prepare(&database, asked).map_err(|fault| fault.at(&path))?;
-        let (state, _) = watch::channel(Arc::new(state));
-        Ok(Self { path, database, writing: Mutex::new(()), state })
+/// The documents that policies stand in.
+fn documents(
+    transaction: &ReadTransaction,
+    policies: &BTreeMap<String, PolicyRecord>,
+) -> Result<BTreeMap<String, Arc<Document>>, Fault> {
+    let table = transaction.open_table(Table::Documents.definition())?;
+    let digests: BTreeSet<&String> = policies.values().map(|record| &record.document).collect();
+    let mut documents = BTreeMap::new();
+    for digest in digests {
+        let value = table.get(digest.as_str())?;
+        let value = value.ok_or_else(|| Fault::odd(format!("a document is missing, {digest}")))?;
+        documents.insert(digest.clone(), Arc::new(model::<StoredDocument>(digest, value.value())?));
+    }
+    Ok(documents)
+}
+
+fn model<R: Record>(key: &str, value: &[u8]) -> Result<R::Model, Fault> {
+    let stored: R = serde_json::from_slice(value).map_err(Fault::Record)?;
+    Ok(stored.into_model(key))
+}
+
+impl Shared {
+    /// Shows contents that are durable.
+    fn show(&self, contents: &Contents) {
+        *self.items.write().unwrap_or_else(PoisonError::into_inner) = contents.items.clone();
+        *self.oldest.write().unwrap_or_else(PoisonError::into_inner) = contents.oldest_revision();
+        self.state.send_if_modified(|shown| {
+            // Of a write that changed an item alone no reader of the state need know.
+            let is_news = !shown.is_same(&contents.state);
+            if is_news {
+                *shown = Arc::new(contents.state.clone());
+            }
+            is_news
+        });
     }
 
-    fn commit(&self, change: &Change, by: &Actor) -> Result<Arc<DesiredState>, Fault> {
-        let _one_writer = self.one_writer();
-        let old = Arc::clone(&self.state.borrow());
-        let new = change.apply_to(&old).map_err(Fault::Store)?;
-        if new == *old {
-            return Ok(old);
-        }
-        let transaction = begin_durable_write(&self.database)?;
-        write_difference(&transaction, &old, &new)?;
-        write_audit(&transaction, by, change.describe(), new.revision)?;
-        transaction.commit()?;
-        let new = Arc::new(new);
-        self.state.send_replace(Arc::clone(&new));
-        Ok(new)
+    fn items(&self) -> Items {
+        self.items.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn create_item(&self, key: &str, value: Vec<u8>, by: &Actor) -> Result<Vec<u8>, Fault> {
-        let _one_writer = self.one_writer();
-        let transaction = begin_durable_write(&self.database)?;
+    fn oldest(&self) -> Revision {
+        *self.oldest.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&Self, &ReadTransaction) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = &*database else { return Err(self.closed()) };
+        let done = quietly(|| read(self, &database.begin_read()?));
+        done.unwrap_or_else(|panic| Err(Fault::odd(panic))).map_err(|fault| fault.at(&self.path))
+    }
+
+    /// What is said while the file is closed after a failure.
+    fn closed(&self) -> StoreError {
+        let detail =
+            "an earlier write failed; it is tried every second whether there is room again".to_owned();
+        StoreError::Disk { path: self.path.clone(), detail }
+    }
+}
+
+impl Drop for Handle {
+    /// Waits until the file is closed, so that it can be opened again.
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
         {
-            let mut table = transaction.open_table(ITEMS)?;
-            if let Some(present) = table.get(key)? {
-                return Ok(present.value().to_vec());
-            }
-            table.insert(key, value.as_slice())?;
-        }
-        write_audit(&transaction, by, format!("create item `{key}`"), self.state.borrow().revision)?;
-        transaction.commit()?;
-        Ok(value)
-    }
-
-    fn remove_item(&self, key: &str, by: &Actor) -> Result<bool, Fault> {
-        let _one_writer = self.one_writer();
-        let transaction = begin_durable_write(&self.database)?;
-        if transaction.open_table(ITEMS)?.remove(key)?.is_none() {
-            return Ok(false);
-        }
-        write_audit(&transaction, by, format!("remove item `{key}`"), self.state.borrow().revision)?;
-        transaction.commit()?;
-        Ok(true)
-    }
-
-    /// A writer that panicked has published nothing, so its poison says nothing about the state.
-    fn one_writer(&self) -> MutexGuard<'_, ()> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Makes the tables if there are none, and reads the desired state.
-fn prepare(database: &Database, asked: Option<&str>) -> Result<DesiredState, Fault> {
-    let transaction = begin_durable_write(database)?;
-    let state = {
-        let mut meta = transaction.open_table(META)?;
-        if meta.is_empty()? {
-            meta.insert("format", FORMAT)?;
-            meta.insert("trust_domain", asked.unwrap_or(DEFAULT_TRUST_DOMAIN))?;
-            meta.insert("revision", "0")?;
-        }
-        transaction.open_table(ITEMS)?;
-        transaction.open_table(AUDIT)?;
-        let revision = read_meta(&meta, "revision")?;
-        let mut state = DesiredState {
-            revision: Revision(revision.parse().map_err(|_| odd("its revision is not a number"))?),
-            trust_domain: checked_trust_domain(&meta, asked)?,
-            ..DesiredState::default()
-        };
-        let documents = read_all::<StoredDocument>(&transaction.open_table(DOCUMENTS)?)?;
-        state.documents = documents.into_iter().map(|(digest, text)| (digest, Arc::new(text))).collect();
-        for record in read_all::<StoredPolicy>(&transaction.open_table(POLICIES)?)?.into_values() {
-            state.place(record);
-        }
-        let proxies = read_all::<StoredProxy>(&transaction.open_table(PROXIES)?)?;
-        state.proxies = proxies.into_iter().map(|(id, proxy)| (ProxyId(id), Arc::new(proxy))).collect();
-        state
-    };
-    transaction.commit()?;
-    Ok(state)
-}
-
-fn checked_trust_domain(meta: &Table<'_, &str, &str>, asked: Option<&str>) -> Result<String, Fault> {
-    let format = read_meta(meta, "format")?;
-    if format != FORMAT {
-        return Err(odd(format!("it has format {format}, this program reads format {FORMAT}")));
-    }
-    let stored = read_meta(meta, "trust_domain")?;
-    match asked {
-        Some(asked) if asked != stored => {
-            Err(Fault::Store(StoreError::OtherTrustDomain { stored, asked: asked.to_owned() }))
-        }
-        _ => Ok(stored),
-    }
-}
-
-fn read_meta(meta: &Table<'_, &str, &str>, key: &str) -> Result<String, Fault> {
-    let value = meta.get(key)?.map(|value| value.value().to_owned());
-    value.ok_or_else(|| odd(format!("it does not say its {key}")))
-}
-
-fn read_all<R: Record>(table: &Table<'_, &str, &[u8]>) -> Result<BTreeMap<String, R::Model>, Fault> {
-    let mut all = BTreeMap::new();
-    for entry in table.iter()? {
-        let (key, value) = entry?;
-        let stored: R = serde_json::from_slice(value.value()).map_err(Fault::Record)?;
-        all.insert(key.value().to_owned(), stored.into_model(key.value()));
-    }
-    Ok(all)
-}
-
-fn begin_durable_write(database: &Database) -> Result<WriteTransaction, Fault> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_durability(Durability::Immediate)?;
-    Ok(transaction)
-}
-
-fn write_difference(
-    transaction: &WriteTransaction,
-    old: &DesiredState,
-    new: &DesiredState,
-) -> Result<(), Fault> {
-    let identity = |key: &String| key.clone();
-    write_map::<StoredPolicy, _, _>(transaction, POLICIES, (&old.policies, &new.policies), identity)?;
-    write_map::<StoredDocument, _, _>(transaction, DOCUMENTS, (&old.documents, &new.documents), identity)?;
-    write_map::<StoredProxy, _, _>(transaction, PROXIES, (&old.proxies, &new.proxies), |id| id.0.clone())?;
-    if old.revision != new.revision {
-        transaction.open_table(META)?.insert("revision", new.revision.to_string().as_str())?;
-    }
-    Ok(())
-}
-
-/// Writes what the second map has and the first has not, or has otherwise; removes what only the first has.
-fn write_map<R: Record, K: Ord, V: std::borrow::Borrow<R::Model> + PartialEq>(
-    transaction: &WriteTransaction,
-    definition: TableDefinition<'_, &str, &[u8]>,
-    (old, new): (&OrdMap<K, V>, &OrdMap<K, V>),
-    key_text: impl Fn(&K) -> String,
-) -> Result<(), Fault> {
-    let mut table = transaction.open_table(definition)?;
-    for difference in old.diff(new) {
-        match difference {
-            DiffItem::Remove(key, _) => {
-                table.remove(key_text(key).as_str())?;
-            }
-            DiffItem::Add(key, value) | DiffItem::Update { new: (key, value), .. } => {
-                let bytes = serde_json::to_vec(&R::of(value.borrow())).map_err(Fault::Record)?;
-                table.insert(key_text(key).as_str(), bytes.as_slice())?;
-            }
+            tracing::error!("the writer of the store broke an invariant of its own");
         }
     }
-    Ok(())
 }
 
-fn write_audit(
-    transaction: &WriteTransaction,
-    by: &Actor,
-    action: String,
-    revision: Revision,
-) -> Result<(), Fault> {
-    let mut table = transaction.open_table(AUDIT)?;
-    let number = table.last()?.map_or(1, |(number, _)| number.value() + 1);
-    let entry = AuditEntry { number, at: by.at, actor: by.name.clone(), action, revision };
-    let bytes = serde_json::to_vec(&StoredAudit::of(&entry)).map_err(Fault::Record)?;
-    table.insert(number, bytes.as_slice())?;
-    while table.len()? > AUDIT_ENTRIES_MAX as u64 {
-        table.pop_first()?;
-    }
-    Ok(())
-}
-
-/// A new file is only there after a crash if its directory was flushed too.
-fn flush_directory_of(path: &Path) -> Result<(), StoreError> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| disk(path, &error))
-}
-
-fn disk(path: &Path, error: &std::io::Error) -> StoreError {
-    StoreError::Disk { path: path.to_owned(), detail: error.to_string() }
-}
-
-fn damaged(path: &Path, panic: tokio::task::JoinError) -> StoreError {
-    StoreError::Corrupt { path: path.to_owned(), detail: format!("the file is damaged ({panic})") }
-}
-
-fn odd(detail: impl Into<String>) -> Fault {
-    Fault::Redb(::redb::Error::Corrupted(detail.into()))
+/// The writer has ended before its time, which is our fault.
+fn stopped(detail: String) -> StoreError {
+    StoreError::Stopped(detail)
 }
 
 impl Fault {
+    /// Something in the file that cannot be.
+    fn odd(detail: impl Into<String>) -> Self {
+        Self::Redb(::redb::Error::Corrupted(detail.into()))
+    }
+
     fn at(self, path: &Path) -> StoreError {
         use ::redb::Error;
         let path = path.to_owned();
@@ -352,10 +367,9 @@ impl Fault {
                 StoreError::Corrupt { path, detail: format!("it is not a store of this program: {error}") }
             }
             Self::Redb(Error::Io(error)) => StoreError::Disk { path, detail: error.to_string() },
-            Self::Redb(Error::PreviousIo) => StoreError::Disk {
-                path,
-                detail: "an earlier write failed; restart the control plane".to_owned(),
-            },
+            Self::Redb(Error::PreviousIo) => {
+                StoreError::Disk { path, detail: "an earlier write failed".to_owned() }
+            }
             Self::Redb(other) => StoreError::Corrupt { path, detail: other.to_string() },
         }
     }
@@ -365,82 +379,20 @@ fn is_content(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
 }
 
-impl<E: Into<::redb::Error>> From<E> for Fault {
-    fn from(error: E) -> Self {
-        Self::Redb(error.into())
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::super::conformance::{self, apply, proxy, somebody};
-    use super::*;
-
-    #[tokio::test]
-    async fn conforms() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = RedbStore::open(&directory.path().join("state.redb"), None).await.unwrap();
-        conformance::check(&store).await;
-    }
-
-    #[tokio::test]
-    async fn a_reopened_store_has_everything() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state.redb");
-        let store = RedbStore::open(&path, Some("mesh.example")).await.unwrap();
-        store.commit(apply(0, "a.writ", "one", &["p"]), somebody()).await.unwrap();
-        store.commit(Change::RegisterProxy(proxy("shop/orders/1")), somebody()).await.unwrap();
-        store.create_item("k", b"v".to_vec(), somebody()).await.unwrap();
-        let before = Arc::clone(&store.watch().borrow());
-        drop(store);
-
-        let store = RedbStore::open(&path, None).await.unwrap();
-        assert_eq!(*store.watch().borrow(), before);
-        assert_eq!(before.trust_domain, "mesh.example");
-        assert_eq!(store.item("k").await.unwrap().as_deref(), Some(&b"v"[..]));
-        assert_eq!(store.audit(10).await.unwrap().len(), 3);
-        drop(store);
-
-        let other = RedbStore::open(&path, Some("other.example")).await;
-        assert!(matches!(other, Err(StoreError::OtherTrustDomain { .. })));
-    }
-
-    #[tokio::test]
-    async fn a_store_in_use_is_not_opened_again() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state.redb");
-        let _first = RedbStore::open(&path, None).await.unwrap();
-        let second = RedbStore::open(&path, None).await;
-        assert!(matches!(second, Err(StoreError::InUse(_))));
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_no_store_is_a_clear_error_and_stays_as_it_is() {
-        let directory = tempfile::tempdir().unwrap();
-        for (name, bytes) in [("short", &b"hello"[..]), ("long", &[0x5a; 8192][..])] {
-            let path = directory.path().join(name);
-            std::fs::write(&path, bytes).unwrap();
-            let error = RedbStore::open(&path, None).await.err().unwrap();
-            assert!(matches!(error, StoreError::Corrupt { .. }), "{name}: {error:?}");
-            assert!(error.to_string().contains("Restore it from a backup"), "{name}: {error}");
-            assert_eq!(std::fs::read(&path).unwrap(), bytes, "{name}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_damaged_store_is_a_clear_error() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state.redb");
-        let store = RedbStore::open(&path, None).await.unwrap();
-        store.commit(apply(0, "a.writ", "one", &["p"]), somebody()).await.unwrap();
-        drop(store);
-        let mut bytes = std::fs::read(&path).unwrap();
-        for byte in bytes.iter_mut().skip(64).step_by(3) {
-            *byte ^= 0xff;
-        }
-        std::fs::write(&path, &bytes).unwrap();
-        let error = RedbStore::open(&path, None).await.err().unwrap();
-        assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
-    }
+macro_rules! from_redb {
+    ($($error:ident)*) => {
+        $(impl From<::redb::$error> for Fault {
+            fn from(error: ::redb::$error) -> Self {
+                Self::Redb(error.into())
+            }
+        })*
+    };
 }
+
+from_redb!(Error DatabaseError TransactionError TableError StorageError CommitError SetDurabilityError);

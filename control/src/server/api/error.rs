@@ -92,9 +92,16 @@ impl From<StoreError> for ApiError {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store", "the control plane cannot write its data")
                     .help("its log says why; nothing of this request was kept")
             }
-            StoreError::InUse(_) | StoreError::Corrupt { .. } | StoreError::OtherTrustDomain { .. } => {
-                Self::internal(&message)
+            StoreError::NoSuchRevision { .. } => {
+                Self::new(StatusCode::NOT_FOUND, "unknown-revision", message)
+                    .help("list the revisions with `chancery history`")
             }
+            StoreError::InUse(_)
+            | StoreError::Corrupt { .. }
+            | StoreError::Missing(_)
+            | StoreError::Copied(_)
+            | StoreError::OtherTrustDomain { .. }
+            | StoreError::Stopped(_) => Self::internal(&message),
         }
     }
 }

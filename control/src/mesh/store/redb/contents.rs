@@ -1,0 +1,413 @@
+//! What is in a store, in memory: made from the file when it is opened, kept current by each write.
+//!
+//! All of it is persistent, so that the contents after a write can be made beside those before, and thrown away
+//! if the write fails. A write says what has to be written in a [`Batch`], which is in proportion to the change.
+
+use super::tables::{Batch, Meta, TABLES, Table, Tally, check_format, number_key};
+use super::{Fault, Limits};
+use crate::mesh::model::{DesiredState, Document, PolicyRecord, ProxyId, Revision};
+use crate::mesh::store::history::{RevisionRecord, undo};
+use crate::mesh::store::record::{
+    Record, StoredAudit, StoredDocument, StoredPolicy, StoredProxy, StoredRevision,
+};
+use crate::mesh::store::{Actor, AuditEntry, Change, PolicyChange, Step};
+use ::redb::{Database, ReadableDatabase, ReadableTable};
+use imbl::OrdMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Small named secrets and settings.
+pub(super) type Items = OrdMap<String, Arc<[u8]>>;
+
+/// Everything in a store; of old revisions and of the audit log only what writes need.
+#[derive(Clone, Debug)]
+pub(super) struct Contents {
+    pub(super) state: DesiredState,
+    pub(super) items: Items,
+    pub(super) meta: Meta,
+    pub(super) tally: Tally,
+    /// Of the policies in force: each revision keeps it.
+    policies: Tally,
+    /// The numbers in the audit log.
+    audit: Range<u64>,
+    history: History,
+}
+
+/// Which documents the revisions that are kept speak of.
+#[derive(Clone, Debug, Default)]
+struct History {
+    /// The digests that each revision speaks of, before or after.
+    revisions: OrdMap<u64, Arc<[String]>>,
+    documents: OrdMap<String, Kept>,
+    bytes: u64,
+}
+
+/// A document that revisions speak of.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    revisions: u64,
+    bytes: u64,
+}
+
+impl Contents {
+    /// Those of a new store.
+    pub(super) fn new(trust_domain: String, home: u64) -> Self {
+        let state = DesiredState { trust_domain: trust_domain.clone(), ..DesiredState::default() };
+        Self {
+            state,
+            items: Items::new(),
+            meta: Meta { trust_domain, revision: 0, writes: 0, home },
+            tally: Tally::default(),
+            policies: Tally::default(),
+            audit: 1..1,
+            history: History::default(),
+        }
+    }
+
+    /// The oldest revision whose policies can still be told.
+    pub(super) fn oldest_revision(&self) -> Revision {
+        let oldest_change = self.history.revisions.keys().next();
+        Revision(oldest_change.map_or(self.meta.revision, |revision| revision.saturating_sub(1)))
+    }
+
+    /// Makes a change; says what has to be written.
+    pub(super) fn commit(
+        &mut self,
+        change: &Change,
+        by: &Actor,
+        limits: Limits,
+        batch: &mut Batch,
+    ) -> Result<(), Fault> {
+        if let Change::RegisterProxy(registration) = change
+            && self.state.proxies.get(&registration.id) == Some(registration)
+        {
+            return Ok(());
+        }
+        let next = change.apply_to(&self.state)?;
+        let before = std::mem::replace(&mut self.state, next);
+        self.meta.revision = self.state.revision.0;
+        match change {
+            Change::Policies(policies) => {
+                let steps = self.write_policies(&before, policies, batch)?;
+                self.write_revision(steps, change.describe(), by, batch)?;
+                self.forget_old_revisions(limits, batch);
+            }
+            Change::RegisterProxy(proxy) => {
+                batch.put(Table::Proxies, proxy.id.0.clone(), bytes(&StoredProxy::of(proxy))?);
+            }
+            Change::RemoveProxy(id) => batch.remove(Table::Proxies, id.0.clone()),
+        }
+        self.log(by, change.describe(), limits, batch)
+    }
+
+    /// Creates an item unless there is one; gives what is there then.
+    pub(super) fn create_item(
+        &mut self,
+        key: &str,
+        value: Vec<u8>,
+        by: &Actor,
+        limits: Limits,
+        batch: &mut Batch,
+    ) -> Result<Arc<[u8]>, Fault> {
+        if let Some(present) = self.items.get(key) {
+            return Ok(Arc::clone(present));
+        }
+        let kept: Arc<[u8]> = value.as_slice().into();
+        self.items.insert(key.to_owned(), Arc::clone(&kept));
+        batch.put(Table::Items, key, value);
+        self.log(by, format!("create item `{key}`"), limits, batch)?;
+        Ok(kept)
+    }
+
+    /// Removes an item; says whether there was one.
+    pub(super) fn remove_item(
+        &mut self,
+        key: &str,
+        by: &Actor,
+        limits: Limits,
+        batch: &mut Batch,
+    ) -> Result<bool, Fault> {
+        if self.items.remove(key).is_none() {
+            return Ok(false);
+        }
+        batch.remove(Table::Items, key);
+        self.log(by, format!("remove item `{key}`"), limits, batch)?;
+        Ok(true)
+    }
+
+    fn write_policies(
+        &mut self,
+        before: &DesiredState,
+        change: &PolicyChange,
+        batch: &mut Batch,
+    ) -> Result<BTreeMap<String, Step<PolicyRecord>>, Fault> {
+        let mut steps = BTreeMap::new();
+        for name in change.placed.keys().chain(change.removed.keys()) {
+            let (old, new) = (before.policies.get(name), self.state.policies.get(name));
+            if old == new {
+                continue;
+            }
+            if let Some(old) = old {
+                self.policies.take_away(Table::Policies, name, &bytes(&StoredPolicy::of(old))?);
+            }
+            match new {
+                Some(new) => {
+                    let value = bytes(&StoredPolicy::of(new))?;
+                    self.policies.add(Table::Policies, name, &value);
+                    batch.put(Table::Policies, name, value);
+                }
+                None => batch.remove(Table::Policies, name),
+            }
+            steps.insert(name.clone(), Step { before: old.cloned(), after: new.cloned() });
+        }
+        let placed = change.placed.values().map(|placement| &placement.document);
+        for digest in placed.collect::<BTreeSet<_>>() {
+            let Some(document) = self.state.documents.get(digest) else {
+                let detail = format!("a policy is in force from a document that is not there, {digest}");
+                return Err(Fault::odd(detail));
+            };
+            if !before.documents.contains_key(digest) && !self.history.documents.contains_key(digest) {
+                batch.put(Table::Documents, digest, bytes(&StoredDocument::of(document))?);
+            }
+        }
+        Ok(steps)
+    }
+
+    fn write_revision(
+        &mut self,
+        policies: BTreeMap<String, Step<PolicyRecord>>,
+        action: String,
+        by: &Actor,
+        batch: &mut Batch,
+    ) -> Result<(), Fault> {
+        let revision = self.state.revision;
+        let record = RevisionRecord { revision, at: by.at, actor: by.name.clone(), action, policies };
+        let stored = StoredRevision::of(&record).sealed(self.policies.text());
+        batch.put(Table::Revisions, number_key(revision.0), bytes(&stored)?);
+        let sizes = |digest: &str| {
+            let document = self.state.documents.get(digest).map(|document| document.text.len() as u64);
+            document.or_else(|| self.history.documents.get(digest).map(|kept| kept.bytes))
+        };
+        let spoken_of = spoken_of(&record);
+        let sizes: Vec<u64> = spoken_of.iter().map(|digest| sizes(digest).unwrap_or(0)).collect();
+        self.history.add(revision.0, spoken_of, &sizes);
+        Ok(())
+    }
+
+    fn forget_old_revisions(&mut self, limits: Limits, batch: &mut Batch) {
+        while self.history.is_beyond(limits) {
+            let Some((revision, digests)) = self.history.take_oldest() else { return };
+            batch.remove(Table::Revisions, number_key(revision));
+            for digest in digests {
+                if !self.state.documents.contains_key(&digest) {
+                    batch.remove(Table::Documents, digest);
+                }
+            }
+        }
+    }
+
+    fn log(&mut self, by: &Actor, action: String, limits: Limits, batch: &mut Batch) -> Result<(), Fault> {
+        let number = self.audit.end;
+        let actor = by.name.clone();
+        let entry = AuditEntry { number, at: by.at, actor, action, revision: self.state.revision };
+        batch.put(Table::Audit, number_key(number), bytes(&StoredAudit::of(&entry))?);
+        self.audit.end += 1;
+        while self.audit.end - self.audit.start > limits.audit_entries as u64 {
+            batch.remove(Table::Audit, number_key(self.audit.start));
+            self.audit.start += 1;
+        }
+        Ok(())
+    }
+
+    /// Reads everything, and checks all that can be checked.
+    pub(super) fn read(database: &Database) -> Result<Self, Fault> {
+        let transaction = database.begin_read()?;
+        check_format(&transaction)?;
+        let mut reader = Reader::default();
+        for table in TABLES {
+            for entry in transaction.open_table(table.definition())?.iter()? {
+                let (key, value) = entry?;
+                reader.take_in(table, key.value(), value.value())?;
+            }
+        }
+        let meta = Meta::read(&transaction, reader.tally)?;
+        reader.finish(meta)
+    }
+}
+
+impl History {
+    fn add(&mut self, revision: u64, digests: Vec<String>, sizes: &[u64]) {
+        for (digest, &bytes) in digests.iter().zip(sizes) {
+            let kept = self.documents.get(digest).copied().unwrap_or(Kept { revisions: 0, bytes });
+            if kept.revisions == 0 {
+                self.bytes += bytes;
+            }
+            self.documents.insert(digest.clone(), Kept { revisions: kept.revisions + 1, ..kept });
+        }
+        self.revisions.insert(revision, digests.into());
+    }
+
+    /// Forgets the oldest revision; gives the documents that none that is kept speaks of any more.
+    fn take_oldest(&mut self) -> Option<(u64, Vec<String>)> {
+        let oldest = *self.revisions.keys().next()?;
+        let digests = self.revisions.remove(&oldest)?;
+        let mut gone = Vec::new();
+        for digest in digests.iter() {
+            let Some(kept) = self.documents.get(digest).copied() else { continue };
+            if kept.revisions > 1 {
+                self.documents.insert(digest.clone(), Kept { revisions: kept.revisions - 1, ..kept });
+            } else {
+                self.documents.remove(digest);
+                self.bytes -= kept.bytes;
+                gone.push(digest.clone());
+            }
+        }
+        Some((oldest, gone))
+    }
+
+    /// Whether there is more than may be kept. The newest revision is always kept.
+    fn is_beyond(&self, limits: Limits) -> bool {
+        let revisions = self.revisions.len();
+        revisions > limits.revisions || (revisions > 1 && self.bytes > limits.history_bytes)
+    }
+}
+
+/// The digests of the documents that a revision speaks of, each once.
+fn spoken_of(record: &RevisionRecord) -> Vec<String> {
+    let steps = record.policies.values().flat_map(|step| step.before.iter().chain(&step.after));
+    let digests: BTreeSet<&String> = steps.map(|policy| &policy.document).collect();
+    digests.into_iter().cloned().collect()
+}
+
+/// Everything that was read, before it is known to fit together.
+#[derive(Default)]
+struct Reader {
+    tally: Tally,
+    policies: BTreeMap<String, PolicyRecord>,
+    policies_tally: Tally,
+    in_force: BTreeSet<String>,
+    state: DesiredState,
+    items: Items,
+    /// Sizes of all documents.
+    documents: BTreeMap<String, u64>,
+    audit: Vec<u64>,
+    revisions: Vec<(RevisionRecord, String)>,
+}
+
+impl Reader {
+    fn take_in(&mut self, table: Table, key: &str, value: &[u8]) -> Result<(), Fault> {
+        self.tally.add(table, key, value);
+        match table {
+            Table::Policies => {
+                let record = read::<StoredPolicy>(key, value)?;
+                self.policies_tally.add(table, key, value);
+                self.in_force.insert(record.document.clone());
+                self.policies.insert(key.to_owned(), record);
+            }
+            Table::Documents => {
+                let document: Document = read::<StoredDocument>(key, value)?;
+                if document.digest() != key {
+                    return Err(Fault::odd(format!(
+                        "the document `{}` is not as it was stored",
+                        document.name
+                    )));
+                }
+                self.documents.insert(key.to_owned(), document.text.len() as u64);
+                if self.in_force.contains(key) {
+                    self.state.documents.insert(key.to_owned(), Arc::new(document));
+                }
+            }
+            Table::Proxies => {
+                let proxy = Arc::new(read::<StoredProxy>(key, value)?);
+                self.state.proxies.insert(ProxyId(key.to_owned()), proxy);
+            }
+            Table::Items => {
+                self.items.insert(key.to_owned(), value.into());
+            }
+            Table::Audit => self.audit.push(read_number(key)?),
+            Table::Revisions => {
+                let stored: StoredRevision = serde_json::from_slice(value).map_err(Fault::Record)?;
+                let state = stored.state.clone();
+                let record =
+                    RevisionRecord { revision: Revision(read_number(key)?), ..stored.into_model(key) };
+                self.revisions.push((record, state));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, meta: Meta) -> Result<Contents, Fault> {
+        if let Some(missing) = self.in_force.iter().find(|digest| !self.documents.contains_key(*digest)) {
+            return Err(Fault::odd(format!(
+                "a document that policies are in force from is missing, {missing}"
+            )));
+        }
+        let history = self.check_history(&meta)?;
+        let mut state = self.state;
+        state.revision = Revision(meta.revision);
+        state.trust_domain.clone_from(&meta.trust_domain);
+        self.policies.into_values().for_each(|record| state.place(record));
+        let audit = match (self.audit.first(), self.audit.last()) {
+            (Some(first), Some(last)) if last - first + 1 == self.audit.len() as u64 => *first..last + 1,
+            (None, None) => 1..1,
+            _ => return Err(Fault::odd("its audit log has a gap")),
+        };
+        let (items, tally, policies) = (self.items, self.tally, self.policies_tally);
+        Ok(Contents { state, items, meta, tally, policies, audit, history })
+    }
+
+    /// Goes back from the policies in force, revision by revision: each must be the one that was sealed.
+    fn check_history(&self, meta: &Meta) -> Result<History, Fault> {
+        let mut history = History::default();
+        for (record, _) in &self.revisions {
+            let digests = spoken_of(record);
+            let size = |digest: &String| {
+                let size = self.documents.get(digest).copied();
+                size.ok_or_else(|| {
+                    Fault::odd(format!("a document of revision {} is missing", record.revision))
+                })
+            };
+            let sizes = digests.iter().map(size).collect::<Result<Vec<u64>, Fault>>()?;
+            history.add(record.revision.0, digests, &sizes);
+        }
+        let (mut policies, mut tally) = (self.policies.clone(), self.policies_tally);
+        let mut expected = meta.revision;
+        for (record, state) in self.revisions.iter().rev() {
+            if record.revision.0 != expected || tally.text() != *state {
+                return Err(Fault::odd(format!(
+                    "the policies of revision {expected} are not as they were stored"
+                )));
+            }
+            undo(&mut policies, &record.policies).map_err(|name| {
+                Fault::odd(format!("policy `{name}` is not as revision {expected} left it"))
+            })?;
+            for (name, step) in &record.policies {
+                if let Some(after) = &step.after {
+                    tally.take_away(Table::Policies, name, &bytes(&StoredPolicy::of(after))?);
+                }
+                if let Some(before) = &step.before {
+                    tally.add(Table::Policies, name, &bytes(&StoredPolicy::of(before))?);
+                }
+            }
+            expected = expected.saturating_sub(1);
+        }
+        if meta.revision > 0 && self.revisions.is_empty() {
+            return Err(Fault::odd("it does not say what its last revision changed"));
+        }
+        Ok(history)
+    }
+}
+
+fn bytes<R: Record>(record: &R) -> Result<Vec<u8>, Fault> {
+    serde_json::to_vec(record).map_err(Fault::Record)
+}
+
+fn read<R: Record>(key: &str, value: &[u8]) -> Result<R::Model, Fault> {
+    let stored: R = serde_json::from_slice(value).map_err(Fault::Record)?;
+    Ok(stored.into_model(key))
+}
+
+fn read_number(key: &str) -> Result<u64, Fault> {
+    key.parse().map_err(|_| Fault::odd(format!("`{}` is not a number", key.escape_debug())))
+}
