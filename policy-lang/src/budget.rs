@@ -30,6 +30,8 @@ pub enum Work {
     ConditionParts,
     /// Parts of the rules that are linked, for each workload anew.
     LinkedParts,
+    /// Steps of running tests: each request counts, as often as it is made, and the rules that are asked.
+    TestSteps,
     /// Words that are compared with a misspelt one. Beyond the limit nothing is suggested; that is no error.
     Suggestions,
     /// Steps of looking whether a request can have a value. Beyond the limit nothing is said; that is no error.
@@ -37,12 +39,13 @@ pub enum Work {
 }
 
 /// All kinds, in the order of their numbers.
-const WORKS: [Work; 7] = [
+const WORKS: [Work; 8] = [
     Work::PatternSteps,
     Work::PatternStates,
     Work::FoldingSteps,
     Work::ConditionParts,
     Work::LinkedParts,
+    Work::TestSteps,
     Work::Suggestions,
     Work::Values,
 ];
@@ -57,6 +60,7 @@ impl Work {
             Self::FoldingSteps => 1_000_000,
             Self::ConditionParts => 500_000,
             Self::LinkedParts => 500_000,
+            Self::TestSteps => 30_000_000,
             Self::Suggestions => 200_000,
             Self::Values => 2_000_000,
         }

@@ -29,9 +29,11 @@ mod session;
 mod target;
 mod test_block;
 mod values;
+mod weight;
 
 pub(crate) use pattern::SEGMENTS_MAX;
 pub(crate) use schema::LIST_ELEMENTS_MAX;
+pub(crate) use weight::steps_of_asking;
 
 pub use dump::dump;
 pub use request::{request_of, target_of};

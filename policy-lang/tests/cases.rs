@@ -227,6 +227,11 @@ fn costly() -> Vec<(&'static str, String)> {
                 + &(0..12).map(doubled).collect::<String>()
                 + &rules(80, &|number| format!("  r{number}: allow when d12 && request.size > {number}\n")),
         ),
+        (
+            "tests",
+            policy("  allow\n".to_owned())
+                + &format!("test \"t\" for a {{\n{}}}\n", "  given 1000 x GET / expect allow\n".repeat(150)),
+        ),
     ]
 }
 

@@ -12,6 +12,7 @@ const MODULE: Code = Code("E505");
 const WORKLOADS: Code = Code("E506");
 const CLASSES: Code = Code("E507");
 const SOURCES: Code = Code("E508");
+const TESTS: Code = Code("E509");
 
 pub(super) fn overrun(overrun: &Overrun) -> Diagnostic {
     let limit = overrun.work.limit();
@@ -40,6 +41,12 @@ pub(super) fn overrun(overrun: &Overrun) -> Diagnostic {
             WORKLOADS,
             format!("the rules have more than {limit} parts, counted for each workload that differs"),
             "attach rules to the services that they speak of, not to the whole mesh",
+        ),
+        Work::TestSteps => (
+            TESTS,
+            format!("the tests take more than {limit} steps to run together"),
+            "each request counts 300 as often as it is made, and what its policies ask: repeat fewer times, or \
+             name fewer policies in a test",
         ),
         Work::Suggestions => (FOLDING, "too many words are misspelt".to_owned(), "correct the first ones"),
         Work::Values => (FOLDING, "too many values are compared".to_owned(), "compare fewer values"),

@@ -2,7 +2,9 @@
 
 use super::policy::OTHERWISE;
 use super::session::Session;
+use super::weight::steps_of_asking;
 use super::{TEST_TRUST_DOMAIN, errors, request};
+use crate::budget::Work;
 use crate::checked::{CheckedPolicy, CheckedTest, Expectation, TestCase};
 use crate::decision::{DEFAULT_DENY, REFUSALS, UNRESTRICTED};
 use crate::diagnostic::{Diagnostic, Findings};
@@ -16,9 +18,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How often a request may be repeated.
 const REPEAT_MAX: i64 = 1_000;
 
+/// What asking a module about a request counts among the steps of tests.
+const STEPS_PER_REQUEST: u64 = 300;
+
 /// The policies of all files, as tests speak of them.
 pub(super) struct Known<'a> {
     policies: Vec<&'a CheckedPolicy>,
+    /// What asking each of them about a request counts.
+    weights: Vec<u64>,
     /// The numbers of the policies by name.
     numbers: BTreeMap<&'a str, usize>,
     /// The names of policies of all kinds, also of those that are wrong.
@@ -55,7 +62,8 @@ impl<'a> Known<'a> {
                 wrong.insert(number);
             }
         }
-        Self { policies, numbers, names, wrong, rules }
+        let weights = policies.iter().map(|policy| steps_of_asking(policy)).collect();
+        Self { policies, weights, numbers, names, wrong, rules }
     }
 
     /// The test, without what is wrong in it. `None` if none of its policies is known.
@@ -90,7 +98,9 @@ impl<'a> Known<'a> {
         let names = named.map(|policy| policy.name.clone()).collect();
         let tested: BTreeSet<usize> = tested.into_iter().collect();
         let is_wrong = tested.iter().any(|number| self.wrong.contains(number));
-        let mut around = Surroundings { tree, known: self, tested, is_wrong, session, diagnostics };
+        let weights = tested.iter().filter_map(|number| self.weights.get(*number));
+        let weight = weights.fold(0_u64, |sum, weight| sum.saturating_add(*weight));
+        let mut around = Surroundings { tree, known: self, tested, is_wrong, weight, session, diagnostics };
         let cases = node.cases().filter_map(|case| around.case(&case)).collect();
         Some(CheckedTest {
             name: node.title().map(|token| literal::string(token.text())).unwrap_or_default(),
@@ -119,6 +129,8 @@ struct Surroundings<'a> {
     tested: BTreeSet<usize>,
     /// Whether something is wrong in one of them: a rule that is wrong is not among the policy's.
     is_wrong: bool,
+    /// What asking all of them about a request counts.
+    weight: u64,
     session: &'a mut Session,
     diagnostics: &'a mut Findings,
 }
@@ -132,6 +144,9 @@ impl Surroundings<'_> {
         if let Some(token) = node.within() {
             self.diagnostics.push(later::test(self.tree.span(token.text_range()), "`within`"));
         }
+        // The module is asked each time, and the evaluator, which asks every rule, once.
+        let steps = (u64::from(repeat) * STEPS_PER_REQUEST).saturating_add(self.weight);
+        self.session.spend(Work::TestSteps, steps, self.tree.span(node.range()), self.diagnostics)?;
         let request = request::check(&node.request()?, self.tree, TEST_TRUST_DOMAIN, self.diagnostics);
         let expect: Vec<Expectation> =
             node.expectations().filter_map(|expectation| self.expectation(&expectation)).collect();

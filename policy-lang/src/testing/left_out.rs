@@ -6,9 +6,8 @@
 //! tests leave out a baseline on purpose.
 
 use super::workload_of_test;
-use crate::checked::{
-    CheckedPolicy, CheckedTest, Direction, Expr, ExprKind, Mode, Rule, Target, TestCase, Value,
-};
+use crate::check::steps_of_asking;
+use crate::checked::{CheckedPolicy, CheckedTest, Direction, Mode, Target, TestCase};
 use crate::decision::Decision;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::eval::evaluate_raw;
@@ -29,29 +28,6 @@ pub fn left_out(tests: &[CheckedTest], policies: &[CheckedPolicy]) -> Vec<Diagno
 
 /// The most steps that are made for these warnings; the tests behind that are not looked at.
 const STEPS_MAX: u64 = 3_000_000;
-/// What matching a pattern counts.
-const PATTERN_STEPS: u64 = 50;
-/// The most elements of a list that a request can have.
-const ELEMENTS_MAX: u64 = 64;
-
-/// What asking a rule counts, roughly.
-fn steps(rule: &Rule) -> u64 {
-    let guard = &rule.guard;
-    let parts = 1 + guard.methods.len() + guard.paths.len() + guard.peers.len();
-    (parts as u64).saturating_add(guard.condition.as_ref().map_or(0, |condition| steps_of(condition)))
-}
-
-fn steps_of(expr: &Expr) -> u64 {
-    let parts =
-        |expr: &Expr| expr.parts().into_iter().fold(1_u64, |sum, part| sum.saturating_add(steps_of(part)));
-    match &expr.kind {
-        ExprKind::Matches(..) => parts(expr).saturating_add(PATTERN_STEPS),
-        ExprKind::Quantify { .. } => parts(expr).saturating_mul(ELEMENTS_MAX),
-        ExprKind::Literal(Value::List(elements)) => 1 + elements.len() as u64,
-        _ => parts(expr),
-    }
-}
-
 /// What is decided where all policies meet.
 struct Together<'a> {
     by_name: BTreeMap<&'a str, Weighed<'a>>,
@@ -78,7 +54,7 @@ impl<'a> Together<'a> {
         let mut by_name = BTreeMap::new();
         let mut by_place: BTreeMap<_, Vec<Weighed<'a>>> = BTreeMap::new();
         for policy in policies {
-            let weight = policy.rules.iter().map(steps).fold(1_u64, u64::saturating_add);
+            let weight = steps_of_asking(policy);
             let weighed = Weighed { policy, weight };
             by_name.insert(policy.name.as_str(), weighed);
             let places: BTreeSet<(&str, &str)> =

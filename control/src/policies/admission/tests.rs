@@ -257,9 +257,8 @@ fn tests_that_name_a_deleted_policy_do_not_count_any_more() {
 fn tests_may_not_take_for_ever() {
     let case = "  given 1000 x GET /api/a from service shop/web expect allow\n";
     let many = ORDERS.to_owned() + "test \"many\" for orders {\n" + &case.repeat(101) + "}\n";
-    let refusal =
-        admit(&DesiredState::default(), vec![file("a.writ", &many)], TERMS, &preflight()).unwrap_err();
-    assert!(refusal.to_string().contains("101000 requests; 100000 is the most"), "{refusal}");
+    let found = refused(&DesiredState::default(), vec![file("a.writ", &many)]);
+    assert_eq!(found.iter().map(|found| found.code).collect::<Vec<_>>(), ["E509"]);
 }
 
 #[test]
