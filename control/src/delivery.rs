@@ -3,6 +3,7 @@
 
 pub mod acks;
 pub mod envoy;
+pub mod fleet;
 pub(crate) mod liveness;
 pub mod reconcile;
 pub mod snapshot;

@@ -2,10 +2,13 @@
 
 pub mod admission;
 pub mod documents;
+pub mod effort;
 pub mod explained;
 pub mod in_force;
 pub mod policy_runner;
+pub mod population;
 pub mod preflight;
+pub mod programs;
 pub mod sources;
 pub mod test_run;
 pub mod workloads;

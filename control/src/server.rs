@@ -16,14 +16,15 @@ mod tests;
 pub use options::ServerOptions;
 
 use crate::delivery::acks::{AckBoard, refusals};
+use crate::delivery::fleet::Fleet;
 use crate::delivery::liveness::Liveness;
-use crate::delivery::reconcile;
-use crate::delivery::snapshot::Fleet;
+use crate::delivery::reconcile::{self, Tools};
 use crate::delivery::xds::XdsServer;
 use crate::mesh::identity::{Authority, IdentityError, Role, TokenError, Tokens, Vault, tls};
 use crate::mesh::store::redb::{RedbStore, StoreTerms};
 use crate::mesh::store::{Actor, Store, StoreError};
-use crate::policies::preflight::Preflight;
+use crate::policies::in_force::Current;
+use crate::policies::programs::Programs;
 use api::Api;
 use connections::Connections;
 use context::{ADMIN_CONTEXT, Context};
@@ -36,7 +37,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -123,14 +123,17 @@ impl Server {
         let context = admin_context(&context_path, &url, &authority, &tokens, now).await?;
         let tls = tls::server_config(Arc::clone(&authority), options.certificate_names(address))?;
 
-        let preflight = Preflight::new().map_err(|error| StartError::Host(error.to_string()))?;
-        let preflight = Arc::new(preflight);
+        let programs = Programs::new().map_err(|error| StartError::Host(error.to_string()))?;
+        let (programs, in_force) = (Arc::new(programs), Arc::<Current>::default());
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let board = Arc::new(AckBoard::default());
         refusals::restore(&*store, &board).await?;
-        let fleet = start_delivery(&store, &board, options.leave_after, &stop, &tasks);
-        let xds = XdsServer::new(fleet.clone(), Arc::clone(&board), stop.clone(), tasks.clone());
+        let fleet = Arc::<Fleet>::default();
+        let delivery = Delivery { store: &store, board: &board, fleet: &fleet, tasks: &tasks };
+        let tools = Tools { in_force: in_force.clone(), programs: programs.clone(), stop: stop.clone() };
+        delivery.start(tools, options.leave_after);
+        let xds = XdsServer::new(fleet.clone(), board.clone(), store.watch(), stop.clone(), tasks.clone());
         let api = Api {
             store,
             tokens,
@@ -139,7 +142,8 @@ impl Server {
             places: Arc::default(),
             turn: Arc::default(),
             fleet,
-            preflight,
+            in_force,
+            programs,
             url: url.as_str().into(),
         };
         let router = api::router(api).route_service(XDS_PATH, xds.into_service());
@@ -184,21 +188,27 @@ impl Server {
     }
 }
 
-/// Starts what follows the desired state: reconciliation, the removal of proxies that have had no stream for
-/// `leave_after`, and the record of what proxies refused. The tasks run on `tasks` until `stop`.
-fn start_delivery(
-    store: &Arc<dyn Store>,
-    board: &Arc<AckBoard>,
-    leave_after: Duration,
-    stop: &CancellationToken,
-    tasks: &TaskTracker,
-) -> watch::Receiver<Arc<Fleet>> {
-    let (fleet, receiver) = watch::channel(Arc::default());
-    let liveness = Liveness { store: store.clone(), board: board.clone(), leave_after };
-    tasks.spawn(stop.clone().run_until_cancelled_owned(reconcile::follow(store.watch(), fleet)));
-    tasks.spawn(stop.clone().run_until_cancelled_owned(liveness.run()));
-    tasks.spawn(refusals::keep(store.clone(), board.clone(), stop.clone()));
-    receiver
+/// What follows the desired state, and what it works on.
+struct Delivery<'a> {
+    store: &'a Arc<dyn Store>,
+    board: &'a Arc<AckBoard>,
+    fleet: &'a Arc<Fleet>,
+    tasks: &'a TaskTracker,
+}
+
+impl Delivery<'_> {
+    /// Starts reconciliation, the removal of proxies that have had no stream for `leave_after`, and the record of what
+    /// proxies refused. The tasks run until the tools' `stop`.
+    fn start(self, tools: Tools, leave_after: Duration) {
+        let Self { store, board, fleet, tasks } = self;
+        let stop = tools.stop.clone();
+        let liveness =
+            Liveness { store: store.clone(), board: board.clone(), fleet: fleet.clone(), leave_after };
+        let following = reconcile::follow(tools, store.watch(), fleet.clone(), board.clone());
+        tasks.spawn(stop.clone().run_until_cancelled_owned(following));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(liveness.run()));
+        tasks.spawn(refusals::keep(store.clone(), board.clone(), stop));
+    }
 }
 
 /// Where Envoy looks for the aggregated discovery service.

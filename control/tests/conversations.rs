@@ -105,12 +105,12 @@ impl Player {
     }
 
     fn read_snapshot(&mut self, revision: u64, text: &str) -> Snapshot {
-        let (mut resources, mut unmade) = (Vec::new(), BTreeSet::new());
+        let (mut resources, mut unmade) = (Vec::new(), BTreeMap::<ResourceType, BTreeSet<String>>::new());
         for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
             let (kind, names) = part.split_once(' ').unwrap_or((part, ""));
             for text in names.split_whitespace() {
                 match text.strip_suffix('!') {
-                    Some(name) => _ = unmade.insert((kind_of(kind), name.to_owned())),
+                    Some(name) => _ = unmade.entry(kind_of(kind)).or_default().insert(name.to_owned()),
                     None => resources.push(Arc::new(self.resource(kind_of(kind), text))),
                 }
             }

@@ -68,7 +68,7 @@ pub struct CheckOptions<'a> {
     pub today: Option<&'a str>,
     /// Policies that stand in no file of the set, and that its tests may name all the same. One that has the
     /// name of a policy of the set is that policy's older text, and does not count.
-    pub beside: &'a [CheckedPolicy],
+    pub beside: &'a [&'a CheckedPolicy],
 }
 
 /// Checks the trees of all files of a set together: policies are unique over all of them, and all share
@@ -99,7 +99,7 @@ pub fn check(sources: &SourceSet, trees: &[SyntaxTree], options: CheckOptions<'_
         }
         session = scope.session;
     }
-    let beside = options.beside.iter().filter(|policy| !names.contains_key(&policy.name));
+    let beside = options.beside.iter().copied().filter(|policy| !names.contains_key(&policy.name));
     let beside: Vec<&CheckedPolicy> = beside.collect();
     let of_tests = policies.iter().chain(beside.iter().copied());
     let known = test_block::Known::new(of_tests, &names, &incomplete, &findings);

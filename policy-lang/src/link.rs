@@ -6,6 +6,7 @@
 
 mod dump;
 mod errors;
+mod facts;
 mod fold;
 mod index;
 pub(crate) mod order;
@@ -13,7 +14,9 @@ mod otherwise;
 mod scope;
 
 pub use dump::dump;
+pub use facts::Facts;
 pub(crate) use index::Index;
+pub use scope::{Specificity, covers, reach};
 
 use crate::budget::{Budget, Overrun, Work};
 use crate::checked::{CheckedPolicy, Direction, Guard, Mode, Peer, Rule};
@@ -37,8 +40,8 @@ struct At<'a> {
 /// # Errors
 /// One diagnostic for each conflict between policies, such as two different `otherwise` at the same
 /// scope.
-pub fn link(
-    policies: &[CheckedPolicy],
+pub fn link<'a>(
+    policies: impl IntoIterator<Item = &'a CheckedPolicy>,
     workload: &Workload,
     direction: Direction,
 ) -> Result<Option<LinkedProgram>, Vec<Diagnostic>> {
@@ -49,15 +52,15 @@ pub fn link(
 ///
 /// # Errors
 /// As [`link`], and when the budget does not suffice.
-pub fn link_within(
-    policies: &[CheckedPolicy],
+pub fn link_within<'a>(
+    policies: impl IntoIterator<Item = &'a CheckedPolicy>,
     workload: &Workload,
     direction: Direction,
     budget: &mut Budget,
 ) -> Result<Option<LinkedProgram>, Vec<Diagnostic>> {
     let at = At { workload, direction };
     let mut concerned: Vec<&CheckedPolicy> = policies
-        .iter()
+        .into_iter()
         .filter(|policy| policy.mode != Mode::Off && scope::reach(policy, workload, direction).is_some())
         .collect();
     if concerned.is_empty() {

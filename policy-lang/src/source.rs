@@ -60,6 +60,13 @@ impl SourceSet {
         id
     }
 
+    /// Puts a file in the place of another one, which nothing refers to any more.
+    pub fn put(&mut self, id: FileId, name: impl Into<String>, text: impl Into<Arc<str>>) {
+        if let Some(file) = self.files.get_mut(id.0 as usize) {
+            *file = SourceFile { name: name.into(), text: text.into() };
+        }
+    }
+
     /// The file with this id, or `None` if the id is of another set.
     #[must_use]
     pub fn get(&self, id: FileId) -> Option<&SourceFile> {

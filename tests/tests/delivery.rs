@@ -7,14 +7,16 @@ mod application;
 mod modules;
 mod proxy;
 
-use chancery_control::delivery::acks::ProxyStatus;
 use chancery_control::delivery::envoy::extension;
-use chancery_control::delivery::reconcile::Reconciler;
+use chancery_control::delivery::reconcile::{Reconciler, Tools};
 use chancery_control::delivery::snapshot::ResourceType;
 use chancery_control::mesh::model::Revision;
+use chancery_control::policies::programs::Programs;
 use modules::{answering, garbage, silent};
 use proxy::Proxy;
 use reqwest::StatusCode;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_is_swapped_and_a_bad_one_leaves_the_old_one_in_force() {
@@ -36,7 +38,7 @@ async fn a_policy_is_swapped_and_a_bad_one_leaves_the_old_one_in_force() {
     assert_eq!(refused.name, "writ-inbound");
     assert_eq!(refused.policies.to_vec(), ["garbage".to_owned()]);
     assert!(refused.message.contains("Unable to create Wasm plugin writ-inbound/"), "{}", refused.message);
-    proxy.until(|status| holds_extension(status, &deny.version)).await;
+    proxy.until_admin("/config_dump?resource=ecds_filters", |dump| dump.contains(&deny.version)).await;
     assert_eq!(status.applied, Some(Revision(2)));
     assert_eq!(proxy.get("/").await.unwrap(), StatusCode::FORBIDDEN);
 
@@ -67,10 +69,8 @@ async fn listeners_and_clusters_come_and_go() {
 
     // Without the outbound nothing listens there; the rest stays.
     proxy.give(2, proxy.inbound_resources(extension::unrestricted()));
-    let status = proxy.until(|status| status.applied == Some(Revision(2))).await;
-    let clusters: Vec<_> =
-        status.held.get(&ResourceType::Cluster).into_iter().flat_map(|held| held.keys()).collect();
-    assert_eq!(clusters, ["local_app"]);
+    proxy.until(|status| status.applied == Some(Revision(2))).await;
+    proxy.until_admin("/clusters", |clusters| !clusters.contains("mesh/shop/orders")).await;
     proxy.until_closed().await;
 
     // And back.
@@ -130,7 +130,7 @@ async fn what_a_proxy_refused_is_known_after_a_restart_of_the_control_plane() {
 
     // Sent again, it would be acknowledged.
     proxy.start_control_plane(3, proxy.resources(extension::policy(&garbage()))).await;
-    let status = proxy.until(|status| !status.held.is_empty()).await;
+    let status = proxy.until(|status| status.offered == Revision(3)).await;
     assert_eq!((status.applied, status.refused.len()), (None, 1));
     proxy.give(4, proxy.resources(extension::policy(&silent())));
     let status = proxy.until(|status| status.applied == Some(Revision(4))).await;
@@ -142,14 +142,21 @@ async fn what_a_proxy_refused_is_known_after_a_restart_of_the_control_plane() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn policies_become_the_decisions_of_the_proxy() {
     let proxy = Proxy::start().await;
-    let mut reconciler = Reconciler::default();
-    proxy.give_fleet(reconciler.build(&proxy.desired(
+    let mut reconciler = Reconciler::new(Tools {
+        in_force: Arc::default(),
+        programs: Arc::new(Programs::new().unwrap()),
+        stop: CancellationToken::new(),
+    });
+    let mut apply = |revision, text: &str| {
+        proxy.give_fleet(&reconciler.take_in(&Arc::new(proxy.desired(revision, text))))
+    };
+    apply(
         1,
         "auth orders on service shop/orders {
              read: allow GET /api/** from service shop/orders
              no-secrets: deny GET /api/secret/** from anyone
          }",
-    )));
+    );
     proxy.until(|status| status.applied == Some(Revision(1))).await;
     proxy.get_until("/api/items", StatusCode::OK).await;
     assert_eq!(proxy.get("/api/secret/7").await.unwrap(), StatusCode::FORBIDDEN);
@@ -166,9 +173,7 @@ async fn policies_become_the_decisions_of_the_proxy() {
         (&"GET".into(), &"/api/items".into(), &200.into())
     );
 
-    proxy.give_fleet(
-        reconciler.build(&proxy.desired(2, "auth orders on service shop/orders { otherwise allow }")),
-    );
+    apply(2, "auth orders on service shop/orders { otherwise allow }");
     proxy.until(|status| status.applied == Some(Revision(2))).await;
     proxy.get_until("/other", StatusCode::OK).await;
     proxy.stop().await;
@@ -179,19 +184,12 @@ async fn a_listener_that_cannot_be_bound_is_named_and_the_others_are_taken() {
     let proxy = Proxy::start().await;
     let taken = std::net::TcpListener::bind(proxy.outbound()).unwrap();
     proxy.give(1, proxy.resources(extension::unrestricted()));
-    let inbound_is_held = |status: &ProxyStatus| {
-        status.held.get(&ResourceType::Listener).is_some_and(|held| held.contains_key("inbound"))
-    };
-    let status = proxy.until(|status| !status.refused.is_empty() && inbound_is_held(status)).await;
+    let status = proxy.until(|status| !status.refused.is_empty()).await;
+    proxy.until_admin("/listeners", |listeners| listeners.contains("inbound::")).await;
     let refused = status.refused.first().unwrap();
     assert_eq!((refused.kind, refused.name.as_str()), (ResourceType::Listener, "outbound/shop/orders"));
     assert!(refused.message.contains("Address already in use"), "{}", refused.message);
     assert_eq!((status.applied, status.refused.len()), (None, 1));
     drop(taken);
     proxy.stop().await;
-}
-
-fn holds_extension(status: &ProxyStatus, version: &str) -> bool {
-    let extensions = status.held.get(&ResourceType::Extension);
-    extensions.and_then(|held| held.get("writ-inbound")).is_some_and(|held| held == version)
 }

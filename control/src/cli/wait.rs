@@ -10,8 +10,8 @@ use clap::Args;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often the control plane is asked.
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// How long the control plane holds its answer back while sidecars have not answered; then there is news to print.
+const HELD_BACK: Duration = Duration::from_secs(1);
 
 /// Options of commands that change what sidecars do.
 #[derive(Args, Debug)]
@@ -36,7 +36,9 @@ pub(super) async fn wait(client: &Client, revision: u64, arguments: &WaitArgumen
     let deadline = Instant::now() + arguments.timeout;
     let mut shown = String::new();
     loop {
-        let status: StatusResponse = client.get(&format!("/v1/status?revision={revision}")).await?;
+        let wait = HELD_BACK.as_secs();
+        let path = format!("/v1/status?revision={revision}&wait={wait}&proxies=behind");
+        let status: StatusResponse = client.get(&path).await?;
         let line = summary(&status);
         if line != shown {
             terminal::print_line(&line)?;
@@ -60,7 +62,6 @@ pub(super) async fn wait(client: &Client, revision: u64, arguments: &WaitArgumen
             ))
             .help("it stays applied; look again with `chancery status`"));
         }
-        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -1,20 +1,22 @@
 //! What every proxy has taken, refused and not yet answered: one place for status, `apply --wait`
 //! and liveness to ask.
 //!
-//! A proxy stands here from its first stream on, also while it has none: what it refused must be
-//! known when it comes back, and after a restart of the control plane ([`refusals`]).
+//! A proxy stands here from its registration on, also while it has no stream: what it refused must be
+//! known when it comes back, and after a restart of the control plane ([`refusals`]). Who is absent and who is
+//! behind is kept beside it, so that nobody looks through all to find a few.
 
 pub mod refusals;
 #[cfg(test)]
 mod tests;
 
+use crate::delivery::fleet::FleetChange;
 use crate::delivery::snapshot::ResourceType;
 use crate::delivery::xds::Memory;
 use crate::delivery::xds::conversation::Progress;
 use crate::delivery::xds::message::Event;
 use crate::mesh::model::{ProxyId, Revision};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -25,10 +27,32 @@ const LEFT_PROXIES_MAX: usize = 4096;
 /// The board.
 #[derive(Debug, Default)]
 pub struct AckBoard {
-    proxies: Mutex<BTreeMap<ProxyId, Entry>>,
+    entries: Mutex<Entries>,
     changes: watch::Sender<u64>,
     /// Grows whenever what is to be remembered for ever changes.
     refusals: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    proxies: BTreeMap<ProxyId, Entry>,
+    /// Registered proxies without a stream.
+    absent: BTreeSet<ProxyId>,
+    /// Connected proxies that do not have all of what they are expected to have.
+    behind: BTreeSet<ProxyId>,
+    /// How many have a stream.
+    connected: usize,
+    /// Proxies that left, since when.
+    left: BTreeSet<(Timestamp, ProxyId)>,
+}
+
+/// How many proxies have a stream, and those of them that do not have all of what they are expected to have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// How many have a stream.
+    pub connected: usize,
+    /// Who is behind.
+    pub behind: BTreeMap<ProxyId, ProxyStatus>,
 }
 
 /// What is known of one proxy.
@@ -38,16 +62,17 @@ pub struct ProxyStatus {
     pub is_connected: bool,
     /// Since when it has, or has not.
     pub since: Timestamp,
-    /// The newest revision that it has had whole; `None` if it has had none since it was started.
+    /// The revision of the newest snapshot that it has had whole; `None` if it has had none since it was started.
     pub applied: Option<Revision>,
-    /// The revision that it is being given.
+    /// The revision of the snapshot that it is being given.
     pub offered: Revision,
+    /// The revision of the snapshot that it is to be given. Who has that one is as far as the whole fleet is, for a
+    /// snapshot that later revisions did not change keeps its own.
+    pub expected: Option<Revision>,
     /// What it should have and refused.
     pub refused: Vec<Refused>,
     /// Why what it is given is not what the policies say; see [`crate::delivery::snapshot::Snapshot::problems`].
     pub problems: Arc<[String]>,
-    /// Versions that it holds, by type and name.
-    pub held: BTreeMap<ResourceType, BTreeMap<String, String>>,
 }
 
 /// A resource that a proxy refused.
@@ -78,37 +103,67 @@ pub struct Ticket {
 
 #[derive(Debug)]
 struct Entry {
-    /// The number of the newest stream.
+    /// The number of the newest stream; 0 if there was none yet.
     stream: u64,
     stop: CancellationToken,
     memory: Memory,
     status: ProxyStatus,
     has_left: bool,
+    /// It left the mesh, and its stream has not ended yet.
+    is_leaving: bool,
 }
 
 impl AckBoard {
+    /// Notes which snapshots proxies are about to be given. Before they are: so nobody passes for having a revision
+    /// of which there is something on the way to it.
+    pub fn expect(&self, change: &FleetChange) {
+        let mut entries = self.lock();
+        for (id, snapshot) in &change.given {
+            entries.expect(id, snapshot.revision);
+        }
+        if change.is_whole {
+            let unknown = |id: &&ProxyId| !change.given.contains_key(*id);
+            let gone: Vec<ProxyId> = entries.absent.iter().filter(unknown).cloned().collect();
+            gone.iter().for_each(|id| entries.unexpect(id));
+        }
+        change.gone.iter().for_each(|id| entries.unexpect(id));
+        drop(entries);
+        self.tell();
+    }
+
     /// Notes that a proxy opened a stream; an earlier one that it still has is ended. The stream
     /// also ends with `stop`.
     pub fn open(&self, proxy: &ProxyId, now: Timestamp, stop: &CancellationToken) -> Ticket {
         let stop = stop.child_token();
-        let mut proxies = self.lock();
+        let mut entries = self.lock();
+        let Entries { proxies, absent, behind, connected, left } = &mut *entries;
         let entry = proxies.entry(proxy.clone()).or_insert_with(|| Entry::new(now));
+        if !entry.status.is_connected {
+            *connected += 1;
+        }
+        if entry.has_left {
+            left.remove(&(entry.status.since, proxy.clone()));
+        }
         entry.stop.cancel();
         entry.stop = stop.clone();
         entry.stream += 1;
         entry.has_left = false;
+        entry.is_leaving = false;
         entry.status.is_connected = true;
         entry.status.since = now;
+        absent.remove(proxy);
+        behind.insert(proxy.clone());
         let ticket =
             Ticket { memory: entry.memory.clone(), stop, proxy: proxy.clone(), number: entry.stream };
-        drop(proxies);
+        drop(entries);
         self.tell();
         ticket
     }
 
     /// Notes what requests meant and how far the proxy is. Does nothing for a stream that another one replaced.
     pub fn note(&self, ticket: &Ticket, events: &[Event], progress: Progress) {
-        let mut proxies = self.lock();
+        let mut entries = self.lock();
+        let Entries { proxies, behind, .. } = &mut *entries;
         let Some(entry) = proxies.get_mut(&ticket.proxy).filter(|entry| entry.stream == ticket.number) else {
             return;
         };
@@ -116,16 +171,22 @@ impl AckBoard {
             log(&ticket.proxy, event);
             entry.memory.apply(event);
         }
+        let mut is_changed = false;
         if events.contains(&Event::Started) {
-            entry.status.applied = None;
+            is_changed = entry.status.applied.take().is_some();
         }
         if events.iter().any(|event| matches!(event, Event::Rejected { .. })) {
             self.refusals.send_modify(|changes| *changes += 1);
         }
-        let before = entry.status.clone();
-        entry.status.take_in(progress);
-        let is_changed = entry.status != before;
-        drop(proxies);
+        let has_all = progress.is_settled;
+        is_changed |= entry.status.take_in(progress);
+        let status = &entry.status;
+        let is_behind = !has_all || status.expected.is_some_and(|expected| status.offered != expected);
+        is_changed |= match is_behind {
+            true => behind.insert(ticket.proxy.clone()),
+            false => behind.remove(&ticket.proxy),
+        };
+        drop(entries);
         if is_changed {
             self.tell();
         }
@@ -133,48 +194,72 @@ impl AckBoard {
 
     /// Notes that a stream ended.
     pub fn close(&self, ticket: &Ticket, now: Timestamp) {
-        let mut proxies = self.lock();
+        let mut entries = self.lock();
+        let Entries { proxies, absent, behind, connected, left } = &mut *entries;
         let Some(entry) = proxies.get_mut(&ticket.proxy).filter(|entry| entry.stream == ticket.number) else {
             return;
         };
-        entry.status.is_connected = false;
+        if std::mem::take(&mut entry.status.is_connected) {
+            *connected -= 1;
+        }
+        behind.remove(&ticket.proxy);
+        if entry.has_left {
+            left.remove(&(entry.status.since, ticket.proxy.clone()));
+            left.insert((now, ticket.proxy.clone()));
+        } else if entry.status.expected.is_some() {
+            absent.insert(ticket.proxy.clone());
+        }
         entry.status.since = now;
-        drop(proxies);
+        if entry.is_leaving {
+            entries.leave(&ticket.proxy);
+        }
+        drop(entries);
         self.tell();
     }
 
     /// Notes that a proxy left the mesh. What it refused is remembered as long as there is room,
     /// for its Envoy may still run and come back.
     pub fn leave(&self, proxy: &ProxyId) {
-        let mut proxies = self.lock();
-        if let Some(entry) = proxies.get_mut(proxy) {
-            entry.has_left = true;
-            entry.stop.cancel();
-        }
-        let left = proxies.iter().filter(|(_, entry)| entry.has_left);
-        let oldest = left.clone().min_by_key(|(_, entry)| entry.status.since).map(|(id, _)| id.clone());
-        if left.count() > LEFT_PROXIES_MAX {
-            oldest.and_then(|id| proxies.remove(&id));
+        let mut entries = self.lock();
+        entries.leave(proxy);
+        if entries.left.len() > LEFT_PROXIES_MAX
+            && let Some((_, oldest)) = entries.left.pop_first()
+        {
+            entries.proxies.remove(&oldest);
             self.refusals.send_modify(|changes| *changes += 1);
         }
-        drop(proxies);
+        drop(entries);
         self.tell();
     }
 
     /// What is known of a proxy; `None` if it never had a stream, or left.
     #[must_use]
     pub fn status(&self, proxy: &ProxyId) -> Option<ProxyStatus> {
-        let proxies = self.lock();
-        let entry = proxies.get(proxy).filter(|entry| !entry.has_left)?;
+        let entries = self.lock();
+        let entry = entries.proxies.get(proxy).filter(|entry| entry.is_shown())?;
         Some(entry.status.clone())
     }
 
     /// What is known of all proxies that had a stream and have not left.
     #[must_use]
     pub fn statuses(&self) -> BTreeMap<ProxyId, ProxyStatus> {
-        let proxies = self.lock();
-        let present = proxies.iter().filter(|(_, entry)| !entry.has_left);
-        present.map(|(id, entry)| (id.clone(), entry.status.clone())).collect()
+        let entries = self.lock();
+        let shown = entries.proxies.iter().filter(|(_, entry)| entry.is_shown());
+        shown.map(|(id, entry)| (id.clone(), entry.status.clone())).collect()
+    }
+
+    /// How many proxies have a stream, and who of them is behind; costs what those do.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let entries = self.lock();
+        let status = |id: &ProxyId| Some((id.clone(), entries.proxies.get(id)?.status.clone()));
+        Standing { connected: entries.connected, behind: entries.behind.iter().filter_map(status).collect() }
+    }
+
+    /// The registered proxies without a stream.
+    #[must_use]
+    pub fn absent(&self) -> BTreeSet<ProxyId> {
+        self.lock().absent.clone()
     }
 
     /// A number that grows whenever something on the board changes.
@@ -187,9 +272,44 @@ impl AckBoard {
         self.changes.send_modify(|changes| *changes += 1);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ProxyId, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         // Nothing in here panics while it holds the lock, and an entry is whole after each line.
-        self.proxies.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn expect(&mut self, id: &ProxyId, revision: Revision) {
+        let entry = self.proxies.entry(id.clone()).or_insert_with(|| Entry::new(Timestamp::UNIX_EPOCH));
+        entry.status.expected = Some(revision);
+        if entry.status.is_connected {
+            self.behind.insert(id.clone());
+        } else {
+            self.absent.insert(id.clone());
+        }
+    }
+
+    /// A proxy is not registered any more.
+    fn unexpect(&mut self, id: &ProxyId) {
+        self.absent.remove(id);
+        let Some(entry) = self.proxies.get_mut(id) else { return };
+        entry.status.expected = None;
+        if entry.stream == 0 && !entry.has_left {
+            self.proxies.remove(id);
+        } else if entry.status.is_connected {
+            entry.is_leaving = true;
+        } else {
+            self.leave(id);
+        }
+    }
+
+    fn leave(&mut self, id: &ProxyId) {
+        self.absent.remove(id);
+        if let Some(entry) = self.proxies.get_mut(id) {
+            entry.has_left = true;
+            entry.stop.cancel();
+            self.left.insert((entry.status.since, id.clone()));
+        }
     }
 }
 
@@ -202,19 +322,20 @@ impl Entry {
             offered: Revision::default(),
             refused: Vec::new(),
             problems: Arc::default(),
-            held: BTreeMap::new(),
+            expected: None,
         };
         let stop = CancellationToken::new();
-        Self { stream: 0, stop, memory: Memory::default(), status, has_left: false }
+        Self { stream: 0, stop, memory: Memory::default(), status, has_left: false, is_leaving: false }
+    }
+
+    fn is_shown(&self) -> bool {
+        self.stream > 0 && !self.has_left
     }
 }
 
 impl ProxyStatus {
-    fn take_in(&mut self, progress: Progress) {
-        self.offered = progress.revision;
-        if progress.is_settled {
-            self.applied = Some(progress.revision);
-        }
+    /// Takes in how far the proxy is; says whether that is news.
+    fn take_in(&mut self, progress: Progress) -> bool {
         let refused = progress.refused.into_iter().map(|(resource, message)| Refused {
             kind: resource.kind,
             name: resource.name.clone(),
@@ -222,9 +343,33 @@ impl ProxyStatus {
             policies: resource.policies.clone(),
             message,
         });
-        self.refused = refused.collect();
+        let refused: Vec<Refused> = refused.collect();
+        let applied = if progress.is_settled { Some(progress.revision) } else { self.applied };
+        let is_news = self.offered != progress.revision
+            || self.applied != applied
+            || self.refused != refused
+            || self.problems != progress.problems;
+        self.offered = progress.revision;
+        self.applied = applied;
+        self.refused = refused;
         self.problems = progress.problems;
-        self.held = progress.held;
+        is_news
+    }
+
+    /// The revision that it has, where the whole fleet is at `fleet`.
+    #[must_use]
+    pub fn applied_of(&self, fleet: Option<Revision>) -> Option<Revision> {
+        self.as_of_fleet(self.applied?, fleet)
+    }
+
+    /// The revision that it is being given, where the whole fleet is at `fleet`.
+    #[must_use]
+    pub fn offered_of(&self, fleet: Option<Revision>) -> Option<Revision> {
+        self.as_of_fleet(self.offered, fleet)
+    }
+
+    fn as_of_fleet(&self, revision: Revision, fleet: Option<Revision>) -> Option<Revision> {
+        if self.expected == Some(revision) { fleet.max(Some(revision)) } else { Some(revision) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Snapshots: all Envoy resources of one proxy, consistent and immutable.
 
-use crate::mesh::model::{ProxyId, Revision};
+use crate::mesh::model::Revision;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -110,7 +110,7 @@ pub struct Snapshot {
     /// made stays as it was in the last revision in which it could. Mostly empty.
     pub problems: Arc<[String]>,
     /// Resources that should be there and could not be made: what a proxy holds of them stays.
-    pub unmade: BTreeSet<(ResourceType, String)>,
+    pub unmade: BTreeMap<ResourceType, BTreeSet<String>>,
 }
 
 impl Snapshot {
@@ -119,9 +119,20 @@ impl Snapshot {
     pub fn new(revision: Revision, resources: impl IntoIterator<Item = Arc<Resource>>) -> Self {
         let mut snapshot = Self { revision, ..Self::default() };
         for resource in resources {
-            snapshot.resources.entry(resource.kind).or_default().insert(resource.name.clone(), resource);
+            snapshot.put(resource);
         }
         snapshot
+    }
+
+    /// Puts a resource in the place of the one of its type and name, if there is one.
+    pub fn put(&mut self, resource: Arc<Resource>) {
+        self.resources.entry(resource.kind).or_default().insert(resource.name.clone(), resource);
+    }
+
+    /// Whether a resource should be there and could not be made.
+    #[must_use]
+    pub fn is_unmade(&self, kind: ResourceType, name: &str) -> bool {
+        self.unmade.get(&kind).is_some_and(|names| names.contains(name))
     }
 
     /// The resources of a type, by name.
@@ -130,13 +141,4 @@ impl Snapshot {
         static NONE: BTreeMap<String, Arc<Resource>> = BTreeMap::new();
         self.resources.get(&kind).unwrap_or(&NONE)
     }
-}
-
-/// The snapshots of all proxies at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fleet {
-    /// The revision they were made from.
-    pub revision: Revision,
-    /// Snapshots by proxy; proxies with equal configuration share resources, not snapshots.
-    pub snapshots: BTreeMap<ProxyId, Arc<Snapshot>>,
 }

@@ -1,6 +1,6 @@
 //! What stands between a request and the store: all files of an apply are parsed, checked, linked
-//! with the policies that stay, and compiled, for every workload; then the tests are run that the change
-//! touches. What fails here is never stored.
+//! with the policies that stay, compiled and tried, for every workload that the change concerns; then the tests
+//! are run that it touches. What fails here is never stored.
 
 mod outcome;
 mod tests_touched;
@@ -10,20 +10,21 @@ pub use tests_touched::TEST_LIMITS;
 
 use crate::mesh::model::{DesiredState, Document};
 use crate::mesh::store::{Change, Intent, Placement, PolicyChange, StoreError};
-use crate::policies::in_force::{PoliciesInForce, surroundings, workloads};
-use crate::policies::preflight::{Preflight, TrialError};
+use crate::policies::documents;
+use crate::policies::effort::{Effort, Stopped};
+use crate::policies::in_force::{InForce, PolicyInForce, PolicySet, surroundings, tested_in};
+use crate::policies::preflight::TrialError;
+use crate::policies::programs::{ProgramError, Programs};
 use crate::policies::sources::FILES_MAX;
 use crate::policies::test_run::TestError;
-use chancery_policy_lang::bug::CompileError;
-use chancery_policy_lang::check::{CheckOptions, check};
-use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, Direction, ServiceRef};
+use chancery_policy_lang::check::{CheckOptions, Checked, check};
+use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, ServiceRef, Target};
 use chancery_policy_lang::diagnostic::render;
-use chancery_policy_lang::emit::compile;
 use chancery_policy_lang::inhabitants::unknown_inhabitants;
-use chancery_policy_lang::link::link;
-use chancery_policy_lang::linked::LinkedProgram;
+use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::parse::parse;
 use chancery_policy_lang::source::SOURCE_BYTES_MAX;
+use chancery_policy_lang::syntax::SyntaxTree;
 use chancery_policy_lang::testing::left_out as left_out_of_tests;
 use chancery_policy_lang::{Diagnostic, SourceSet};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,9 @@ use tests_touched::Next;
 const FILE_NAME_BYTES_MAX: usize = 1024;
 /// The most findings that one answer has; the first ones are usually the cause of the rest.
 const DIAGNOSTICS_MAX: usize = 100;
+
+/// The most different programs that one change may ask to be tried.
+const PROGRAMS_MAX: usize = 16_384;
 
 /// Policies that may be put in force.
 #[derive(Debug)]
@@ -106,18 +110,20 @@ pub enum Refusal {
 /// Checks files against the state that they are applied to.
 ///
 /// # Errors
-/// If the request or a policy is wrong, or a test fails.
+/// If the request or a policy is wrong, a test fails, or it takes longer than it may.
 pub fn admit(
-    state: &DesiredState,
+    in_force: &InForce,
     files: Vec<Document>,
     terms: Terms<'_>,
-    preflight: &Preflight,
+    programs: &Programs,
+    effort: &Effort,
 ) -> Result<Admission, Refusal> {
-    let documents = documents(files)?;
-    let mut in_force = PoliciesInForce::of(state);
-    let new = NewPolicies::check(&mut in_force, &documents, terms.today);
+    let state = &*in_force.state;
+    let documents = documents_of(files)?;
+    let mut together = in_force.policies.clone();
+    let new = NewPolicies::check(&mut together, &documents, terms.today);
     if new.diagnostics.iter().any(Diagnostic::is_error) {
-        return Err(Refusal::Policies(findings(&new.diagnostics, &in_force.sources)));
+        return Err(Refusal::Policies(findings(&new.diagnostics, &together.sources)));
     }
     if new.policies.is_empty() {
         return Err(Refusal::Request {
@@ -126,50 +132,55 @@ pub fn admit(
                 .to_owned(),
         });
     }
-    let staying = in_force.policies.values().filter(|policy| new.of(&policy.name).is_none());
-    let all: Vec<CheckedPolicy> =
-        staying.cloned().chain(new.policies.iter().map(|(policy, _)| policy.clone())).collect();
-    check_together(state, &in_force.sources, &all, preflight)?;
+    for policy in new.policies.iter().map(|new| &new.policy) {
+        together.put(policy.clone());
+    }
+    let changed = |new: &&NewPolicy| {
+        let before = in_force.policies.get(new.name());
+        before.is_none_or(|before| before.digest != new.policy.digest)
+    };
+    let changed: Vec<&str> = new.policies.iter().filter(changed).map(NewPolicy::name).collect();
+    check_together(in_force, &together, &changed, programs, effort)?;
 
-    let kept = new.kept_files(state, &in_force);
-    let outcomes = new.outcomes(state, &in_force);
+    let kept = new.kept_files(in_force);
+    let outcomes = new.outcomes(in_force);
     let change = change(state, &new, documents, &kept, &outcomes, terms);
     let after = change.as_ref().map(|change| change.apply_to(state)).transpose()?;
-    let next = Next { state: after.as_ref().unwrap_or(state), in_force: &in_force, policies: &all };
-    let tests =
-        if terms.skip_tests { None } else { Some(run_tests(&next, &new, &kept, &outcomes, preflight)?) };
-    let left_out = next.tests_left_behind(state);
+    let next = Next { state: after.as_ref().unwrap_or(state), policies: &together };
+    let tests = match terms.skip_tests {
+        true => None,
+        false => Some(run_tests(&next, &new, &kept, &changed, programs, effort)?),
+    };
+    let left_out = next.tests_left_behind(state, new.policies.iter().map(NewPolicy::name));
     let mut warnings = new.diagnostics.clone();
-    warnings.extend(left_out_of_tests(&new.tests, &all));
-    let policies: Vec<&CheckedPolicy> = new.policies.iter().map(|(policy, _)| policy).collect();
-    let known = known_services(state).chain(terms.invited.iter().cloned()).collect();
-    warnings.extend(unknown_inhabitants(&policies, &known, &in_force.sources));
-    let warnings = findings(&warnings, &in_force.sources);
+    warnings.extend(left_out_of_tests(&new.tests, &together.beside_tests(&new.tests)));
+    let policies: Vec<&CheckedPolicy> = new.policies.iter().map(|new| &new.policy.policy).collect();
+    let known =
+        in_force.population.known_services().into_iter().chain(terms.invited.iter().cloned()).collect();
+    warnings.extend(unknown_inhabitants(&policies, &known, &together.sources));
+    let warnings = findings(&warnings, &together.sources);
     let applied = |(name, outcome): (&str, ApplyOutcome)| AppliedPolicy { name: name.to_owned(), outcome };
     let outcomes = outcomes.into_iter().map(applied).collect();
     Ok(Admission { change, outcomes, tests, warnings, left_out })
 }
 
-/// The services of which a sidecar has joined, and those that a sidecar says its workload calls.
-fn known_services(state: &DesiredState) -> impl Iterator<Item = ServiceRef> {
-    state.proxies.values().flat_map(|proxy| {
-        let called = proxy.outbounds.iter().map(|outbound| outbound.service.clone());
-        called.chain([proxy.service.clone()])
-    })
-}
-
 /// Checks that the others make sense without a policy, and gives the change that takes it away.
 ///
 /// # Errors
-/// If they do not: it may have hidden a conflict between two others.
-pub fn admit_deletion(state: &DesiredState, name: &str, preflight: &Preflight) -> Result<Deletion, Refusal> {
-    let in_force = PoliciesInForce::of(state);
-    let staying: Vec<CheckedPolicy> =
-        in_force.policies.values().filter(|policy| policy.name != name).cloned().collect();
-    check_together(state, &in_force.sources, &staying, preflight)?;
+/// If they do not: it may have hidden a conflict between two others. If it takes longer than it may.
+pub fn admit_deletion(
+    in_force: &InForce,
+    name: &str,
+    programs: &Programs,
+    effort: &Effort,
+) -> Result<Deletion, Refusal> {
+    let state = &*in_force.state;
     let Some(record) = state.policies.get(name) else {
         return Err(StoreError::NoSuchPolicy(name.to_owned()).into());
     };
+    let mut staying = in_force.policies.clone();
+    staying.remove(name);
+    check_together(in_force, &staying, &[name], programs, effort)?;
     let change = Change::Policies(PolicyChange {
         base: state.revision,
         intent: Intent::Delete,
@@ -178,29 +189,27 @@ pub fn admit_deletion(state: &DesiredState, name: &str, preflight: &Preflight) -
         removed: [(name.to_owned(), record.document.clone())].into(),
     });
     let after = change.apply_to(state)?;
-    let next = Next { state: &after, in_force: &in_force, policies: &staying };
-    let left_out = next.tests_left_behind(state);
+    let left_out = Next { state: &after, policies: &staying }.tests_left_behind(state, [name]);
     Ok(Deletion { change, left_out })
 }
 
-/// Runs the tests of the files, and those of others that the change touches. Gives their number.
+/// Runs the tests of the files, and those of others that name a changed policy. Gives their number.
 fn run_tests(
     next: &Next<'_>,
     new: &NewPolicies,
     kept: &BTreeMap<String, String>,
-    outcomes: &BTreeMap<&str, ApplyOutcome>,
-    preflight: &Preflight,
+    changed: &[&str],
+    programs: &Programs,
+    effort: &Effort,
 ) -> Result<usize, Refusal> {
-    let sources = &next.in_force.sources;
-    let changed = outcomes.iter().filter(|(_, outcome)| **outcome != ApplyOutcome::Unchanged);
-    let changed: BTreeSet<&str> = changed.map(|(name, _)| *name).collect();
-    let run_already = kept.values().cloned().chain(new.policies.iter().map(|(_, file)| file.digest.clone()));
-    let (others, diagnostics) = next.tests_of_others(&run_already.collect(), &changed);
+    let sources = &next.policies.sources;
+    let run_already = kept.values().cloned().chain(new.policies.iter().map(|new| new.file.digest.clone()));
+    let (others, diagnostics) = next.tests_of_others(&run_already.collect(), changed);
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(Refusal::Policies(findings(&diagnostics, sources)));
     }
     let tests: Vec<CheckedTest> = new.tests.iter().cloned().chain(others).collect();
-    let runs = next.run(&tests, preflight.host()).map_err(|error| match error {
+    let runs = next.run(&tests, programs.host(), effort).map_err(|error| match error {
         TestError::Apart(found) => Refusal::Policies(findings(&found, sources)),
         TestError::TooMany { .. } | TestError::TooLong { .. } => Refusal::Request {
             message: format!("{error}; nothing was changed"),
@@ -214,9 +223,21 @@ fn run_tests(
 
 /// The policies of the files of one apply.
 struct NewPolicies {
-    policies: Vec<(CheckedPolicy, Arc<File>)>,
+    policies: Vec<NewPolicy>,
     tests: Vec<CheckedTest>,
     diagnostics: Vec<Diagnostic>,
+}
+
+/// A policy of an apply.
+struct NewPolicy {
+    policy: Arc<PolicyInForce>,
+    file: Arc<File>,
+}
+
+impl NewPolicy {
+    fn name(&self) -> &str {
+        &self.policy.policy.name
+    }
 }
 
 /// What is known of a file beside its policies.
@@ -229,13 +250,12 @@ struct File {
 impl NewPolicies {
     /// Parses and checks documents together; their texts are added to those in force, whose policies their
     /// tests may name.
-    fn check(in_force: &mut PoliciesInForce, documents: &[Arc<Document>], today: &str) -> Self {
-        let PoliciesInForce { sources, policies: beside, .. } = in_force;
+    fn check(in_force: &mut PolicySet, documents: &[Arc<Document>], today: &str) -> Self {
         let mut trees = Vec::new();
         let mut files = BTreeMap::new();
         let mut diagnostics = Vec::new();
         for document in documents {
-            let id = sources.add(document.name.clone(), document.text.clone());
+            let id = in_force.sources.add(document.name.clone(), document.text.clone());
             let parsed = parse(id, &document.text);
             let file = File {
                 digest: document.digest(),
@@ -246,47 +266,78 @@ impl NewPolicies {
             trees.push(parsed.tree);
             diagnostics.extend(parsed.diagnostics);
         }
-        let beside: Vec<CheckedPolicy> = beside.values().cloned().collect();
-        let checked = check(sources, &trees, CheckOptions { today: Some(today), beside: &beside });
+        let checked = check_beside(in_force, &trees, today);
         diagnostics.extend(checked.diagnostics);
         diagnostics.sort_by_key(|found| (found.primary.span.file, found.primary.span.start));
         let with_file = |policy: CheckedPolicy| {
             let file = files.get(&policy.span.file).cloned()?;
-            Some((policy, file))
+            let policy = PolicyInForce::new(policy, &in_force.sources, &file.surroundings);
+            Some(NewPolicy { policy: Arc::new(policy), file })
         };
         let policies = checked.policies.into_iter().filter_map(with_file).collect();
         Self { policies, tests: checked.tests, diagnostics }
     }
 
     /// What becomes of each policy, by name.
-    fn outcomes(&self, state: &DesiredState, in_force: &PoliciesInForce) -> BTreeMap<&str, ApplyOutcome> {
-        let outcome = |(policy, file): &(CheckedPolicy, Arc<File>)| compare(state, in_force, policy, file);
-        self.policies.iter().map(|new| (new.0.name.as_str(), outcome(new))).collect()
+    fn outcomes(&self, in_force: &InForce) -> BTreeMap<&str, ApplyOutcome> {
+        let outcome = |new: &NewPolicy| match in_force.policies.get(new.name()) {
+            _ if !in_force.state.policies.contains_key(new.name()) => ApplyOutcome::Created,
+            Some(before) if before.digest == new.policy.digest => ApplyOutcome::Unchanged,
+            _ => ApplyOutcome::Changed,
+        };
+        self.policies.iter().map(|new| (new.name(), outcome(new))).collect()
     }
 
     /// The digests of the files that say just what a document in force still says, whatever both are called,
     /// with the digest of that document: it stays, so that what is printed of it may be applied from anywhere.
-    fn kept_files(&self, state: &DesiredState, in_force: &PoliciesInForce) -> BTreeMap<String, String> {
+    fn kept_files(&self, in_force: &InForce) -> BTreeMap<String, String> {
+        let state = &*in_force.state;
         let mut compared = BTreeSet::new();
         let mut kept = BTreeMap::new();
         // Of a file whose text is that of a document all policies are in force from it: one of them shows it.
-        for (policy, file) in self.policies.iter().filter(|(_, file)| compared.insert(&file.digest)) {
-            let Some(record) = state.policies.get(&policy.name) else { continue };
-            let standing = in_force.standing(state, &record.document);
+        for NewPolicy { policy, file } in self.policies.iter().filter(|new| compared.insert(&new.file.digest))
+        {
+            let Some(record) = state.policies.get(&policy.policy.name) else { continue };
+            let standing = in_force.policies.standing(state, &record.document);
             if standing.is_some_and(|standing| *standing.text == *file.text) {
                 kept.insert(file.digest.clone(), record.document.clone());
             }
         }
         kept
     }
+}
 
-    fn of(&self, name: &str) -> Option<&CheckedPolicy> {
-        self.policies.iter().map(|(policy, _)| policy).find(|policy| policy.name == name)
+/// Checks trees beside the policies in force. For what is right only those matter that the tests name, that are about
+/// the same places, and one that denies what no rule allows; for what is said of what is wrong, all do.
+fn check_beside(in_force: &PolicySet, trees: &[SyntaxTree], today: &str) -> Checked {
+    let check = |names: &BTreeSet<String>| {
+        let beside = names.iter().filter_map(|name| in_force.get(name));
+        let beside: Vec<&CheckedPolicy> = beside.map(|policy| &policy.policy).collect();
+        check(&in_force.sources, trees, CheckOptions { today: Some(today), beside: &beside })
+    };
+    let around = |policies: &mut dyn Iterator<Item = &CheckedPolicy>| -> BTreeSet<String> {
+        policies.flat_map(|policy| in_force.around(policy)).cloned().collect()
+    };
+    let stated = trees.iter().filter_map(SyntaxTree::file).flat_map(|file| documents::stated(&file));
+    let before: Vec<Arc<PolicyInForce>> = stated.filter_map(|name| in_force.get(&name).cloned()).collect();
+    let mut beside: BTreeSet<String> = trees.iter().flat_map(tested_in).collect();
+    beside.extend(in_force.denying_otherwise().map(|policy| policy.policy.name.clone()));
+    // They are mostly about what those of the same names are about that are in force.
+    beside.extend(around(&mut before.iter().map(|policy| &policy.policy)));
+    let mut checked = check(&beside);
+    let missing = around(&mut checked.policies.iter());
+    if !missing.is_subset(&beside) {
+        beside.extend(missing);
+        checked = check(&beside);
     }
+    if checked.diagnostics.iter().any(Diagnostic::is_error) {
+        checked = check(&in_force.iter().map(|policy| policy.policy.name.clone()).collect());
+    }
+    checked
 }
 
 /// The documents of a request, by name, so that its order does not matter.
-fn documents(files: Vec<Document>) -> Result<Vec<Arc<Document>>, Refusal> {
+fn documents_of(files: Vec<Document>) -> Result<Vec<Arc<Document>>, Refusal> {
     let refuse = |message: String, help: &str| Err(Refusal::Request { message, help: help.to_owned() });
     if files.len() > FILES_MAX {
         return refuse(
@@ -313,63 +364,65 @@ fn documents(files: Vec<Document>) -> Result<Vec<Arc<Document>>, Refusal> {
     Ok(documents.into_values().collect())
 }
 
-/// Links and compiles policies for every workload that they have to make sense for.
+/// Links, compiles and tries the policies for every workload that policies of these names are about, be it before or
+/// after they changed: what other workloads have stays as it is.
 fn check_together(
-    state: &DesiredState,
-    sources: &SourceSet,
-    policies: &[CheckedPolicy],
-    preflight: &Preflight,
+    in_force: &InForce,
+    policies: &PolicySet,
+    changed: &[&str],
+    programs: &Programs,
+    effort: &Effort,
 ) -> Result<(), Refusal> {
-    let mut conflicts: Vec<Diagnostic> = Vec::new();
-    let mut programs: Vec<LinkedProgram> = Vec::new();
-    for workload in workloads(state, policies) {
-        match link(policies, &workload, Direction::Inbound) {
-            Ok(Some(program)) if programs.iter().any(|known| is_same(known, &program)) => {}
-            Ok(program) => programs.extend(program),
-            Err(found) => {
-                let new = found.into_iter().filter(|conflict| !conflicts.contains(conflict));
-                conflicts.extend(new.collect::<Vec<_>>());
+    let both = changed.iter().flat_map(|name| [in_force.policies.get(name), policies.get(name)]);
+    let scopes = both.flatten().flat_map(|policy| &policy.policy.targets);
+    let targets: BTreeSet<&Target> = scopes.map(|scope| &scope.target).collect();
+    let mut distinct: BTreeMap<_, Workload> = BTreeMap::new();
+    for target in targets {
+        for workload in policies.workloads(target, &in_force.population, &in_force.state.trust_domain) {
+            if let Some(key) = Programs::key(policies, &workload) {
+                distinct.entry(key).or_insert(workload);
             }
         }
     }
-    if !conflicts.is_empty() {
-        return Err(Refusal::Policies(findings(&conflicts, sources)));
+    if distinct.len() > PROGRAMS_MAX {
+        return Err(Refusal::Request {
+            message: format!(
+                "the policies make {} different programs; at most {PROGRAMS_MAX} can be tried in one change",
+                distinct.len()
+            ),
+            help: "let fewer policies ask for labels of their workloads".to_owned(),
+        });
     }
-    programs.iter().try_for_each(|program| try_out(program, sources, preflight))
-}
-
-/// Compiles a program and tries its module out.
-fn try_out(program: &LinkedProgram, sources: &SourceSet, preflight: &Preflight) -> Result<(), Refusal> {
-    match compile(program) {
-        Ok(module) => preflight.try_out(program, module).map_err(Refusal::Trial),
-        Err(CompileError::Refused(found)) => Err(Refusal::Policies(findings(&found, sources))),
-        Err(CompileError::Bug(bug)) => Err(Refusal::Trial(TrialError::new(program, bug.to_string()))),
+    let mut conflicts: Vec<Diagnostic> = Vec::new();
+    let mut workloads: Vec<Workload> = distinct.into_values().collect();
+    workloads.sort();
+    for (done, workload) in workloads.iter().enumerate() {
+        match programs.try_out(policies, workload, effort) {
+            Ok(()) => {}
+            Err(ProgramError::Refused(found)) => {
+                let new = found.into_iter().filter(|conflict| !conflicts.contains(conflict));
+                conflicts.extend(new.collect::<Vec<_>>());
+            }
+            Err(ProgramError::Trial(error)) => return Err(error.into()),
+            Err(ProgramError::Stopped(stopped)) => return Err(stopped_after(stopped, done, workloads.len())),
+        }
+        if conflicts.len() >= DIAGNOSTICS_MAX {
+            break;
+        }
+    }
+    if conflicts.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal::Policies(findings(&conflicts, &policies.sources)))
     }
 }
 
-/// Whether two programs decide the same, whatever their targets are called: `target.*` is folded.
-fn is_same(one: &LinkedProgram, other: &LinkedProgram) -> bool {
-    let LinkedProgram { workload, direction, auth, policies } = one;
-    workload.trust_domain == other.workload.trust_domain
-        && *direction == other.direction
-        && *auth == other.auth
-        && *policies == other.policies
-}
-
-/// Whether a policy says something else than the one of its name that is in force.
-fn compare(
-    state: &DesiredState,
-    in_force: &PoliciesInForce,
-    policy: &CheckedPolicy,
-    file: &File,
-) -> ApplyOutcome {
-    let Some(record) = state.policies.get(&policy.name) else { return ApplyOutcome::Created };
-    let before = in_force.policies.get(&policy.name);
-    let same_text = before
-        .is_some_and(|before| in_force.sources.snippet(before.span) == in_force.sources.snippet(policy.span));
-    let same_surroundings =
-        in_force.documents.get(&record.document).is_some_and(|read| read.surroundings == file.surroundings);
-    if same_text && same_surroundings { ApplyOutcome::Unchanged } else { ApplyOutcome::Changed }
+fn stopped_after(stopped: Stopped, done: usize, all: usize) -> Refusal {
+    Refusal::Request {
+        message: format!("{stopped}: {done} of {all} programs were tried; nothing was changed"),
+        help: "apply fewer files at a time, or let fewer policies ask for labels of their workloads"
+            .to_owned(),
+    }
 }
 
 /// The change that puts policies in force whose files are not kept; `None` if all are.
@@ -384,11 +437,11 @@ fn change(
     let placed: BTreeMap<String, Placement> = new
         .policies
         .iter()
-        .filter(|(_, file)| !kept.contains_key(&file.digest))
-        .map(|(policy, file)| {
-            let changed = outcomes.get(policy.name.as_str()) != Some(&ApplyOutcome::Unchanged);
-            let before = state.policies.get(&policy.name).map(|record| record.document.clone());
-            (policy.name.clone(), Placement { document: file.digest.clone(), before, changed })
+        .filter(|new| !kept.contains_key(&new.file.digest))
+        .map(|new| {
+            let changed = outcomes.get(new.name()) != Some(&ApplyOutcome::Unchanged);
+            let before = state.policies.get(new.name()).map(|record| record.document.clone());
+            (new.name().to_owned(), Placement { document: new.file.digest.clone(), before, changed })
         })
         .collect();
     if placed.is_empty() {

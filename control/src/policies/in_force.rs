@@ -1,78 +1,75 @@
-//! The policies in force, read back from the documents that state them.
+//! The policies in force as one immutable set for each state: parsed and checked once for each document, found by
+//! what they are about, shared by admission, reconciliation and the API.
+//!
+//! ```text
+//! DesiredState --Current::at--> InForce {state, PolicySet, Population} --Programs--> modules
+//! ```
 //!
 //! Each document is checked alone, as `let` and `schema` reach no further than their file, and of
 //! its policies only those count that are in force *from it*: a policy that was applied anew from
 //! another file has left its old text behind there.
+//!
+//! A set is made from the one before, and what did not change is shared: it costs what the change does.
 
-use crate::mesh::model::{DesiredState, Document, ProxyRegistration};
-use crate::policies::documents::{Standing, View};
-use crate::policies::workloads::representatives;
+mod set;
+#[cfg(test)]
+mod tests;
+
+pub use set::{PolicyInForce, PolicySet, StoredDocument, tested_in};
+
+use crate::mesh::model::{DesiredState, Document};
+use crate::mesh::store::Changes;
+use crate::policies::population::Population;
 use chancery_policy_lang::check::{CheckOptions, check};
 use chancery_policy_lang::checked::CheckedPolicy;
-use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::parse::parse;
 use chancery_policy_lang::syntax::SyntaxTree;
 use chancery_policy_lang::syntax::ast::{AstNode, Item};
-use chancery_policy_lang::{Diagnostic, SourceSet, Span};
-use std::collections::{BTreeMap, BTreeSet};
+use chancery_policy_lang::{Diagnostic, FileId, SourceSet, Span};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Policies in force, and the texts that their spans point into.
+/// A state, and what is known of it.
 #[derive(Clone, Debug, Default)]
-pub struct PoliciesInForce {
-    /// The documents.
-    pub sources: SourceSet,
-    /// The policies, by name.
-    pub policies: BTreeMap<String, CheckedPolicy>,
-    /// What was read of each document, by the document's digest.
-    pub documents: BTreeMap<String, StoredDocument>,
-    /// Policies that are stored and yet cannot be read by this version of the program, one sentence
-    /// each. They were accepted once, so this is empty unless the program is older than the data.
-    pub problems: Vec<String>,
+pub struct InForce {
+    /// The state.
+    pub state: Arc<DesiredState>,
+    /// Its policies.
+    pub policies: PolicySet,
+    /// Who is in the mesh.
+    pub population: Population,
 }
 
-impl PoliciesInForce {
-    /// Reads all documents of a state.
+impl InForce {
+    /// What is known of another state, in proportion to what differs.
     #[must_use]
-    pub fn of(state: &DesiredState) -> Self {
-        let mut this = Self::default();
-        for (digest, document) in &state.documents {
-            this.add(state, digest, document);
-        }
-        for name in state.policies.keys().filter(|name| !this.policies.contains_key(*name)) {
-            this.problems.push(format!(
-                "policy `{name}` cannot be read by this version of chancery: apply it again, or run the newer version"
-            ));
-        }
-        this
-    }
-
-    fn add(&mut self, state: &DesiredState, digest: &str, document: &Document) {
-        let read = read(&mut self.sources, document);
-        let policies = if read.errors.is_empty() { read.policies } else { Vec::new() };
-        for policy in policies {
-            if state.policies.get(&policy.name).is_some_and(|record| record.document == digest) {
-                self.policies.insert(policy.name.clone(), policy);
-            }
-        }
-        let surroundings = surroundings(&read.tree);
-        self.documents.insert(digest.to_owned(), StoredDocument { tree: read.tree, surroundings });
-    }
-
-    /// What a document of the state still says.
-    #[must_use]
-    pub fn standing(&self, state: &DesiredState, digest: &str) -> Option<Standing> {
-        let (document, read) = (state.documents.get(digest)?, self.documents.get(digest)?);
-        Some(View { state, digest }.standing(document, &read.tree))
+    pub fn at(&self, state: &Arc<DesiredState>) -> Self {
+        let changes = Changes::between(&self.state, state);
+        let mut policies = self.policies.clone();
+        policies.take_in(state, &changes.policies);
+        let mut population = self.population.clone();
+        population.take_in(&changes.proxies);
+        Self { state: Arc::clone(state), policies, population }
     }
 }
 
-/// A document that is stored.
-#[derive(Clone, Debug)]
-pub struct StoredDocument {
-    /// Its tree.
-    pub tree: SyntaxTree,
-    /// What everything but policies and tests says in it.
-    pub surroundings: String,
+/// What is known of the newest state that anybody asked about, for the next one to be made from.
+#[derive(Debug, Default)]
+pub struct Current {
+    newest: Mutex<Arc<InForce>>,
+}
+
+impl Current {
+    /// What is known of a state. It may take as long as reading all its documents: not to be called from a thread
+    /// that serves others.
+    #[must_use]
+    pub fn at(&self, state: &Arc<DesiredState>) -> Arc<InForce> {
+        // What is in here is replaced as a whole: who panicked left the one before.
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&newest.state, state) {
+            *newest = Arc::new(newest.at(state));
+        }
+        Arc::clone(&newest)
+    }
 }
 
 /// A document that was read back.
@@ -86,10 +83,9 @@ pub struct ReadDocument {
     pub errors: Vec<Diagnostic>,
 }
 
-/// Reads a document that was accepted once; its text is added to `sources`. Its tests do not
+/// Reads a document that was accepted once and is that file of `sources`. Its tests do not
 /// matter any more: they may speak of policies that stand in other files.
-pub fn read(sources: &mut SourceSet, document: &Document) -> ReadDocument {
-    let file = sources.add(document.name.clone(), document.text.clone());
+fn read(sources: &SourceSet, file: FileId, document: &Document) -> ReadDocument {
     let parsed = parse(file, &document.text);
     let checked = check(sources, std::slice::from_ref(&parsed.tree), CheckOptions::default());
     let tests: Vec<Span> = tests_of(&parsed.tree);
@@ -125,22 +121,13 @@ pub fn surroundings(tree: &SyntaxTree) -> String {
     text
 }
 
-/// The workload that a sidecar's policies are linked for.
+/// The first of several errors, and how many there are.
 #[must_use]
-pub fn workload_of(registration: &ProxyRegistration, trust_domain: &str) -> Workload {
-    Workload {
-        namespace: registration.service.namespace.clone(),
-        service: registration.service.name.clone(),
-        labels: registration.labels.clone(),
-        trust_domain: trust_domain.to_owned(),
+pub fn describe(errors: &[Diagnostic]) -> String {
+    let more = errors.len().saturating_sub(1);
+    match errors.first() {
+        Some(error) if more == 0 => format!("{}: {}", error.code.0, error.message),
+        Some(error) => format!("{}: {} (and {more} more)", error.code.0, error.message),
+        None => "no reason is known".to_owned(),
     }
-}
-
-/// The workloads for which a set of policies has to make sense: all sidecars that joined, and one
-/// that stands for each scope, so that the first sidecar of a service finds no surprise.
-#[must_use]
-pub fn workloads(state: &DesiredState, policies: &[CheckedPolicy]) -> BTreeSet<Workload> {
-    let mut workloads = representatives(policies, &state.trust_domain);
-    workloads.extend(state.proxies.values().map(|proxy| workload_of(proxy, &state.trust_domain)));
-    workloads
 }

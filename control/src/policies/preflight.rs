@@ -62,7 +62,7 @@ impl Preflight {
     ///
     /// # Errors
     /// If the module does not load or start, fails, or decides otherwise than the evaluator.
-    pub fn try_out(&self, program: &LinkedProgram, module: Module) -> Result<(), TrialError> {
+    pub fn try_out(&self, program: &LinkedProgram, module: &Module) -> Result<(), TrialError> {
         if self.lock().contains(&module.digest) {
             return Ok(());
         }
@@ -71,7 +71,7 @@ impl Preflight {
         if passed.len() >= REMEMBERED_MAX {
             passed.clear();
         }
-        passed.insert(module.digest);
+        passed.insert(module.digest.clone());
         Ok(())
     }
 

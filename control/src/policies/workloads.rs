@@ -45,7 +45,9 @@ pub fn shown(workload: &Workload) -> String {
     format!("{}/{}{}", workload.namespace, workload.service, labels.concat())
 }
 
-fn representative(scope: &Target, trust_domain: &str) -> Workload {
+/// A workload that a scope covers and that nothing else is known of.
+#[must_use]
+pub fn representative(scope: &Target, trust_domain: &str) -> Workload {
     let (namespace, service, labels) = match scope {
         Target::Mesh => (ANY, ANY, BTreeMap::new()),
         Target::Namespace(namespace) => (namespace.as_str(), ANY, BTreeMap::new()),

@@ -25,10 +25,11 @@ pub use error::ApiError;
 pub use places::Places;
 
 use crate::delivery::acks::AckBoard;
-use crate::delivery::snapshot::Fleet;
+use crate::delivery::fleet::Fleet;
 use crate::mesh::identity::{Authority, Tokens};
 use crate::mesh::store::Store;
-use crate::policies::preflight::Preflight;
+use crate::policies::in_force::Current;
+use crate::policies::programs::Programs;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
@@ -36,7 +37,6 @@ use axum::http::{Method, StatusCode};
 use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, post};
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// The largest body of a request that applies policies.
 pub const APPLY_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -57,9 +57,11 @@ pub struct Api {
     /// The sidecars that joined of late.
     pub places: Arc<Places>,
     /// The snapshots that the proxies are given.
-    pub fleet: watch::Receiver<Arc<Fleet>>,
-    /// Tries compiled policies out before they are stored.
-    pub preflight: Arc<Preflight>,
+    pub fleet: Arc<Fleet>,
+    /// What is known of the policies in force.
+    pub in_force: Arc<Current>,
+    /// The programs of workloads; tried out before the policies are stored.
+    pub programs: Arc<Programs>,
     /// Whose turn it is to change policies: each change is prepared on the one before, so that many who
     /// apply at once wait for each other instead of preparing all of it again.
     pub turn: Arc<tokio::sync::Mutex<()>>,
@@ -153,7 +155,14 @@ fn endpoints() -> Vec<Endpoint> {
             .summary("What a sidecar is given, as YAML"),
         Endpoint::get("/v1/status", Reader, proxies::status)
             .summary("Whether everyone is on a revision")
-            .query(&[("revision", "The revision that is asked about; the newest if absent")])
+            .query(&[
+                ("revision", "The revision that is asked about; the newest if absent"),
+                ("wait", "Answer when every connected sidecar has answered to it, or after so many seconds"),
+                (
+                    "proxies",
+                    "`all`, or `behind`: only those that are connected and do not have it; `all` if absent",
+                ),
+            ])
             .gives("StatusResponse"),
         Endpoint::post("/v1/tokens", Admin, tokens::create)
             .summary("Make a token for joining, or for this API")

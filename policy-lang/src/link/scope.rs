@@ -5,7 +5,7 @@ use crate::linked::Workload;
 
 /// How narrow a scope is; the greatest wins where only one can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Specificity {
+pub enum Specificity {
     /// `mesh`
     Mesh,
     /// `namespace N`, and `service N/*`, which covers the same workloads.
@@ -29,16 +29,15 @@ impl Specificity {
 }
 
 /// The narrowest scope by which a policy concerns requests of a workload; `None` if it does not.
-pub(super) fn reach(
-    policy: &CheckedPolicy,
-    workload: &Workload,
-    direction: Direction,
-) -> Option<Specificity> {
+#[must_use]
+pub fn reach(policy: &CheckedPolicy, workload: &Workload, direction: Direction) -> Option<Specificity> {
     let meant = policy.targets.iter().filter(|scope| scope.direction == direction);
     meant.filter_map(|scope| covers(&scope.target, workload)).max()
 }
 
-pub(super) fn covers(target: &Target, workload: &Workload) -> Option<Specificity> {
+/// How narrowly a target covers a workload; `None` if it does not.
+#[must_use]
+pub fn covers(target: &Target, workload: &Workload) -> Option<Specificity> {
     let (covered, specificity) = match target {
         Target::Mesh => (true, Specificity::Mesh),
         Target::Namespace(namespace) => (*namespace == workload.namespace, Specificity::Namespace),

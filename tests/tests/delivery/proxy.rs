@@ -5,7 +5,8 @@
 use super::application;
 use chancery_control::delivery::acks::{AckBoard, ProxyStatus, refusals};
 use chancery_control::delivery::envoy::{cluster, endpoints, listener, route, secret};
-use chancery_control::delivery::snapshot::{Fleet, Resource, Snapshot};
+use chancery_control::delivery::fleet::{Fleet, FleetChange};
+use chancery_control::delivery::snapshot::{Resource, Snapshot};
 use chancery_control::delivery::xds::XdsServer;
 use chancery_control::mesh::identity::PeerIdentity;
 use chancery_control::mesh::model::{
@@ -15,6 +16,7 @@ use chancery_control::mesh::store::Store;
 use chancery_control::mesh::store::redb::RedbStore;
 use chancery_control::sidecar::envoy_binary::Search;
 use chancery_policy_lang::checked::ServiceRef;
+use chancery_tests::mesh::wire::Request;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
 use reqwest::StatusCode;
 use serde_json::json;
@@ -24,9 +26,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::process::{Child, Command};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::UnixListenerStream;
@@ -55,7 +56,7 @@ pub(super) struct Proxy {
 }
 
 struct ControlPlane {
-    fleet: watch::Sender<Arc<Fleet>>,
+    fleet: Arc<Fleet>,
     board: Arc<AckBoard>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -70,8 +71,7 @@ impl Proxy {
         let folder = tempfile::tempdir().unwrap();
         let store = RedbStore::open(&folder.path().join("state.redb"), Some(TRUST_DOMAIN)).await.unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
-        let control_plane =
-            ControlPlane::start(&folder.path().join("ads.sock"), store.clone(), Fleet::default()).await;
+        let control_plane = ControlPlane::start(&folder.path().join("ads.sock"), store.clone()).await;
         let (application, application_task) = application::start().await;
         let envoy = start_envoy(folder.path());
         let (inbound, outbound) = (free_address(), free_address());
@@ -129,7 +129,7 @@ impl Proxy {
 
     /// Publishes a snapshot.
     pub(super) fn give(&self, revision: u64, resources: Vec<Resource>) {
-        self.control_plane.fleet.send_replace(Arc::new(fleet(revision, resources)));
+        self.control_plane.give(change(revision, resources));
     }
 
     /// The desired state with this service and this document of policies.
@@ -153,8 +153,8 @@ impl Proxy {
     }
 
     /// Publishes snapshots, with the secrets that a sidecar would add.
-    pub(super) fn give_fleet(&self, built: Fleet) {
-        let snapshots = built.snapshots.values().flat_map(|snapshot| snapshot.resources.values());
+    pub(super) fn give_fleet(&self, built: &FleetChange) {
+        let snapshots = built.given.values().flat_map(|snapshot| snapshot.resources.values());
         let resources = snapshots.flat_map(BTreeMap::values).map(|resource| (**resource).clone());
         self.give(built.revision.0, resources.chain(self.secrets.clone()).collect());
     }
@@ -191,6 +191,25 @@ impl Proxy {
         waited.unwrap_or_else(|_| {
             panic!("the board shows {:#?}; Envoy said:\n{}", board.status(&id), self.log())
         })
+    }
+
+    /// What Envoy says of itself at a path of its administration.
+    pub(super) async fn admin(&self, path: &str) -> String {
+        let socket = UnixStream::connect(self.folder.path().join("admin.sock")).await.unwrap();
+        Request::get(path).send(socket).await.unwrap().body
+    }
+
+    /// Waits until what Envoy says at a path is so.
+    pub(super) async fn until_admin(&self, path: &str, condition: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let said = self.admin(path).await;
+            if condition(&said) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{said}");
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Sends a request through both listeners.
@@ -234,8 +253,8 @@ impl Proxy {
     /// Starts a discovery server that knows of earlier ones what is in the store.
     pub(super) async fn start_control_plane(&mut self, revision: u64, resources: Vec<Resource>) {
         let socket = self.folder.path().join("ads.sock");
-        let fleet = fleet(revision, resources);
-        self.control_plane = ControlPlane::start(&socket, self.store.clone(), fleet).await;
+        self.control_plane = ControlPlane::start(&socket, self.store.clone()).await;
+        self.give(revision, resources);
     }
 
     /// Stops everything that was started.
@@ -254,12 +273,13 @@ impl Proxy {
 }
 
 impl ControlPlane {
-    async fn start(socket: &Path, store: Arc<dyn Store>, fleet: Fleet) -> Self {
-        let (fleet, receiver) = watch::channel(Arc::new(fleet));
+    async fn start(socket: &Path, store: Arc<dyn Store>) -> Self {
+        let fleet = Arc::<Fleet>::default();
         let (board, stop, tasks) = (Arc::<AckBoard>::default(), CancellationToken::new(), TaskTracker::new());
         refusals::restore(&*store, &board).await.unwrap();
+        let states = store.watch();
         tasks.spawn(refusals::keep(store, board.clone(), stop.clone()));
-        let server = XdsServer::new(receiver, board.clone(), stop.clone(), tasks.clone());
+        let server = XdsServer::new(fleet.clone(), board.clone(), states, stop.clone(), tasks.clone());
         // Stands for the TLS layer, which knows the sidecar by its certificate.
         let service =
             AggregatedDiscoveryServiceServer::with_interceptor(server, |mut request: tonic::Request<()>| {
@@ -277,6 +297,11 @@ impl ControlPlane {
                 .unwrap();
         });
         Self { fleet, board, stop, tasks, server }
+    }
+
+    fn give(&self, change: FleetChange) {
+        self.board.expect(&change);
+        self.fleet.publish(change);
     }
 
     async fn stop(&mut self) {
@@ -345,10 +370,10 @@ fn bootstrap(ads: &Path, admin: &Path) -> serde_json::Value {
     })
 }
 
-fn fleet(revision: u64, resources: Vec<Resource>) -> Fleet {
+fn change(revision: u64, resources: Vec<Resource>) -> FleetChange {
     let snapshot = Snapshot::new(Revision(revision), resources.into_iter().map(Arc::new));
-    let snapshots = [(ProxyId(NODE.to_owned()), Arc::new(snapshot))].into();
-    Fleet { revision: Revision(revision), snapshots }
+    let given = [(ProxyId(NODE.to_owned()), Arc::new(snapshot))].into();
+    FleetChange { revision: Revision(revision), given, is_whole: true, ..FleetChange::default() }
 }
 
 fn service() -> ServiceRef {

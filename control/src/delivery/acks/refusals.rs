@@ -25,13 +25,13 @@ type Items = BTreeMap<String, String>;
 /// If the store cannot be read.
 pub async fn restore(store: &dyn Store, board: &AckBoard) -> Result<(), StoreError> {
     let items = store.items(PREFIX).await?;
-    let mut proxies = board.lock();
+    let mut entries = board.lock();
     for (key, message) in &items {
         let Some((proxy, version, name)) = read_key(key) else {
             tracing::warn!(key, "an item of the store is not understood");
             continue;
         };
-        let entry = proxies.entry(proxy).or_insert_with(|| Entry {
+        let entry = entries.proxies.entry(proxy).or_insert_with(|| Entry {
             // It counts as gone until it opens a stream.
             has_left: true,
             ..Entry::new(Timestamp::UNIX_EPOCH)
@@ -75,7 +75,7 @@ async fn bring(store: &dyn Store, wanted: Items) -> Result<(), StoreError> {
 }
 
 fn items(board: &AckBoard) -> Items {
-    let proxies = board.lock();
+    let entries = board.lock();
     let of_proxy = |(proxy, entry): (&ProxyId, &Entry)| {
         let refusals = entry.memory.refusals(ResourceType::Extension);
         let item = |(name, version, message): (&str, &str, &str)| {
@@ -83,7 +83,7 @@ fn items(board: &AckBoard) -> Items {
         };
         refusals.map(item).collect::<Vec<_>>()
     };
-    proxies.iter().flat_map(of_proxy).collect()
+    entries.proxies.iter().flat_map(of_proxy).collect()
 }
 
 /// The proxy, the version and the name that a key names.

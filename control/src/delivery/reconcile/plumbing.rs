@@ -2,25 +2,37 @@
 
 use crate::delivery::envoy::{cluster, endpoints, listener, route};
 use crate::delivery::snapshot::Resource;
-use crate::mesh::model::{DesiredState, Inbound, Outbound, ProxyRegistration};
+use crate::mesh::model::{Inbound, Outbound, ProxyId, ProxyRegistration};
 use chancery_policy_lang::checked::ServiceRef;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-/// Makes each resource once, for all proxies that have the same, and keeps it for the next fleet.
+/// Made resources that are looked through for those that nobody needs any more, at least.
+const SWEPT_MIN: usize = 1024;
+
+/// Makes each resource once, for all proxies that have the same; knows where services are and who calls them.
 #[derive(Debug, Default)]
 pub(super) struct Plumbing {
     trust_domain: String,
-    /// Where the replicas of each service are.
-    replicas: BTreeMap<ServiceRef, BTreeSet<SocketAddr>>,
-    made: BTreeMap<Key, Arc<Resource>>,
-    /// What the last fleet was made of.
-    earlier: BTreeMap<Key, Arc<Resource>>,
+    services: BTreeMap<ServiceRef, Service>,
+    /// As long as anybody has them.
+    made: HashMap<Key, Weak<Resource>>,
+    swept: usize,
+}
+
+/// What is known of a service.
+#[derive(Debug, Default)]
+struct Service {
+    /// Where its replicas are, each with the number of proxies that say so.
+    replicas: BTreeMap<SocketAddr, usize>,
+    callers: BTreeSet<ProxyId>,
+    /// The endpoints, made from `replicas`.
+    endpoints: Option<Arc<Resource>>,
 }
 
 /// What a resource depends on, beside the trust domain.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     InboundListener(Inbound),
     OutboundListener(Outbound),
@@ -28,61 +40,99 @@ enum Key {
     OutboundRoute(ServiceRef),
     LocalApp(SocketAddr),
     MeshCluster(ServiceRef),
-    Endpoints(ServiceRef, BTreeSet<SocketAddr>),
 }
 
 impl Plumbing {
-    /// Begins a fleet.
-    pub(super) fn begin(&mut self, state: &DesiredState) {
-        if self.trust_domain != state.trust_domain {
-            self.trust_domain.clone_from(&state.trust_domain);
-            self.earlier.clear();
+    pub(super) fn new(trust_domain: &str) -> Self {
+        Self { trust_domain: trust_domain.to_owned(), ..Self::default() }
+    }
+
+    /// Takes in a proxy.
+    pub(super) fn add(&mut self, proxy: &ProxyRegistration, moved: &mut BTreeSet<ServiceRef>) {
+        if let Some(inbound) = proxy.inbound {
+            let service = self.services.entry(proxy.service.clone()).or_default();
+            *service.replicas.entry(inbound.listen).or_default() += 1;
+            service.endpoints = None;
+            moved.insert(proxy.service.clone());
         }
-        self.replicas.clear();
-        for proxy in state.proxies.values() {
-            if let Some(inbound) = proxy.inbound {
-                self.replicas.entry(proxy.service.clone()).or_default().insert(inbound.listen);
+        for outbound in &proxy.outbounds {
+            let service = self.services.entry(outbound.service.clone()).or_default();
+            service.callers.insert(proxy.id.clone());
+        }
+    }
+
+    /// Forgets a proxy.
+    pub(super) fn remove(&mut self, proxy: &ProxyRegistration, moved: &mut BTreeSet<ServiceRef>) {
+        if let Some(inbound) = proxy.inbound
+            && let Some(service) = self.services.get_mut(&proxy.service)
+        {
+            match service.replicas.get_mut(&inbound.listen) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => {
+                    service.replicas.remove(&inbound.listen);
+                }
+            }
+            service.endpoints = None;
+            moved.insert(proxy.service.clone());
+        }
+        for outbound in &proxy.outbounds {
+            if let Some(service) = self.services.get_mut(&outbound.service) {
+                service.callers.remove(&proxy.id);
+            }
+        }
+        for name in proxy.outbounds.iter().map(|outbound| &outbound.service).chain([&proxy.service]) {
+            let is_empty = |service: &Service| service.replicas.is_empty() && service.callers.is_empty();
+            if self.services.get(name).is_some_and(is_empty) {
+                self.services.remove(name);
             }
         }
     }
 
-    /// Ends a fleet: what it did not need is forgotten.
-    pub(super) fn end(&mut self) {
-        self.earlier = std::mem::take(&mut self.made);
+    /// Who calls a service, and where it is.
+    pub(super) fn callers(&mut self, service: &ServiceRef) -> Option<(Arc<Resource>, &BTreeSet<ProxyId>)> {
+        self.services.get(service).filter(|known| !known.callers.is_empty())?;
+        let endpoints = self.endpoints(service);
+        Some((endpoints, &self.services.get(service)?.callers))
     }
 
-    /// The resources of a proxy.
+    /// The resources of a proxy that was taken in.
     pub(super) fn of_proxy(&mut self, proxy: &ProxyRegistration) -> Vec<Arc<Resource>> {
-        let mut keys = Vec::new();
+        let mut resources = Vec::new();
         if let Some(inbound) = proxy.inbound {
-            keys.extend([
-                Key::InboundListener(inbound),
-                Key::InboundRoute,
-                Key::LocalApp(inbound.application),
+            resources.extend([
+                self.resource(Key::InboundListener(inbound)),
+                self.resource(Key::InboundRoute),
+                self.resource(Key::LocalApp(inbound.application)),
             ]);
         }
         for outbound in &proxy.outbounds {
-            let service = &outbound.service;
-            let replicas = self.replicas.get(service).cloned().unwrap_or_default();
-            keys.extend([
-                Key::OutboundListener(outbound.clone()),
-                Key::OutboundRoute(service.clone()),
-                Key::MeshCluster(service.clone()),
-                Key::Endpoints(service.clone(), replicas),
+            resources.extend([
+                self.resource(Key::OutboundListener(outbound.clone())),
+                self.resource(Key::OutboundRoute(outbound.service.clone())),
+                self.resource(Key::MeshCluster(outbound.service.clone())),
+                self.endpoints(&outbound.service),
             ]);
         }
-        keys.into_iter().map(|key| self.resource(key)).collect()
+        resources
+    }
+
+    fn endpoints(&mut self, service: &ServiceRef) -> Arc<Resource> {
+        let known = self.services.entry(service.clone()).or_default();
+        let replicas = &known.replicas;
+        let make = || Arc::new(endpoints::of_service(service, &replicas.keys().copied().collect()));
+        known.endpoints.get_or_insert_with(make).clone()
     }
 
     fn resource(&mut self, key: Key) -> Arc<Resource> {
-        if let Some(made) = self.made.get(&key) {
-            return made.clone();
+        if let Some(made) = self.made.get(&key).and_then(Weak::upgrade) {
+            return made;
         }
-        let resource = match self.earlier.remove(&key) {
-            Some(earlier) => earlier,
-            None => Arc::new(make(&key, &self.trust_domain)),
-        };
-        self.made.insert(key, resource.clone());
+        if self.made.len() >= self.swept.max(SWEPT_MIN) {
+            self.made.retain(|_, resource| resource.strong_count() > 0);
+            self.swept = 2 * self.made.len();
+        }
+        let resource = Arc::new(make(&key, &self.trust_domain));
+        self.made.insert(key, Arc::downgrade(&resource));
         resource
     }
 }
@@ -95,6 +145,5 @@ fn make(key: &Key, trust_domain: &str) -> Resource {
         Key::OutboundRoute(service) => route::outbound(service),
         Key::LocalApp(application) => cluster::local_app(*application),
         Key::MeshCluster(service) => cluster::mesh(service, trust_domain),
-        Key::Endpoints(service, replicas) => endpoints::of_service(service, replicas),
     }
 }

@@ -2,14 +2,54 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
-use super::Reconciler;
-use crate::delivery::snapshot::{Fleet, Resource, ResourceType, Snapshot};
+use super::Tools;
+use crate::delivery::fleet::FleetChange;
+use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
 use crate::mesh::model::{
     DesiredState, Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Revision,
 };
+use crate::policies::programs::Programs;
 use chancery_policy_lang::checked::ServiceRef;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// All snapshots at one moment.
+type Fleet = BTreeMap<ProxyId, Arc<Snapshot>>;
+
+/// A reconciler, and all that it gave.
+struct Reconciler {
+    reconciler: super::Reconciler,
+    fleet: Fleet,
+    last: FleetChange,
+}
+
+impl Default for Reconciler {
+    fn default() -> Self {
+        let tools = Tools {
+            in_force: Arc::default(),
+            programs: Arc::new(Programs::new().unwrap()),
+            stop: CancellationToken::new(),
+        };
+        let reconciler = super::Reconciler::new(tools);
+        Self { reconciler, fleet: Fleet::new(), last: FleetChange::default() }
+    }
+}
+
+impl Reconciler {
+    fn build(&mut self, state: &DesiredState) -> Fleet {
+        self.last = self.reconciler.take_in(&Arc::new(state.clone()));
+        assert_eq!(self.last.revision, state.revision);
+        self.last.gone.iter().for_each(|id| drop(self.fleet.remove(id)));
+        self.fleet.extend(self.last.given.iter().map(|(id, snapshot)| (id.clone(), snapshot.clone())));
+        self.fleet.clone()
+    }
+
+    /// Who was given something by the last build.
+    fn given(&self) -> Vec<&str> {
+        self.last.given.keys().map(|id| id.0.as_str()).collect()
+    }
+}
 
 const ORDERS: &str = "auth orders on service shop/orders { allow GET /api/** from service shop/cart }";
 const MESH: &str = "auth all on mesh { otherwise allow }";
@@ -55,7 +95,8 @@ fn equal_configuration_is_made_once() {
             "{kind:?}"
         );
     }
-    assert_eq!(snapshot(&later, "shop/orders/1").revision, Revision(2));
+    assert_eq!(reconciler.given(), ["shop/cart/1"]);
+    assert_eq!(snapshot(&later, "shop/orders/1").revision, Revision(1), "its policies are those of that one");
 }
 
 #[test]
@@ -112,12 +153,57 @@ fn when_policies_conflict_the_last_good_one_stays() {
 }
 
 #[test]
+fn a_change_reaches_whom_it_concerns_and_nobody_else() {
+    let client = |number: u8| {
+        let id = ProxyId(format!("shop/cart/{number}"));
+        Arc::new(ProxyRegistration { id, ..(*cart(1)).clone() })
+    };
+    let everybody = [orders(1), orders(2), client(1), client(2), offering("pay", "bank", 3)];
+    let mut reconciler = Reconciler::default();
+    reconciler.build(&mesh(&[ORDERS], &everybody));
+    assert_eq!(reconciler.given().len(), 5);
+
+    let mut next = mesh(&[&ORDERS.replace("GET", "POST")], &everybody);
+    next.revision = Revision(2);
+    let fleet = reconciler.build(&next);
+    assert_eq!(reconciler.given(), ["shop/orders/1", "shop/orders/2"], "a policy of a service");
+    assert_eq!(snapshot(&fleet, "shop/orders/1").revision, Revision(2));
+
+    let commented = format!("# Why.\n{}", ORDERS.replace("GET", "POST"));
+    let mut next = mesh(&[], &everybody);
+    let document = Document { name: "policies.writ".to_owned(), text: commented.as_str().into() };
+    next.place(PolicyRecord {
+        name: "orders".to_owned(),
+        document: document.digest(),
+        revision: Revision(2),
+    });
+    next.documents.insert(document.digest(), Arc::new(document));
+    reconciler.build(&next);
+    assert!(reconciler.given().is_empty(), "what says the same as before");
+
+    let joined: Vec<_> = everybody.iter().cloned().chain([orders(4)]).collect();
+    next.proxies = joined.iter().map(|proxy| (proxy.id.clone(), proxy.clone())).collect();
+    reconciler.build(&next);
+    assert_eq!(
+        reconciler.given(),
+        ["shop/cart/1", "shop/cart/2", "shop/orders/4"],
+        "who joins, and who calls it"
+    );
+    next.proxies.remove(&ProxyId("shop/cart/2".to_owned()));
+    reconciler.build(&next);
+    assert!(
+        reconciler.given().is_empty() && reconciler.last.gone.len() == 1,
+        "who leaves and is called by nobody"
+    );
+}
+
+#[test]
 fn a_problem_from_the_beginning_takes_no_policy_away() {
     let state = mesh(&["auth broken on mesh {", ORDERS], &[orders(1)]);
     let fleet = Reconciler::default().build(&state);
     let snapshot = snapshot(&fleet, "shop/orders/1");
     assert!(snapshot.of(ResourceType::Extension).is_empty());
-    assert!(snapshot.unmade.contains(&(ResourceType::Extension, "writ-inbound".to_owned())));
+    assert!(snapshot.is_unmade(ResourceType::Extension, "writ-inbound"));
     assert_eq!(snapshot.problems.len(), 1);
 }
 
@@ -173,7 +259,7 @@ fn cart(number: u8) -> Arc<ProxyRegistration> {
 }
 
 fn snapshot<'a>(fleet: &'a Fleet, proxy: &str) -> &'a Snapshot {
-    fleet.snapshots.get(&ProxyId(proxy.to_owned())).unwrap()
+    fleet.get(&ProxyId(proxy.to_owned())).unwrap()
 }
 
 fn policy_of<'a>(fleet: &'a Fleet, proxy: &str) -> &'a Arc<Resource> {

@@ -69,8 +69,6 @@ pub struct Progress {
     pub refused: Vec<(Arc<Resource>, Arc<str>)>,
     /// Why the snapshot is not what its revision states.
     pub problems: Arc<[String]>,
-    /// Versions that it holds, by type and name.
-    pub held: BTreeMap<ResourceType, BTreeMap<String, String>>,
 }
 
 impl Conversation {
@@ -215,14 +213,12 @@ impl Conversation {
             let message = self.memory.refusal(resource.kind, &resource.name, &resource.version)?;
             Some((resource.clone(), message))
         });
-        let held = self.subscriptions.iter().map(|(kind, subscription)| (*kind, subscription.held()));
         let is_as_stated = self.snapshot.problems.is_empty() && self.snapshot.unmade.is_empty();
         Progress {
             revision: self.snapshot.revision,
             is_settled: is_as_stated && ResourceType::ALL.into_iter().all(is_settled),
             refused: refused.collect(),
             problems: self.snapshot.problems.clone(),
-            held: held.collect(),
         }
     }
 }

@@ -17,7 +17,7 @@ const MESSAGE_BYTES_MAX: usize = 1024;
 /// What one proxy refused, and what it last took. Kept for it while it has no stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    resources: BTreeMap<(ResourceType, String), Remembered>,
+    resources: BTreeMap<ResourceType, BTreeMap<String, Remembered>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Memory {
     /// The proxy's words when it refused this version, if it did.
     #[must_use]
     pub fn refusal(&self, kind: ResourceType, name: &str, version: &str) -> Option<Arc<str>> {
-        let remembered = self.resources.get(&(kind, name.to_owned()))?;
+        let remembered = self.resources.get(&kind)?.get(name)?;
         let refusal = remembered.refused.iter().find(|refusal| refusal.version == version)?;
         Some(refusal.message.clone())
     }
@@ -44,12 +44,12 @@ impl Memory {
     /// The resource of this name that the proxy took last.
     #[must_use]
     pub fn accepted(&self, kind: ResourceType, name: &str) -> Option<&Arc<Resource>> {
-        self.resources.get(&(kind, name.to_owned()))?.accepted.as_ref()
+        self.resources.get(&kind)?.get(name)?.accepted.as_ref()
     }
 
     /// All refusals of a type: name, version, and the proxy's words.
     pub fn refusals(&self, kind: ResourceType) -> impl Iterator<Item = (&str, &str, &str)> {
-        self.resources.iter().filter(move |((of, _), _)| *of == kind).flat_map(|((_, name), remembered)| {
+        self.resources.get(&kind).into_iter().flatten().flat_map(|(name, remembered)| {
             let refused = remembered.refused.iter();
             refused.map(|refusal| (name.as_str(), refusal.version.as_str(), &*refusal.message))
         })
@@ -71,7 +71,7 @@ impl Memory {
     }
 
     fn accept(&mut self, resource: &Arc<Resource>) {
-        let remembered = self.resources.entry((resource.kind, resource.name.clone())).or_default();
+        let remembered = self.remembered(resource.kind, &resource.name);
         remembered.refused.retain(|refusal| refusal.version != resource.version);
         remembered.accepted = Some(resource.clone());
     }
@@ -83,7 +83,7 @@ impl Memory {
     }
 
     fn note_refusal(&mut self, kind: ResourceType, name: &str, version: &str, message: Arc<str>) {
-        let remembered = self.resources.entry((kind, name.to_owned())).or_default();
+        let remembered = self.remembered(kind, name);
         remembered.refused.retain(|refusal| refusal.version != version);
         if remembered.refused.len() >= REFUSED_PER_RESOURCE_MAX {
             remembered.refused.pop_front();
@@ -94,20 +94,24 @@ impl Memory {
 
     /// Refusals of extensions outlive the extension: only for those is a repetition dangerous.
     fn remove(&mut self, kind: ResourceType, name: &str) {
-        let key = (kind, name.to_owned());
+        let Some(resources) = self.resources.get_mut(&kind) else { return };
         if kind != ResourceType::Extension {
-            self.resources.remove(&key);
-        } else if let Some(remembered) = self.resources.get_mut(&key) {
+            resources.remove(name);
+        } else if let Some(remembered) = resources.get_mut(name) {
             remembered.accepted = None;
         }
     }
 
+    fn remembered(&mut self, kind: ResourceType, name: &str) -> &mut Remembered {
+        self.resources.entry(kind).or_default().entry(name.to_owned()).or_default()
+    }
+
     /// A port that was taken may be free for the next process.
     fn forgive_listeners(&mut self) {
-        for ((kind, _), remembered) in &mut self.resources {
-            if *kind == ResourceType::Listener {
-                remembered.refused.clear();
-            }
+        for remembered in
+            self.resources.get_mut(&ResourceType::Listener).into_iter().flat_map(BTreeMap::values_mut)
+        {
+            remembered.refused.clear();
         }
     }
 }

@@ -7,12 +7,12 @@
 mod tests;
 
 use super::conversation::Conversation;
-use super::stream::{RESPONSES_WAITING_MAX, Snapshots, XdsStream};
+use super::stream::{RESPONSES_WAITING_MAX, XdsStream};
 use super::wire::unreadable;
 use crate::delivery::acks::AckBoard;
-use crate::delivery::snapshot::{Fleet, Snapshot};
+use crate::delivery::fleet::{Cell, Fleet};
 use crate::mesh::identity::PeerIdentity;
-use crate::mesh::model::ProxyId;
+use crate::mesh::model::{DesiredState, ProxyId};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
 };
@@ -43,23 +43,25 @@ pub type Responses<T> = ReceiverStream<Result<T, Status>>;
 /// The aggregated discovery service of all proxies.
 #[derive(Clone, Debug)]
 pub struct XdsServer {
-    fleet: watch::Receiver<Arc<Fleet>>,
+    fleet: Arc<Fleet>,
     board: Arc<AckBoard>,
+    states: watch::Receiver<Arc<DesiredState>>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl XdsServer {
-    /// Serves the snapshots of `fleet` and notes on `board` what becomes of them. `stop` ends all
-    /// streams; their tasks are spawned on `tasks`, to be waited for.
+    /// Serves the snapshots of `fleet`, which is made from `states`, and notes on `board` what becomes of them. `stop`
+    /// ends all streams; their tasks are spawned on `tasks`, to be waited for.
     #[must_use]
     pub fn new(
-        fleet: watch::Receiver<Arc<Fleet>>,
+        fleet: Arc<Fleet>,
         board: Arc<AckBoard>,
+        states: watch::Receiver<Arc<DesiredState>>,
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
-        Self { fleet, board, stop, tasks }
+        Self { fleet, board, states, stop, tasks }
     }
 
     /// As a service that a tonic router takes.
@@ -105,12 +107,11 @@ impl XdsServer {
         mut requests: Streaming<DeltaDiscoveryRequest>,
         responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
     ) {
-        let mut snapshots = Snapshots::new(self.fleet.clone(), proxy.clone());
         let begun = tokio::select! {
-            begun = begin(&proxy, &mut requests, &mut snapshots) => begun,
+            begun = self.begin(&proxy, &mut requests) => begun,
             () = self.stop.cancelled() => Err(Status::unavailable("the control plane is stopping")),
         };
-        let (first, snapshot) = match begun {
+        let (first, mut cell) = match begun {
             Ok(begun) => begun,
             Err(status) => {
                 tracing::warn!(proxy = proxy.0, %status, "xDS stream refused");
@@ -120,12 +121,20 @@ impl XdsServer {
             }
         };
         let ticket = self.board.open(&proxy, Timestamp::now(), &self.stop);
+        // What is expected of a proxy is on the board before it is in its cell, and so is the stream before this look:
+        // whatever comes in between is seen by one of both.
+        let Some(snapshot) = cell.borrow_and_update().clone() else {
+            self.board.close(&ticket, Timestamp::now());
+            let _gone = responses.try_send(Err(not_registered(&proxy)));
+            return;
+        };
         tracing::info!(proxy = proxy.0, revision = snapshot.revision.0, "xDS stream opened");
         let stream = XdsStream {
             requests: tokio_stream::once(Ok(first)).chain(requests),
             responses,
             conversation: Conversation::new(snapshot, ticket.memory.clone()),
-            snapshots,
+            proxy: proxy.clone(),
+            cell,
             stop: ticket.stop.clone(),
         };
         stream.run(|events, progress| self.board.note(&ticket, events, progress)).await;
@@ -134,33 +143,52 @@ impl XdsServer {
     }
 }
 
-/// Waits for the first request, which must name the proxy of the certificate, and for its snapshot.
-async fn begin(
-    proxy: &ProxyId,
-    requests: &mut (impl Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin),
-    snapshots: &mut Snapshots,
-) -> Result<(DeltaDiscoveryRequest, Arc<Snapshot>), Status> {
-    let first = timeout(FIRST_REQUEST_TIMEOUT, requests.next()).await;
-    let first = match first {
-        Ok(Some(first)) => first.map_err(unreadable)?,
-        Ok(None) => return Err(Status::cancelled("the stream ended before its first request")),
-        Err(_) => return Err(Status::deadline_exceeded("no request came on the stream")),
-    };
-    let node = first.node.as_ref().map_or("", |node| node.id.as_str());
-    if node != proxy.0 {
-        return Err(Status::permission_denied(format!(
-            "the node calls itself `{node}`, but its certificate is that of proxy `{}`",
-            proxy.0
-        )));
+impl XdsServer {
+    /// Waits for the first request, which must name the proxy of the certificate, and for its snapshot.
+    async fn begin(
+        &self,
+        proxy: &ProxyId,
+        requests: &mut (impl Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin),
+    ) -> Result<(DeltaDiscoveryRequest, Cell), Status> {
+        let first = timeout(FIRST_REQUEST_TIMEOUT, requests.next()).await;
+        let first = match first {
+            Ok(Some(first)) => first.map_err(unreadable)?,
+            Ok(None) => return Err(Status::cancelled("the stream ended before its first request")),
+            Err(_) => return Err(Status::deadline_exceeded("no request came on the stream")),
+        };
+        let node = first.node.as_ref().map_or("", |node| node.id.as_str());
+        if node != proxy.0 {
+            return Err(Status::permission_denied(format!(
+                "the node calls itself `{node}`, but its certificate is that of proxy `{}`",
+                proxy.0
+            )));
+        }
+        if self.fleet.revision().is_none() {
+            return Err(not_yet());
+        }
+        let mut cell = self.fleet.cell(proxy);
+        let waited = timeout(FIRST_SNAPSHOT_TIMEOUT, cell.wait_for(Option::is_some)).await;
+        match waited.map(|there| there.is_ok()) {
+            Ok(true) => return Ok((first, cell)),
+            Ok(false) => return Err(Status::unavailable("connect again")),
+            Err(_) => {}
+        }
+        drop(cell);
+        self.fleet.forget_empty(proxy);
+        // Who is registered and has no snapshot yet waits for us.
+        let is_registered = self.states.borrow().proxies.contains_key(proxy);
+        Err(if is_registered { not_yet() } else { not_registered(proxy) })
     }
-    match timeout(FIRST_SNAPSHOT_TIMEOUT, snapshots.first()).await {
-        Ok(Some(snapshot)) => Ok((first, snapshot)),
-        Ok(None) => Err(Status::unavailable("the control plane is stopping")),
-        Err(_) => Err(Status::failed_precondition(format!(
-            "proxy `{}` is not registered: join again, or renew the certificate",
-            proxy.0
-        ))),
-    }
+}
+
+fn not_yet() -> Status {
+    Status::unavailable("the configuration is being built: connect again")
+}
+
+fn not_registered(proxy: &ProxyId) -> Status {
+    Status::failed_precondition(format!(
+        "proxy `{proxy}` is not registered: join again, or renew the certificate"
+    ))
 }
 
 /// The answer to a proxy that asks for all resources at each change.

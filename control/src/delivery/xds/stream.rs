@@ -3,12 +3,13 @@
 use super::conversation::{Conversation, Progress};
 use super::message::Event;
 use super::wire::{read_request, unreadable, write_response};
-use crate::delivery::snapshot::{Fleet, Snapshot};
+use crate::delivery::fleet::Cell;
+use crate::delivery::snapshot::Snapshot;
 use crate::mesh::model::ProxyId;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -18,38 +19,10 @@ pub(super) const RESPONSES_WAITING_MAX: usize = 4;
 /// How long a proxy may leave a response unread before its stream is ended.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The snapshots of one proxy, out of those of all.
-#[derive(Debug)]
-pub(super) struct Snapshots {
-    fleet: watch::Receiver<Arc<Fleet>>,
-    proxy: ProxyId,
-    last: Option<Arc<Snapshot>>,
-}
-
-impl Snapshots {
-    pub(super) fn new(fleet: watch::Receiver<Arc<Fleet>>, proxy: ProxyId) -> Self {
-        Self { fleet, proxy, last: None }
-    }
-
-    /// Waits until there is a snapshot; `None` if there never will be.
-    pub(super) async fn first(&mut self) -> Option<Arc<Snapshot>> {
-        let proxy = &self.proxy;
-        let fleet = self.fleet.wait_for(|fleet| fleet.snapshots.contains_key(proxy)).await.ok()?;
-        self.last = fleet.snapshots.get(proxy).cloned();
-        self.last.clone()
-    }
-
-    /// Waits for the next one; `None` when there will be no more.
-    async fn next(&mut self) -> Option<Arc<Snapshot>> {
-        loop {
-            self.fleet.changed().await.ok()?;
-            let snapshot = self.fleet.borrow_and_update().snapshots.get(&self.proxy).cloned()?;
-            if self.last.as_ref() != Some(&snapshot) {
-                self.last = Some(snapshot.clone());
-                return Some(snapshot);
-            }
-        }
-    }
+/// Waits for the next snapshot in a cell; `None` when there will be no more.
+async fn next(cell: &mut Cell) -> Option<Arc<Snapshot>> {
+    cell.changed().await.ok()?;
+    cell.borrow_and_update().clone()
 }
 
 /// One stream; [`Self::run`] ends when either side does.
@@ -61,8 +34,10 @@ pub(super) struct XdsStream<R> {
     pub(super) responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
     /// The state of the conversation.
     pub(super) conversation: Conversation,
-    /// Newer snapshots than the conversation began with.
-    pub(super) snapshots: Snapshots,
+    /// Whose stream it is.
+    pub(super) proxy: ProxyId,
+    /// Where newer snapshots come than the conversation began with.
+    pub(super) cell: Cell,
     /// Ends the stream from outside.
     pub(super) stop: CancellationToken,
 }
@@ -85,7 +60,7 @@ where
         if let Err(status) = end {
             // The proxy may be gone already; then nobody is there to be told.
             let told = self.responses.send_timeout(Err(status.clone()), SEND_TIMEOUT).await.is_ok();
-            let proxy = &self.snapshots.proxy.0;
+            let proxy = &self.proxy.0;
             if matches!(status.code(), Code::InvalidArgument | Code::ResourceExhausted) {
                 tracing::warn!(proxy, %status, told, "xDS request refused");
             } else {
@@ -104,7 +79,7 @@ where
             }
             let input = tokio::select! {
                 request = self.requests.next() => Input::Request(request.map(|request| request.map(Box::new))),
-                snapshot = self.snapshots.next() => Input::Snapshot(snapshot),
+                snapshot = next(&mut self.cell) => Input::Snapshot(snapshot),
                 () = self.stop.cancelled() => Input::Stop,
             };
             let events = match input {

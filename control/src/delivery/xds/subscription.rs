@@ -29,7 +29,7 @@ impl<'a> Desired<'a> {
 
     /// Whether there is, or should be, a resource of this name.
     fn exists(&self, name: &str) -> bool {
-        self.resources().contains_key(name) || self.snapshot.unmade.contains(&(self.kind, name.to_owned()))
+        self.resources().contains_key(name) || self.snapshot.is_unmade(self.kind, name)
     }
 
     /// What to send for this name: the desired resource, or the last good one if the proxy refused that.
@@ -146,11 +146,6 @@ impl Subscription {
         if self.in_flight.is_some() {
             self.again.insert(name.to_owned());
         }
-    }
-
-    /// Versions that the proxy is known to hold.
-    pub(super) fn held(&self) -> BTreeMap<String, String> {
-        self.held.iter().filter_map(|(name, version)| Some((name.clone(), version.clone()?))).collect()
     }
 
     fn holds(&self, resource: &Resource) -> bool {

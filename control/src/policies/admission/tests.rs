@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use crate::policies::in_force::Current;
+use tokio_util::sync::CancellationToken;
 
 const NOBODY: &BTreeSet<ServiceRef> = &BTreeSet::new();
 const TERMS: Terms<'_> = Terms { today: "2026-11-23", skip_tests: false, invited: NOBODY };
@@ -13,8 +15,25 @@ fn file(name: &str, text: &str) -> Document {
     Document { name: name.to_owned(), text: text.into() }
 }
 
-fn preflight() -> Preflight {
-    Preflight::new().unwrap()
+fn preflight() -> Programs {
+    Programs::new().unwrap()
+}
+
+fn unbounded() -> Effort {
+    Effort::unless(CancellationToken::new())
+}
+
+fn known(state: &DesiredState) -> Arc<InForce> {
+    Current::default().at(&Arc::new(state.clone()))
+}
+
+fn admit(
+    state: &DesiredState,
+    files: Vec<Document>,
+    terms: Terms<'_>,
+    programs: &Programs,
+) -> Result<Admission, Refusal> {
+    super::admit(&known(state), files, terms, programs, &unbounded())
 }
 
 fn outcomes(admission: &Admission) -> Vec<(&str, ApplyOutcome)> {
@@ -69,9 +88,9 @@ fn a_let_outside_of_a_policy_is_part_of_what_it_says() {
 fn a_policy_that_moved_to_another_file_is_not_there_twice() {
     let both = format!("{ORDERS}{CART}");
     let state = after(&[&[file("all.writ", &both)], &[file("cart.writ", &CART.replace("GET", "PUT"))]]);
-    let in_force = PoliciesInForce::of(&state);
-    assert_eq!(in_force.problems, Vec::<String>::new());
-    let cart = in_force.policies.get("cart").unwrap();
+    let in_force = &known(&state).policies;
+    assert_eq!(in_force.problem(), None);
+    let cart = &in_force.get("cart").unwrap().policy;
     assert!(in_force.sources.snippet(cart.span).contains("PUT"));
     assert_eq!(in_force.sources.location(cart.span), "cart.writ:1");
 }
@@ -85,7 +104,7 @@ fn what_is_printed_of_the_documents_changes_nothing_when_it_is_applied_from_anyw
     );
     let moved = CART.replace("GET", "PUT");
     let state = after(&[&[file("all.writ", &with_schema)], &[file("cart.writ", &moved)]]);
-    let in_force = PoliciesInForce::of(&state);
+    let in_force = &known(&state).policies;
     let printed: Vec<Document> = state
         .documents
         .keys()
@@ -245,7 +264,7 @@ fn tests_that_name_a_deleted_policy_do_not_count_any_more() {
     let guard = "auth gate on service shop/orders { deny from namespace evil }\n\
          test \"the web reads\" for gate, orders { given GET /api/a from service shop/web expect allow }\n";
     let state = after(&[&[file("orders.writ", ORDERS)], &[file("guard.writ", guard)]]);
-    let deletion = admit_deletion(&state, "orders", &preflight()).unwrap();
+    let deletion = admit_deletion(&known(&state), "orders", &preflight(), &unbounded()).unwrap();
     assert_eq!(deletion.left_out.first().map(|left| left.left.line), Some(2));
     let state = deletion.change.apply_to(&state).unwrap();
     // When the policy comes back, the test is there again.

@@ -7,7 +7,8 @@
 use super::outcome::{FailedTest, LeftBehind};
 use crate::mesh::model::DesiredState;
 use crate::policies::documents::{LeftOut, LeftOutKind, View, stated};
-use crate::policies::in_force::PoliciesInForce;
+use crate::policies::effort::Effort;
+use crate::policies::in_force::{PolicySet, tested_in};
 use crate::policies::test_run::{TestBench, TestError, TestLimits, TestRun};
 use chancery_policy_lang::Diagnostic;
 use chancery_policy_lang::check::check_tests;
@@ -22,10 +23,8 @@ pub const TEST_LIMITS: TestLimits = TestLimits { requests_max: 100_000, time_max
 /// A state that policies are about to make, and what is known of it.
 pub(super) struct Next<'a> {
     pub(super) state: &'a DesiredState,
-    /// The documents of the state before.
-    pub(super) in_force: &'a PoliciesInForce,
-    /// All policies of the state.
-    pub(super) policies: &'a [CheckedPolicy],
+    /// All policies of the state, and the documents of the state before.
+    pub(super) policies: &'a PolicySet,
 }
 
 impl Next<'_> {
@@ -34,18 +33,20 @@ impl Next<'_> {
     pub(super) fn tests_of_others(
         &self,
         except: &BTreeSet<String>,
-        changed: &BTreeSet<&str>,
+        changed: &[&str],
     ) -> (Vec<CheckedTest>, Vec<Diagnostic>) {
         let (mut tests, mut diagnostics) = (Vec::new(), Vec::new());
-        for (digest, read) in &self.in_force.documents {
+        for digest in self.policies.testing(changed.iter().copied()) {
+            let Some(read) = self.policies.document(digest) else { continue };
             let Some(file) = read.tree.file() else { continue };
             if !self.state.documents.contains_key(digest) || except.contains(digest) {
                 continue;
             }
             let stated = stated(&file);
             let view = View { state: self.state, digest };
-            let (found, wrong) = check_tests(&read.tree, self.policies, |test| {
-                test.policies().any(|name| changed.contains(name.text())) && view.counts(test, &stated)
+            let named = self.named(tested_in(&read.tree));
+            let (found, wrong) = check_tests(&read.tree, &named, |test| {
+                test.policies().any(|name| changed.contains(&name.text())) && view.counts(test, &stated)
             });
             tests.extend(found);
             diagnostics.extend(wrong);
@@ -53,16 +54,21 @@ impl Next<'_> {
         (tests, diagnostics)
     }
 
-    /// The tests of documents that stay which counted before and do not any more.
-    pub(super) fn tests_left_behind(&self, before: &DesiredState) -> Vec<LeftBehind> {
+    /// The tests of documents that stay which counted before and do not any more, since policies of these names
+    /// changed their place.
+    pub(super) fn tests_left_behind<'n>(
+        &'n self,
+        before: &DesiredState,
+        changed: impl IntoIterator<Item = &'n str>,
+    ) -> Vec<LeftBehind> {
         let mut left_behind = Vec::new();
-        let stays = |digest: &&String| self.state.documents.contains_key(*digest);
-        for digest in before.documents.keys().filter(stays) {
+        let those = self.policies.testing(changed).into_iter();
+        for digest in those.filter(|digest| self.state.documents.contains_key(*digest)) {
             let Some(file) = before.documents.get(digest).map(|document| document.name.as_str()) else {
                 continue;
             };
             let of = |state| {
-                let left_out = self.in_force.standing(state, digest).map(|standing| standing.left_out);
+                let left_out = self.policies.standing(state, digest).map(|standing| standing.left_out);
                 let tests = left_out.unwrap_or_default().into_iter();
                 tests.filter(|left| left.kind == LeftOutKind::Test).collect::<Vec<LeftOut>>()
             };
@@ -73,9 +79,23 @@ impl Next<'_> {
         left_behind
     }
 
+    /// The policies of these names.
+    fn named(&self, names: impl IntoIterator<Item = String>) -> Vec<CheckedPolicy> {
+        let named = names.into_iter().filter_map(|name| self.policies.get(&name));
+        named.map(|policy| policy.policy.clone()).collect()
+    }
+
     /// Runs tests on the policies of the state.
-    pub(super) fn run(&self, tests: &[CheckedTest], host: &Host) -> Result<Vec<TestRun>, TestError> {
-        TestBench::new(&self.in_force.sources, self.policies, host).run_within(tests, TEST_LIMITS)
+    pub(super) fn run(
+        &self,
+        tests: &[CheckedTest],
+        host: &Host,
+        effort: &Effort,
+    ) -> Result<Vec<TestRun>, TestError> {
+        let names: BTreeSet<String> = tests.iter().flat_map(|test| test.policies.iter().cloned()).collect();
+        let policies = self.named(names);
+        let limits = TestLimits { time_max: effort.left(TEST_LIMITS.time_max), ..TEST_LIMITS };
+        TestBench::new(&self.policies.sources, &policies, host).run_within(tests, limits)
     }
 }
 

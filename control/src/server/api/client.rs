@@ -11,7 +11,7 @@ use std::time::Duration;
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request may take; applying many policies compiles them first.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What a caller shows.
 #[derive(Clone, Debug)]

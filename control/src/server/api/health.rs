@@ -18,9 +18,11 @@ pub(super) async fn ready(State(api): State<Api>) -> (StatusCode, Cow<'static, s
         return (StatusCode::SERVICE_UNAVAILABLE, text.into());
     }
     let desired = api.store.watch().borrow().revision;
-    if api.fleet.borrow().revision == desired {
-        (StatusCode::OK, "ready\n".into())
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the snapshots of the newest revision are being built\n".into())
+    match api.fleet.revision() {
+        Some(built) if built == desired => (StatusCode::OK, "ready\n".into()),
+        Some(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the snapshots of the newest revision are being built\n".into())
+        }
+        None => (StatusCode::SERVICE_UNAVAILABLE, "not yet: the first snapshots are being built\n".into()),
     }
 }

@@ -1,6 +1,7 @@
 //! `/v1/policies` and `/v1/documents`: putting policies in force, reading them, taking them out.
 
 use super::access::Caller;
+use super::client::REQUEST_TIMEOUT;
 use super::extract::{Json, Path};
 use super::types::{
     ApplyRequest, ApplyResponse, DeleteResponse, DocumentBody, DocumentList, PolicyBody, PolicyList,
@@ -11,7 +12,8 @@ use crate::mesh::model::{DesiredState, Document, PolicyRecord};
 use crate::mesh::store::StoreError;
 use crate::policies::admission::{Admission, Deletion, LeftBehind, Refusal, Terms, admit, admit_deletion};
 use crate::policies::documents::Standing;
-use crate::policies::in_force::PoliciesInForce;
+use crate::policies::effort::Effort;
+use crate::policies::in_force::InForce;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chancery_policy_lang::checked::{Mode, ServiceRef};
@@ -19,14 +21,20 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::OwnedMutexGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How often a change is prepared anew because one came in between that did not wait for its turn, such as
 /// that of another control plane.
 const ATTEMPTS_MAX: usize = 8;
-/// How long a change waits for those before it; less than a client waits for its answer.
-const TURN_WAIT_MAX: Duration = Duration::from_secs(90);
+/// How long a change of policies may take altogether: waiting for those before it, compiling, trying, testing. A
+/// client waits longer for its answer.
+const CHANGE_TIME_MAX: Duration = Duration::from_secs(100);
+/// How long a change waits for those before it.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(60);
+const _: () = assert!(CHANGE_TIME_MAX.as_secs() < REQUEST_TIMEOUT.as_secs());
+const _: () = assert!(TURN_WAIT_MAX.as_secs() < CHANGE_TIME_MAX.as_secs());
 
 /// Puts policies in force; all of the files or none.
 pub(super) async fn apply(
@@ -36,17 +44,18 @@ pub(super) async fn apply(
 ) -> Result<Json<ApplyResponse>, ApiError> {
     let ApplyRequest { files, dry_run, skip_tests } = request;
     let files: Vec<Document> = files.into_iter().map(Into::into).collect();
+    let (effort, _waiting) = effort();
     let invited = Arc::new(invited(&api).await?);
     let _turn = if dry_run { None } else { Some(turn(&api).await?) };
     for _ in 0..ATTEMPTS_MAX {
         let state = now(&api);
-        let (base, files, preflight) = (Arc::clone(&state), files.clone(), Arc::clone(&api.preflight));
-        let invited = Arc::clone(&invited);
+        let (api, base, files) = (api.clone(), Arc::clone(&state), files.clone());
+        let (invited, effort) = (Arc::clone(&invited), effort.clone());
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date().to_string();
         // Compiling takes a while; other requests go on meanwhile.
         let admission = blocking(move || {
             let terms = Terms { today: &today, skip_tests, invited: &invited };
-            admit(&base, files, terms, &preflight)
+            admit(&api.in_force.at(&base), files, terms, &api.programs, &effort)
         });
         let Admission { change, outcomes: policies, tests, warnings, left_out } = admission.await??;
         let respond = |revision: u64| {
@@ -85,7 +94,7 @@ async fn invited(api: &Api) -> Result<BTreeSet<ServiceRef>, ApiError> {
 pub(super) async fn list(State(api): State<Api>) -> Result<Json<PolicyList>, ApiError> {
     let state = now(&api);
     let revision = state.revision.0;
-    let policies = blocking(move || bodies(&state)).await?;
+    let policies = blocking(move || bodies(&api.in_force.at(&state))).await?;
     Ok(Json(PolicyList { revision, policies }))
 }
 
@@ -97,10 +106,10 @@ pub(super) async fn get(
     let state = now(&api);
     let wanted = name.clone();
     let found = blocking(move || {
-        let in_force = PoliciesInForce::of(&state);
         let record = state.policies.get(&wanted)?;
-        let document = document(&state, &in_force, &record.document);
-        Some(PolicyBody { document, ..body(&state, &in_force, record) })
+        let in_force = api.in_force.at(&state);
+        let document = document(&in_force, &record.document);
+        Some(PolicyBody { document, ..body(&in_force, record) })
     });
     found.await?.map(Json).ok_or_else(|| StoreError::NoSuchPolicy(name).into())
 }
@@ -110,8 +119,8 @@ pub(super) async fn documents(State(api): State<Api>) -> Result<Json<DocumentLis
     let state = now(&api);
     let revision = state.revision.0;
     let mut documents = blocking(move || {
-        let in_force = PoliciesInForce::of(&state);
-        let all = state.documents.keys().filter_map(|digest| document(&state, &in_force, digest));
+        let in_force = api.in_force.at(&state);
+        let all = state.documents.keys().filter_map(|digest| document(&in_force, digest));
         all.collect::<Vec<_>>()
     })
     .await?;
@@ -125,14 +134,18 @@ pub(super) async fn delete(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<DeleteResponse>, ApiError> {
+    let (effort, _waiting) = effort();
     let _turn = turn(&api).await?;
     for _ in 0..ATTEMPTS_MAX {
         let state = now(&api);
         if !state.policies.contains_key(&name) {
             return Err(StoreError::NoSuchPolicy(name).into());
         }
-        let (unwanted, preflight) = (name.clone(), Arc::clone(&api.preflight));
-        let admitted = blocking(move || admit_deletion(&state, &unwanted, &preflight)).await??;
+        let (of_work, unwanted, effort) = (api.clone(), name.clone(), effort.clone());
+        let admitted = blocking(move || {
+            admit_deletion(&of_work.in_force.at(&state), &unwanted, &of_work.programs, &effort)
+        });
+        let admitted = admitted.await??;
         let Deletion { change, left_out } = admitted;
         match api.store.commit(change, caller.now()).await {
             Ok(state) => {
@@ -153,6 +166,13 @@ async fn turn(api: &Api) -> Result<OwnedMutexGuard<()>, ApiError> {
     tokio::time::timeout(TURN_WAIT_MAX, turn).await.map_err(|_elapsed| too_busy())
 }
 
+/// The bounds of the work for one request, and what has to be kept for as long as somebody waits for the answer:
+/// whoever gives up drops it, and the work ends.
+fn effort() -> (Effort, DropGuard) {
+    let given_up = CancellationToken::new();
+    (Effort::until(Instant::now() + CHANGE_TIME_MAX, given_up.clone()), given_up.drop_guard())
+}
+
 fn now(api: &Api) -> Arc<DesiredState> {
     api.store.watch().borrow().clone()
 }
@@ -170,22 +190,22 @@ fn too_busy() -> ApiError {
         .help("do it again")
 }
 
-fn bodies(state: &DesiredState) -> Vec<PolicyBody> {
-    let in_force = PoliciesInForce::of(state);
-    state.policies.values().map(|record| body(state, &in_force, record)).collect()
+fn bodies(in_force: &InForce) -> Vec<PolicyBody> {
+    in_force.state.policies.values().map(|record| body(in_force, record)).collect()
 }
 
-fn body(state: &DesiredState, in_force: &PoliciesInForce, record: &PolicyRecord) -> PolicyBody {
-    let policy = in_force.policies.get(&record.name);
+fn body(in_force: &InForce, record: &PolicyRecord) -> PolicyBody {
+    let InForce { state, policies, .. } = in_force;
+    let policy = policies.get(&record.name).map(|policy| &policy.policy);
     let line = policy.and_then(|policy| {
-        let file = in_force.sources.get(policy.span.file)?;
+        let file = policies.sources.get(policy.span.file)?;
         Some(file.line_column(policy.span.start).line)
     });
     let targets = policy.into_iter().flat_map(|policy| &policy.targets);
     PolicyBody {
         name: record.name.clone(),
         revision: record.revision.0,
-        targets: targets.map(|scope| in_force.sources.snippet(scope.span).to_owned()).collect(),
+        targets: targets.map(|scope| policies.sources.snippet(scope.span).to_owned()).collect(),
         mode: policy.map_or("unreadable", |policy| mode(&policy.mode)).to_owned(),
         file: state.documents.get(&record.document).map(|document| document.name.clone()).unwrap_or_default(),
         line: line.unwrap_or(0),
@@ -193,9 +213,9 @@ fn body(state: &DesiredState, in_force: &PoliciesInForce, record: &PolicyRecord)
     }
 }
 
-fn document(state: &DesiredState, in_force: &PoliciesInForce, digest: &str) -> Option<DocumentBody> {
-    let file = state.documents.get(digest)?.name.clone();
-    let Standing { text, policies, left_out } = in_force.standing(state, digest)?;
+fn document(in_force: &InForce, digest: &str) -> Option<DocumentBody> {
+    let file = in_force.state.documents.get(digest)?.name.clone();
+    let Standing { text, policies, left_out } = in_force.policies.standing(&in_force.state, digest)?;
     let left_out = left_out.into_iter().map(|left| LeftBehind { file: file.clone(), left }.into()).collect();
     Some(DocumentBody { file, text, policies, left_out })
 }

@@ -1,5 +1,6 @@
 //! `/v1/proxies` and `/v1/status`: who is in the mesh, what each has, and how far it is.
 
+use super::client::REQUEST_TIMEOUT;
 use super::extract::{Json, Path, Query};
 use super::types::{InboundBody, OutboundBody, ProxyBody, ProxyList, Rejection, StatusResponse};
 use super::{Api, ApiError};
@@ -10,6 +11,8 @@ use crate::mesh::store::StoreError;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
 use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// What a proxy's id is made of.
 #[derive(Debug, Deserialize)]
@@ -23,7 +26,25 @@ pub(super) struct IdParts {
 #[serde(deny_unknown_fields)]
 pub(super) struct StatusQuery {
     revision: Option<u64>,
+    wait: Option<u64>,
+    #[serde(default)]
+    proxies: Shown,
 }
+
+/// Which sidecars a status lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Shown {
+    #[default]
+    All,
+    Behind,
+}
+
+/// The longest that a status is waited for; less than a client waits for its answer.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+const _: () = assert!(WAIT_MAX.as_secs() < REQUEST_TIMEOUT.as_secs());
+/// How long changes of the board are left to gather before it is looked at again.
+const GATHERED: Duration = Duration::from_millis(10);
 
 /// All sidecars that joined.
 pub(super) async fn list(State(api): State<Api>) -> Json<ProxyList> {
@@ -41,17 +62,86 @@ pub(super) async fn status(
         return Err(ApiError::bad_request(format!("revision {revision} is not there yet"))
             .help(format!("the newest is {}", desired.revision)));
     }
-    let proxies = proxies(&api);
-    let connected: Vec<_> = proxies.iter().filter(|proxy| proxy.connected).collect();
-    let on_revision = connected.iter().filter(|proxy| proxy.revision >= Some(revision.0)).count();
+    if let Some(seconds) = query.wait {
+        let wait = Duration::from_secs(seconds).min(WAIT_MAX);
+        // That the time is over is no mistake: the answer says who is still behind.
+        let _late = tokio::time::timeout(wait, settled(&api, revision)).await;
+    }
+    let standing = Standing::of(&api, revision);
+    let listed = match query.proxies {
+        Shown::All => proxies(&api),
+        Shown::Behind => standing.behind,
+    };
     Ok(Json(StatusResponse {
         revision: revision.0,
         trust_domain: desired.trust_domain.clone(),
         policies: desired.policies.len(),
-        on_revision,
-        connected: connected.len(),
-        proxies,
+        on_revision: standing.connected - standing.behind_count,
+        connected: standing.connected,
+        proxies: listed,
     }))
+}
+
+/// Waits until every connected sidecar has taken a revision or refused it.
+async fn settled(api: &Api, revision: Revision) {
+    let (mut board, mut fleet) = (api.board.watch(), api.fleet.built());
+    loop {
+        board.borrow_and_update();
+        fleet.borrow_and_update();
+        if Standing::of(api, revision).is_settled {
+            return;
+        }
+        let changed = tokio::select! {
+            changed = board.changed() => changed,
+            changed = fleet.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
+        tokio::time::sleep(GATHERED).await;
+    }
+}
+
+/// How the connected sidecars stand to a revision.
+struct Standing {
+    connected: usize,
+    behind_count: usize,
+    /// Those that do not have it.
+    behind: Vec<ProxyBody>,
+    /// Whether all of those have refused something, or cannot be given it.
+    is_settled: bool,
+}
+
+impl Standing {
+    /// Costs what those cost that are behind.
+    fn of(api: &Api, revision: Revision) -> Self {
+        // The revision of the fleet before the board: what is then expected of a proxy is of that one, or newer.
+        let fleet = api.fleet.revision();
+        if fleet < Some(revision) {
+            let behind: Vec<ProxyBody> = proxies(api).into_iter().filter(|proxy| proxy.connected).collect();
+            return Self {
+                connected: api.board.standing().connected,
+                behind_count: behind.len(),
+                is_settled: false,
+                behind,
+            };
+        }
+        let standing = api.board.standing();
+        let desired = api.store.watch().borrow().clone();
+        let body =
+            |(id, status): (ProxyId, ProxyStatus)| Some(body(desired.proxies.get(&id)?, Some(status), fleet));
+        let mut behind: Vec<ProxyBody> = standing.behind.into_iter().filter_map(body).collect();
+        behind.retain(|proxy| proxy.revision < Some(revision.0));
+        let has_answered = |proxy: &ProxyBody| {
+            proxy.offered >= Some(revision.0) && !(proxy.rejections.is_empty() && proxy.problems.is_empty())
+        };
+        Self {
+            connected: standing.connected,
+            behind_count: behind.len(),
+            is_settled: behind.iter().all(has_answered),
+            behind,
+        }
+    }
 }
 
 /// What a sidecar is given, as YAML.
@@ -60,19 +150,23 @@ pub(super) async fn snapshot(
     Path(id): Path<IdParts>,
 ) -> Result<([(HeaderName, &'static str); 1], String), ApiError> {
     let id = ProxyId(format!("{}/{}/{}", id.namespace, id.service, id.instance));
-    let snapshot = api.fleet.borrow().snapshots.get(&id).cloned();
-    let snapshot = snapshot.ok_or(StoreError::NoSuchProxy(id.0))?;
+    let snapshot = api.fleet.snapshot(&id).ok_or(StoreError::NoSuchProxy(id.0))?;
     let text = yaml::of_snapshot(&snapshot).map_err(|error| ApiError::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, "application/yaml")], text))
 }
 
 fn proxies(api: &Api) -> Vec<ProxyBody> {
     let desired = api.store.watch().borrow().clone();
+    let fleet = api.fleet.revision();
     let mut statuses = api.board.statuses();
-    desired.proxies.iter().map(|(id, registration)| body(registration, statuses.remove(id))).collect()
+    let body = |(id, registration): (&ProxyId, &Arc<ProxyRegistration>)| {
+        body(registration, statuses.remove(id), fleet)
+    };
+    desired.proxies.iter().map(body).collect()
 }
 
-fn body(registration: &ProxyRegistration, status: Option<ProxyStatus>) -> ProxyBody {
+/// What is said of a sidecar, where the whole fleet is at a revision.
+fn body(registration: &ProxyRegistration, status: Option<ProxyStatus>, fleet: Option<Revision>) -> ProxyBody {
     let service = |service: &chancery_policy_lang::checked::ServiceRef| {
         format!("{}/{}", service.namespace, service.name)
     };
@@ -90,8 +184,8 @@ fn body(registration: &ProxyRegistration, status: Option<ProxyStatus>) -> ProxyB
             .map(|outbound| OutboundBody { service: service(&outbound.service), listen: outbound.listen })
             .collect(),
         connected: status.as_ref().is_some_and(|status| status.is_connected),
-        revision: status.as_ref().and_then(|status| status.applied).map(|revision| revision.0),
-        offered: status.as_ref().map(|status| status.offered.0),
+        revision: status.as_ref().and_then(|status| status.applied_of(fleet)).map(|revision| revision.0),
+        offered: status.as_ref().and_then(|status| status.offered_of(fleet)).map(|revision| revision.0),
         rejections: refused.iter().map(rejection).collect(),
         problems: status.map(|status| status.problems.to_vec()).unwrap_or_default(),
     }

@@ -4,9 +4,10 @@
 
 use super::XdsServer;
 use crate::delivery::acks::AckBoard;
-use crate::delivery::snapshot::{Fleet, Resource, ResourceType, Snapshot};
+use crate::delivery::fleet::{Fleet, FleetChange};
+use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
 use crate::mesh::identity::PeerIdentity;
-use crate::mesh::model::{ProxyId, Revision};
+use crate::mesh::model::{DesiredState, ProxyId, ProxyRegistration, Revision};
 use chancery_policy_lang::checked::ServiceRef;
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
@@ -17,6 +18,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 use jiff::Timestamp;
 use prost::Message as _;
 use prost::bytes::{Buf as _, BufMut as _};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -33,18 +35,34 @@ use tonic::{Code, Request, Status, Streaming};
 type Client = AggregatedDiscoveryServiceClient<Channel>;
 
 /// A server that takes every caller for this proxy, and a client.
-async fn server(caller: Option<&'static str>) -> (Client, Arc<AckBoard>, watch::Sender<Arc<Fleet>>) {
+async fn server(caller: Option<&'static str>) -> (Client, Arc<AckBoard>, Arc<Fleet>) {
     let (channel, board, fleet) = serve(caller).await;
     (Client::new(channel), board, fleet)
 }
 
-async fn serve(caller: Option<&'static str>) -> (Channel, Arc<AckBoard>, watch::Sender<Arc<Fleet>>) {
+async fn serve(caller: Option<&'static str>) -> (Channel, Arc<AckBoard>, Arc<Fleet>) {
     let cluster = Resource::new(ResourceType::Cluster, "a", b"1".as_slice(), []);
     let snapshot = Snapshot::new(Revision(1), [Arc::new(cluster)]);
-    let snapshots = [(ProxyId("shop/orders/1".to_owned()), Arc::new(snapshot))].into();
-    let (fleet, receiver) = watch::channel(Arc::new(Fleet { revision: Revision(1), snapshots }));
-    let board = Arc::<AckBoard>::default();
-    let server = XdsServer::new(receiver, board.clone(), CancellationToken::new(), TaskTracker::new());
+    let given = [(ProxyId("shop/orders/1".to_owned()), Arc::new(snapshot))].into();
+    let (fleet, board) = (Arc::<Fleet>::default(), Arc::<AckBoard>::default());
+    fleet.publish(FleetChange { revision: Revision(1), given, ..FleetChange::default() });
+    let channel = serve_fleet(caller, fleet.clone(), board.clone()).await;
+    (channel, board, fleet)
+}
+
+async fn serve_fleet(caller: Option<&'static str>, fleet: Arc<Fleet>, board: Arc<AckBoard>) -> Channel {
+    // One proxy is registered and has no snapshot yet.
+    let (mut state, slow) = (DesiredState::default(), ProxyId("shop/slow/1".to_owned()));
+    let registration = ProxyRegistration {
+        id: slow.clone(),
+        service: ServiceRef { namespace: "shop".to_owned(), name: "slow".to_owned() },
+        labels: BTreeMap::new(),
+        inbound: None,
+        outbounds: Vec::new(),
+    };
+    state.proxies.insert(slow, Arc::new(registration));
+    let (_, states) = watch::channel(Arc::new(state));
+    let server = XdsServer::new(fleet, board, states, CancellationToken::new(), TaskTracker::new());
     let service =
         AggregatedDiscoveryServiceServer::with_interceptor(server, move |mut request: Request<()>| {
             if let Some(caller) = caller {
@@ -59,7 +77,7 @@ async fn serve(caller: Option<&'static str>) -> (Channel, Arc<AckBoard>, watch::
     tokio::spawn(
         Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)),
     );
-    (endpoint.connect().await.unwrap(), board, fleet)
+    endpoint.connect().await.unwrap()
 }
 
 fn first(kind: &str) -> DeltaDiscoveryRequest {
@@ -109,8 +127,25 @@ async fn a_proxy_gets_its_resources_and_stands_on_the_board() {
     assert!(board.status(&id).unwrap().is_connected);
 
     // A proxy that is no longer in the mesh is told so.
-    fleet.send_replace(Arc::new(Fleet::default()));
+    fleet.publish(FleetChange { gone: [id].into(), ..FleetChange::default() });
     assert_eq!(second.message().await.unwrap_err().code(), Code::FailedPrecondition);
+}
+
+#[tokio::test]
+async fn who_is_not_ready_yet_is_not_called_unknown() {
+    let of = |name: &str| DeltaDiscoveryRequest {
+        node: Some(Node { id: name.to_owned(), ..Node::default() }),
+        ..clusters()
+    };
+    for (caller, code) in [("shop/slow/1", Code::Unavailable), ("shop/stranger/1", Code::FailedPrecondition)]
+    {
+        let status = end(Some(caller), vec![of(caller)]).await;
+        assert_eq!(status.code(), code, "{status}");
+    }
+    // Before the first configuration is there, nobody is unknown.
+    let channel = serve_fleet(Some("shop/stranger/1"), Arc::default(), Arc::default()).await;
+    let mut responses = open(&mut Client::new(channel), vec![of("shop/stranger/1")]).await.unwrap();
+    assert_eq!(responses.message().await.unwrap_err().code(), Code::Unavailable);
 }
 
 #[tokio::test]

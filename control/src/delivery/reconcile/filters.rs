@@ -1,0 +1,172 @@
+//! The filter of each workload: made again where a policy that concerns it changed, and once for all that have the
+//! same program.
+
+use crate::delivery::envoy::extension;
+use crate::delivery::snapshot::Resource;
+use crate::mesh::model::{ProxyId, ProxyRegistration};
+use crate::policies::effort::Effort;
+use crate::policies::in_force::InForce;
+use crate::policies::population::{Labels, workload};
+use crate::policies::programs::Programs;
+use chancery_policy_lang::checked::{ServiceRef, Target};
+use chancery_policy_lang::module::Module;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Weak};
+
+/// Made resources that are looked through for those that nobody needs any more, at least.
+const SWEPT_MIN: usize = 64;
+
+/// What the sidecars of a workload get.
+#[derive(Clone, Debug)]
+pub(super) struct Filter {
+    /// The filter: of the policies as they are, or the last good one if there is a problem; `None`
+    /// if there is a problem and this process has not seen a good one.
+    pub(super) resource: Option<Arc<Resource>>,
+    /// Why the policies cannot be made into a filter.
+    pub(super) problem: Option<String>,
+}
+
+impl Filter {
+    fn is(&self, other: &Self) -> bool {
+        let same = match (&self.resource, &other.resource) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
+            (None, None) => true,
+            _ => false,
+        };
+        same && self.problem == other.problem
+    }
+}
+
+/// The filters of all workloads that something listens for.
+#[derive(Debug)]
+pub(super) struct Filters {
+    programs: Arc<Programs>,
+    workloads: BTreeMap<ServiceRef, BTreeMap<Labels, Members>>,
+    unrestricted: Arc<Resource>,
+    /// By the digests of their modules, as long as anybody has one.
+    made: HashMap<String, Weak<Resource>>,
+    swept: usize,
+}
+
+/// The sidecars of one workload.
+#[derive(Debug)]
+struct Members {
+    filter: Filter,
+    ids: BTreeSet<ProxyId>,
+}
+
+impl Filters {
+    pub(super) fn new(programs: Arc<Programs>) -> Self {
+        Self {
+            programs,
+            workloads: BTreeMap::new(),
+            unrestricted: Arc::new(extension::unrestricted()),
+            made: HashMap::new(),
+            swept: SWEPT_MIN,
+        }
+    }
+
+    /// Takes in that policies changed which are about these targets: gives the sidecars that get another filter.
+    pub(super) fn change(
+        &mut self,
+        in_force: &InForce,
+        targets: &BTreeSet<Target>,
+        effort: &Effort,
+    ) -> BTreeMap<ProxyId, Filter> {
+        let mut concerned: BTreeSet<(&ServiceRef, &Labels)> = BTreeSet::new();
+        for target in targets {
+            concerned.extend(in_force.population.covered(target));
+        }
+        let mut changed = BTreeMap::new();
+        for (service, labels) in concerned {
+            let Some(members) = self.members(service, labels) else { continue };
+            let last_good = members.filter.resource.clone();
+            let filter = self.make(in_force, service, labels, last_good, effort);
+            let Some(members) = self.members(service, labels) else { continue };
+            if !members.filter.is(&filter) {
+                changed.extend(members.ids.iter().map(|id| (id.clone(), filter.clone())));
+                members.filter = filter;
+            }
+        }
+        changed
+    }
+
+    /// Takes in a sidecar that something listens for: gives its filter.
+    pub(super) fn add(&mut self, in_force: &InForce, proxy: &ProxyRegistration, effort: &Effort) -> Filter {
+        let labels: Labels = Arc::new(proxy.labels.clone());
+        if let Some(members) = self.members(&proxy.service, &labels) {
+            members.ids.insert(proxy.id.clone());
+            return members.filter.clone();
+        }
+        let filter = self.make(in_force, &proxy.service, &labels, None, effort);
+        let members = Members { filter: filter.clone(), ids: [proxy.id.clone()].into() };
+        self.workloads.entry(proxy.service.clone()).or_default().insert(labels, members);
+        filter
+    }
+
+    /// Forgets a sidecar.
+    pub(super) fn remove(&mut self, proxy: &ProxyRegistration) {
+        let labels: Labels = Arc::new(proxy.labels.clone());
+        let Some(workloads) = self.workloads.get_mut(&proxy.service) else { return };
+        if let Some(members) = workloads.get_mut(&labels) {
+            members.ids.remove(&proxy.id);
+            if members.ids.is_empty() {
+                workloads.remove(&labels);
+            }
+        }
+        if workloads.is_empty() {
+            self.workloads.remove(&proxy.service);
+        }
+    }
+
+    fn members(&mut self, service: &ServiceRef, labels: &Labels) -> Option<&mut Members> {
+        self.workloads.get_mut(service)?.get_mut(labels)
+    }
+
+    fn make(
+        &mut self,
+        in_force: &InForce,
+        service: &ServiceRef,
+        labels: &Labels,
+        last_good: Option<Arc<Resource>>,
+        effort: &Effort,
+    ) -> Filter {
+        let workload = workload(service, labels, &in_force.state.trust_domain);
+        // A policy that cannot be read stands in the way of all: who knows what it would have denied.
+        let made = match in_force.policies.problem() {
+            Some(problem) => Err(problem.to_owned()),
+            None => {
+                self.programs.module(&in_force.policies, &workload, effort).map_err(|error| error.to_string())
+            }
+        };
+        match made {
+            Ok(module) => {
+                let resource = match module {
+                    Some(module) => self.resource(&module),
+                    None => self.unrestricted.clone(),
+                };
+                Filter { resource: Some(resource), problem: None }
+            }
+            Err(problem) => {
+                let (namespace, service) = (&service.namespace, &service.name);
+                tracing::error!(namespace, service, problem, "the last good policy stays");
+                Filter { resource: last_good, problem: Some(problem) }
+            }
+        }
+    }
+
+    fn resource(&mut self, module: &Module) -> Arc<Resource> {
+        if let Some(made) = self.made.get(&module.digest).and_then(Weak::upgrade)
+            && *made.policies == *module.manifest.policies
+        {
+            return made;
+        }
+        if self.made.len() >= self.swept {
+            self.made.retain(|_, resource| resource.strong_count() > 0);
+            self.swept = SWEPT_MIN.max(2 * self.made.len());
+        }
+        let resource = Arc::new(extension::policy(module));
+        self.made.insert(module.digest.clone(), Arc::downgrade(&resource));
+        resource
+    }
+}

@@ -1,0 +1,218 @@
+//! The programs of workloads: each distinct one is linked, compiled and tried once, whoever asks.
+//!
+//! A program is found by its key: what the policies that concern a workload say, how narrowly they are about it, and
+//! what they read of it. Two workloads of one key have the same program, be they called what they may; and what no
+//! policy asks (most labels) is in no key.
+
+use crate::policies::effort::{Effort, Stopped};
+use crate::policies::in_force::{PolicyInForce, PolicySet};
+use crate::policies::preflight::{Preflight, TrialError};
+use chancery_policy_lang::Diagnostic;
+use chancery_policy_lang::bug::CompileError;
+use chancery_policy_lang::checked::Direction;
+use chancery_policy_lang::emit::compile;
+use chancery_policy_lang::link::{Specificity, link};
+use chancery_policy_lang::linked::Workload;
+use chancery_policy_lang::module::Module;
+use chancery_sdk_host::{Host, HostError};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Programs that are remembered; beyond that, those go that have not been asked for the longest.
+const PROGRAMS_MAX: usize = 65_536;
+/// The bytes of modules that are remembered.
+const BYTES_MAX: usize = 256 << 20;
+
+/// What a program depends on, as a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProgramKey([u8; 32]);
+
+/// Makes programs, and remembers them.
+#[derive(Debug)]
+pub struct Programs {
+    preflight: Preflight,
+    made: Mutex<Made>,
+}
+
+#[derive(Debug, Default)]
+struct Made {
+    entries: HashMap<ProgramKey, Entry>,
+    /// Of all modules together.
+    bytes: usize,
+    /// Counts what is asked.
+    asked: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    module: Arc<Module>,
+    is_tried: bool,
+    /// When it was asked for last.
+    asked: u64,
+}
+
+/// Why there is no program.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// The policies do not go together, or ask for too much.
+    #[error("{}", crate::policies::in_force::describe(.0))]
+    Refused(Vec<Diagnostic>),
+    /// The compiler made something that must not go out, or nothing.
+    #[error(transparent)]
+    Trial(#[from] TrialError),
+    /// The work was stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl Programs {
+    /// None made yet.
+    ///
+    /// # Errors
+    /// If the host that modules are tried out in cannot be made on this machine.
+    pub fn new() -> Result<Self, HostError> {
+        Ok(Self { preflight: Preflight::new()?, made: Mutex::default() })
+    }
+
+    /// The host that modules are tried out in, for tests to run in.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        self.preflight.host()
+    }
+
+    /// The key of the program of a workload; `None` if no policy concerns it.
+    #[must_use]
+    pub fn key(policies: &PolicySet, workload: &Workload) -> Option<ProgramKey> {
+        let concerning = policies.concerning(workload);
+        (!concerning.is_empty()).then(|| key(&concerning, workload))
+    }
+
+    /// The module of a workload, made now or earlier; `None` if no policy concerns it.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn module(
+        &self,
+        policies: &PolicySet,
+        workload: &Workload,
+        effort: &Effort,
+    ) -> Result<Option<Arc<Module>>, ProgramError> {
+        self.made_of(policies, workload, effort, false)
+    }
+
+    /// Makes the module of a workload and tries it out, unless that was done before.
+    ///
+    /// # Errors
+    /// If it cannot be made, or fails its trial.
+    pub fn try_out(
+        &self,
+        policies: &PolicySet,
+        workload: &Workload,
+        effort: &Effort,
+    ) -> Result<(), ProgramError> {
+        self.made_of(policies, workload, effort, true).map(|_module| ())
+    }
+
+    fn made_of(
+        &self,
+        policies: &PolicySet,
+        workload: &Workload,
+        effort: &Effort,
+        with_trial: bool,
+    ) -> Result<Option<Arc<Module>>, ProgramError> {
+        let concerning = policies.concerning(workload);
+        if concerning.is_empty() {
+            return Ok(None);
+        }
+        let key = key(&concerning, workload);
+        let known = self.lock().get(key);
+        if let Some((module, is_tried)) = &known
+            && (*is_tried || !with_trial)
+        {
+            return Ok(Some(module.clone()));
+        }
+        effort.go_on()?;
+        let policies = concerning.iter().map(|(policy, _)| &policy.policy);
+        let linked = link(policies, workload, Direction::Inbound).map_err(ProgramError::Refused)?;
+        let Some(program) = linked else { return Ok(None) };
+        let module = match known {
+            Some((module, _)) => module,
+            None => {
+                effort.go_on()?;
+                Arc::new(compile(&program).map_err(|error| match error {
+                    CompileError::Refused(found) => ProgramError::Refused(found),
+                    CompileError::Bug(bug) => TrialError::new(&program, bug.to_string()).into(),
+                })?)
+            }
+        };
+        if with_trial {
+            effort.go_on()?;
+            self.preflight.try_out(&program, &module)?;
+        }
+        self.lock().put(key, module.clone(), with_trial);
+        Ok(Some(module))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Made> {
+        // Whoever panicked in here left the map whole.
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Made {
+    fn get(&mut self, key: ProgramKey) -> Option<(Arc<Module>, bool)> {
+        self.asked += 1;
+        let entry = self.entries.get_mut(&key)?;
+        entry.asked = self.asked;
+        Some((entry.module.clone(), entry.is_tried))
+    }
+
+    fn put(&mut self, key: ProgramKey, module: Arc<Module>, is_tried: bool) {
+        self.bytes += module.bytes.len();
+        let is_tried = is_tried || self.entries.get(&key).is_some_and(|entry| entry.is_tried);
+        if let Some(before) = self.entries.insert(key, Entry { module, is_tried, asked: self.asked }) {
+            self.bytes -= before.module.bytes.len();
+        }
+        if self.entries.len() > PROGRAMS_MAX || self.bytes > BYTES_MAX {
+            self.forget();
+        }
+    }
+
+    /// Forgets the half that was not asked for the longest.
+    fn forget(&mut self) {
+        let mut asked: Vec<u64> = self.entries.values().map(|entry| entry.asked).collect();
+        asked.sort_unstable();
+        let Some(middle) = asked.get(asked.len() / 2).copied() else { return };
+        self.entries.retain(|_, entry| entry.asked > middle);
+        self.bytes = self.entries.values().map(|entry| entry.module.bytes.len()).sum();
+    }
+}
+
+/// The key of a program of these policies, which come by name.
+fn key(concerning: &[(&Arc<PolicyInForce>, Specificity)], workload: &Workload) -> ProgramKey {
+    let mut hash = Sha256::new();
+    let mut put = |text: &str| {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    };
+    put(&workload.trust_domain);
+    let facts = || concerning.iter().map(|(policy, _)| &policy.facts);
+    put(if facts().any(|facts| facts.namespace || facts.service) { &workload.namespace } else { "" });
+    put(if facts().any(|facts| facts.service) { &workload.service } else { "" });
+    let asked: BTreeSet<&str> = facts().flat_map(|facts| &facts.labels).map(|name| &**name).collect();
+    let labels: Vec<_> = workload.labels.iter().filter(|(name, _)| asked.contains(name.as_str())).collect();
+    put(&labels.len().to_string());
+    for (name, value) in labels {
+        put(name);
+        put(value);
+    }
+    for (policy, specificity) in concerning {
+        hash.update([*specificity as u8]);
+        hash.update(policy.digest);
+    }
+    ProgramKey(hash.finalize().into())
+}
+
+#[cfg(test)]
+mod tests;

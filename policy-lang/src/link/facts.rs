@@ -1,0 +1,40 @@
+//! What a policy reads of the workload that it is linked for: what two workloads must have in common, beside how
+//! narrowly its scopes cover them, to get the same program from it.
+
+use crate::checked::{Attribute, CheckedPolicy, Expr, ExprKind};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What conditions read of a workload. The trust domain is read by whatever reads a caller's identity, and is no
+/// part of this: a mesh has one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether they read `target.namespace`.
+    pub namespace: bool,
+    /// Whether they read `target.service`.
+    pub service: bool,
+    /// The labels that they read: `target.labels[...]`, `target.version`.
+    pub labels: BTreeSet<Arc<str>>,
+}
+
+impl Facts {
+    /// What the conditions of a policy read.
+    #[must_use]
+    pub fn of(policy: &CheckedPolicy) -> Self {
+        let mut facts = Self::default();
+        let conditions = policy.rules.iter().filter_map(|rule| rule.guard.condition.as_ref());
+        conditions.for_each(|condition| facts.read(condition));
+        facts
+    }
+
+    fn read(&mut self, expr: &Expr) {
+        match &expr.kind {
+            ExprKind::Attribute(Attribute::TargetNamespace) => self.namespace = true,
+            ExprKind::Attribute(Attribute::TargetService) => self.service = true,
+            ExprKind::Attribute(Attribute::TargetLabel(name)) => {
+                self.labels.insert(name.clone());
+            }
+            _ => expr.parts().into_iter().for_each(|part| self.read(part)),
+        }
+    }
+}
