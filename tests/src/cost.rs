@@ -91,7 +91,10 @@ pub fn added(costs: &[f64], over: &[f64]) -> Rounds {
 ///
 /// `/proc/<pid>/stat` counts in steps of 10 ms, of which a round has too few; the scheduler's own
 /// account is exact.
-fn cpu_time_ns(pid: u32) -> Result<u64> {
+///
+/// # Errors
+/// When there is no such process.
+pub fn cpu_time_ns(pid: u32) -> Result<u64> {
     let mut sum = 0;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let path = task?.path().join("schedstat");
