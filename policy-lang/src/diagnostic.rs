@@ -68,7 +68,7 @@ impl Diagnostic {
         Self {
             code,
             severity,
-            message: message.into(),
+            message: visible(message.into()),
             primary: Label { span, text: String::new() },
             secondary: Vec::new(),
             help: None,
@@ -78,21 +78,21 @@ impl Diagnostic {
     /// Says something beside the main underline.
     #[must_use]
     pub fn labelled(mut self, text: impl Into<String>) -> Self {
-        self.primary.text = text.into();
+        self.primary.text = visible(text.into());
         self
     }
 
     /// Points at a further place.
     #[must_use]
     pub fn with(mut self, span: Span, text: impl Into<String>) -> Self {
-        self.secondary.push(Label { span, text: text.into() });
+        self.secondary.push(Label { span, text: visible(text.into()) });
         self
     }
 
     /// Names the remedy.
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {
-        self.help = Some(text.into());
+        self.help = Some(visible(text.into()));
         self
     }
 
@@ -101,4 +101,23 @@ impl Diagnostic {
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
+}
+
+/// Text in which every character is seen: what steers a terminal, turns the direction of writing or looks like a
+/// space is written as `\u{202e}`.
+pub(crate) fn visible(text: String) -> String {
+    if text.chars().all(is_visible) {
+        return text;
+    }
+    let shown = |character: char| match is_visible(character) {
+        true => character.to_string(),
+        false => character.escape_unicode().to_string(),
+    };
+    text.chars().map(shown).collect()
+}
+
+/// Whether a character is seen as what it is.
+pub(crate) fn is_visible(character: char) -> bool {
+    // What must be escaped in a string for its meaning there is seen.
+    matches!(character, '"' | '\'' | '\\') || character.escape_debug().len() == 1
 }

@@ -11,7 +11,7 @@ pub(crate) use expression::{Computed, Scope};
 use crate::checked::{Effect, Expr, Guard, Peer, Respond, Rule, Value};
 use crate::decision::{Decision, Outcome};
 use crate::linked::{LinkedOtherwise, LinkedProgram, Workload};
-use crate::request::{RawRequest, Refusal, Request, received, service_of};
+use crate::request::{RawRequest, Request, received, service_of};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,10 +25,7 @@ pub const DENIED_STATUS: u16 = 403;
 /// holds. The shadow decision is the same with the shadow policies' rules taken in.
 #[must_use]
 pub fn evaluate(program: &LinkedProgram, request: &Request) -> Decision {
-    if program.is_too_large(request) {
-        return Refusal::TooLarge.decision();
-    }
-    if let Some(refusal) = request.refusal() {
+    if let Some(refusal) = program.refusal(request) {
         return refusal.decision();
     }
     let auth = &program.auth;

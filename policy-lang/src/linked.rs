@@ -3,7 +3,7 @@
 use crate::checked::{Attribute, Direction, Respond, Rule};
 use crate::literals::{asked_by, header_of};
 use crate::module::{BYTES_SEEN_MAX, QUERY_PARAMETERS_MAX};
-use crate::request::{ALWAYS_READ, Request, trim};
+use crate::request::{ALWAYS_READ, Refusal, Request, trim};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -55,8 +55,15 @@ impl LinkedProgram {
         others.fold(pseudo, u64::saturating_add)
     }
 
+    /// Why a request is refused before any rule is asked, if it is: it is too long to be judged, or has no single
+    /// meaning.
+    #[must_use]
+    pub fn refusal(&self, request: &Request) -> Option<Refusal> {
+        if self.is_too_large(request) { Some(Refusal::TooLarge) } else { request.refusal() }
+    }
+
     /// Whether a request is larger than policies look at.
-    pub(crate) fn is_too_large(&self, request: &Request) -> bool {
+    fn is_too_large(&self, request: &Request) -> bool {
         if self.bytes_seen(request) > BYTES_SEEN_MAX {
             return true;
         }

@@ -53,6 +53,10 @@ pub const QUERY_PARAMETERS_MAX: usize = 256;
 /// proxy's worker.
 pub const STEPS_MAX: u64 = 24_000_000;
 
+/// About so many of them any policy may take: for reading the path and the headers of a request of
+/// [`BYTES_SEEN_MAX`] bytes.
+pub const STEPS_OF_ANY_POLICY: u64 = 6_000_000;
+
 impl CostBound {
     /// The most steps for any request: one of [`HEADERS_MAX`] headers and [`BYTES_SEEN_MAX`] bytes.
     #[must_use]

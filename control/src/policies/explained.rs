@@ -110,7 +110,7 @@ impl Explained {
             let (decision, rules) = (&explanation.decision, &explanation.rules);
             explained.decision = decided(policies, rules, decision);
             explained.shadow = decision.shadow.as_deref().map(|shadow| decided(policies, rules, shadow));
-            explained.refusal = request.refusal().map(Refusal::as_str);
+            explained.refusal = program.refusal(&request).map(Refusal::as_str);
             if decision.outcome != Outcome::Refused {
                 explained.rules =
                     rules.iter().map(|finding| Rule::new(policies, finding, workload, &request)).collect();

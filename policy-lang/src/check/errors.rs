@@ -186,6 +186,12 @@ pub(super) fn request(span: Span, message: &str, help: &str) -> Diagnostic {
     Diagnostic::error(REQUEST, span, message).help(help)
 }
 
+pub(super) fn second_address(span: Span, first: Span) -> Diagnostic {
+    Diagnostic::error(REQUEST, span, "a request comes from one address")
+        .with(first, "said here already")
+        .help("leave one of the two out")
+}
+
 pub(super) fn unknown_rule(span: Span, name: &str, near: Option<&str>) -> Diagnostic {
     let message = format!("no policy under test has a rule `{name}`");
     let diagnostic = Diagnostic::error(UNKNOWN_RULE, span, message);
@@ -193,7 +199,7 @@ pub(super) fn unknown_rule(span: Span, name: &str, near: Option<&str>) -> Diagno
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None => diagnostic.help(
             "write the rule's name, `otherwise`, `default-deny`, or why a request is refused: `bad-path`, \
-             `bad-method`, `bad-host`, `bad-header`, `bad-size` or `too-large`",
+             `bad-method`, `bad-host`, `bad-header`, `bad-size`, `too-large` or `unreadable`",
         ),
     }
 }

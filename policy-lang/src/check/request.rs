@@ -13,7 +13,7 @@ use crate::parse;
 use crate::request::received::HOP_HEADERS;
 use crate::request::{Protocol, RawRequest, ServiceIdentity};
 use crate::source::{FileId, Span};
-use crate::syntax::ast::{self, AstNode, TargetKind, WithKind};
+use crate::syntax::ast::{self, AstNode, PeerKind, TargetKind, WithKind};
 use crate::syntax::{SyntaxKind, SyntaxTree};
 use std::collections::BTreeMap;
 
@@ -103,6 +103,13 @@ pub(super) fn check(
     let mut all_right = true;
     if let Some(caller) = node.peer() {
         all_right &= set_caller(&mut request, &caller, tree, trust_domain, diagnostics).is_some();
+    }
+    let addresses = node.withs().filter(|with| with.kind() == Some(WithKind::Ip));
+    let from_ip = node.peer().filter(|caller| caller.kind() == Some(PeerKind::Ip));
+    let mut said = from_ip.map(|caller| caller.range()).into_iter().chain(addresses.map(|with| with.range()));
+    if let (Some(first), Some(second)) = (said.next(), said.next()) {
+        diagnostics.push(errors::second_address(tree.span(second), tree.span(first)));
+        all_right = false;
     }
     for with in node.withs() {
         all_right &= set_with(&mut request, &with, tree, diagnostics).is_some();

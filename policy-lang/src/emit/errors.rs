@@ -1,7 +1,7 @@
 //! What asks for more than a module may do.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::module::{BYTES_SEEN_MAX, STEPS_MAX};
+use crate::module::{BYTES_SEEN_MAX, STEPS_MAX, STEPS_OF_ANY_POLICY};
 use crate::source::Span;
 
 const TOO_COSTLY: Code = Code("E510");
@@ -10,8 +10,9 @@ const TOO_COSTLY: Code = Code("E510");
 pub(super) fn too_costly(costliest: Span, share: u64, whole: u64) -> Diagnostic {
     let millions = |steps: u64| steps.div_ceil(1_000_000);
     let message = format!(
-        "a decision can take {} million steps; {} million is the most",
+        "a decision can take {} million steps, {} million of which any policy takes; {} million is the most",
         millions(whole),
+        millions(STEPS_OF_ANY_POLICY),
         millions(STEPS_MAX)
     );
     let label = format!(

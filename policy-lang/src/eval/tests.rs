@@ -148,3 +148,13 @@ fn an_absent_value_is_never_equal_and_never_an_error() {
         assert_eq!(holds(&negated, None), !absent, "!{op:?}");
     }
 }
+
+#[test]
+fn a_request_of_too_many_bytes_has_a_reason() {
+    let program = program(Vec::new(), Vec::new(), nothing_stated());
+    let request = get(&format!("/{}", "a".repeat(17 << 10)));
+    let refusal =
+        program.refusal(&request).map(|refusal| (refusal.rule(), refusal.as_str().contains("16 KiB")));
+    assert_eq!(refusal, Some((crate::decision::TOO_LARGE, true)));
+    assert_eq!(program.refusal(&get("/a")), None);
+}

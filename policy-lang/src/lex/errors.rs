@@ -1,6 +1,6 @@
 //! What the lexer says to the author.
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, is_visible};
 use crate::source::{SOURCE_BYTES_MAX, Span};
 
 pub(super) const UNKNOWN_CHARACTER: Code = Code("E101");
@@ -13,7 +13,7 @@ pub(super) const FILE_TOO_LARGE: Code = Code("E107");
 
 pub(super) fn unknown(span: Span, text: &str) -> Diagnostic {
     let message = match text.chars().next() {
-        Some(character) if character.is_control() => {
+        Some(character) if !is_visible(character) => {
             format!("unknown character U+{:04X}", u32::from(character))
         }
         Some(character) => format!("unknown character `{character}`"),
@@ -22,6 +22,7 @@ pub(super) fn unknown(span: Span, text: &str) -> Diagnostic {
     let diagnostic = Diagnostic::error(UNKNOWN_CHARACTER, span, message);
     match text {
         ";" => diagnostic.help("statements end by themselves: leave it out"),
+        "\u{a0}" => diagnostic.help("this is no plain space, though it looks like one: write a space"),
         "&" => diagnostic.help("write `&&` for `and`"),
         "|" => diagnostic.help("write `||` for `or`"),
         "“" | "”" | "„" | "‘" | "’" => diagnostic.help("strings stand in straight quotes: `\"…\"`"),

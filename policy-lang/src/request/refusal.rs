@@ -59,7 +59,10 @@ impl Refusal {
             Self::Host => "a request names one host: a name, or an address, and perhaps a port",
             Self::Header => "no request may have such a header",
             Self::Size => "`content-length` is one number below 2^63, and the size of what follows",
-            Self::TooLarge => "the headers are too many or too long",
+            Self::TooLarge => {
+                "its headers are too many or too long, the rules read more than 16 KiB of it, or its query has more \
+                 than 256 parameters"
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! No decision takes more steps than its module says: not on the requests that are made to be dear, nor on
 //! those of any size between.
 
-use crate::run::{Pair, headers, properties, request, with};
-use chancery_policy_lang::module::BYTES_SEEN_MAX;
+use crate::run::{Pair, headers, link_text, properties, request, with};
+use chancery_policy_lang::module::{BYTES_SEEN_MAX, STEPS_OF_ANY_POLICY};
 use chancery_policy_lang::request::Request;
 
 /// Policies of which each part is dear in a way of its own.
@@ -181,4 +181,10 @@ fn what_a_step_takes() {
             );
         }
     }
+}
+
+#[test]
+fn any_policy_takes_about_what_is_said_of_it() {
+    let worst = Pair::new(link_text("auth p on mesh { deny }")).module.manifest.cost.worst();
+    assert!(worst.abs_diff(STEPS_OF_ANY_POLICY) < STEPS_OF_ANY_POLICY / 10, "{worst}");
 }
