@@ -32,6 +32,12 @@ const CEDAR: Foreign = Foreign {
 };
 const YAML: Foreign = Foreign { name: "YAML", example: CALLS, note: "" };
 const JSON: Foreign = Foreign { name: "JSON", example: CALLS, note: "" };
+const TOML: Foreign = Foreign { name: "TOML", example: CALLS, note: "" };
+const TEMPLATE: Foreign = Foreign {
+    name: "a template of a manifest",
+    example: CALLS,
+    note: "what differs from one mesh to another is a label of the workload, `target.labels[\"stage\"]`",
+};
 const MANIFEST: Foreign = Foreign { name: "a Kubernetes manifest", example: CALLS, note: "" };
 
 /// Kinds of manifests that say what a policy of Writ says, by their names.
@@ -90,6 +96,12 @@ pub(super) fn recognise(file: FileId, text: &str) -> Option<Diagnostic> {
 fn sign(text: &str) -> Option<Sign> {
     let (start, line) = first_line(text)?;
     let whole_line = |of| Some(Sign { of, kind: None, start, end: start + line.len() });
+    if line.starts_with("{{") {
+        return manifest(text, false).or_else(|| whole_line(&TEMPLATE));
+    }
+    if is_toml(line) {
+        return whole_line(&TOML);
+    }
     if is_json(text.get(start..)?) {
         return manifest(text, true).or_else(|| whole_line(&JSON));
     }
@@ -128,12 +140,32 @@ fn is_json(text: &str) -> bool {
     let mut characters = text.chars().filter(|character| !character.is_whitespace());
     match characters.next() {
         Some('{') => matches!(characters.next(), Some('"' | '}')),
-        Some('[') => matches!(characters.next(), Some('{' | '"' | '[' | ']')),
+        Some('[') => {
+            matches!(characters.next(), Some('{' | '"' | '[' | ']' | '-' | '0'..='9' | 't' | 'f' | 'n'))
+        }
         _ => false,
     }
 }
 
-/// `package a.b`, `import rego.v1`, `default allow := false`.
+/// `[section]`, `[[list]]`, `key = value`.
+fn is_toml(line: &str) -> bool {
+    let header = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let is_header = header.is_some_and(|(name, behind)| {
+        let constants = ["true", "false", "null"];
+        let name = name.trim_start_matches('[').trim();
+        is_word(name) && !constants.contains(&name) && behind.trim_start_matches(']').trim().is_empty()
+    });
+    let entry = line.split_once('=').filter(|(_, value)| !value.starts_with('='));
+    is_header || entry.is_some_and(|(key, value)| is_word(key.trim_end()) && !is_rego_value(value))
+}
+
+/// What stands behind `=` in Rego: `allow = true { … }`.
+fn is_rego_value(value: &str) -> bool {
+    value.trim_end().ends_with('{') || value.contains("input.")
+}
+
+/// `package a.b`, `import rego.v1`, `default allow := false`, and a rule: `allow if {`, `allow {`, `deny[why] {`,
+/// `allow := true`.
 fn is_rego(line: &str) -> bool {
     let mut words = line.split_whitespace();
     match (words.next(), words.next(), words.next()) {
@@ -142,6 +174,13 @@ fn is_rego(line: &str) -> bool {
             ["rego.", "future.", "data.", "input."].iter().any(|root| name.starts_with(root))
         }
         (Some("default"), Some(name), Some(":=" | "=")) => is_word(name),
+        (Some(head), Some("if" | "contains" | ":="), Some(_)) => is_word(head),
+        // A rule of Writ has no block.
+        (Some("allow" | "deny" | "violation"), Some("{"), _) => true,
+        (Some(head), Some("{"), None) => {
+            head.ends_with(']') && head.split_once('[').is_some_and(|(name, _)| is_word(name))
+        }
+        (Some(head), Some("="), Some(_)) => is_word(head) && is_rego_value(line),
         _ => false,
     }
 }
@@ -223,6 +262,23 @@ mod tests {
             ("// a\npermit (\n  principal,", "Cedar -"),
             ("forbid(principal, action, resource);", "Cedar -"),
             ("@id(\"a\")\npermit (principal", "Cedar -"),
+            ("allow if {\n  input.method == \"GET\"\n}", "Rego -"),
+            ("allow {\n  input.method == \"GET\"\n}", "Rego -"),
+            ("deny[msg] {\n", "Rego -"),
+            ("deny contains msg if {\n", "Rego -"),
+            ("allow := true\n", "Rego -"),
+            ("allow = true {\n", "Rego -"),
+            ("# a\n[rules]\nname = \"a\"\n", "TOML -"),
+            ("[[rules]]\nname = \"a\"\n", "TOML -"),
+            ("name = \"orders\"\n", "TOML -"),
+            ("[1, 2]", "JSON -"),
+            ("[\n  true\n]", "JSON -"),
+            ("[null]", "JSON -"),
+            ("{{- if .Values.enabled }}\nreplicas: 1\n{{- end }}", "a template of a manifest -"),
+            (
+                "{{- if .Values.enabled }}\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n",
+                "a manifest of another mesh AuthorizationPolicy",
+            ),
             ("{ \"rules\": [] }", "JSON -"),
             ("[{}]", "JSON -"),
             ("\u{feff}---\nrules:\n", "YAML -"),
@@ -265,6 +321,9 @@ mod tests {
             "policy orders on mesh {",
             "permitted: deny",
             "default deny",
+            "let a = 1",
+            "orders on mesh {",
+            "allow GET when a == b",
             "package",
             "// comments begin otherwise\nauth a on mesh { allow }",
         ] {
@@ -274,7 +333,9 @@ mod tests {
 
     #[test]
     fn the_examples_are_policies() {
-        let all = [&REGO, &CEDAR, &YAML, &JSON, &MANIFEST].into_iter().chain(KINDS.iter().map(|(_, of)| of));
+        let all = [&REGO, &CEDAR, &YAML, &JSON, &TOML, &TEMPLATE, &MANIFEST]
+            .into_iter()
+            .chain(KINDS.iter().map(|(_, of)| of));
         for foreign in all {
             let mut sources = SourceSet::new();
             sources.add("example", foreign.example);
