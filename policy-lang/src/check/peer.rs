@@ -69,7 +69,7 @@ pub(super) fn check_one(node: &ast::Peer, tree: &SyntaxTree, diagnostics: &mut F
 }
 
 /// A service and its namespace have names that an identity has room for.
-fn check_length(name: &SyntaxToken, tree: &SyntaxTree, diagnostics: &mut Findings) {
+pub(super) fn check_length(name: &SyntaxToken, tree: &SyntaxTree, diagnostics: &mut Findings) {
     let bytes = name.text().len();
     if bytes > NAME_BYTES_MAX {
         diagnostics.push(errors::name_too_long(tree.span(name.text_range()), bytes));

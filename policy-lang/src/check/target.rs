@@ -1,6 +1,6 @@
 //! Targets: what a policy is attached to.
 
-use super::errors;
+use super::{errors, peer};
 use crate::checked::{Direction, Scope, ServiceRef, Target};
 use crate::diagnostic::Findings;
 use crate::lex::literal;
@@ -32,6 +32,11 @@ fn check_one(node: &ast::Target, tree: &SyntaxTree, diagnostics: &mut Findings) 
     if let Some(direction) = node.direction().filter(|token| token.text() == "outbound") {
         diagnostics.push(errors::later::target(tree.span(direction.text_range()), "`outbound` policies"));
         return None;
+    }
+    let reference = node.reference();
+    let parts = reference.as_ref().map(|reference| [reference.namespace(), reference.name()]);
+    for name in parts.into_iter().flatten().chain([node.name()]).flatten() {
+        peer::check_length(&name, tree, diagnostics);
     }
     let name = || node.name().map(|token| token.text().to_owned());
     match node.kind()? {
