@@ -141,7 +141,7 @@ impl Emitter<'_> {
                 let walk = self.part(PATH_CLASS);
                 // States are numbered through the module, their records from `table` on.
                 let records = code.table.wrapping_sub(code.second.wrapping_mul(STATE_BYTES));
-                let size = self.size_of_header(":path");
+                let size = self.size_of_path();
                 b.push(Value::call_over(walk, &[code.second.into(), records.into()], I32, size));
             }
             AttributeKind::Identity(identity) => self.identity_class(&mut b, code, identity),
@@ -183,9 +183,8 @@ impl Emitter<'_> {
         let longest = self.part(PREFIX_CLASS);
         let arguments =
             [code.second.into(), code.table.into(), code.count.into(), text.at.into(), text.length.into()];
-        // Each beginning is a step and its bytes.
-        let beginnings = classes.prefixes.keys().map(|text| text.len() as u64 + 1).sum();
-        b.push(Value::call_over(longest, &arguments, I32, Linear::constant(beginnings)));
+        // Each length is a step.
+        b.push(Value::call_over(longest, &arguments, I32, Linear::constant(code.count.into())));
     }
 
     /// ```text

@@ -49,7 +49,8 @@ impl Emitter<'_> {
             Attribute::Method => self.slot_text(b, ":method", false),
             Attribute::Scheme => self.slot_text(b, ":scheme", false),
             Attribute::Path => {
-                let size = self.header_size(":path");
+                let size = self.size_of_path();
+                let size = self.size(size);
                 let slot = self.path_slot();
                 let at = b.let_(Value::from(0).load32(slot));
                 let end = self.path_end();
@@ -76,7 +77,8 @@ impl Emitter<'_> {
                 let slot = self.sound(found.or_bug("a parameter that is asked for has a slot"), 0);
                 let at = b.let_(Value::from(0).load32(slot));
                 let length = b.let_(Value::from(0).load32(slot + SLOT_LENGTH));
-                Text { at, length, optional: true, size: self.header_size(":path") }
+                let size = self.size_of_query();
+                Text { at, length, optional: true, size: self.size(size) }
             }
             Attribute::SourcePrincipal => {
                 b.call(self.part(PRINCIPAL), &[], &[]);
@@ -85,7 +87,8 @@ impl Emitter<'_> {
                 global_text(b, text, true, size)
             }
             Attribute::PathSegment(number) => {
-                let size = self.header_size(":path");
+                let size = self.size_of_path();
+                let size = self.size(size);
                 let text = Text { at: b.local(I32), length: b.local(I32), optional, size };
                 let segment = self.part(PATH_SEGMENT);
                 let number = i32::from(*number).into();
@@ -117,7 +120,8 @@ impl Emitter<'_> {
     /// How long the text of an attribute can be.
     pub(super) fn bound_of_attribute(&mut self, attribute: &Attribute) -> Linear {
         match attribute {
-            Attribute::Path | Attribute::PathSegment(_) | Attribute::Query(_) => self.size_of_header(":path"),
+            Attribute::Path | Attribute::PathSegment(_) => self.size_of_path(),
+            Attribute::Query(_) => self.size_of_query(),
             Attribute::Protocol
             | Attribute::SourceService
             | Attribute::SourceNamespace

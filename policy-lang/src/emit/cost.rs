@@ -10,8 +10,8 @@ use super::code::Func;
 use crate::bug::{Bug, OrBug as _};
 use std::collections::BTreeMap;
 
-/// The steps of a loop over a text are counted for this many bytes, so that a loop that takes eight bytes
-/// at a time, or three, has whole shares of its steps.
+/// Steps are counted in so many parts each, so that a loop that takes eight bytes at a time, or three, has
+/// whole parts of its steps for each byte.
 const SHARE: u64 = 24;
 
 /// What a number of steps can grow with.
@@ -28,17 +28,19 @@ pub(super) enum Source {
     Variable(u32),
 }
 
-/// A number that grows with sources: an amount, and so many times [`SHARE`] for each unit of a source.
+/// A number that grows with sources, in parts of which [`SHARE`] are one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Linear {
+    /// What does not grow.
     fixed: u64,
+    /// What there is more for each unit of a source.
     shares: BTreeMap<Source, u64>,
 }
 
 impl Linear {
     /// A number that does not grow.
     pub(super) fn constant(fixed: u64) -> Self {
-        Self { fixed, shares: BTreeMap::new() }
+        Self { fixed: fixed.saturating_mul(SHARE), shares: BTreeMap::new() }
     }
 
     /// As many as a source has.
@@ -67,26 +69,38 @@ impl Linear {
         Self { fixed: self.fixed.saturating_mul(factor), shares: shares.collect() }
     }
 
-    /// Once for each step of a loop over a source that takes so many units at a time.
-    fn for_each(&self, source: Source, stride: u64) -> Self {
+    /// Once for each step of a loop over a source that takes so many units at a time, but for so many steps.
+    fn for_each_but(&self, source: Source, stride: u64, but: u64) -> Self {
         let mut sum = self.clone();
         let share = sum.shares.entry(source).or_default();
-        *share = share.saturating_add(self.fixed.saturating_mul(SHARE / stride.clamp(1, SHARE)));
+        *share = share.saturating_add(self.fixed.div_ceil(stride.max(1)));
+        sum.fixed = self.fixed.saturating_mul(but.saturating_add(1));
         sum
+    }
+
+    /// Adds what goes on where this has ended, over the same sources.
+    fn share(&mut self, other: &Self) {
+        self.fixed = self.fixed.saturating_add(other.fixed);
+        for (source, share) in &other.shares {
+            let own = self.shares.entry(*source).or_default();
+            *own = (*own).max(*share);
+        }
     }
 
     /// The same with a size in the place of a source.
     fn substitute(&self, source: Source, by: &Self) -> Self {
         let mut sum = self.clone();
         if let Some(share) = sum.shares.remove(&source) {
-            // Shares times shares: one of the two units is taken out again.
-            sum.fixed = sum.fixed.saturating_add(share.saturating_mul(by.fixed).div_ceil(SHARE));
-            for (source, other) in &by.shares {
-                let own = sum.shares.entry(*source).or_default();
-                *own = own.saturating_add(share.saturating_mul(*other).div_ceil(SHARE));
-            }
+            sum.add(&by.of_parts(share));
         }
         sum
+    }
+
+    /// So many parts of one times.
+    fn of_parts(&self, parts: u64) -> Self {
+        let product = |own: u64| own.saturating_mul(parts).div_ceil(SHARE);
+        let shares = self.shares.iter().map(|(source, share)| (*source, product(*share)));
+        Self { fixed: product(self.fixed), shares: shares.collect() }
     }
 
     /// Whether it does not grow.
@@ -100,9 +114,9 @@ impl Linear {
         Self { fixed: self.fixed.div_ceil(stride), shares: shares.collect() }
     }
 
-    /// What does not grow.
+    /// What does not grow, rounded up.
     pub(super) fn fixed(&self) -> u64 {
-        self.fixed
+        self.fixed.div_ceil(SHARE)
     }
 
     /// How much it grows with each unit of a source, rounded up.
@@ -148,21 +162,25 @@ impl Tally {
     }
 
     pub(super) fn add(&mut self, other: &Self) {
-        self.steps.add(&other.steps);
-        for (function, (times, over)) in &other.calls {
-            let own = self.calls.entry(*function).or_default();
-            own.0.add(times);
-            own.1.add(over);
-        }
+        self.merge(other, Linear::add);
     }
 
     /// Whichever is more, part by part: one of two ways is taken.
     pub(super) fn join(&mut self, other: &Self) {
-        self.steps.join(&other.steps);
+        self.merge(other, Linear::join);
+    }
+
+    /// Adds what goes on over the same texts where this has ended.
+    pub(super) fn share(&mut self, other: &Self) {
+        self.merge(other, Linear::share);
+    }
+
+    fn merge(&mut self, other: &Self, merge: impl Fn(&mut Linear, &Linear)) {
+        merge(&mut self.steps, &other.steps);
         for (function, (times, over)) in &other.calls {
             let own = self.calls.entry(*function).or_default();
-            own.0.join(times);
-            own.1.join(over);
+            merge(&mut own.0, times);
+            merge(&mut own.1, over);
         }
     }
 
@@ -182,12 +200,22 @@ impl Tally {
     /// Once for each step of a loop over a source that takes so many units at a time, and once more for
     /// the step that finds the end.
     pub(super) fn for_each(&self, source: Source, stride: u64) -> Self {
-        self.map(|line| line.for_each(source, stride))
+        self.for_each_but(source, stride, 0)
+    }
+
+    /// The same for a loop of which so many steps do not go on.
+    pub(super) fn for_each_but(&self, source: Source, stride: u64, but: u64) -> Self {
+        self.map(|line| line.for_each_but(source, stride, but))
     }
 
     /// As what happens only in one of so many rounds of a loop.
     pub(super) fn every(&self, stride: u64) -> Self {
         self.map(|line| line.share_of(stride))
+    }
+
+    /// What does not grow of it.
+    pub(super) fn alone(&self) -> Self {
+        self.map(|line| Linear { fixed: line.fixed, shares: BTreeMap::new() })
     }
 
     /// As what works on a text of this size and on nothing else.
@@ -257,7 +285,7 @@ impl Costs {
         for (callee, (times, over)) in &tally.calls {
             let callee = self.of(Func(*callee))?;
             let rest = Linear { fixed: 0, shares: callee.shares.clone() };
-            sum.add(&times.times(callee.fixed));
+            sum.add(&times.of_parts(callee.fixed));
             sum.add(&rest.substitute(Source::Own, over));
         }
         Ok(sum)
@@ -271,6 +299,29 @@ mod tests {
     /// `fixed + own·n + pairs·p` of a line.
     fn parts(line: &Linear) -> (u64, u64, u64) {
         (line.fixed(), line.per(Source::Own), line.per(Source::Pairs))
+    }
+
+    #[test]
+    fn a_call_in_one_of_three_rounds_is_a_third_of_its_steps_for_each_byte() {
+        let callee = Tally::steps(63);
+        let round = Tally::calls(Func(1), 1, Linear::default()).every(3).for_each(Source::Own, 1);
+        let costs = Costs::new(vec![round, callee], 0).of(Func(0));
+        assert_eq!(costs.map(|line| parts(&line)), Ok((21, 21, 0)));
+    }
+
+    #[test]
+    fn a_loop_that_begins_again_pays_for_its_rounds_but_not_for_the_text_again() {
+        let rounds = Tally::steps(30).for_each_but(Source::Own, 3, 2);
+        let costs = Costs::new(vec![rounds], 0).of(Func(0));
+        assert_eq!(costs.map(|line| parts(&line)), Ok((90, 10, 0)));
+    }
+
+    #[test]
+    fn of_two_loops_in_turn_each_byte_pays_the_dearer_one() {
+        let mut both = Tally::steps(5).for_each(Source::Own, 1);
+        both.share(&Tally::steps(7).for_each(Source::Own, 1));
+        let costs = Costs::new(vec![both], 0).of(Func(0));
+        assert_eq!(costs.map(|line| parts(&line)), Ok((12, 7, 0)));
     }
 
     #[test]

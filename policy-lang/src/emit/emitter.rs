@@ -263,7 +263,28 @@ impl<'a> Emitter<'a> {
         self.sound(found, 0)
     }
 
-    /// The size of what a header holds; the path and the query are parts of `:path`.
+    /// The size of the path, without its query.
+    pub(super) fn size_of_path(&mut self) -> Linear {
+        self.size_of_header(":path")
+    }
+
+    /// The size of the query, which is the rest of `:path`.
+    pub(super) fn size_of_query(&mut self) -> Linear {
+        self.size_beside_headers(0)
+    }
+
+    /// The size of all white space around the values of headers, which is no part of them.
+    pub(super) fn size_of_blanks(&mut self) -> Linear {
+        self.size_beside_headers(1)
+    }
+
+    fn size_beside_headers(&mut self, place: usize) -> Linear {
+        let number = u16::try_from(self.layout.slots.len() + place).ok();
+        let number = self.sound(number.or_bug("fewer headers are asked for"), 0);
+        Linear::of(Source::Text(number))
+    }
+
+    /// The size of what a header holds; of `:path`, what is not the query.
     pub(super) fn size_of_header(&mut self, name: &str) -> Linear {
         let mut names = (0..).zip(self.layout.slots.keys());
         let found = names.find(|(_, asked)| asked.as_ref() == name).map(|(number, _)| number);

@@ -61,8 +61,8 @@ pub(super) struct Tables {
     long: Option<Table>,
     /// The most entries that one look-up compares.
     chain_max: u32,
-    /// The longest string.
-    bytes_max: u32,
+    /// How long the longest string is, if one is not short.
+    pub(super) bytes_max: u32,
 }
 
 /// One table.
@@ -176,9 +176,21 @@ impl Emitter<'_> {
         text: impl Into<Value>,
         length: impl Into<Value>,
     ) -> Value {
-        let function = self.part(LOOKUP);
         // What it takes does not grow with the text, but with the longest string of the tables.
-        Value::call_over(function, &[space.into(), text.into(), length.into()], I32, Linear::default())
+        self.lookup_within(space, text, length, self.keys.bytes_max)
+    }
+
+    /// The same of a text that is no longer than this, or longer than the longest string of the tables.
+    pub(super) fn lookup_within(
+        &mut self,
+        space: impl Into<Value>,
+        text: impl Into<Value>,
+        length: impl Into<Value>,
+        bytes_max: u32,
+    ) -> Value {
+        let function = self.part(LOOKUP);
+        let over = Linear::constant(bytes_max.min(self.keys.bytes_max).into());
+        Value::call_over(function, &[space.into(), text.into(), length.into()], I32, over)
     }
 
     /// ```text
@@ -196,7 +208,7 @@ impl Emitter<'_> {
             Some(_) => {
                 let long = self.part(LOOKUP_LONG);
                 let arguments = [space.into(), text.into(), length.into()];
-                b.return_value(Value::call_over(long, &arguments, I32, Linear::default()));
+                b.return_value(Value::call(long, &arguments, I32));
             }
         });
         let meta = b.let_((space << LENGTH_BITS) | length);
@@ -227,8 +239,7 @@ impl Emitter<'_> {
         let (space, text, length) = (b.param(0), b.param(1), b.param(2));
         // A text that is longer than all known ones is not even hashed, for its sender chose it.
         b.if_(length.gt_u(self.keys.bytes_max), |b| b.return_value(0));
-        let size = Linear::constant(self.keys.bytes_max.into());
-        b.on(&size, |b| self.find_long(b, table, (space, text, length)));
+        self.find_long(&mut b, table, (space, text, length));
         b.push(0);
         b
     }

@@ -3,13 +3,12 @@
 use super::class::{FINAL, STATE_BYTES};
 use super::code::{Body, Func, Global, I32, I64, Label, Local, Operand, Value};
 use super::emitter::Emitter;
+use super::memory::SLOT_LENGTH;
 use super::parts::Part;
 use crate::check::SEGMENTS_MAX;
 use crate::checked::Attribute;
 use crate::classify::{AttributeClasses, AttributeKind};
 
-/// A byte of the path.
-pub(super) const PATH_BYTE: Part = Part::new("path byte", |emitter, _| emitter.write_path_byte());
 /// Walks the path.
 pub(super) const PATH_CLASS: Part = Part::new("path class", |emitter, _| emitter.write_path_class());
 /// A segment of the path.
@@ -19,8 +18,8 @@ pub(super) const HEX_BYTE: Part = Part::new("hex byte", |emitter, _| emitter.wri
 /// The value of a hex digit.
 pub(super) const HEX_DIGIT: Part = Part::new("hex digit", |emitter, _| emitter.write_hex_digit());
 
-/// What reads as the byte behind the path, whether a query follows or nothing. A `?` that was escaped
-/// ends the name of a segment too, as `path::decode` says.
+/// The byte behind the path, whether a query follows or nothing. A `?` that was escaped ends the name of a
+/// segment too, as `path::decode` says.
 const END: i32 = b'?' as i32;
 /// What stands for no hex digit: more than a byte, also when shifted by a digit.
 pub(super) const NO_DIGIT: i32 = 256;
@@ -56,76 +55,75 @@ impl Emitter<'_> {
     ///
     /// ```text
     /// refused, if it does not begin with /
-    /// eight bytes at a time, as long as none of them and of their neighbours can matter
-    /// for each byte up to the query:
+    /// ? behind it, so that no byte has to be asked whether it is the last one
+    /// eight bytes at a time, up to the next byte that can matter:
     ///     /: refused, if behind it stand / or . or .. and then / or ; or ? or the end
-    ///     \: refused
-    ///     %: the first time, undo all escapes from here on, and begin again at the beginning
-    ///        then: refused, if two hex digits follow
+    ///     \\: refused
+    ///     ?: the end
+    ///     %: undo all escapes from here on, and look again at the three bytes in front of it, which it can
+    ///        make a dot segment; from then on refused, if two hex digits follow, and ? may be a decoded one
     /// ```
     pub(super) fn decode_path(&mut self, b: &mut Body, refused: Label) {
         let slot = self.path_slot();
         let path_end = self.path_end();
         let query_start = self.asks_query().then(|| self.query_start());
-        let (hex_byte, path_byte) = (self.part(HEX_BYTE), self.part(PATH_BYTE));
+        let hex_byte = self.part(HEX_BYTE);
         let at = b.let_(Value::from(0).load32(slot));
-        let end = b.let_(at + Value::from(0).load32(slot + 4));
-        let byte_at = |offset: i32| Value::call(path_byte, &[at + offset, end.into()], I32);
+        let start = b.let_(at);
+        let end = b.let_(at + Value::from(0).load32(slot + SLOT_LENGTH));
         // Where the query begins, once the escapes are undone.
         let (byte, query) = (b.local(I32), b.local(I32));
         let is = |wanted: u8| byte.eq(i32::from(wanted));
-        let first = Value::call(path_byte, &[at.into(), end.into()], I32);
-        b.br_if(refused, first.ne(i32::from(b'/')));
-        // Once as it was sent and once without escapes. What matters takes three bytes: `/.x`, `%41`.
-        b.while_threes_twice(at.lt_u(end), |b, out| {
-            skip_plain(b, at, end);
-            b.br_if(out, at.ge_u(end));
+        // What is absent lies where nothing is written, and what is empty ends with a blank or a NUL.
+        b.br_if(refused, at.load8(0).ne(i32::from(b'/')));
+        // Every value is followed by a byte that nobody reads.
+        b.store8(end, 0, END);
+        // What matters takes three bytes: `/.x`, `%41`. Two rounds go back to the three bytes.
+        b.while_threes(2, at.lt_u(end), |b, out| {
+            skip_plain(b, at);
             b.set(byte, at.load8(0));
-            b.if_(is(b'/'), |b| refuse_segment(b, &byte_at, refused));
-            b.br_if(refused, is(b'\\'));
             b.if_else(
-                query,
+                is(b'/'),
+                |b| refuse_segment(b, at, refused),
                 |b| {
-                    let escaped = Value::call(hex_byte, &[at + 1, end.into()], I32);
-                    b.br_if(refused, is(b'%') & escaped.le_u(u32::from(u8::MAX)));
-                },
-                |b| {
-                    b.br_if(out, byte.eq(END));
-                    b.if_(is(b'%'), |b| {
-                        let to = b.let_(at);
-                        b.set(query, at);
-                        // From the first one on, so that this happens once.
-                        b.once(|b| undo_escapes(b, hex_byte, query, to, end, refused));
-                        b.set(end, to);
-                        // One before the beginning, which the next round begins with.
-                        b.set(at, Value::from(0).load32(slot) - 1);
-                    });
+                    b.br_if(refused, is(b'\\'));
+                    b.if_else(
+                        query,
+                        |b| {
+                            b.br_if(out, at.ge_u(end));
+                            let escaped = Value::call(hex_byte, &[at + 1], I32);
+                            b.br_if(refused, is(b'%') & escaped.le_u(u32::from(u8::MAX)));
+                        },
+                        |b| {
+                            b.br_if(out, is(b'?'));
+                            b.set(query, at);
+                            b.set(end, at);
+                            // From the first one on, so that this happens once.
+                            b.once(|b| undo_escapes(b, hex_byte, query, end, refused));
+                            b.store8(end, 0, END);
+                            b.set(at, at - 3);
+                            // One before, which the next round begins with.
+                            b.set(at, at.when(at.gt_u(start), start) - 1);
+                        },
+                    );
                 },
             );
             b.set(at, at + 1);
         });
-        b.set_global(path_end, end.when(at.gt_u(end), at));
+        b.set_global(path_end, at);
         if let Some(query_start) = query_start {
             b.set_global(query_start, query.when(query, path_end));
         }
     }
 
-    /// `path_byte(at, end)`: the byte there, or [`END`] behind the end. May read a few bytes past the
-    /// end, which the arena has.
-    pub(super) fn write_path_byte(&mut self) -> Body {
-        let mut b = Body::new(&[I32, I32], &[I32]);
-        let (at, end) = (b.param(0), b.param(1));
-        b.push(at.load8(0).when(at.lt_u(end), END));
-        b
-    }
-
-    /// `hex_byte(at, end)`: the byte that two hex digits say, or more than a byte.
+    /// `hex_byte(at)`: the byte that two hex digits say, or more than a byte. May read the byte behind the
+    /// text, which is no digit.
     pub(super) fn write_hex_byte(&mut self) -> Body {
         let hex_digit = self.part(HEX_DIGIT);
-        let mut b = Body::new(&[I32, I32], &[I32]);
-        let (at, end) = (b.param(0), b.param(1));
+        let mut b = Body::new(&[I32], &[I32]);
+        let at = b.param(0);
         let digit = |offset| Value::call(hex_digit, &[at.load8(offset)], I32);
-        b.push(((digit(0) << 4) | digit(1)).when((at + 1).lt_u(end), NO_DIGIT));
+        b.push((digit(0) << 4) | digit(1));
         b
     }
 
@@ -222,33 +220,33 @@ fn find_slash(b: &mut Body, segment: Local, behind: Local, end: Local) {
     b.set(behind, end.when(behind.gt_u(end), behind));
 }
 
-/// Moves `at` to the next byte that can matter, or behind the end, eight bytes at a time: one that begins
-/// an escape or a query, a `\`, or a slash in front of a slash or a dot. What stands behind the end may
-/// be taken for such a neighbour, and a byte that is no ASCII for any; then it is looked at in vain.
-fn skip_plain(b: &mut Body, at: Local, end: Local) {
+/// Moves `at` to the next byte that can matter, eight bytes at a time: one that begins an escape or a
+/// query, a `\\`, or a slash in front of a slash or a dot. There is one, for a `?` stands behind the path.
+fn skip_plain(b: &mut Body, at: Local) {
     let (word, next, found) = (b.local(I64), b.local(I64), b.local(I64));
     let ones = b.let_(ONES);
-    b.while_words(at.lt_u(end), |b, out| {
-        b.set(word, at.load64(0));
-        // A dot becomes a slash, and no other byte does.
-        b.set(next, at.load64(1) | ones);
-        let pair = maybe_equal(word, b'/', ones) & maybe_equal(next, b'/', ones);
-        let special =
-            maybe_equal(word, b'%', ones) | maybe_equal(word, b'?', ones) | maybe_equal(word, b'\\', ones);
-        b.set(found, (pair | special) & (ones << 7_i64));
-        b.if_(found.eqz().eqz(), |b| {
-            b.set(at, at + (found.ctz().wrap() >> 3));
-            b.br(out);
-        });
-        b.set(at, at + 8);
-    });
+    b.repeat_words(
+        |b| {
+            b.set(word, at.load64(0));
+            // A dot becomes a slash, and no other byte does.
+            b.set(next, at.load64(1) | ones);
+            let pair = maybe_equal(word, b'/', ones) & maybe_equal(next, b'/', ones) & (next ^ -1_i64);
+            let special = maybe_equal(word, b'%', ones)
+                | maybe_equal(word, b'?', ones)
+                | maybe_equal(word, b'\\', ones);
+            b.set(found, (pair | special) & (word ^ -1_i64) & (ones << 7_i64));
+            b.set(at, at + 8);
+        },
+        found.eqz(),
+    );
+    b.set(at, at + (found.ctz().wrap() >> 3) - 8);
 }
 
 /// A word of bytes that are 1. It is kept in a variable, where it takes less room than a constant.
 const ONES: u64 = u64::from_le_bytes([1; 8]);
 
 /// A word of which the highest bit of a byte is set if the byte is this one; it may be set too for one that
-/// is no ASCII, and for one above such a byte. The other bits say nothing.
+/// is no ASCII, and for one above a byte that is this one. The other bits say nothing.
 fn maybe_equal(word: Local, byte: u8, ones: Local) -> Value {
     (word ^ (ones * i64::from(byte))) - ones
 }
@@ -260,17 +258,16 @@ fn bytes_equal(word: impl Into<Value>, byte: u8, ones: Local) -> Value {
     (difference.clone() - ones) & (difference ^ -1_i64)
 }
 
-/// Copies from `from` to `to`, which is not behind it, with escapes undone, up to the query or the end.
+/// Copies from `from` to `to`, which is not behind it, with escapes undone, up to the next `?`.
 /// Refuses the path for an escape that is none, or of a byte that has no single meaning.
-fn undo_escapes(b: &mut Body, hex_byte: Func, from: Local, to: Local, end: Local, refused: Label) {
+fn undo_escapes(b: &mut Body, hex_byte: Func, from: Local, to: Local, refused: Label) {
     let byte = b.local(I32);
     let is = |wanted: u8| byte.eq(i32::from(wanted));
-    b.while_(from.lt_u(end), |b, out| {
+    b.while_(from.load8(0).ne(END), |b, _| {
         b.set(byte, from.load8(0));
-        b.br_if(out, byte.eq(END));
         b.every(3, |b| {
             b.if_(is(b'%'), |b| {
-                b.set(byte, Value::call(hex_byte, &[from + 1, end.into()], I32));
+                b.set(byte, Value::call(hex_byte, &[from + 1], I32));
                 let is_none = byte.gt_u(u32::from(u8::MAX));
                 b.br_if(refused, byte.eqz() | is(b'/') | is(b'\\') | is_none);
                 b.set(from, from + 2);
@@ -282,14 +279,14 @@ fn undo_escapes(b: &mut Body, hex_byte: Func, from: Local, to: Local, end: Local
     });
 }
 
-/// Refuses the path if the segment behind this slash is empty and not the last, or `.` or `..`, be it
+/// Refuses the path if the segment behind the slash at `at` is empty and not the last, or `.` or `..`, be it
 /// with parameters.
-fn refuse_segment(b: &mut Body, byte_at: &impl Fn(i32) -> Value, refused: Label) {
-    let byte = b.let_(byte_at(1));
+fn refuse_segment(b: &mut Body, at: Local, refused: Label) {
+    let byte = b.let_(at.load8(1));
     let is = |wanted: u8| byte.eq(i32::from(wanted));
     b.if_(is(b'.'), |b| {
-        b.set(byte, byte_at(2));
-        b.if_(is(b'.'), |b| b.set(byte, byte_at(3)));
+        b.set(byte, at.load8(2));
+        b.if_(is(b'.'), |b| b.set(byte, at.load8(3)));
         // `;` and `?`, which is `END`, differ in one bit.
         b.br_if(refused, (byte | (END ^ i32::from(b';'))).eq(END));
     });

@@ -34,12 +34,18 @@ impl Emitter<'_> {
     ///         put what is behind there, decoded; if there is something already, join them with a comma
     /// ```
     fn write_scan_query(&mut self) -> Body {
-        let (decode, fill, free) = (self.part(DECODE), self.part(FILL_SLOT), self.free());
-        let (slot, query_start, known) =
-            (self.path_slot(), self.query_start(), self.flag("query known", I32));
+        let known = self.flag("query known", I32);
+        let size = self.size_of_query();
         let mut b = Body::new(&[], &[]);
         b.if_(known, |b| b.return_());
         b.set_global(known, 1);
+        b.on(&size, |b| self.scan_pieces(b));
+        b
+    }
+
+    fn scan_pieces(&mut self, b: &mut Body) {
+        let (decode, fill, free) = (self.part(DECODE), self.part(FILL_SLOT), self.free());
+        let (slot, query_start) = (self.path_slot(), self.query_start());
         let piece = b.let_(Value::from(query_start) + 1);
         let end = b.let_(Value::from(0).load32(slot) + Value::from(0).load32(slot + SLOT_LENGTH));
         let [behind, equals, before, text, length, parameter] = [(); 6].map(|()| b.local(I32));
@@ -69,7 +75,6 @@ impl Emitter<'_> {
             });
             b.set(piece, behind + 1);
         });
-        b
     }
 
     /// ```text
@@ -77,6 +82,7 @@ impl Emitter<'_> {
     ///     a copy in which + is a space, and % with two hex digits their byte
     ///     without room an empty text; the request is refused then
     /// ```
+    /// Behind the text stands no digit: what ends a part of a query, or the `?` behind `:path`.
     pub(super) fn write_decode(&mut self) -> Body {
         let (malloc, hex_byte) = (self.part(MALLOC), self.part(HEX_BYTE));
         let mut b = Body::new(&[I32, I32], &[I32, I32]);
@@ -92,13 +98,12 @@ impl Emitter<'_> {
         b.while_(at.lt_u(end), |b, _| {
             b.set(byte, at.load8(0));
             b.if_(byte.eq(i32::from(b'+')), |b| b.set(byte, i32::from(b' ')));
-            b.every(3, |b| {
-                b.if_(byte.eq(i32::from(b'%')), |b| {
-                    b.set(escaped, Value::call(hex_byte, &[at + 1, end.into()], I32));
-                    b.if_(escaped.le_u(u32::from(u8::MAX)), |b| {
-                        b.set(byte, escaped);
-                        b.set(at, at + 2);
-                    });
+            // A `%` that begins no escape stands for itself, so each byte can be one.
+            b.if_(byte.eq(i32::from(b'%')), |b| {
+                b.set(escaped, Value::call(hex_byte, &[at + 1], I32));
+                b.if_(escaped.le_u(u32::from(u8::MAX)), |b| {
+                    b.set(byte, escaped);
+                    b.set(at, at + 2);
                 });
             });
             b.store8(to, 0, byte);

@@ -35,7 +35,7 @@ impl Emitter<'_> {
             let size = self.size_of_header(":method");
             b.on(&size, |b| self.read_method(b, refused));
             b.set(answer, answers.path);
-            let size = self.size_of_header(":path");
+            let size = self.size_of_path();
             b.on(&size, |b| self.decode_path(b, refused));
             b.set(answer, answers.host);
             let size = self.size_of_header(":authority");

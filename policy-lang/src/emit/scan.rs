@@ -64,7 +64,9 @@ impl Emitter<'_> {
                 self.scan_pair(b, (entry, key, end), seen, unreadable);
             });
             if !self.layout.query_slots.is_empty() {
-                self.count_parameters(b);
+                let mut size = self.size_of_path();
+                size.add(&self.size_of_query());
+                b.on(&size, |b| self.count_parameters(b));
             }
             b.return_();
         });
@@ -106,11 +108,9 @@ impl Emitter<'_> {
         let value = b.let_(key + key_length + 1);
         b.br_if(unreadable, value_length.ge_u(end - value));
         let next = b.let_(value + value_length + 1);
-        // Lengths that differ by 64 share a bit of the mask; the look-up tells them apart.
-        let mask = self.layout.slots.keys().fold(0_u64, |mask, name| mask | 1 << (name.len() % 64));
-        let bit = key_length.extend();
-        b.if_(((Value::from(mask) >> bit) & 1_i64).wrap(), |b| {
-            let slot = self.lookup(self.names, key, key_length);
+        b.if_(self.may_be_asked(key_length), |b| {
+            let longest = self.longest_name();
+            let slot = self.lookup_within(self.names, key, key_length, longest);
             let slot = b.let_(slot);
             b.if_(slot, |b| {
                 b.set(seen, seen + value_length + 1);
@@ -119,7 +119,8 @@ impl Emitter<'_> {
                     b.set_global(fault, self.answers.too_large);
                     b.br(unreadable);
                 });
-                trim_blanks(b, value, value_length);
+                let blanks = self.size_of_blanks();
+                b.on(&blanks, |b| trim_blanks(b, value, value_length));
                 b.call(self.part(FILL_SLOT), &[slot.into(), value.into(), value_length.into()], &[]);
             });
         });
@@ -127,10 +128,27 @@ impl Emitter<'_> {
         b.set(entry, entry + ENTRY_BYTES);
     }
 
+    /// Whether a name of this length can be one that is asked for. Lengths that differ by 64 share a bit; the
+    /// look-up tells them apart.
+    fn may_be_asked(&mut self, length: Local) -> Value {
+        let mask = self.layout.slots.keys().fold(0_u64, |mask, name| mask | 1 << (name.len() % 64));
+        let known = (Value::from(mask) >> length.extend()).wrap();
+        // A longer one is not even hashed, for its sender chose it: a look-up knows by itself what is longer
+        // than all strings.
+        if self.keys.bytes_max < 64 { known & 1 } else { known & length.le_u(self.longest_name()) }
+    }
+
+    /// How long the longest name is that is asked for.
+    fn longest_name(&mut self) -> u32 {
+        let longest = self.layout.slots.keys().map(|name| name.len()).max();
+        self.number(longest.unwrap_or_default())
+    }
+
     /// ```text
     /// fill_slot(slot, value, length):
     ///     put the value there, or join it with what is there: where there is no room for both,
-    ///     in twice the room that both need, so that each byte is copied but a few times
+    ///     in twice the room that both need, so that each byte is copied but a few times; there is always
+    ///     room for another byte
     /// ```
     fn write_fill_slot(&mut self) -> Body {
         let malloc = self.part(MALLOC);
@@ -144,7 +162,7 @@ impl Emitter<'_> {
         });
         let before_length = b.let_(slot.load32(SLOT_LENGTH));
         let whole = b.let_(before_length + length + 1);
-        b.if_(whole.gt_u(slot.load32(SLOT_ROOM)), |b| {
+        b.if_(whole.ge_u(slot.load32(SLOT_ROOM)), |b| {
             let room = b.let_(Value::call(malloc, &[whole << 1], I32));
             b.if_(room.eqz(), |b| b.return_());
             b.copy(room, before, before_length);
@@ -162,13 +180,19 @@ impl Emitter<'_> {
 
 /// Takes the blanks around a text away, as `request::trim` does.
 fn trim_blanks(b: &mut Body, text: Local, length: Local) {
-    b.while_(length, |b, out| {
-        b.br_if(out, (text + length - 1).load8(0).gt_u(i32::from(b' ')));
-        b.set(length, length - 1);
-    });
-    b.while_(length, |b, out| {
-        b.br_if(out, text.load8(0).gt_u(i32::from(b' ')));
-        b.set(text, text + 1);
-        b.set(length, length - 1);
-    });
+    b.in_turn(
+        |b| {
+            b.while_(length, |b, out| {
+                b.br_if(out, (text + length - 1).load8(0).gt_u(i32::from(b' ')));
+                b.set(length, length - 1);
+            });
+        },
+        |b| {
+            b.while_(length, |b, out| {
+                b.br_if(out, text.load8(0).gt_u(i32::from(b' ')));
+                b.set(text, text + 1);
+                b.set(length, length - 1);
+            });
+        },
+    );
 }

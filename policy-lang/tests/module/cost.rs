@@ -70,7 +70,13 @@ fn paths(bytes: usize) -> Vec<Vec<u8>> {
         path.extend(piece.iter().copied().cycle().take(bytes));
         path
     };
+    let query = |piece: &[u8]| [b"/?a=".to_vec(), path(piece).split_off(1)].concat();
     vec![
+        query(b"%"),
+        query(b"%4"),
+        query(b"%41"),
+        path(b"\xff/"),
+        path(b"/.x"),
         path(b"a/"),
         path(b"%41"),
         path(b"%20"),

@@ -33,7 +33,7 @@ const PIECES: &[&[u8]] = &[
 const PATH_PIECES: &[&[u8]] =
     &[b"a/", b"/a", b"api/a/", b"%41", b"%20", b"%C3%A9", b"%25", b"a", b"x.;", b".a/", b"a%2f", b"/."];
 /// What long queries consist of.
-const QUERY_PIECES: &[&[u8]] = &[b"q=a&", b"&q=%41", b"user=a+", b"%71=", b"&", b"q", b"%2", b"+%20"];
+const QUERY_PIECES: &[&[u8]] = &[b"q=a&", b"&q=%41", b"user=a+", b"%71=", b"&", b"q", b"%", b"%2", b"+%20"];
 /// What long hosts consist of.
 const AUTHORITY_PIECES: &[&[u8]] = &[b"a", b".", b"[:"];
 /// What long sizes consist of.

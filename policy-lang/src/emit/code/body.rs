@@ -295,19 +295,29 @@ impl Body {
         self.repeat(condition, write, |once| once.for_each(Source::Own, 1));
     }
 
-    /// The same for a loop that begins anew once, and each time goes on by three at least.
-    pub(in crate::emit) fn while_threes_twice(
+    /// The same for a loop that each time goes on by three at least, but for so many rounds.
+    pub(in crate::emit) fn while_threes(
         &mut self,
+        but: u64,
         condition: impl Into<Value>,
         write: impl FnOnce(&mut Self, Label),
     ) {
-        self.repeat(condition, write, |once| once.for_each(Source::Own, 3).times(2));
+        self.repeat(condition, write, |once| once.for_each_but(Source::Own, 3, but));
     }
 
-    /// Writes what happens only in one of so many rounds of the loop around it.
+    /// Writes two loops that go on over one text one after the other, so that each byte of it is of one of
+    /// them.
+    pub(in crate::emit) fn in_turn(&mut self, first: impl FnOnce(&mut Self), then: impl FnOnce(&mut Self)) {
+        let mut both = self.apart(first);
+        both.share(&self.apart(then));
+        self.account(&both);
+    }
+
+    /// Writes what happens only in one of so many rounds of the loop around it, and perhaps in the last one.
     pub(in crate::emit) fn every(&mut self, stride: u64, write: impl FnOnce(&mut Self)) {
         let once = self.apart(write);
         self.account(&once.every(stride));
+        self.once.add(&once.alone());
     }
 
     /// Writes what works on a text of this size.
@@ -333,7 +343,7 @@ impl Body {
         self.once.add(&tally);
     }
 
-    /// The same by eight bytes a time.
+    /// Repeats while the condition holds, each time going on by eight bytes.
     pub(in crate::emit) fn while_words(
         &mut self,
         condition: impl Into<Value>,
@@ -342,7 +352,25 @@ impl Body {
         self.repeat(condition, write, |once| once.for_each(Source::Own, 8));
     }
 
-    /// The same for each header.
+    /// Repeats until the condition does not hold, each time going on by eight bytes.
+    pub(in crate::emit) fn repeat_words(
+        &mut self,
+        write: impl FnOnce(&mut Self),
+        condition: impl Into<Value>,
+    ) {
+        let once = self.apart(|body| {
+            body.sink().loop_(BlockType::Empty);
+            let top = Label(body.depth);
+            body.inside(|body| {
+                write(body);
+                body.br_if(top, condition);
+            });
+            body.sink().end();
+        });
+        self.account(&once.for_each(Source::Own, 8));
+    }
+
+    /// Repeats while the condition holds, at most once for each header.
     pub(in crate::emit) fn while_pairs(
         &mut self,
         condition: impl Into<Value>,
