@@ -27,6 +27,8 @@ pub mod diagnostic;
 pub mod emit;
 pub mod eval;
 pub mod explain;
+#[cfg(test)]
+mod generated;
 pub mod inhabitants;
 pub mod lex;
 pub mod link;

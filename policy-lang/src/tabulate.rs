@@ -10,6 +10,8 @@
 //! not grow with the number of entries.
 
 mod dump;
+#[cfg(test)]
+mod tests;
 mod visits;
 
 pub use dump::dump;
