@@ -49,7 +49,7 @@ use crate::linked::LinkedProgram;
 use crate::module::{Manifest, Module, STEPS_MAX};
 use crate::plan::Plan;
 use crate::tabulate::Tables;
-pub(crate) use bounded::{CLASS_MEMBERS_MAX, table_bytes};
+pub(crate) use bounded::{CLASS_MEMBERS_MAX, STAR_DEPTHS_MAX, table_bytes};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -4,22 +4,19 @@
 //! policies contradict each other is seen from their headers; a module can be refused for its size or its
 //! cost, or a constant for its steps, only where there is something to make it so, and only then it is made.
 
+mod weight;
+
 use crate::budget::{Budget, Work};
 use crate::bug::{Bug, CompileError};
-use crate::checked::{
-    Attribute, BinaryOp, CheckedPolicy, Direction, Expr, ExprKind, PathPattern, Rule, Segment, Value,
-};
+use crate::checked::{CheckedPolicy, Direction};
 use crate::diagnostic::{Diagnostic, FINDINGS_MAX};
-use crate::emit::{CLASS_MEMBERS_MAX, MODULE_BYTES_MAX, compile, table_bytes};
+use crate::emit::compile;
 use crate::link::{Index, link_within};
 use crate::linked::Workload;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use weight::Weight;
 
-/// The most bytes of a module that a part of a rule makes, beside the texts and automata that it names.
-const BYTES_PER_PART_MAX: usize = 1_024;
-/// The most bytes of a module without rules.
-const EMPTY_MODULE_BYTES_MAX: usize = 64 << 10;
 /// What making a module counts beside the parts of its rules.
 const PARTS_PER_MODULE: u64 = 50;
 /// So many policies that are looked at for a workload count as one part that is linked.
@@ -95,7 +92,7 @@ impl Check<'_, '_> {
         let mut whole = Weight::default();
         let weights = concerned.policies.iter().filter_map(|policy| self.weights.get(policy.name.as_str()));
         weights.for_each(|weight| whole.add(weight));
-        (whole.can_be_too_costly() || whole.can_be_too_large()).then_some(whole)
+        whole.can_be_refused().then_some(whole)
     }
 
     /// Links and compiles policies for a workload.
@@ -130,110 +127,5 @@ impl Check<'_, '_> {
                 self.found.push(diagnostic);
             }
         }
-    }
-}
-
-/// What is known of policies before they are linked.
-#[derive(Default)]
-struct Weight {
-    /// The most bytes of a module that they make.
-    bytes: usize,
-    /// How many statements they have.
-    statements: usize,
-    /// How many parts those have.
-    parts: u64,
-    /// Whether something in them takes longer the longer a request is.
-    is_dear: bool,
-    /// How many things of the request they look up or walk, each of which costs for every byte.
-    looked_up: usize,
-    /// Whether something in them has to be computed for each workload anew.
-    is_of_workload: bool,
-}
-
-/// With more look-ups than these the module is made, which tells what they cost.
-const LOOKED_UP_MAX: usize = 8;
-
-impl Weight {
-    fn of(policy: &CheckedPolicy) -> Self {
-        let mut this = Self::default();
-        policy.rules.iter().for_each(|rule| this.add_rule(rule));
-        this
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.bytes = self.bytes.saturating_add(other.bytes);
-        self.statements += other.statements;
-        self.parts = self.parts.saturating_add(other.parts);
-        self.is_of_workload |= other.is_of_workload;
-        self.is_dear |= other.is_dear;
-        self.looked_up += other.looked_up;
-    }
-
-    /// Whether a decision can take more steps than are allowed.
-    fn can_be_too_costly(&self) -> bool {
-        self.is_dear || self.looked_up > LOOKED_UP_MAX
-    }
-
-    /// Whether a module, or the classes that it is made of, can be larger than is allowed.
-    fn can_be_too_large(&self) -> bool {
-        let members = (self.statements as u64).saturating_mul(self.parts);
-        self.bytes.saturating_add(EMPTY_MODULE_BYTES_MAX) > MODULE_BYTES_MAX
-            || members > CLASS_MEMBERS_MAX as u64
-    }
-
-    fn add_rule(&mut self, rule: &Rule) {
-        self.statements += 1;
-        let guard = &rule.guard;
-        let segments: usize = guard.paths.iter().map(|path| path.segments.len()).sum();
-        let texts: usize = guard.paths.iter().flat_map(|path| &path.segments).map(segment_bytes).sum();
-        let has_star = |path: &&PathPattern| path.segments.contains(&Segment::Any);
-        self.looked_up += guard.paths.iter().filter(has_star).count();
-        // Paths with `*` at different depths and peers of two kinds stand as entries of their own.
-        let entries = 2 * guard.paths.len().max(1);
-        let parts = entries * (1 + guard.methods.len() + guard.peers.len()) + segments;
-        let body = rule.respond.as_ref().map_or(0, |respond| respond.body.len());
-        self.parts += parts as u64;
-        self.bytes += parts * BYTES_PER_PART_MAX + texts + body + rule.id.len();
-        if let Some(condition) = &guard.condition {
-            self.add_expression(condition);
-        }
-    }
-
-    fn add_expression(&mut self, expr: &Expr) {
-        self.bytes += BYTES_PER_PART_MAX;
-        self.parts += 1;
-        match &expr.kind {
-            ExprKind::Literal(Value::String(text)) => self.bytes += text.len(),
-            ExprKind::Literal(Value::List(elements)) => {
-                self.parts += elements.len() as u64;
-                self.bytes += elements.iter().map(|text| BYTES_PER_PART_MAX + text.len()).sum::<usize>();
-            }
-            ExprKind::Matches(_, regex) => {
-                self.bytes += table_bytes(regex.dfa());
-                self.is_dear = true;
-            }
-            ExprKind::Call(..)
-            | ExprKind::Quantify { .. }
-            | ExprKind::Convert(..)
-            | ExprKind::Conditional(..) => self.is_dear = true,
-            // What is compared with a constant is looked up once for all constants; two texts are walked.
-            ExprKind::Binary(operator, left, right) if !matches!(operator, BinaryOp::And | BinaryOp::Or) => {
-                let is_constant = |expr: &Expr| matches!(expr.kind, ExprKind::Literal(_));
-                self.is_dear |= !is_constant(left) && !is_constant(right);
-            }
-            ExprKind::Attribute(Attribute::Header(_) | Attribute::Query(_)) => self.looked_up += 1,
-            ExprKind::Attribute(
-                Attribute::TargetService | Attribute::TargetNamespace | Attribute::TargetLabel(_),
-            ) => self.is_of_workload = true,
-            _ => {}
-        }
-        expr.parts().into_iter().for_each(|part| self.add_expression(part));
-    }
-}
-
-fn segment_bytes(segment: &Segment) -> usize {
-    match segment {
-        Segment::Literal(text) => text.len(),
-        Segment::Any => 0,
     }
 }

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 /// The most members of classes: predicates by which a class of values differs from the others.
 pub(crate) const CLASS_MEMBERS_MAX: usize = 2_000_000;
 /// The most sets of depths at which the paths of a workload have `*`.
-const STAR_DEPTHS_MAX: usize = 1_000;
+pub(crate) const STAR_DEPTHS_MAX: usize = 1_000;
 const CLASSES: ClassLimits = ClassLimits { members_max: CLASS_MEMBERS_MAX, star_depths_max: STAR_DEPTHS_MAX };
 /// What a word takes by which a class differs from the others, at least.
 const DIFFERENCE_BYTES_MIN: usize = 8;
