@@ -153,43 +153,6 @@ fn a_request_of_too_many_bytes_is_refused_and_costs_little() {
 }
 
 #[test]
-#[ignore = "prints what a step takes, for whoever sets the limits"]
-#[expect(clippy::print_stdout, reason = "it is run to be read")]
-fn what_a_step_takes() {
-    for text in POLICIES {
-        let mut pair = Pair::of_text(text);
-        let cost = pair.module.manifest.cost;
-        println!("{} bytes; {cost}; worst {}", pair.module.bytes.len(), cost.worst());
-        let mut requests: Vec<Request> =
-            paths(16_000).into_iter().map(|path| Request { path, ..request("GET", "/", None) }).collect();
-        for text in dear_texts(7_900) {
-            requests.push(with(with(request("GET", "/a", None), "a", &text), "b", &text));
-        }
-        for request in requests {
-            let mut times: Vec<u128> = (0..7)
-                .map(|_| {
-                    let start = std::time::Instant::now();
-                    pair.run(&request);
-                    start.elapsed().as_nanos()
-                })
-                .collect();
-            times.sort_unstable();
-            let shown = String::from_utf8_lossy(&request.path).chars().take(12).collect::<String>();
-            let header = request
-                .headers
-                .first()
-                .map(|(_, value)| String::from_utf8_lossy(value).chars().take(12).collect::<String>());
-            println!(
-                "  {shown} {header:?}: {} steps, {} us, bound {}",
-                pair.fuel(),
-                times[3] / 1000,
-                cost.for_request(4 + request.headers.len() as u64, pair.program.bytes_seen(&request))
-            );
-        }
-    }
-}
-
-#[test]
 fn any_policy_takes_about_what_is_said_of_it() {
     let worst = Pair::new(link_text("auth p on mesh { deny }")).module.manifest.cost.worst();
     assert!(worst.abs_diff(STEPS_OF_ANY_POLICY) < STEPS_OF_ANY_POLICY / 10, "{worst}");
