@@ -13,18 +13,17 @@
 
 pub mod access_log;
 pub mod cluster;
+mod descriptors;
 pub mod endpoints;
 pub mod extension;
 pub mod listener;
 mod message;
 mod one_identity;
 pub mod route;
-mod schema;
 pub mod secret;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod wire;
 pub mod yaml;
 
 use chancery_policy_lang::checked::ServiceRef;

@@ -1,6 +1,6 @@
 //! Snapshots: all Envoy resources of one proxy, consistent and immutable.
 
-use crate::mesh::model::Revision;
+use crate::mesh::model::{Revision, hex};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -93,10 +93,6 @@ impl Resource {
         version.truncate(VERSION_DIGITS);
         Self { name: name.into(), version, kind, body, policies: policies.into() }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// All resources of one proxy.

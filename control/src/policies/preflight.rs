@@ -5,10 +5,11 @@
 //! or worse. What passed once is remembered by its digest.
 
 use crate::policies::policy_runner::{PolicyRunner, Ran};
+use chancery_policy_lang::checked::ServiceRef;
 use chancery_policy_lang::eval::evaluate;
 use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::module::Module;
-use chancery_policy_lang::request::{Request, Source};
+use chancery_policy_lang::request::{Request, ServiceIdentity, Source};
 use chancery_sdk_host::{Host, HostError, Limits};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -97,7 +98,8 @@ impl Preflight {
 /// query, one that is refused before any rule.
 fn requests(program: &LinkedProgram) -> [Request; 3] {
     let workload = &program.workload;
-    let principal = format!("spiffe://{}/ns/{}/sa/caller", workload.trust_domain, workload.namespace);
+    let caller = ServiceRef { namespace: workload.namespace.clone(), name: "caller".to_owned() };
+    let principal = ServiceIdentity::new(&workload.trust_domain, &caller).to_string();
     let known = Request {
         path: b"/api/items/7?q=1".to_vec(),
         headers: vec![(b"x-trial".to_vec(), b"1".to_vec()), (b"x-trial".to_vec(), b"2".to_vec())],

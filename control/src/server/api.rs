@@ -36,6 +36,7 @@ use axum::handler::Handler;
 use axum::http::{Method, StatusCode};
 use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, post};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use std::sync::Arc;
 
 /// The largest body of a request that applies policies.
@@ -69,16 +70,19 @@ pub struct Api {
     pub url: Arc<str>,
 }
 
+/// Makes the schema of a type, and keeps those that it refers to.
+type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
 /// One endpoint: what it is called, who may call it, what it takes and gives.
 struct Endpoint {
     method: Method,
     path: &'static str,
     summary: &'static str,
     access: Access,
-    /// Name of the schema of the body of the request.
-    request: Option<&'static str>,
-    /// Name of the schema of the answer; `None` for text.
-    response: Option<&'static str>,
+    /// The schema of the body of the request.
+    request: Option<SchemaOf>,
+    /// The schema of the answer; `None` for text.
+    response: Option<SchemaOf>,
     /// Names and meanings of query parameters.
     query: &'static [(&'static str, &'static str)],
     handler: MethodRouter<Api>,
@@ -111,13 +115,13 @@ impl Endpoint {
         self
     }
 
-    fn takes(mut self, schema: &'static str) -> Self {
-        self.request = Some(schema);
+    fn takes<T: JsonSchema>(mut self) -> Self {
+        self.request = Some(SchemaGenerator::subschema_for::<T>);
         self
     }
 
-    fn gives(mut self, schema: &'static str) -> Self {
-        self.response = Some(schema);
+    fn gives<T: JsonSchema>(mut self) -> Self {
+        self.response = Some(SchemaGenerator::subschema_for::<T>);
         self
     }
 
@@ -134,23 +138,23 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::post("/v1/policies", Admin, policies::apply)
             .body_bytes_max(APPLY_BODY_BYTES_MAX)
             .summary("Put policies in force, or replace them by name; all or none")
-            .takes("ApplyRequest")
-            .gives("ApplyResponse"),
+            .takes::<types::ApplyRequest>()
+            .gives::<types::ApplyResponse>(),
         Endpoint::get("/v1/policies", Reader, policies::list)
             .summary("All policies in force")
-            .gives("PolicyList"),
+            .gives::<types::PolicyList>(),
         Endpoint::get("/v1/policies/{name}", Reader, policies::get)
             .summary("One policy in force, and the whole file that it stands in")
-            .gives("PolicyBody"),
+            .gives::<types::PolicyBody>(),
         Endpoint::get("/v1/documents", Reader, policies::documents)
             .summary("The whole files that policies are in force from; applied again they change nothing")
-            .gives("DocumentList"),
+            .gives::<types::DocumentList>(),
         Endpoint::delete("/v1/policies/{name}", Admin, policies::delete)
             .summary("Take a policy out of force")
-            .gives("DeleteResponse"),
+            .gives::<types::DeleteResponse>(),
         Endpoint::get("/v1/proxies", Reader, proxies::list)
             .summary("All sidecars that joined, and how far each is")
-            .gives("ProxyList"),
+            .gives::<types::ProxyList>(),
         Endpoint::get("/v1/proxies/{namespace}/{service}/{instance}/snapshot", Reader, proxies::snapshot)
             .summary("What a sidecar is given, as YAML"),
         Endpoint::get("/v1/status", Reader, proxies::status)
@@ -163,32 +167,36 @@ fn endpoints() -> Vec<Endpoint> {
                     "`all`, or `behind`: only those that are connected and do not have it; `all` if absent",
                 ),
             ])
-            .gives("StatusResponse"),
+            .gives::<types::StatusResponse>(),
         Endpoint::post("/v1/tokens", Admin, tokens::create)
             .summary("Make a token for joining, or for this API")
-            .takes("TokenRequest")
-            .gives("TokenResponse"),
+            .takes::<types::TokenRequest>()
+            .gives::<types::TokenResponse>(),
         Endpoint::get("/v1/tokens", Admin, tokens::list)
             .summary("All tokens in force, without their secrets")
-            .gives("TokenList"),
-        Endpoint::delete("/v1/tokens/{id}", Admin, tokens::revoke).summary("Revoke a token").gives("Done"),
+            .gives::<types::TokenList>(),
+        Endpoint::delete("/v1/tokens/{id}", Admin, tokens::revoke)
+            .summary("Revoke a token")
+            .gives::<types::Done>(),
         Endpoint::get("/v1/audit", Admin, tokens::audit)
             .summary("The newest writes, newest first: who did what when")
             .query(&[("count", "How many entries; 100 if absent")])
-            .gives("AuditList"),
+            .gives::<types::AuditList>(),
         Endpoint::post("/v1/join", Open, joining::join)
             .summary("Become a sidecar of the mesh with a join token")
-            .takes("JoinRequest")
-            .gives("IdentityResponse"),
+            .takes::<types::JoinRequest>()
+            .gives::<types::IdentityResponse>(),
         Endpoint::post("/v1/renew", Sidecar, joining::renew)
             .summary("Renew the client certificate, and state the sidecar anew")
-            .takes("RenewRequest")
-            .gives("IdentityResponse"),
+            .takes::<types::RenewRequest>()
+            .gives::<types::IdentityResponse>(),
         Endpoint::post("/v1/leave", Sidecar, joining::leave)
             .summary("Leave the mesh")
-            .takes("LeaveRequest")
-            .gives("Done"),
-        Endpoint::get("/v1/openapi.json", Open, openapi::serve).summary("This description").gives("OpenApi"),
+            .takes::<types::LeaveRequest>()
+            .gives::<types::Done>(),
+        Endpoint::get("/v1/openapi.json", Open, openapi::serve)
+            .summary("This description")
+            .gives::<serde_json::Value>(),
         Endpoint::get("/healthz", Open, health::alive).summary("Whether the process is alive"),
         Endpoint::get("/readyz", Open, health::ready).summary("Whether sidecars can be served"),
     ]

@@ -1,9 +1,8 @@
 //! Classes of the caller's identity: by whole principals, by namespace, by having a service at all.
 
 use super::{AttributeClasses, AttributeKind, Builder, ClassId, Members, Mentions, Stop, mention};
-use crate::checked::ServiceRef;
 use crate::literals::{Atom, Formula};
-use crate::request::service_of;
+use crate::request::{ServiceIdentity, service_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -23,11 +22,6 @@ pub struct IdentityClasses {
     pub namespaces: BTreeMap<Arc<str>, ClassId>,
 }
 
-/// The principal of a service.
-fn principal_of(service: &ServiceRef, trust_domain: &str) -> String {
-    format!("spiffe://{trust_domain}/ns/{}/sa/{}", service.namespace, service.name)
-}
-
 pub(super) fn classify(
     trust_domain: &str,
     predicates: &[Formula],
@@ -45,7 +39,7 @@ pub(super) fn classify(
                 mention(&mut by_exact, principal.clone(), number);
             }
             Atom::Service(service) => {
-                let principal: Arc<str> = principal_of(service, trust_domain).into();
+                let principal: Arc<str> = ServiceIdentity::new(trust_domain, service).to_string().into();
                 exact.insert(principal.clone());
                 mention(&mut by_exact, principal, number);
             }

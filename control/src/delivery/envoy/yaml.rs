@@ -3,33 +3,48 @@
 //! Made from the encoded messages, so it shows what is sent and not what was meant. Private keys
 //! are left out; other bytes are shown as their size and digest.
 
-use super::schema::{Kind, MESSAGES, Message};
-use super::wire::{Content, fields};
+use super::descriptors::{SENSITIVE, pool};
 use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
-use prost::Message as _;
-use prost_types::value::Kind as JsonKind;
+use crate::mesh::model::hex;
+use prost_reflect::{
+    DescriptorError, DescriptorPool, DynamicMessage, FieldDescriptor, MapKey, MessageDescriptor,
+    ReflectMessage as _, Value,
+};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use sha2::{Digest as _, Sha256};
 
 /// What type URLs begin with.
 const TYPE_PREFIX: &str = "type.googleapis.com/";
 
+/// Why a snapshot cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum YamlError {
+    /// The names of Envoy's messages are not to be had.
+    #[error("the descriptors of Envoy's messages are damaged: {0}")]
+    Descriptors(#[from] &'static DescriptorError),
+    /// The text cannot be written.
+    #[error(transparent)]
+    Text(#[from] serde_saphyr::ser::Error),
+}
+
 /// The snapshot as YAML.
 ///
 /// # Errors
-/// If the text cannot be written, which no snapshot is known to cause.
-pub fn of_snapshot(snapshot: &Snapshot) -> Result<String, serde_saphyr::ser::Error> {
+/// If the descriptors are damaged or the text cannot be written, which no snapshot is known to cause.
+pub fn of_snapshot(snapshot: &Snapshot) -> Result<String, YamlError> {
+    let pool = pool()?;
     let mut entries = vec![("revision".to_owned(), Node::Number(snapshot.revision.0.into()))];
     if !snapshot.problems.is_empty() {
         entries.push(("problems".to_owned(), texts(&snapshot.problems)));
     }
     for kind in ResourceType::ALL {
-        let resources: Vec<Node> = snapshot.of(kind).values().map(|resource| of_resource(resource)).collect();
+        let resources: Vec<Node> =
+            snapshot.of(kind).values().map(|resource| of_resource(pool, resource)).collect();
         if !resources.is_empty() {
             entries.push((kind.as_str().to_owned(), Node::List(resources)));
         }
     }
-    serde_saphyr::to_string(&Node::Map(entries))
+    Ok(serde_saphyr::to_string(&Node::Map(entries))?)
 }
 
 /// A tree of text whose maps keep their order.
@@ -42,7 +57,7 @@ pub(super) enum Node {
     Map(Vec<(String, Node)>),
 }
 
-fn of_resource(resource: &Resource) -> Node {
+fn of_resource(pool: &DescriptorPool, resource: &Resource) -> Node {
     let mut entries = vec![
         ("name".to_owned(), Node::Text(resource.name.clone())),
         ("version".to_owned(), Node::Text(resource.version.clone())),
@@ -50,7 +65,7 @@ fn of_resource(resource: &Resource) -> Node {
     if !resource.policies.is_empty() {
         entries.push(("policies".to_owned(), texts(&resource.policies)));
     }
-    entries.push(("resource".to_owned(), of_any(resource.kind.type_url(), &resource.body)));
+    entries.push(("resource".to_owned(), of_any(pool, resource.kind.type_url(), &resource.body)));
     Node::Map(entries)
 }
 
@@ -59,106 +74,122 @@ fn texts(texts: &[String]) -> Node {
 }
 
 /// A message as its type URL and its fields.
-fn of_any(type_url: &str, body: &[u8]) -> Node {
+fn of_any(pool: &DescriptorPool, type_url: &str, body: &[u8]) -> Node {
     let mut entries = vec![("@type".to_owned(), Node::Text(type_url.to_owned()))];
     let name = type_url.strip_prefix(TYPE_PREFIX).unwrap_or(type_url);
-    match MESSAGES.iter().find(|message| message.name == name) {
-        Some(message) => entries.extend(of_fields(message, body)),
+    match pool.get_message_by_name(name) {
         None => entries.push(("unknown_type".to_owned(), of_bytes(body))),
+        Some(descriptor) => match DynamicMessage::decode(descriptor, body) {
+            Ok(message) => match of_message(pool, &message) {
+                Node::Map(fields) => entries.extend(fields),
+                value => entries.push(("value".to_owned(), value)),
+            },
+            Err(_) => entries.push(("malformed".to_owned(), of_bytes(body))),
+        },
     }
     Node::Map(entries)
 }
 
-fn of_fields(message: &Message, body: &[u8]) -> Vec<(String, Node)> {
-    let Some(fields) = fields(body) else {
-        return vec![("malformed".to_owned(), of_bytes(body))];
-    };
-    let mut entries: Vec<(String, Node)> = Vec::new();
-    for (number, content) in fields {
-        let known = message.fields.iter().find(|(known, _, _)| *known == number);
-        let Some((_, name, kind)) = known else {
-            entries.push((format!("unknown_field_{number}"), of_unknown(content)));
-            continue;
-        };
-        let node = match kind {
-            Kind::Many(kind) => Node::List(vec![of_content(kind, content)]),
-            kind => of_content(kind, content),
-        };
-        let earlier = entries.iter_mut().find(|(earlier, _)| earlier == name);
-        match (earlier.map(|(_, earlier)| earlier), node) {
-            (Some(Node::List(list)), Node::List(more)) => list.extend(more),
-            (Some(Node::Map(map)), Node::Map(more)) => map.extend(more),
-            (_, node) => entries.push(((*name).to_owned(), node)),
-        }
-    }
-    entries
-}
-
-fn of_content(kind: &Kind, content: Content<'_>) -> Node {
-    match (kind, content) {
-        (Kind::Bool, Content::Varint(value)) => Node::Bool(value != 0),
-        (Kind::Number, Content::Varint(value)) => Node::Number(value.into()),
-        (Kind::Enum(names), Content::Varint(value)) => {
-            let name = usize::try_from(value).ok().and_then(|at| names.get(at));
-            name.map_or(Node::Number(value.into()), |name| Node::Text((*name).to_owned()))
-        }
-        (Kind::Text, Content::Bytes(text)) => Node::Text(String::from_utf8_lossy(text).into_owned()),
-        (Kind::Hidden, Content::Bytes(_)) => Node::Text("not shown".to_owned()),
-        (Kind::Message(message), Content::Bytes(body)) => Node::Map(of_fields(message, body)),
-        (Kind::Boxed(kind), Content::Bytes(body)) => of_boxed(kind, body),
-        (Kind::Duration, Content::Bytes(body)) => of_duration(body),
-        (Kind::Any, Content::Bytes(body)) => match prost_types::Any::decode(body) {
-            Ok(any) => of_any(&any.type_url, &any.value),
-            Err(_) => of_unknown(content),
+/// A message: those that stand for a value of another kind as that value, all others as their fields.
+fn of_message(pool: &DescriptorPool, message: &DynamicMessage) -> Node {
+    let descriptor = message.descriptor();
+    let entries = || of_fields(pool, message);
+    match descriptor.full_name() {
+        "google.protobuf.Any" => match message.transcode_to::<prost_types::Any>() {
+            Ok(any) => of_any(pool, &any.type_url, &any.value),
+            Err(_) => Node::Map(entries()),
         },
-        (Kind::AnyMap, Content::Bytes(body)) => Node::Map(of_map_entry(body).into_iter().collect()),
-        (Kind::Struct, Content::Bytes(body)) => of_struct(body),
-        (_, content) => of_unknown(content),
+        "google.protobuf.Duration" => match message.transcode_to::<prost_types::Duration>() {
+            Ok(duration) => Node::Text(duration.to_string()),
+            Err(_) => Node::Map(entries()),
+        },
+        name if BOXES.contains(&name) => match descriptor.get_field_by_name("value") {
+            Some(field) => of_value(pool, &field, &message.get_field(&field)),
+            None => Node::Map(entries()),
+        },
+        "google.protobuf.Struct" => match entries().pop() {
+            Some((_, fields)) => fields,
+            None => Node::Map(Vec::new()),
+        },
+        "google.protobuf.Value" | "google.protobuf.ListValue" => match entries().pop() {
+            Some((_, value)) => value,
+            None => Node::Text("null".to_owned()),
+        },
+        _ => Node::Map(entries()),
     }
 }
 
-/// A message whose field 1 is the value; absent is 0 or false.
-fn of_boxed(kind: &Kind, body: &[u8]) -> Node {
-    let fields = fields(body).unwrap_or_default();
-    let value =
-        fields.iter().find(|(number, _)| *number == 1).map_or(Content::Varint(0), |(_, value)| *value);
-    of_content(kind, value)
+/// Messages of one field that tell 0 and false from absent.
+const BOXES: [&str; 9] = [
+    "google.protobuf.BoolValue",
+    "google.protobuf.BytesValue",
+    "google.protobuf.DoubleValue",
+    "google.protobuf.FloatValue",
+    "google.protobuf.Int32Value",
+    "google.protobuf.Int64Value",
+    "google.protobuf.StringValue",
+    "google.protobuf.UInt32Value",
+    "google.protobuf.UInt64Value",
+];
+
+/// The fields that are set, in the order of their numbers, and what has no name.
+fn of_fields(pool: &DescriptorPool, message: &DynamicMessage) -> Vec<(String, Node)> {
+    let known = message.fields().map(|(field, value)| {
+        let secret = SENSITIVE.contains(&field.full_name());
+        let node = if secret { Node::Text("not shown".to_owned()) } else { of_value(pool, &field, value) };
+        (field.name().to_owned(), node)
+    });
+    let unknown = message.unknown_fields().map(|field| {
+        let mut bytes = Vec::new();
+        field.encode(&mut bytes);
+        (format!("unknown_field_{}", field.number()), of_bytes(&bytes))
+    });
+    known.chain(unknown).collect()
 }
 
-fn of_duration(body: &[u8]) -> Node {
-    match prost_types::Duration::decode(body) {
-        Ok(duration) => Node::Text(duration.to_string()),
-        Err(_) => of_bytes(body),
+fn of_value(pool: &DescriptorPool, field: &FieldDescriptor, value: &Value) -> Node {
+    match value {
+        Value::Bool(value) => Node::Bool(*value),
+        Value::I32(value) => Node::Number((*value).into()),
+        Value::I64(value) => Node::Number((*value).into()),
+        Value::U32(value) => Node::Number((*value).into()),
+        Value::U64(value) => Node::Number((*value).into()),
+        Value::F32(value) => Node::Text(value.to_string()),
+        Value::F64(value) => Node::Text(value.to_string()),
+        Value::String(text) => Node::Text(text.clone()),
+        Value::Bytes(bytes) => of_bytes(bytes),
+        Value::EnumNumber(number) => {
+            let kind = field.kind();
+            let value = kind.as_enum().and_then(|numbers| numbers.get_value(*number));
+            value.map_or(Node::Number((*number).into()), |value| Node::Text(value.name().to_owned()))
+        }
+        Value::Message(message) => of_message(pool, message),
+        Value::List(values) => Node::List(values.iter().map(|value| of_value(pool, field, value)).collect()),
+        Value::Map(values) => {
+            let kind = field.kind();
+            let entry = kind.as_message().map(MessageDescriptor::map_entry_value_field);
+            let field = entry.as_ref().unwrap_or(field);
+            let mut entries: Vec<(String, Node)> =
+                values.iter().map(|(key, value)| (key_text(key), of_value(pool, field, value))).collect();
+            entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Node::Map(entries)
+        }
     }
 }
 
-/// Key 1, value 2.
-fn of_map_entry(body: &[u8]) -> Option<(String, Node)> {
-    let fields = fields(body)?;
-    let find = |wanted: u32| fields.iter().find(|(number, _)| *number == wanted).map(|(_, content)| *content);
-    let Content::Bytes(key) = find(1)? else { return None };
-    Some((String::from_utf8_lossy(key).into_owned(), of_content(&Kind::Any, find(2)?)))
-}
-
-fn of_struct(body: &[u8]) -> Node {
-    let Ok(json) = prost_types::Struct::decode(body) else { return of_bytes(body) };
-    let text = |value: prost_types::Value| match value.kind {
-        Some(JsonKind::StringValue(text)) => Node::Text(text),
-        other => Node::Text(format!("{other:?}")),
-    };
-    Node::Map(json.fields.into_iter().map(|(name, value)| (name, text(value))).collect())
-}
-
-fn of_unknown(content: Content<'_>) -> Node {
-    match content {
-        Content::Varint(value) => Node::Number(value.into()),
-        Content::Bytes(bytes) => of_bytes(bytes),
+fn key_text(key: &MapKey) -> String {
+    match key {
+        MapKey::Bool(value) => value.to_string(),
+        MapKey::I32(value) => value.to_string(),
+        MapKey::I64(value) => value.to_string(),
+        MapKey::U32(value) => value.to_string(),
+        MapKey::U64(value) => value.to_string(),
+        MapKey::String(text) => text.clone(),
     }
 }
 
 fn of_bytes(bytes: &[u8]) -> Node {
-    let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Node::Text(format!("{} bytes, sha256 {digest}", bytes.len()))
+    Node::Text(format!("{} bytes, sha256 {}", bytes.len(), hex(&Sha256::digest(bytes))))
 }
 
 impl Serialize for Node {

@@ -2,6 +2,7 @@
 
 use super::types::ErrorBody;
 use crate::mesh::identity::{IdentityError, tls};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -188,11 +189,11 @@ impl Client {
 /// Escapes a part of a path.
 #[must_use]
 pub fn escape(part: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    part.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
+    utf8_percent_encode(part, ESCAPED).to_string()
 }
+
+/// All but what RFC 3986 calls unreserved.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// An error with all its causes, without the URL that every one of them repeats.
 fn chain(error: &dyn Error) -> String {

@@ -8,12 +8,13 @@ mod from_policies;
 
 pub use crate::mesh::identity::Role;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// The body of every answer that is not a success.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct ErrorBody {
     /// A stable word, such as `unknown-policy` or `token-expired`; listed in `docs/operating.md`.
     pub code: String,
@@ -31,7 +32,7 @@ pub struct ErrorBody {
 }
 
 /// A case of a `test` block in which a policy decides otherwise than is expected.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct FailedTestBody {
     /// The test's title.
     pub name: String,
@@ -46,7 +47,7 @@ pub struct FailedTestBody {
 }
 
 /// A finding in a policy.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct DiagnosticBody {
     /// Such as `E304`.
     pub code: String,
@@ -68,7 +69,7 @@ pub struct DiagnosticBody {
 }
 
 /// `POST /v1/policies`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApplyRequest {
     /// The files; their order does not matter.
@@ -82,7 +83,7 @@ pub struct ApplyRequest {
 }
 
 /// A file of policies.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileBody {
     /// The name its author knows it by.
@@ -92,7 +93,7 @@ pub struct FileBody {
 }
 
 /// The answer to [`ApplyRequest`].
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct ApplyResponse {
     /// The revision in which all of it is in force; it does not grow when nothing changed.
     pub revision: u64,
@@ -112,7 +113,7 @@ pub struct ApplyResponse {
 }
 
 /// What became of an applied policy.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct AppliedPolicy {
     /// Its name.
     pub name: String,
@@ -121,7 +122,7 @@ pub struct AppliedPolicy {
 }
 
 /// Whether an applied policy is new, other than before, or the same.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum ApplyOutcome {
     /// There was no policy of this name.
@@ -133,7 +134,7 @@ pub enum ApplyOutcome {
 }
 
 /// A policy in force.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct PolicyBody {
     /// Its name.
     pub name: String,
@@ -153,7 +154,7 @@ pub struct PolicyBody {
 }
 
 /// A file that policies are in force from, as it may be applied again without changing anything.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct DocumentBody {
     /// The file, as it was named when it was applied.
     pub file: String,
@@ -167,7 +168,7 @@ pub struct DocumentBody {
 }
 
 /// What a document has no more.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct LeftOutBody {
     /// `policy` or `test`
     pub kind: String,
@@ -182,7 +183,7 @@ pub struct LeftOutBody {
 }
 
 /// `GET /v1/documents`
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct DocumentList {
     /// The revision.
     pub revision: u64,
@@ -191,7 +192,7 @@ pub struct DocumentList {
 }
 
 /// `GET /v1/policies`
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct PolicyList {
     /// The revision.
     pub revision: u64,
@@ -200,7 +201,7 @@ pub struct PolicyList {
 }
 
 /// `DELETE /v1/policies/{name}`
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct DeleteResponse {
     /// The revision without it.
     pub revision: u64,
@@ -210,14 +211,14 @@ pub struct DeleteResponse {
 }
 
 /// `GET /v1/proxies`
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct ProxyList {
     /// By id.
     pub proxies: Vec<ProxyBody>,
 }
 
 /// A sidecar that joined.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct ProxyBody {
     /// `namespace/service/instance`
     pub id: String,
@@ -243,7 +244,7 @@ pub struct ProxyBody {
 }
 
 /// Where a service is offered.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct InboundBody {
     /// Where other sidecars reach it.
@@ -253,7 +254,7 @@ pub struct InboundBody {
 }
 
 /// A service that a workload calls.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct OutboundBody {
     /// `namespace/name`
@@ -263,7 +264,7 @@ pub struct OutboundBody {
 }
 
 /// A resource that a proxy refused.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct Rejection {
     /// `listener`, `cluster`, …
     pub resource_type: String,
@@ -276,7 +277,7 @@ pub struct Rejection {
 }
 
 /// `GET /v1/status`
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct StatusResponse {
     /// The revision that is asked about: the newest, unless the request named one.
     pub revision: u64,
@@ -293,7 +294,7 @@ pub struct StatusResponse {
 }
 
 /// `POST /v1/tokens`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, tag = "kind", rename_all = "kebab-case")]
 pub enum TokenRequest {
     /// A token with which sidecars of one service join.
@@ -315,7 +316,7 @@ pub enum TokenRequest {
 }
 
 /// The answer to [`TokenRequest`]. The token itself is shown this once.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TokenResponse {
     /// The token.
     pub token: String,
@@ -326,7 +327,7 @@ pub struct TokenResponse {
 }
 
 /// A token that is in force, without its secret.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct TokenBody {
     /// By which it is revoked.
     pub id: String,
@@ -337,14 +338,14 @@ pub struct TokenBody {
 }
 
 /// `GET /v1/tokens`
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct TokenList {
     /// By id.
     pub tokens: Vec<TokenBody>,
 }
 
 /// What a sidecar states of itself; its service comes from its token or certificate.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct ProxyStatement {
     /// The last part of its id; made up by the control plane if absent. Ignored when renewing.
@@ -362,7 +363,7 @@ pub struct ProxyStatement {
 }
 
 /// `POST /v1/join`: needs no other credential than the token in it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JoinRequest {
     /// A join token.
@@ -376,7 +377,7 @@ pub struct JoinRequest {
 }
 
 /// `POST /v1/renew`: authenticated by the client certificate that is to be renewed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RenewRequest {
     /// As in [`JoinRequest`]; the key may be a new one.
@@ -386,7 +387,7 @@ pub struct RenewRequest {
 }
 
 /// `POST /v1/leave`: authenticated by the client certificate.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LeaveRequest {
     /// The sidecar that leaves: nothing happens if one that listens elsewhere has its id now.
@@ -394,7 +395,7 @@ pub struct LeaveRequest {
 }
 
 /// The answer to [`JoinRequest`] and [`RenewRequest`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct IdentityResponse {
     /// The sidecar's id, which it gives as node id.
     pub proxy_id: String,
@@ -413,18 +414,18 @@ pub struct IdentityResponse {
 }
 
 /// The answer to a request that has nothing to say but that it was done.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct Done {}
 
 /// `GET /v1/audit`
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct AuditList {
     /// Newest first.
     pub entries: Vec<AuditBody>,
 }
 
 /// One write that was made.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct AuditBody {
     /// Counts from 1, without a gap.
     pub number: u64,
@@ -437,6 +438,3 @@ pub struct AuditBody {
     /// The revision after it.
     pub revision: u64,
 }
-
-#[cfg(test)]
-pub(super) mod samples;

