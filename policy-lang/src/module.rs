@@ -49,8 +49,8 @@ pub const BYTES_SEEN_MAX: u64 = 16 << 10;
 /// refused with 431.
 pub const QUERY_PARAMETERS_MAX: usize = 256;
 /// The most steps that a decision may take for any request: a millisecond of a proxy's worker. A step takes
-/// about 0.2 ns, and the dearest requests that are known take between a seventh and a half of what is promised
-/// (the benchmark `steps` has both).
+/// 0.1 to 0.2 ns, and the dearest requests that are known take between a tenth and six sevenths of what is
+/// promised, depending on what a policy asks (the benchmark `steps` has both).
 pub const STEPS_MAX: u64 = 5_000_000;
 
 /// About so many of them any policy may take: for reading the path and the headers of a request of
