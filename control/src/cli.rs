@@ -12,11 +12,14 @@ pub mod completion;
 pub mod control_plane;
 pub mod delete;
 pub mod demo;
+pub mod diff;
 pub mod envoy;
 pub mod explain;
 pub mod fmt;
 pub mod get;
+pub mod history;
 pub mod proxies;
+pub mod rollback;
 pub mod sidecar;
 pub mod snapshot;
 pub mod status;
@@ -30,6 +33,7 @@ pub mod exit;
 mod failures;
 pub mod global;
 pub mod logging;
+pub mod output;
 pub mod policy_files;
 pub mod report;
 pub mod target;
@@ -85,8 +89,14 @@ pub enum Command {
     Apply(apply::Arguments),
     /// Show policies, tokens or the audit log
     Get(get::Arguments),
-    /// Take a policy out of force
+    /// Take policies out of force
     Delete(delete::Arguments),
+    /// List the revisions of the policies, and what each changed
+    History(history::Arguments),
+    /// Show how policies differ between revisions, or from files
+    Diff(diff::Arguments),
+    /// Put the policies of an earlier revision in force again
+    Rollback(rollback::Arguments),
     /// List the sidecars that joined
     Proxies(proxies::Arguments),
     /// Say whether every sidecar is on a revision
@@ -168,6 +178,9 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Apply(arguments) => apply::run(arguments, &cli.global).await,
         Command::Get(arguments) => get::run(arguments, &cli.global).await,
         Command::Delete(arguments) => delete::run(arguments, &cli.global).await,
+        Command::History(arguments) => history::run(arguments, &cli.global).await,
+        Command::Diff(arguments) => diff::run(arguments, &cli.global).await,
+        Command::Rollback(arguments) => rollback::run(arguments, &cli.global).await,
         Command::Proxies(arguments) => proxies::run(arguments, &cli.global).await,
         Command::Status(arguments) => status::run(arguments, &cli.global).await,
         Command::Snapshot(arguments) => snapshot::run(arguments, &cli.global).await,

@@ -1,6 +1,7 @@
 //! Policies on their way into force: files, admission, trial runs, tests, explanations, and the set in force.
 
 pub mod admission;
+pub mod differences;
 pub mod documents;
 pub mod effort;
 pub mod explained;

@@ -238,7 +238,7 @@ impl Mesh {
     /// # Errors
     /// As [`Mesh::apply`].
     pub async fn apply_files(&self, files: Vec<FileBody>) -> Result<u64> {
-        let request = ApplyRequest { files, dry_run: false, skip_tests: false };
+        let request = ApplyRequest::of(files);
         let applied: ApplyResponse = self.admin()?.post("/v1/policies", &request).await?;
         self.until_on(applied.revision).await?;
         Ok(applied.revision)

@@ -1,5 +1,6 @@
 //! The control plane as a process: what it acknowledged survives `kill -9`, and the commands work with it.
 
+mod history;
 mod process;
 
 use chancery_control::cli::exit::Exit;
@@ -10,7 +11,9 @@ use chancery_control::server::api::types::{
 use process::ControlPlane;
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How often the control plane is killed, unless [`KILLS`] says otherwise.
 const KILLS_DEFAULT: u32 = 5;
@@ -36,16 +39,22 @@ struct Acknowledged {
     tokens: Vec<String>,
 }
 
-/// Changes a few policies over and over, and makes tokens, until the control plane is gone.
-async fn write_until_gone(client: Client, writer: usize, round: u32) -> Acknowledged {
+/// Changes a few policies over and over, and makes tokens, until the control plane is gone; tells `begun` of the
+/// first that is acknowledged.
+async fn write_until_gone(client: Client, writer: usize, round: u32, begun: Arc<Semaphore>) -> Acknowledged {
     let mut done = Acknowledged::default();
     for number in 0.. {
         let name = format!("p{writer}-{}", number % 3);
         let text = policy(&name).replace("/**", &format!("/{round}/{number}"));
         let files = vec![FileBody { name: format!("{name}.writ"), text }];
-        let request = ApplyRequest { files, dry_run: false, skip_tests: false };
+        let request = ApplyRequest::of(files);
         match client.post::<ApplyResponse>("/v1/policies", &request).await {
-            Ok(response) => done.policies.insert(name, response.revision),
+            Ok(response) => {
+                if done.policies.is_empty() {
+                    begun.add_permits(1);
+                }
+                done.policies.insert(name, response.revision)
+            }
             Err(ClientError::Unreachable { .. }) => break,
             Err(other) => unreachable!("{other}"),
         };
@@ -66,8 +75,10 @@ async fn what_was_acknowledged_survives_kill_9() {
     let mut count = 0;
     for round in 0..kills() {
         let plane = ControlPlane::start(folder.path()).await;
-        let writing = (0..WRITERS).map(|writer| tokio::spawn(write_until_gone(plane.admin(), writer, round)));
-        let writing: Vec<_> = writing.collect();
+        let begun = Arc::new(Semaphore::new(0));
+        let write = |writer| tokio::spawn(write_until_gone(plane.admin(), writer, round, begun.clone()));
+        let writing: Vec<_> = (0..WRITERS).map(write).collect();
+        begun.acquire().await.unwrap().forget();
         let more = TIME_TO_LIVE_MS * u64::from(round * 37 % 101) / 100;
         tokio::time::sleep(Duration::from_millis(TIME_TO_LIVE_MS + more)).await;
         plane.kill().await;
@@ -91,7 +102,7 @@ async fn what_was_acknowledged_survives_kill_9() {
         }
         plane.kill().await;
     }
-    assert!(count > 0, "nothing was acknowledged before the first kill");
+    assert!(count >= kills() as usize, "{count} writes were acknowledged");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -131,10 +131,18 @@ async fn policies(client: &Client, json: bool) -> Result<String, Failure> {
         return Ok("no policy is in force; put some in force with `chancery apply`\n".to_owned());
     }
     let row = |policy: PolicyBody| {
-        vec![policy.name, policy.mode, policy.targets.join(", "), policy.revision.to_string(), policy.file]
+        let (on, revision) = (policy.targets.join(", "), policy.revision.to_string());
+        vec![
+            policy.name,
+            policy.mode,
+            on,
+            revision,
+            policy.set.unwrap_or_else(|| "-".to_owned()),
+            policy.file,
+        ]
     };
     let rows: Vec<_> = list.policies.into_iter().map(row).collect();
-    Ok(terminal::table(&["POLICY", "MODE", "ON", "REVISION", "FILE"], &rows))
+    Ok(terminal::table(&["POLICY", "MODE", "ON", "REVISION", "SET", "FILE"], &rows))
 }
 
 async fn tokens(client: &Client, json: bool) -> Result<String, Failure> {

@@ -69,6 +69,8 @@ pub struct PolicyRecord {
     pub document: String,
     /// The revision in which it got its present text.
     pub revision: Revision,
+    /// The set that it was applied in, if it was: who applies the set can have it cleared of what is in no file.
+    pub set: Option<String>,
 }
 
 /// Everything that snapshots are made from. Immutable; a change makes a new one.

@@ -3,13 +3,16 @@
 //! are run that it touches. What fails here is never stored.
 
 mod outcome;
+mod rollback;
 mod tests_touched;
 
 pub use outcome::{AppliedPolicy, ApplyOutcome, FailedTest, Finding, LeftBehind};
+pub use rollback::admit_rollback;
 pub use tests_touched::TEST_LIMITS;
 
-use crate::mesh::model::{DesiredState, Document};
+use crate::mesh::model::{DesiredState, Document, ProxyId};
 use crate::mesh::store::{Change, Intent, Placement, PolicyChange, StoreError};
+use crate::policies::differences::concerned;
 use crate::policies::documents;
 use crate::policies::effort::{Effort, Stopped};
 use crate::policies::in_force::{InForce, PolicyInForce, PolicySet, surroundings, tested_in};
@@ -35,12 +38,14 @@ use tests_touched::Next;
 const FILE_NAME_BYTES_MAX: usize = 1024;
 /// The most findings that one answer has; the first ones are usually the cause of the rest.
 const DIAGNOSTICS_MAX: usize = 100;
+/// The longest name of a set, in bytes.
+const SET_NAME_BYTES_MAX: usize = 63;
 
 /// The most different programs that one change may ask to be tried.
 const PROGRAMS_MAX: usize = 16_384;
 
 /// Policies that may be put in force.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Admission {
     /// The change to make; `None` if everything is in force already.
     pub change: Option<Change>,
@@ -52,9 +57,11 @@ pub struct Admission {
     pub warnings: Vec<Finding>,
     /// Tests in files that stay which do not count any more.
     pub left_out: Vec<LeftBehind>,
+    /// The sidecars that a policy concerns which changes.
+    pub concerned: Vec<ProxyId>,
 }
 
-/// A policy that may be taken out of force.
+/// Policies that may be taken out of force.
 #[derive(Debug)]
 pub struct Deletion {
     /// The change to make.
@@ -72,6 +79,10 @@ pub struct Terms<'a> {
     pub skip_tests: bool,
     /// Services that may join, beside those that sidecars speak of.
     pub invited: &'a BTreeSet<ServiceRef>,
+    /// The set that the policies are applied in.
+    pub set: Option<&'a str>,
+    /// Whether policies of the set go that are in none of the files.
+    pub prune: bool,
 }
 
 /// Why files are not accepted.
@@ -132,26 +143,33 @@ pub fn admit(
                 .to_owned(),
         });
     }
+    check_set(state, &new, terms)?;
+    let pruned = pruned(state, &new, terms);
     for policy in new.policies.iter().map(|new| &new.policy) {
         together.put(policy.clone());
     }
+    pruned.keys().for_each(|name| together.remove(name));
     let changed = |new: &&NewPolicy| {
         let before = in_force.policies.get(new.name());
         before.is_none_or(|before| before.digest != new.policy.digest)
     };
-    let changed: Vec<&str> = new.policies.iter().filter(changed).map(NewPolicy::name).collect();
+    let changed = new.policies.iter().filter(changed).map(NewPolicy::name);
+    let changed: Vec<&str> = changed.chain(pruned.keys().map(String::as_str)).collect();
     check_together(in_force, &together, &changed, programs, effort)?;
 
     let kept = new.kept_files(in_force);
-    let outcomes = new.outcomes(in_force);
-    let change = change(state, &new, documents, &kept, &outcomes, terms);
+    let mut outcomes = new.outcomes(in_force);
+    let change = change(state, &new, documents, &kept, &outcomes, pruned.clone(), terms);
+    outcomes.extend(pruned.keys().map(|name| (name.as_str(), ApplyOutcome::Deleted)));
     let after = change.as_ref().map(|change| change.apply_to(state)).transpose()?;
     let next = Next { state: after.as_ref().unwrap_or(state), policies: &together };
     let tests = match terms.skip_tests {
         true => None,
         false => Some(run_tests(&next, &new, &kept, &changed, programs, effort)?),
     };
-    let left_out = next.tests_left_behind(state, new.policies.iter().map(NewPolicy::name));
+    let concerned_by = new.policies.iter().map(NewPolicy::name).chain(pruned.keys().map(String::as_str));
+    let left_out = next.tests_left_behind(state, concerned_by);
+    let concerned = concerned(in_force, &together, &changed);
     let mut warnings = new.diagnostics.clone();
     warnings.extend(left_out_of_tests(&new.tests, &together.beside_tests(&new.tests)));
     let policies: Vec<&CheckedPolicy> = new.policies.iter().map(|new| &new.policy.policy).collect();
@@ -161,35 +179,78 @@ pub fn admit(
     let warnings = findings(&warnings, &together.sources);
     let applied = |(name, outcome): (&str, ApplyOutcome)| AppliedPolicy { name: name.to_owned(), outcome };
     let outcomes = outcomes.into_iter().map(applied).collect();
-    Ok(Admission { change, outcomes, tests, warnings, left_out })
+    Ok(Admission { change, outcomes, tests, warnings, left_out, concerned })
 }
 
-/// Checks that the others make sense without a policy, and gives the change that takes it away.
+/// Refuses a set that cannot be one, and policies that belong to another.
+fn check_set(state: &DesiredState, new: &NewPolicies, terms: Terms<'_>) -> Result<(), Refusal> {
+    let refuse = |message: String, help: String| Err(Refusal::Request { message, help });
+    let Some(set) = terms.set else {
+        let help = "name the set, such as `--set shop`".to_owned();
+        return if terms.prune {
+            refuse("it is not said which set is pruned".to_owned(), help)
+        } else {
+            Ok(())
+        };
+    };
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if set.is_empty() || set.len() > SET_NAME_BYTES_MAX || !set.bytes().all(is_fit) {
+        let help = format!("names have 1 to {SET_NAME_BYTES_MAX} letters, digits, `-`, `_` or `.`");
+        return refuse(format!("`{}` cannot be the name of a set", set.escape_debug()), help);
+    }
+    for name in new.policies.iter().map(NewPolicy::name) {
+        let other = state.policies.get(name).and_then(|record| record.set.as_deref());
+        if let Some(other) = other.filter(|other| *other != set) {
+            return refuse(
+                format!("policy `{name}` belongs to the set `{other}`, not `{set}`"),
+                format!("apply it with `--set {other}`, or delete it first"),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The policies of the set that are in none of the files, each with its document, if they are to go.
+fn pruned(state: &DesiredState, new: &NewPolicies, terms: Terms<'_>) -> BTreeMap<String, String> {
+    if !terms.prune || terms.set.is_none() {
+        return BTreeMap::new();
+    }
+    let stated: BTreeSet<&str> = new.policies.iter().map(NewPolicy::name).collect();
+    let of_set = state.policies.values().filter(|record| record.set.as_deref() == terms.set);
+    let missing = of_set.filter(|record| !stated.contains(record.name.as_str()));
+    missing.map(|record| (record.name.clone(), record.document.clone())).collect()
+}
+
+/// Checks that the others make sense without some policies, and gives the change that takes those away.
 ///
 /// # Errors
-/// If they do not: it may have hidden a conflict between two others. If it takes longer than it may.
+/// If one is not in force, or the others make no sense: it may have hidden a conflict between two of them. If it
+/// takes longer than it may.
 pub fn admit_deletion(
     in_force: &InForce,
-    name: &str,
+    names: &BTreeSet<String>,
     programs: &Programs,
     effort: &Effort,
 ) -> Result<Deletion, Refusal> {
     let state = &*in_force.state;
-    let Some(record) = state.policies.get(name) else {
-        return Err(StoreError::NoSuchPolicy(name.to_owned()).into());
-    };
+    let mut removed = BTreeMap::new();
     let mut staying = in_force.policies.clone();
-    staying.remove(name);
-    check_together(in_force, &staying, &[name], programs, effort)?;
+    for name in names {
+        let record = state.policies.get(name).ok_or_else(|| StoreError::NoSuchPolicy(name.clone()))?;
+        removed.insert(name.clone(), record.document.clone());
+        staying.remove(name);
+    }
+    let changed: Vec<&str> = names.iter().map(String::as_str).collect();
+    check_together(in_force, &staying, &changed, programs, effort)?;
     let change = Change::Policies(PolicyChange {
         base: state.revision,
         intent: Intent::Delete,
         documents: Vec::new(),
         placed: BTreeMap::new(),
-        removed: [(name.to_owned(), record.document.clone())].into(),
+        removed,
     });
     let after = change.apply_to(state)?;
-    let left_out = Next { state: &after, policies: &staying }.tests_left_behind(state, [name]);
+    let left_out = Next { state: &after, policies: &staying }.tests_left_behind(state, changed);
     Ok(Deletion { change, left_out })
 }
 
@@ -209,7 +270,18 @@ fn run_tests(
         return Err(Refusal::Policies(findings(&diagnostics, sources)));
     }
     let tests: Vec<CheckedTest> = new.tests.iter().cloned().chain(others).collect();
-    let runs = next.run(&tests, programs.host(), effort).map_err(|error| match error {
+    run_all(next, &tests, programs, effort)
+}
+
+/// Runs tests; gives their number if all pass.
+fn run_all(
+    next: &Next<'_>,
+    tests: &[CheckedTest],
+    programs: &Programs,
+    effort: &Effort,
+) -> Result<usize, Refusal> {
+    let sources = &next.policies.sources;
+    let runs = next.run(tests, programs.host(), effort).map_err(|error| match error {
         TestError::Apart(found) => Refusal::Policies(findings(&found, sources)),
         TestError::TooMany { .. } | TestError::TooLong { .. } => Refusal::Request {
             message: format!("{error}; nothing was changed"),
@@ -432,19 +504,28 @@ fn change(
     mut documents: Vec<Arc<Document>>,
     kept: &BTreeMap<String, String>,
     outcomes: &BTreeMap<&str, ApplyOutcome>,
+    removed: BTreeMap<String, String>,
     terms: Terms<'_>,
 ) -> Option<Change> {
     let placed: BTreeMap<String, Placement> = new
         .policies
         .iter()
-        .filter(|new| !kept.contains_key(&new.file.digest))
-        .map(|new| {
+        .filter_map(|new| {
+            let record = state.policies.get(new.name());
+            let earlier_set = record.and_then(|record| record.set.as_deref());
+            let set = terms.set.or(earlier_set);
+            let kept = kept.get(&new.file.digest);
+            if kept.is_some() && set == earlier_set {
+                return None;
+            }
+            let document = kept.unwrap_or(&new.file.digest).clone();
+            let before = record.map(|record| record.document.clone());
             let changed = outcomes.get(new.name()) != Some(&ApplyOutcome::Unchanged);
-            let before = state.policies.get(new.name()).map(|record| record.document.clone());
-            (new.name().to_owned(), Placement { document: new.file.digest.clone(), before, changed })
+            let placement = Placement { document, before, changed, set: set.map(str::to_owned) };
+            Some((new.name().to_owned(), placement))
         })
         .collect();
-    if placed.is_empty() {
+    if placed.is_empty() && removed.is_empty() {
         return None;
     }
     let used: BTreeSet<&String> = placed.values().map(|placement| &placement.document).collect();
@@ -454,7 +535,7 @@ fn change(
         intent: Intent::Apply { tests_skipped: terms.skip_tests },
         documents,
         placed,
-        removed: BTreeMap::new(),
+        removed,
     }))
 }
 

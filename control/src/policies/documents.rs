@@ -206,6 +206,7 @@ mod tests {
                 name: (*name).to_owned(),
                 document: of.digest(),
                 revision: crate::mesh::model::Revision(1),
+                set: None,
             };
             state.documents.insert(of.digest(), Arc::new(of.clone()));
             names.iter().map(record).for_each(|record| state.place(record));

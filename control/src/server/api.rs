@@ -12,6 +12,7 @@ mod drain;
 pub mod error;
 mod extract;
 mod health;
+mod history;
 mod joining;
 mod openapi;
 mod places;
@@ -135,9 +136,11 @@ impl Endpoint {
 fn endpoints() -> Vec<Endpoint> {
     use Access::{Admin, Open, Reader, Sidecar};
     vec![
-        Endpoint::post("/v1/policies", Admin, policies::apply)
+        Endpoint::post("/v1/policies", Reader, policies::apply)
             .body_bytes_max(APPLY_BODY_BYTES_MAX)
-            .summary("Put policies in force, or replace them by name; all or none")
+            .summary(
+                "Put policies in force, or replace them by name; all or none. Unless `dry_run`, by an admin",
+            )
             .takes::<types::ApplyRequest>()
             .gives::<types::ApplyResponse>(),
         Endpoint::get("/v1/policies", Reader, policies::list)
@@ -152,6 +155,25 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::delete("/v1/policies/{name}", Admin, policies::delete)
             .summary("Take a policy out of force")
             .gives::<types::DeleteResponse>(),
+        Endpoint::post("/v1/deletions", Admin, policies::delete_all)
+            .summary("Take policies out of force, all or none")
+            .takes::<types::DeleteRequest>()
+            .gives::<types::DeleteResponse>(),
+        Endpoint::get("/v1/revisions", Reader, history::revisions)
+            .summary("The newest revisions of the policies, newest first, and what each changed")
+            .query(&[("count", "How many; 100 if absent")])
+            .gives::<types::RevisionList>(),
+        Endpoint::get("/v1/diff", Reader, history::diff)
+            .summary("How the documents of two revisions differ")
+            .query(&[
+                ("from", "The earlier revision; the one before `to` if absent"),
+                ("to", "The later revision; the newest if absent"),
+            ])
+            .gives::<types::DiffResponse>(),
+        Endpoint::post("/v1/rollback", Reader, history::roll_back)
+            .summary("Put the policies of an earlier revision in force again. Unless `dry_run`, by an admin")
+            .takes::<types::RollbackRequest>()
+            .gives::<types::ApplyResponse>(),
         Endpoint::get("/v1/proxies", Reader, proxies::list)
             .summary("All sidecars that joined, and how far each is")
             .gives::<types::ProxyList>(),

@@ -400,7 +400,7 @@ const ORDERS: &str =
 
 fn apply(text: &str, dry_run: bool) -> ApplyRequest {
     let files = vec![FileBody { name: "orders.writ".to_owned(), text: text.to_owned() }];
-    ApplyRequest { files, dry_run, skip_tests: false }
+    ApplyRequest { dry_run, ..ApplyRequest::of(files) }
 }
 
 #[tokio::test]

@@ -302,7 +302,7 @@ impl Scene {
 
     async fn apply(&self, (name, text): &(String, String)) -> Result<u64> {
         let files = vec![FileBody { name: name.clone(), text: text.clone() }];
-        let request = ApplyRequest { files, dry_run: false, skip_tests: false };
+        let request = ApplyRequest::of(files);
         let applied: ApplyResponse = self.admin.post("/v1/policies", &request).await?;
         Ok(applied.revision)
     }

@@ -267,8 +267,7 @@ impl Mesh {
     pub async fn apply(&self, files: &[(&str, &str)]) -> Result<u64, Failure> {
         let file =
             |(name, text): &(&str, &str)| FileBody { name: (*name).to_owned(), text: (*text).to_owned() };
-        let request =
-            ApplyRequest { files: files.iter().map(file).collect(), dry_run: false, skip_tests: false };
+        let request = ApplyRequest::of(files.iter().map(file).collect());
         let applied: ApplyResponse = self.api()?.post("/v1/policies", &request).await?;
         Ok(applied.revision)
     }

@@ -176,6 +176,7 @@ fn a_change_reaches_whom_it_concerns_and_nobody_else() {
         name: "orders".to_owned(),
         document: document.digest(),
         revision: Revision(2),
+        set: None,
     });
     next.documents.insert(document.digest(), Arc::new(document));
     reconciler.build(&next);
@@ -218,7 +219,7 @@ fn mesh(texts: &[&str], proxies: &[Arc<ProxyRegistration>]) -> DesiredState {
         let digest = document.digest();
         let name = text.split_whitespace().nth(1).unwrap().to_owned();
         state.documents.insert(digest.clone(), Arc::new(document));
-        state.place(PolicyRecord { name, document: digest, revision: Revision(1) });
+        state.place(PolicyRecord { name, document: digest, revision: Revision(1), set: None });
     }
     state.proxies = proxies.iter().map(|proxy| (proxy.id.clone(), proxy.clone())).collect();
     state

@@ -45,6 +45,13 @@ pub enum Intent {
     },
     /// Somebody deleted policies.
     Delete,
+    /// Somebody went back to an earlier revision.
+    RollBack {
+        /// That revision.
+        to: Revision,
+        /// Whether their tests were not run, because somebody wanted it so.
+        tests_skipped: bool,
+    },
 }
 
 /// Where an applied policy stands.
@@ -56,6 +63,8 @@ pub struct Placement {
     pub before: Option<String>,
     /// Whether its own text differs from what was in force; if not, it keeps its revision.
     pub changed: bool,
+    /// The set that it is in from now on.
+    pub set: Option<String>,
 }
 
 impl Change {
@@ -106,7 +115,8 @@ impl PolicyChange {
                 Some(record) if !placement.changed => record.revision,
                 _ => next.revision,
             };
-            next.place(PolicyRecord { name: name.clone(), document: placement.document.clone(), revision });
+            let (document, set) = (placement.document.clone(), placement.set.clone());
+            next.place(PolicyRecord { name: name.clone(), document, revision, set });
         }
         for name in self.removed.keys() {
             next.displace(name);
@@ -148,9 +158,13 @@ impl PolicyChange {
             let separator = if text.is_empty() { "" } else { "; " };
             text.push_str(&format!("{separator}delete {}", list(self.removed.keys().collect())));
         }
-        match self.intent {
-            Intent::Apply { tests_skipped: true } => text.push_str(" without running their tests"),
-            Intent::Apply { tests_skipped: false } | Intent::Delete => {}
+        if let Intent::RollBack { to, .. } = self.intent {
+            text = format!("roll back to revision {to}: {text}");
+        }
+        if let Intent::Apply { tests_skipped: true } | Intent::RollBack { tests_skipped: true, .. } =
+            self.intent
+        {
+            text.push_str(" without running their tests");
         }
         text
     }

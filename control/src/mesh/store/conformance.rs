@@ -15,7 +15,7 @@ pub(crate) fn somebody() -> Actor {
 /// Puts policies in force for the first time, all from one file.
 pub(crate) fn apply(base: u64, file: &str, text: &str, policies: &[&str]) -> Change {
     let document = Arc::new(Document { name: file.to_owned(), text: text.into() });
-    let placement = Placement { document: document.digest(), before: None, changed: true };
+    let placement = Placement { document: document.digest(), before: None, changed: true, set: None };
     Change::Policies(PolicyChange {
         base: Revision(base),
         intent: Intent::Apply { tests_skipped: false },

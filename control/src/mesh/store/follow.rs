@@ -184,6 +184,7 @@ mod tests {
                 name: name.clone(),
                 document: documents.first().unwrap().digest(),
                 revision: Revision(1),
+                set: None,
             });
             let proxy = proxy(&format!("shop/{name}/1"));
             state.proxies.insert(proxy.id.clone(), proxy);

@@ -22,6 +22,8 @@ pub(super) trait Record: Serialize + for<'a> Deserialize<'a> {
 pub(super) struct StoredPolicy {
     document: String,
     revision: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    set: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -87,11 +89,16 @@ impl Record for StoredPolicy {
     type Model = PolicyRecord;
 
     fn of(model: &PolicyRecord) -> Self {
-        Self { document: model.document.clone(), revision: model.revision.0 }
+        Self { document: model.document.clone(), revision: model.revision.0, set: model.set.clone() }
     }
 
     fn into_model(self, key: &str) -> PolicyRecord {
-        PolicyRecord { name: key.to_owned(), document: self.document, revision: Revision(self.revision) }
+        PolicyRecord {
+            name: key.to_owned(),
+            document: self.document,
+            revision: Revision(self.revision),
+            set: self.set,
+        }
     }
 }
 

@@ -20,6 +20,8 @@ pub enum ApplyOutcome {
     Changed,
     /// It was in force already.
     Unchanged,
+    /// It is in force no more.
+    Deleted,
 }
 
 /// A diagnostic that needs no sources any more.

@@ -6,7 +6,8 @@ use crate::policies::in_force::Current;
 use tokio_util::sync::CancellationToken;
 
 const NOBODY: &BTreeSet<ServiceRef> = &BTreeSet::new();
-const TERMS: Terms<'_> = Terms { today: "2026-11-23", skip_tests: false, invited: NOBODY };
+const TERMS: Terms<'_> =
+    Terms { today: "2026-11-23", skip_tests: false, invited: NOBODY, set: None, prune: false };
 const ORDERS: &str =
     "auth orders on service shop/orders {\n  read: allow GET /api/** from service shop/web\n}\n";
 const CART: &str = "auth cart on service shop/cart {\n  allow GET from namespace shop\n}\n";
@@ -264,7 +265,8 @@ fn tests_that_name_a_deleted_policy_do_not_count_any_more() {
     let guard = "auth gate on service shop/orders { deny from namespace evil }\n\
          test \"the web reads\" for gate, orders { given GET /api/a from service shop/web expect allow }\n";
     let state = after(&[&[file("orders.writ", ORDERS)], &[file("guard.writ", guard)]]);
-    let deletion = admit_deletion(&known(&state), "orders", &preflight(), &unbounded()).unwrap();
+    let deletion =
+        admit_deletion(&known(&state), &["orders".to_owned()].into(), &preflight(), &unbounded()).unwrap();
     assert_eq!(deletion.left_out.first().map(|left| left.left.line), Some(2));
     let state = deletion.change.apply_to(&state).unwrap();
     // When the policy comes back, the test is there again.

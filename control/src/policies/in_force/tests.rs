@@ -12,8 +12,12 @@ fn with(state: &DesiredState, file: &str, text: &str, names: &[&str]) -> Desired
     let (digest, mut next) = (document.digest(), state.clone());
     next.documents.insert(digest.clone(), Arc::new(document));
     for name in names {
-        let record =
-            PolicyRecord { name: (*name).to_owned(), document: digest.clone(), revision: Revision(1) };
+        let record = PolicyRecord {
+            name: (*name).to_owned(),
+            document: digest.clone(),
+            revision: Revision(1),
+            set: None,
+        };
         next.place(record);
     }
     next

@@ -26,7 +26,10 @@ pub enum Access {
 
 /// Who called, for the audit log; in the extensions of each request that passed.
 #[derive(Clone, Debug)]
-pub(super) struct Caller(String);
+pub(super) struct Caller {
+    name: String,
+    role: Option<Role>,
+}
 
 /// The sidecar that called an endpoint with [`Access::Sidecar`].
 #[derive(Clone, Debug)]
@@ -35,7 +38,19 @@ pub(super) struct Sidecar(pub(super) PeerIdentity);
 impl Caller {
     /// The caller as the author of a write, now.
     pub(super) fn now(&self) -> Actor {
-        Actor { name: self.0.clone(), at: Timestamp::now() }
+        Actor { name: self.name.clone(), at: Timestamp::now() }
+    }
+
+    /// Refuses callers who may not change anything, where an endpoint is open to those who only ask.
+    pub(super) fn must_be_admin(&self) -> Result<(), ApiError> {
+        match self.role {
+            Some(role) => check_role(role, Role::Admin),
+            None => Err(no_token()),
+        }
+    }
+
+    fn without_role(name: String) -> Self {
+        Self { name, role: None }
     }
 }
 
@@ -50,10 +65,10 @@ async fn check(
     next: Next,
 ) -> Result<Response, ApiError> {
     let caller = match access {
-        Access::Open => Caller("anybody".to_owned()),
+        Access::Open => Caller::without_role("anybody".to_owned()),
         Access::Sidecar => {
             let peer = request.extensions().get::<PeerIdentity>().ok_or_else(no_certificate)?;
-            Caller(format!("proxy {}", peer.proxy))
+            Caller::without_role(format!("proxy {}", peer.proxy))
         }
         Access::Reader => bearer(&api, request.headers(), Role::Reader).await?,
         Access::Admin => bearer(&api, request.headers(), Role::Admin).await?,
@@ -67,13 +82,18 @@ async fn bearer(api: &Api, headers: &HeaderMap, needed: Role) -> Result<Caller, 
     let token = shown.to_str().ok().and_then(|shown| shown.split_once(' '));
     let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).ok_or_else(no_token)?.1;
     let grant = api.tokens.check_role(token, Timestamp::now()).await?;
-    if grant.role < needed {
-        let message =
-            format!("this needs the role `{}`, the token has `{}`", needed.as_str(), grant.role.as_str());
+    check_role(grant.role, needed)?;
+    let name = format!("token {} ({})", grant.id, grant.role.as_str());
+    Ok(Caller { name, role: Some(grant.role) })
+}
+
+fn check_role(role: Role, needed: Role) -> Result<(), ApiError> {
+    if role < needed {
+        let message = format!("this needs the role `{}`, the token has `{}`", needed.as_str(), role.as_str());
         return Err(ApiError::new(StatusCode::FORBIDDEN, "role", message)
             .help("ask an admin for a token made with `chancery token --role admin`"));
     }
-    Ok(Caller(format!("token {} ({})", grant.id, grant.role.as_str())))
+    Ok(())
 }
 
 fn no_token() -> ApiError {

@@ -3,17 +3,21 @@
 use super::access::Caller;
 use super::client::REQUEST_TIMEOUT;
 use super::extract::{Json, Path};
+use super::history::state_at;
 use super::types::{
-    ApplyRequest, ApplyResponse, DeleteResponse, DocumentBody, DocumentList, PolicyBody, PolicyList,
+    ApplyRequest, ApplyResponse, DeleteRequest, DeleteResponse, DocumentBody, DocumentDiff, DocumentList,
+    PolicyBody, PolicyList,
 };
 use super::{Api, ApiError};
 use crate::mesh::identity::spiffe;
-use crate::mesh::model::{DesiredState, Document, PolicyRecord};
-use crate::mesh::store::StoreError;
+use crate::mesh::model::{DesiredState, Document, PolicyRecord, Revision};
+use crate::mesh::store::{Change, StoreError};
 use crate::policies::admission::{Admission, Deletion, LeftBehind, Refusal, Terms, admit, admit_deletion};
+use crate::policies::differences::document_differences;
 use crate::policies::documents::Standing;
 use crate::policies::effort::Effort;
 use crate::policies::in_force::InForce;
+use crate::policies::programs::Programs;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chancery_policy_lang::checked::{Mode, ServiceRef};
@@ -42,45 +46,116 @@ pub(super) async fn apply(
     caller: Caller,
     Json(request): Json<ApplyRequest>,
 ) -> Result<Json<ApplyResponse>, ApiError> {
-    let ApplyRequest { files, dry_run, skip_tests } = request;
+    let ApplyRequest { files, dry_run, skip_tests, set, prune, since } = request;
+    if since.is_some() && !dry_run {
+        return Err(
+            ApiError::bad_request("`since` is for a dry run").help("say `dry_run` too, or leave it out")
+        );
+    }
     let files: Vec<Document> = files.into_iter().map(Into::into).collect();
+    let terms = OwnedTerms { set, prune, ..terms_of(&api, skip_tests).await? };
+    change_policies(&api, &caller, dry_run, since, move |in_force, programs, effort| {
+        admit(in_force, files.clone(), terms.borrow(), programs, effort)
+    })
+    .await
+}
+
+/// How a change of policies is meant, on its way to the thread that prepares it.
+pub(super) struct OwnedTerms {
+    today: String,
+    skip_tests: bool,
+    invited: BTreeSet<ServiceRef>,
+    set: Option<String>,
+    prune: bool,
+}
+
+impl OwnedTerms {
+    pub(super) fn borrow(&self) -> Terms<'_> {
+        let (today, set) = (self.today.as_str(), self.set.as_deref());
+        Terms { today, skip_tests: self.skip_tests, invited: &self.invited, set, prune: self.prune }
+    }
+}
+
+/// The terms of today.
+pub(super) async fn terms_of(api: &Api, skip_tests: bool) -> Result<OwnedTerms, ApiError> {
+    let today = Timestamp::now().to_zoned(TimeZone::UTC).date().to_string();
+    Ok(OwnedTerms { today, skip_tests, invited: invited(api).await?, set: None, prune: false })
+}
+
+/// Prepares a change of policies and makes it; of a dry run tells what it would change, counted from the
+/// revision `since`, or from the newest.
+pub(super) async fn change_policies(
+    api: &Api,
+    caller: &Caller,
+    dry_run: bool,
+    since: Option<u64>,
+    prepare: impl Fn(&InForce, &Programs, &Effort) -> Result<Admission, Refusal> + Send + Sync + 'static,
+) -> Result<Json<ApplyResponse>, ApiError> {
+    let prepare = Arc::new(prepare);
     let (effort, _waiting) = effort();
-    let invited = Arc::new(invited(&api).await?);
-    let _turn = if dry_run { None } else { Some(turn(&api).await?) };
+    let _turn = if dry_run {
+        None
+    } else {
+        caller.must_be_admin()?;
+        Some(turn(api).await?)
+    };
     for _ in 0..ATTEMPTS_MAX {
-        let state = now(&api);
-        let (api, base, files) = (api.clone(), Arc::clone(&state), files.clone());
-        let (invited, effort) = (Arc::clone(&invited), effort.clone());
-        let today = Timestamp::now().to_zoned(TimeZone::UTC).date().to_string();
+        let state = now(api);
+        let (of_work, base) = (api.clone(), Arc::clone(&state));
+        let (prepare, effort) = (Arc::clone(&prepare), effort.clone());
         // Compiling takes a while; other requests go on meanwhile.
-        let admission = blocking(move || {
-            let terms = Terms { today: &today, skip_tests, invited: &invited };
-            admit(&api.in_force.at(&base), files, terms, &api.programs, &effort)
-        });
-        let Admission { change, outcomes: policies, tests, warnings, left_out } = admission.await??;
-        let respond = |revision: u64| {
-            Json(ApplyResponse {
-                revision,
-                dry_run,
-                policies: policies.into_iter().map(Into::into).collect(),
-                tests,
-                warnings: warnings.into_iter().map(Into::into).collect(),
-                left_out: left_out.into_iter().map(Into::into).collect(),
-            })
-        };
-        match change {
-            Some(change) if !dry_run => match api.store.commit(change, caller.now()).await {
+        let admission = blocking(move || prepare(&of_work.in_force.at(&base), &of_work.programs, &effort));
+        let mut admission = admission.await??;
+        match admission.change.take() {
+            change if dry_run => {
+                let documents = told(api, &state, change, since).await?;
+                return Ok(Json(ApplyResponse { documents, ..response(state.revision.0, true, admission) }));
+            }
+            Some(change) => match api.store.commit(change, caller.now()).await {
                 Ok(state) => {
-                    tracing::info!(revision = %state.revision, "policies applied");
-                    return Ok(respond(state.revision.0));
+                    tracing::info!(revision = %state.revision, "policies changed");
+                    return Ok(Json(response(state.revision.0, false, admission)));
                 }
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             },
-            _ => return Ok(respond(state.revision.0)),
+            None => return Ok(Json(response(state.revision.0, false, admission))),
         }
     }
     Err(too_busy())
+}
+
+/// How the documents would differ.
+async fn told(
+    api: &Api,
+    state: &Arc<DesiredState>,
+    change: Option<Change>,
+    since: Option<u64>,
+) -> Result<Vec<DocumentDiff>, ApiError> {
+    let before = match since {
+        Some(revision) => state_at(api, Revision(revision)).await?,
+        None => Arc::clone(state),
+    };
+    let after = match change {
+        Some(change) => Arc::new(change.apply_to(state)?),
+        None => Arc::clone(state),
+    };
+    let differences = blocking(move || document_differences(&before, &after)).await?;
+    Ok(differences.into_iter().map(Into::into).collect())
+}
+
+fn response(revision: u64, dry_run: bool, admission: Admission) -> ApplyResponse {
+    let Admission { change: _, outcomes, tests, warnings, left_out, concerned } = admission;
+    ApplyResponse {
+        revision,
+        dry_run,
+        policies: outcomes.into_iter().map(Into::into).collect(),
+        tests,
+        warnings: warnings.into_iter().map(Into::into).collect(),
+        left_out: left_out.into_iter().map(Into::into).collect(),
+        sidecars: concerned.into_iter().map(|id| id.0).collect(),
+        documents: Vec::new(),
+    }
 }
 
 /// The services for which there are join tokens.
@@ -134,22 +209,38 @@ pub(super) async fn delete(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<DeleteResponse>, ApiError> {
+    take_away(&api, &caller, [name].into()).await
+}
+
+/// Takes policies out of force, all or none.
+pub(super) async fn delete_all(
+    State(api): State<Api>,
+    caller: Caller,
+    Json(DeleteRequest { policies }): Json<DeleteRequest>,
+) -> Result<Json<DeleteResponse>, ApiError> {
+    if policies.is_empty() {
+        return Err(ApiError::bad_request("no policy is named").help("name at least one"));
+    }
+    take_away(&api, &caller, policies.into_iter().collect()).await
+}
+
+async fn take_away(
+    api: &Api,
+    caller: &Caller,
+    names: BTreeSet<String>,
+) -> Result<Json<DeleteResponse>, ApiError> {
     let (effort, _waiting) = effort();
-    let _turn = turn(&api).await?;
+    let _turn = turn(api).await?;
     for _ in 0..ATTEMPTS_MAX {
-        let state = now(&api);
-        if !state.policies.contains_key(&name) {
-            return Err(StoreError::NoSuchPolicy(name).into());
-        }
-        let (of_work, unwanted, effort) = (api.clone(), name.clone(), effort.clone());
+        let state = now(api);
+        let (of_work, unwanted, effort) = (api.clone(), names.clone(), effort.clone());
         let admitted = blocking(move || {
             admit_deletion(&of_work.in_force.at(&state), &unwanted, &of_work.programs, &effort)
         });
-        let admitted = admitted.await??;
-        let Deletion { change, left_out } = admitted;
+        let Deletion { change, left_out } = admitted.await??;
         match api.store.commit(change, caller.now()).await {
             Ok(state) => {
-                tracing::info!(revision = %state.revision, policy = name, "policy deleted");
+                tracing::info!(revision = %state.revision, policies = ?names, "policies deleted");
                 let left_out = left_out.into_iter().map(Into::into).collect();
                 return Ok(Json(DeleteResponse { revision: state.revision.0, left_out }));
             }
@@ -173,11 +264,13 @@ fn effort() -> (Effort, DropGuard) {
     (Effort::until(Instant::now() + CHANGE_TIME_MAX, given_up.clone()), given_up.drop_guard())
 }
 
-fn now(api: &Api) -> Arc<DesiredState> {
+pub(super) fn now(api: &Api) -> Arc<DesiredState> {
     api.store.watch().borrow().clone()
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {
         tracing::error!(%error, "the compiler broke an invariant of its own");
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the policies could not be compiled")
@@ -206,6 +299,7 @@ fn body(in_force: &InForce, record: &PolicyRecord) -> PolicyBody {
         name: record.name.clone(),
         revision: record.revision.0,
         targets: targets.map(|scope| policies.sources.snippet(scope.span).to_owned()).collect(),
+        set: record.set.clone(),
         mode: policy.map_or("unreadable", |policy| mode(&policy.mode)).to_owned(),
         file: state.documents.get(&record.document).map(|document| document.name.clone()).unwrap_or_default(),
         line: line.unwrap_or(0),

@@ -80,6 +80,37 @@ pub struct ApplyRequest {
     /// Do not run the tests; the audit log says so.
     #[serde(default)]
     pub skip_tests: bool,
+    /// The set that the policies are in from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
+    /// Take policies of the set out of force that are in none of the files.
+    #[serde(default)]
+    pub prune: bool,
+    /// With `dry_run`: the revision from which the differences are told; the newest if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+}
+
+impl ApplyRequest {
+    /// Files that are simply to be applied.
+    #[must_use]
+    pub fn of(files: Vec<FileBody>) -> Self {
+        Self { files, dry_run: false, skip_tests: false, set: None, prune: false, since: None }
+    }
+}
+
+/// `POST /v1/rollback`
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackRequest {
+    /// The revision whose policies are to be in force again.
+    pub revision: u64,
+    /// Check everything, change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Do not run the tests; the audit log says so.
+    #[serde(default)]
+    pub skip_tests: bool,
 }
 
 /// A file of policies.
@@ -110,6 +141,81 @@ pub struct ApplyResponse {
     /// Tests in files that stay which do not count any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOutBody>,
+    /// The sidecars that a policy concerns which changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sidecars: Vec<String>,
+    /// With `dry_run`: how the documents would differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<DocumentDiff>,
+}
+
+/// How a document differs.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
+pub struct DocumentDiff {
+    /// The file, as it was named when it was applied.
+    pub file: String,
+    /// The policies that stand in it, before or after.
+    pub policies: Vec<String>,
+    /// A unified diff.
+    pub unified: String,
+}
+
+/// `GET /v1/diff`
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
+pub struct DiffResponse {
+    /// The earlier revision.
+    pub from: u64,
+    /// The later one.
+    pub to: u64,
+    /// By file; those that do not differ are not there.
+    pub documents: Vec<DocumentDiff>,
+}
+
+/// `GET /v1/revisions`
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
+pub struct RevisionList {
+    /// The newest revision.
+    pub revision: u64,
+    /// Newest first.
+    pub revisions: Vec<RevisionBody>,
+}
+
+/// What one revision changed.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
+pub struct RevisionBody {
+    /// Its number.
+    pub revision: u64,
+    /// When it was made.
+    pub at: String,
+    /// By whom.
+    pub actor: String,
+    /// By what, in the words of the audit log.
+    pub action: String,
+    /// The policies that it changed, by name.
+    pub policies: Vec<RevisionPolicy>,
+}
+
+/// What a revision did with a policy.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
+pub struct RevisionPolicy {
+    /// Its name.
+    pub name: String,
+    /// What became of it.
+    pub step: RevisionStep,
+}
+
+/// What became of a policy in a revision.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum RevisionStep {
+    /// It had not been in force.
+    Created,
+    /// It got another text.
+    Changed,
+    /// Its text stayed; its file, or its set, is another one.
+    Moved,
+    /// It was in force no more.
+    Deleted,
 }
 
 /// What became of an applied policy.
@@ -131,6 +237,8 @@ pub enum ApplyOutcome {
     Changed,
     /// It was in force already.
     Unchanged,
+    /// It is in force no more.
+    Deleted,
 }
 
 /// A policy in force.
@@ -144,6 +252,9 @@ pub struct PolicyBody {
     pub targets: Vec<String>,
     /// `enforce`, `shadow` or `off`; `unreadable` if this version of the control plane is too old for it.
     pub mode: String,
+    /// The set that it was applied in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
     /// The file it was applied from.
     pub file: String,
     /// The line of that file on which it begins; 0 if it is unreadable.
@@ -200,7 +311,15 @@ pub struct PolicyList {
     pub policies: Vec<PolicyBody>,
 }
 
-/// `DELETE /v1/policies/{name}`
+/// `POST /v1/deletions`
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteRequest {
+    /// Names of policies. All of them have to be in force.
+    pub policies: Vec<String>,
+}
+
+/// `DELETE /v1/policies/{name}` and `POST /v1/deletions`
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct DeleteResponse {
     /// The revision without it.

@@ -1,8 +1,11 @@
 //! What admission tells, as it is sent.
 
-use super::{AppliedPolicy, ApplyOutcome, DiagnosticBody, FailedTestBody, FileBody, LeftOutBody};
+use super::{
+    AppliedPolicy, ApplyOutcome, DiagnosticBody, DocumentDiff, FailedTestBody, FileBody, LeftOutBody,
+};
 use crate::mesh::model::Document;
 use crate::policies::admission::{self, FailedTest, Finding, LeftBehind};
+use crate::policies::differences::DocumentDifference;
 use crate::policies::documents::LeftOut;
 
 impl From<FileBody> for Document {
@@ -17,8 +20,15 @@ impl From<admission::AppliedPolicy> for AppliedPolicy {
             admission::ApplyOutcome::Created => ApplyOutcome::Created,
             admission::ApplyOutcome::Changed => ApplyOutcome::Changed,
             admission::ApplyOutcome::Unchanged => ApplyOutcome::Unchanged,
+            admission::ApplyOutcome::Deleted => ApplyOutcome::Deleted,
         };
         Self { name, outcome }
+    }
+}
+
+impl From<DocumentDifference> for DocumentDiff {
+    fn from(DocumentDifference { file, policies, unified }: DocumentDifference) -> Self {
+        Self { file, policies, unified }
     }
 }
 

@@ -1,0 +1,84 @@
+//! Going back: the change that puts the policies of an earlier revision in force again.
+
+use super::tests_touched::Next;
+use super::{Admission, AppliedPolicy, ApplyOutcome, Refusal, Terms, check_together, findings, run_all};
+use crate::mesh::model::DesiredState;
+use crate::mesh::store::{Change, Intent, Placement, PoliciesAt, PolicyChange};
+use crate::policies::differences::concerned;
+use crate::policies::effort::Effort;
+use crate::policies::in_force::InForce;
+use crate::policies::programs::Programs;
+use chancery_policy_lang::Diagnostic;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Checks the policies of an earlier revision as if they were applied today, without those that came later.
+///
+/// # Errors
+/// If they cannot be read any more or do not fit together, if a test of theirs fails, or if it takes longer than it
+/// may.
+pub fn admit_rollback(
+    in_force: &InForce,
+    earlier: &PoliciesAt,
+    terms: Terms<'_>,
+    programs: &Programs,
+    effort: &Effort,
+) -> Result<Admission, Refusal> {
+    let state = &*in_force.state;
+    let (change, outcomes) = going_back(state, earlier, terms);
+    if outcomes.is_empty() {
+        return Ok(Admission { tests: (!terms.skip_tests).then_some(0), ..Admission::default() });
+    }
+    let change = Change::Policies(change);
+    let after = in_force.at(&Arc::new(change.apply_to(state)?));
+    if let Some(problem) = after.policies.problem() {
+        return Err(Refusal::Request {
+            message: format!("revision {} cannot be put in force again: {problem}", earlier.revision),
+            help: "apply the policies as this version reads them".to_owned(),
+        });
+    }
+    let changed: Vec<&str> = outcomes.keys().map(String::as_str).collect();
+    check_together(in_force, &after.policies, &changed, programs, effort)?;
+    let next = Next { state: &after.state, policies: &after.policies };
+    let tests = if terms.skip_tests {
+        None
+    } else {
+        let (tests, diagnostics) = next.tests_of_others(&BTreeSet::new(), &changed);
+        if diagnostics.iter().any(Diagnostic::is_error) {
+            return Err(Refusal::Policies(findings(&diagnostics, &after.policies.sources)));
+        }
+        Some(run_all(&next, &tests, programs, effort)?)
+    };
+    let concerned = concerned(in_force, &after.policies, &changed);
+    let left_out = next.tests_left_behind(state, changed);
+    let outcomes = outcomes.into_iter().map(|(name, outcome)| AppliedPolicy { name, outcome }).collect();
+    Ok(Admission { change: Some(change), outcomes, tests, warnings: Vec::new(), left_out, concerned })
+}
+
+/// The change that makes the policies of today those of then, and what becomes of each that differs.
+fn going_back(
+    state: &DesiredState,
+    earlier: &PoliciesAt,
+    terms: Terms<'_>,
+) -> (PolicyChange, BTreeMap<String, ApplyOutcome>) {
+    let (mut placed, mut removed, mut outcomes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for (name, then) in &earlier.policies {
+        let now = state.policies.get(name);
+        if now.is_some_and(|now| now.document == then.document && now.set == then.set) {
+            continue;
+        }
+        let changed = now.is_none_or(|now| now.document != then.document);
+        let before = now.map(|now| now.document.clone());
+        let set = then.set.clone();
+        placed.insert(name.clone(), Placement { document: then.document.clone(), before, changed, set });
+        let outcome = if now.is_some() { ApplyOutcome::Changed } else { ApplyOutcome::Created };
+        outcomes.insert(name.clone(), outcome);
+    }
+    for (name, now) in state.policies.iter().filter(|(name, _)| !earlier.policies.contains_key(*name)) {
+        removed.insert(name.clone(), now.document.clone());
+        outcomes.insert(name.clone(), ApplyOutcome::Deleted);
+    }
+    let intent = Intent::RollBack { to: earlier.revision, tests_skipped: terms.skip_tests };
+    let documents = earlier.documents.values().cloned().collect();
+    (PolicyChange { base: state.revision, intent, documents, placed, removed }, outcomes)
+}
