@@ -9,6 +9,7 @@
 pub mod api;
 mod connections;
 pub mod context;
+mod descriptors;
 mod options;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ use crate::mesh::store::{Actor, Store, StoreError};
 use crate::policies::in_force::Current;
 use crate::policies::programs::Programs;
 use api::Api;
-use connections::Connections;
+use connections::{Connections, Pools};
 use context::{ADMIN_CONTEXT, Context};
 use jiff::Timestamp;
 use std::fs;
@@ -140,6 +141,7 @@ impl Server {
             authority: Arc::clone(&authority),
             board,
             places: Arc::default(),
+            rates: Arc::default(),
             turn: Arc::default(),
             fleet,
             in_force,
@@ -147,13 +149,10 @@ impl Server {
             url: url.as_str().into(),
         };
         let router = api::router(api).route_service(XDS_PATH, xds.into_service());
-        let connections = Connections {
-            tls: Arc::new(tls),
-            router,
-            trust_domain: authority.trust_domain().into(),
-            stop: stop.clone(),
-            tasks: tasks.clone(),
-        };
+        let pools = Pools::within(descriptors::raise());
+        let trust_domain = authority.trust_domain();
+        let parts = (stop.clone(), tasks.clone());
+        let connections = Connections::new(Arc::new(tls), router, trust_domain, pools, parts);
         tasks.spawn(connections.serve(listener));
         tracing::info!(url, data_dir = %options.data_dir.display(), "control plane serves");
         Ok(Self { address, context, context_path, stop, tasks })

@@ -11,4 +11,5 @@ pub mod filters;
 pub mod mesh;
 pub mod programs;
 pub mod random;
+pub mod strangers;
 pub mod worst_sources;

@@ -2,6 +2,7 @@
 
 mod history;
 mod process;
+mod strangers;
 
 use chancery_control::cli::exit::Exit;
 use chancery_control::server::api::client::{Client, ClientError, Credentials};

@@ -31,6 +31,8 @@ pub struct ProxyRegistration {
     pub inbound: Option<Inbound>,
     /// Services that the workload calls.
     pub outbounds: Vec<Outbound>,
+    /// The id of the token that it joined with, if that is known.
+    pub token: Option<String>,
 }
 
 /// The mTLS listener of a sidecar and the application behind it.

@@ -18,12 +18,14 @@ mod openapi;
 mod places;
 mod policies;
 mod proxies;
+pub mod rates;
 mod tokens;
 pub mod types;
 
 pub use access::Access;
 pub use error::ApiError;
 pub use places::Places;
+pub use rates::Rates;
 
 use crate::delivery::acks::AckBoard;
 use crate::delivery::fleet::Fleet;
@@ -45,6 +47,9 @@ pub const APPLY_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The largest body of any other request.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
+/// The largest body of a request to join: token, certificate request, labels and outbounds at their longest.
+pub const JOIN_BODY_BYTES_MAX: usize = 128 * 1024;
+
 /// What the handlers work on.
 #[derive(Clone)]
 pub struct Api {
@@ -58,6 +63,8 @@ pub struct Api {
     pub board: Arc<AckBoard>,
     /// The sidecars that joined of late.
     pub places: Arc<Places>,
+    /// Who has asked how often of late.
+    pub rates: Arc<Rates>,
     /// The snapshots that the proxies are given.
     pub fleet: Arc<Fleet>,
     /// What is known of the policies in force.
@@ -205,6 +212,7 @@ fn endpoints() -> Vec<Endpoint> {
             .query(&[("count", "How many entries; 100 if absent")])
             .gives::<types::AuditList>(),
         Endpoint::post("/v1/join", Open, joining::join)
+            .body_bytes_max(JOIN_BODY_BYTES_MAX)
             .summary("Become a sidecar of the mesh with a join token")
             .takes::<types::JoinRequest>()
             .gives::<types::IdentityResponse>(),

@@ -1,4 +1,18 @@
 //! Accepting connections: TLS, who is at the other end, HTTP, and an orderly end.
+//!
+//! ```text
+//! accept --> stranger --- certificate of the mesh ---> member   until the certificate ends
+//!               |  '----- token, with a request -----> bearer   until it asks nothing for long
+//!               '-- nothing for 10 s, or others need the room: ended
+//! ```
+//!
+//! Each of the three has room of its own ([`standing`]), so that strangers keep nobody out, and a stranger gets
+//! little memory: few streams, small windows, one body at a time.
+
+mod pool;
+mod standing;
+
+pub(super) use standing::{Pools, Standing};
 
 use crate::mesh::identity::{PeerIdentity, tls};
 use axum::Router;
@@ -14,53 +28,64 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-/// The most connections at a time.
-const CONNECTIONS_MAX: usize = 16_384;
 /// How long a handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the headers of a request may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often an idle HTTP/2 connection is asked whether it is still there, and how long it has to answer.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// The most requests that one HTTP/2 connection makes at a time.
-const STREAMS_MAX: u32 = 128;
+/// The most requests that one HTTP/2 connection makes at a time: of a sidecar, and of anybody else.
+const MEMBER_STREAMS_MAX: u32 = 128;
+const STREAMS_MAX: u32 = 16;
+/// How much a peer without a certificate may send before it is read: on a stream, and on all of a connection.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+const WINDOW_BYTES: u32 = 128 * 1024;
+/// The largest head of a request, and how much of an answer waits for a peer without a certificate.
+const HEADER_BYTES_MAX: u32 = 16 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
+/// How long requests under way may take when a connection is ended.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How long to wait after the system refused to accept, so that a lack of file descriptors burns no CPU.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves a router on all connections of a listener.
 #[derive(Clone)]
 pub(super) struct Connections {
-    pub(super) tls: Arc<ServerConfig>,
-    pub(super) router: Router,
-    pub(super) trust_domain: Arc<str>,
-    pub(super) stop: CancellationToken,
-    pub(super) tasks: TaskTracker,
+    tls: Arc<ServerConfig>,
+    router: Router,
+    trust_domain: Arc<str>,
+    pools: Arc<Pools>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
 }
 
 impl Connections {
+    /// Connections of a mesh, on which `router` is served until `stop`.
+    pub(super) fn new(
+        tls: Arc<ServerConfig>,
+        router: Router,
+        trust_domain: &str,
+        pools: Arc<Pools>,
+        (stop, tasks): (CancellationToken, TaskTracker),
+    ) -> Self {
+        Self { tls, router, trust_domain: trust_domain.into(), pools, stop, tasks }
+    }
+
     /// Accepts until told to stop.
     pub(super) async fn serve(self, listener: TcpListener) {
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let accepted = tokio::select! {
                 () = self.stop.cancelled() => return,
-                accepted = accept(&listener, &room) => accepted,
+                accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, from, permit)) => {
-                    let this = self.clone();
-                    self.tasks.spawn(async move {
-                        this.connection(stream, from).await;
-                        drop(permit);
-                    });
-                }
+                Ok((stream, from)) => self.take(stream, from),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -69,7 +94,19 @@ impl Connections {
         }
     }
 
-    async fn connection(self, stream: TcpStream, from: SocketAddr) {
+    fn take(&self, stream: TcpStream, from: SocketAddr) {
+        let Some(standing) = Standing::new(&self.pools, from.ip()) else { return };
+        let this = self.clone();
+        self.tasks.spawn(async move {
+            let crowded = standing.clone();
+            tokio::select! {
+                () = crowded.crowded_out() => tracing::debug!(%from, "a connection made room for others"),
+                () = this.connection(stream, from, standing) => {}
+            }
+        });
+    }
+
+    async fn connection(self, stream: TcpStream, from: SocketAddr, standing: Standing) {
         // Small answers must not wait for each other; that it fails says that the peer is gone.
         let _gone = stream.set_nodelay(true);
         let handshake = TlsAcceptor::from(Arc::clone(&self.tls)).accept(stream);
@@ -89,7 +126,12 @@ impl Connections {
         };
         let chain = stream.get_ref().1.peer_certificates();
         let peer = chain.and_then(|chain| tls::peer_identity(chain, &self.trust_domain));
-        self.http(TokioIo::new(stream), peer, from).await;
+        match &peer {
+            Some(peer) if !standing.is_member(peer) => {
+                tracing::warn!(%from, proxy = %peer.proxy, "no room for the connection of a sidecar");
+            }
+            _ => self.http(TokioIo::new(stream), peer, from, standing).await,
+        }
     }
 
     async fn http(
@@ -97,17 +139,26 @@ impl Connections {
         io: TokioIo<tokio_rustls::server::TlsStream<TcpStream>>,
         peer: Option<PeerIdentity>,
         from: SocketAddr,
+        standing: Standing,
     ) {
         let router = self.router;
         let expires_at = peer.as_ref().map(|peer| peer.expires_at);
+        let builder = http_builder(peer.is_some());
+        let of_requests = standing.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             if let Some(peer) = &peer {
                 request.extensions_mut().insert(peer.clone());
             }
-            router.clone().oneshot(request)
+            request.extensions_mut().insert(of_requests.clone());
+            let asking = of_requests.ask();
+            let answer = router.clone().oneshot(request);
+            async move {
+                let answer = answer.await;
+                drop(asking);
+                answer
+            }
         });
-        let builder = http_builder();
         let connection = builder.serve_connection(io, service);
         tokio::pin!(connection);
         let ended = tokio::select! {
@@ -115,6 +166,11 @@ impl Connections {
             () = end_of(expires_at) => {
                 tracing::debug!(%from, "a connection ended with the certificate that opened it");
                 return;
+            }
+            () = standing.overdue() => {
+                tracing::debug!(%from, "a connection ended that has shown nothing, or asked nothing, for too long");
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
             }
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
@@ -139,7 +195,7 @@ async fn end_of(expires_at: Option<Timestamp>) {
     }
 }
 
-fn http_builder() -> Builder<TokioExecutor> {
+fn http_builder(is_member: bool) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder
@@ -147,17 +203,18 @@ fn http_builder() -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
-        .max_concurrent_streams(STREAMS_MAX);
+        .max_header_list_size(HEADER_BYTES_MAX)
+        .max_concurrent_streams(MEMBER_STREAMS_MAX);
+    if !is_member {
+        builder.http1().max_buf_size(BUFFER_BYTES);
+        builder
+            .http2()
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .max_send_buf_size(BUFFER_BYTES)
+            .max_concurrent_streams(STREAMS_MAX);
+    }
     builder
-}
-
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(room).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, from) = listener.accept().await?;
-    Ok((stream, from, permit))
 }
 
 #[cfg(test)]
@@ -188,13 +245,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let connections = Connections {
-            tls: Arc::new(tls::server_config(authority.clone(), vec!["localhost".to_owned()]).unwrap()),
-            router: Router::new().fallback(async || "here"),
-            trust_domain: authority.trust_domain().into(),
-            stop: stop.clone(),
-            tasks: TaskTracker::new(),
-        };
+        let connections = Connections::new(
+            Arc::new(tls::server_config(authority.clone(), vec!["localhost".to_owned()]).unwrap()),
+            Router::new().fallback(async || "here"),
+            authority.trust_domain(),
+            Pools::within(1024),
+            (stop.clone(), TaskTracker::new()),
+        );
         let serving = tokio::spawn(connections.serve(listener));
 
         let key = KeyPair::generate().unwrap();

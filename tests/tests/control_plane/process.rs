@@ -29,7 +29,20 @@ pub(super) struct Ended {
 impl ControlPlane {
     /// Starts one on a free port, and waits until it serves.
     pub(super) async fn start(data_dir: &Path) -> Self {
-        let mut child = command()
+        Self::start_by(command(), data_dir).await
+    }
+
+    /// Starts one that may have so many open files at most.
+    pub(super) async fn start_with_files(data_dir: &Path, files_max: u32) -> Self {
+        let mut limited = Command::new("/bin/sh");
+        let limit = format!("ulimit -n {files_max} && exec \"$0\" \"$@\"");
+        limited.args(["-c", &limit, env!("CARGO_BIN_EXE_chancery-under-test")]);
+        limited.env_remove("CHANCERY_LOG").stdin(Stdio::null());
+        Self::start_by(limited, data_dir).await
+    }
+
+    async fn start_by(mut command: Command, data_dir: &Path) -> Self {
+        let mut child = command
             .args(["control-plane", "--listen", "127.0.0.1:0", "--log", "warn", "--data-dir"])
             .arg(data_dir)
             .stdout(Stdio::piped())
@@ -57,15 +70,27 @@ impl ControlPlane {
         child.kill().await.unwrap();
     }
 
+    /// The admin's context.
+    pub(super) fn context(&self) -> Context {
+        Context::read(&self.context_path).unwrap()
+    }
+
+    /// How much memory it has.
+    pub(super) fn resident_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
+    }
+
     /// A client with the admin's context.
     pub(super) fn admin(&self) -> Client {
-        let context = Context::read(&self.context_path).unwrap();
+        let context = self.context();
         self.client(Credentials::Token(context.token))
     }
 
     /// A client that shows something else.
     pub(super) fn client(&self, credentials: Credentials) -> Client {
-        let context = Context::read(&self.context_path).unwrap();
+        let context = self.context();
         Client::new(&context.url, &context.ca_pem, credentials).unwrap()
     }
 

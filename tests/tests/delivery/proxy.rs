@@ -139,6 +139,7 @@ impl Proxy {
         let record =
             PolicyRecord { name: "orders".to_owned(), document: document.digest(), revision, set: None };
         let registration = ProxyRegistration {
+            token: None,
             id: ProxyId(NODE.to_owned()),
             service: service(),
             labels: BTreeMap::new(),

@@ -231,6 +231,7 @@ fn service(namespace: &str, name: &str) -> ServiceRef {
 
 fn offering(namespace: &str, name: &str, number: u8) -> Arc<ProxyRegistration> {
     Arc::new(ProxyRegistration {
+        token: None,
         id: ProxyId(format!("{namespace}/{name}/{number}")),
         service: service(namespace, name),
         labels: BTreeMap::new(),
@@ -248,6 +249,7 @@ fn orders(number: u8) -> Arc<ProxyRegistration> {
 
 fn cart(number: u8) -> Arc<ProxyRegistration> {
     Arc::new(ProxyRegistration {
+        token: None,
         id: ProxyId(format!("shop/cart/{number}")),
         service: service("shop", "cart"),
         labels: BTreeMap::new(),

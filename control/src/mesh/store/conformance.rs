@@ -57,6 +57,7 @@ pub(crate) fn proxy(id: &str) -> Arc<ProxyRegistration> {
     let mut parts = id.split('/').map(str::to_owned);
     let service = ServiceRef { namespace: parts.next().unwrap(), name: parts.next().unwrap() };
     Arc::new(ProxyRegistration {
+        token: None,
         id: ProxyId(id.to_owned()),
         service,
         labels: BTreeMap::from([("version".to_owned(), "v1".to_owned())]),

@@ -39,6 +39,8 @@ pub(super) struct StoredProxy {
     labels: BTreeMap<String, String>,
     inbound: Option<StoredInbound>,
     outbounds: Vec<StoredOutbound>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -131,6 +133,7 @@ impl Record for StoredProxy {
                 .inbound
                 .map(|inbound| StoredInbound { listen: inbound.listen, application: inbound.application }),
             outbounds: model.outbounds.iter().map(outbound).collect(),
+            token: model.token.clone(),
         }
     }
 
@@ -147,6 +150,7 @@ impl Record for StoredProxy {
                 .inbound
                 .map(|inbound| Inbound { listen: inbound.listen, application: inbound.application }),
             outbounds: self.outbounds.into_iter().map(outbound).collect(),
+            token: self.token,
         }
     }
 }

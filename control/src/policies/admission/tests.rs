@@ -295,6 +295,7 @@ fn a_policy_for_a_service_that_nobody_runs_is_a_warning_once_anybody_is_known() 
     let service = |name: &str| ServiceRef { namespace: "shop".to_owned(), name: name.to_owned() };
     let invited = [service("web")].into();
     let proxy = crate::mesh::model::ProxyRegistration {
+        token: None,
         id: crate::mesh::model::ProxyId("shop/orders/1".to_owned()),
         service: service("orders"),
         labels: BTreeMap::new(),

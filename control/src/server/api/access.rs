@@ -3,6 +3,7 @@
 use super::{Api, ApiError};
 use crate::mesh::identity::{PeerIdentity, Role};
 use crate::mesh::store::Actor;
+use crate::server::connections::Standing;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -64,24 +65,39 @@ async fn check(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
+    let standing = request.extensions().get::<Standing>().cloned();
+    // Of who has shown nothing yet one body at a time is read.
+    let _turn = match &standing {
+        Some(standing) if access == Access::Open => standing.turn().await,
+        _ => None,
+    };
     let caller = match access {
         Access::Open => Caller::without_role("anybody".to_owned()),
         Access::Sidecar => {
             let peer = request.extensions().get::<PeerIdentity>().ok_or_else(no_certificate)?;
             Caller::without_role(format!("proxy {}", peer.proxy))
         }
-        Access::Reader => bearer(&api, request.headers(), Role::Reader).await?,
-        Access::Admin => bearer(&api, request.headers(), Role::Admin).await?,
+        Access::Reader => bearer(&api, request.headers(), standing.as_ref(), Role::Reader).await?,
+        Access::Admin => bearer(&api, request.headers(), standing.as_ref(), Role::Admin).await?,
     };
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
-async fn bearer(api: &Api, headers: &HeaderMap, needed: Role) -> Result<Caller, ApiError> {
+async fn bearer(
+    api: &Api,
+    headers: &HeaderMap,
+    standing: Option<&Standing>,
+    needed: Role,
+) -> Result<Caller, ApiError> {
     let shown = headers.get(header::AUTHORIZATION).ok_or_else(no_token)?;
     let token = shown.to_str().ok().and_then(|shown| shown.split_once(' '));
     let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).ok_or_else(no_token)?.1;
     let grant = api.tokens.check_role(token, Timestamp::now()).await?;
+    if let Some(standing) = standing {
+        standing.recognise(&grant.id);
+    }
+    api.rates.request(&grant.id)?;
     check_role(grant.role, needed)?;
     let name = format!("token {} ({})", grant.id, grant.role.as_str());
     Ok(Caller { name, role: Some(grant.role) })

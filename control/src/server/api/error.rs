@@ -6,6 +6,7 @@ use crate::mesh::store::StoreError;
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use std::time::Duration;
 
 /// An answer that is not a success.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct ApiError {
     pub status: StatusCode,
     /// What is wrong and what to do.
     pub body: Box<ErrorBody>,
+    /// When to come again, if that alone helps.
+    pub retry_after: Option<Duration>,
 }
 
 impl ApiError {
@@ -27,7 +30,7 @@ impl ApiError {
             diagnostics: Vec::new(),
             failed_tests: Vec::new(),
         };
-        Self { status, body: Box::new(body) }
+        Self { status, body: Box::new(body), retry_after: None }
     }
 
     /// The request is wrong.
@@ -40,6 +43,13 @@ impl ApiError {
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.body.help = Some(text.into());
+        self
+    }
+
+    /// Says when to come again.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
     }
 
@@ -71,6 +81,10 @@ impl IntoResponse for ApiError {
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = header::HeaderValue::from_static("Bearer realm=\"chancery\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        if let Some(wait) = self.retry_after {
+            // Whole seconds, and never so few that it would be too early.
+            response.headers_mut().insert(header::RETRY_AFTER, (wait.as_secs() + 1).into());
         }
         response
     }

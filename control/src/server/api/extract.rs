@@ -2,10 +2,17 @@
 
 use super::error::ApiError;
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long the body of a request may take to come. Who has shown neither a certificate nor a token has less time,
+/// for the whole connection.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A JSON body, in a request and in an answer.
 #[derive(Debug)]
@@ -23,9 +30,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let axum::Json(value) = axum::Json::from_request(request, state).await?;
-        Ok(Self(value))
+        match timeout(BODY_TIMEOUT, axum::Json::from_request(request, state)).await {
+            Ok(read) => Ok(Self(read?.0)),
+            Err(_) => Err(too_slow()),
+        }
     }
+}
+
+fn too_slow() -> ApiError {
+    let message = format!("the body of the request did not come within {} seconds", BODY_TIMEOUT.as_secs());
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "too-slow", message)
+        .help("send it again, or send less at a time")
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {

@@ -5,16 +5,18 @@ use super::extract::Json;
 use super::types::{Done, IdentityResponse, JoinRequest, LeaveRequest, ProxyStatement, RenewRequest};
 use super::{Api, ApiError};
 use crate::mesh::identity::spiffe::{self, is_name};
-use crate::mesh::model::{Inbound, Outbound, ProxyId, ProxyRegistration, hex};
+use crate::mesh::model::{DesiredState, Inbound, Outbound, ProxyId, ProxyRegistration, hex};
 use crate::mesh::store::{Actor, Change, StoreError};
-use axum::extract::State;
+use crate::server::connections::Standing;
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use chancery_policy_lang::checked::ServiceRef;
 use chancery_policy_lang::request::ServiceIdentity;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The most labels of a workload.
 const LABELS_MAX: usize = 64;
@@ -23,21 +25,34 @@ const LABEL_BYTES_MAX: usize = 253;
 /// The most services that a workload calls.
 const OUTBOUNDS_MAX: usize = 256;
 
+/// The most sidecars of the mesh, of one service, and that joined with one token.
+const PROXIES_MAX: usize = 20_000;
+const PROXIES_OF_SERVICE_MAX: usize = 2_000;
+const PROXIES_OF_TOKEN_MAX: usize = 1_000;
+/// When a sidecar for which there is no room comes again: those that are gone are forgotten by then.
+const FULL_WAIT: Duration = Duration::from_secs(30);
+
 /// Lets a sidecar in that shows a good token, and gives it a certificate.
 pub(super) async fn join(
     State(api): State<Api>,
+    standing: Option<Extension<Standing>>,
     Json(request): Json<JoinRequest>,
 ) -> Result<Json<IdentityResponse>, ApiError> {
     let service = spiffe::parse_service(&request.service).map_err(ApiError::bad_request)?;
     let now = Timestamp::now();
     let token = api.tokens.check_join(&request.token, &service, now).await?;
+    if let Some(Extension(standing)) = standing {
+        standing.recognise(&token.id);
+    }
+    api.rates.join(&token.id)?;
     let instance = match &request.proxy.instance {
         Some(instance) if is_name(instance) => instance.clone(),
         Some(instance) => return Err(bad_instance(instance)),
         None => hex(&api.authority.random_bytes::<4>()?),
     };
     let by = Actor { name: format!("join token {}", token.id), at: now };
-    let joining = Joining { service, instance, csr_pem: request.csr_pem, proxy: request.proxy };
+    let token = Some(token.id);
+    let joining = Joining { service, instance, token, csr_pem: request.csr_pem, proxy: request.proxy };
     check_alone(&api, &joining, now)?;
     let id = joining.id();
     let joined = admit(&api, joining, by).await;
@@ -54,10 +69,12 @@ pub(super) async fn renew(
     caller: Caller,
     Json(request): Json<RenewRequest>,
 ) -> Result<Json<IdentityResponse>, ApiError> {
+    api.rates.renewal(&peer.proxy)?;
     let instance = peer.proxy.0.rsplit('/').next().unwrap_or_default().to_owned();
     let service = peer.service;
-    admit(&api, Joining { service, instance, csr_pem: request.csr_pem, proxy: request.proxy }, caller.now())
-        .await
+    let token = registered(&api, &peer.proxy).and_then(|present| present.token.clone());
+    let joining = Joining { service, instance, token, csr_pem: request.csr_pem, proxy: request.proxy };
+    admit(&api, joining, caller.now()).await
 }
 
 /// Forgets a sidecar that goes; one that is not known any more has left already, and so has one whose
@@ -89,6 +106,8 @@ pub(super) async fn leave(
 struct Joining {
     service: ServiceRef,
     instance: String,
+    /// The token that it joined with, if that is known.
+    token: Option<String>,
     csr_pem: String,
     proxy: ProxyStatement,
 }
@@ -139,8 +158,10 @@ fn shown(listens: &BTreeSet<SocketAddr>) -> String {
 
 async fn admit(api: &Api, joining: Joining, by: Actor) -> Result<Json<IdentityResponse>, ApiError> {
     let id = joining.id();
-    let Joining { service, instance, csr_pem, proxy } = joining;
-    let registration = registration(&id, &service, proxy)?;
+    let Joining { service, instance, token, csr_pem, proxy } = joining;
+    let registration = ProxyRegistration { token, ..registration(&id, &service, proxy)? };
+    let _turn = api.rates.registering().await?;
+    check_room(&api.store.watch().borrow(), &registration)?;
     let issued = api.authority.sign_csr(&csr_pem, &service, &instance, by.at)?;
     api.store.commit(Change::RegisterProxy(Arc::new(registration)), by).await?;
     tracing::info!(proxy = %id, expires_at = %issued.expires_at, "certificate issued");
@@ -183,7 +204,38 @@ fn registration(
         labels: proxy.labels,
         inbound,
         outbounds,
+        token: None,
     })
+}
+
+/// Refuses a sidecar for which there is no room, unless it is registered already.
+fn check_room(state: &DesiredState, newcomer: &ProxyRegistration) -> Result<(), ApiError> {
+    if state.proxies.contains_key(&newcomer.id) {
+        return Ok(());
+    }
+    let ServiceRef { namespace, name } = &newcomer.service;
+    // Ids begin with the service; a token is for one service.
+    let beginning = format!("{namespace}/{name}/");
+    let others = state.proxies.range(ProxyId(beginning.clone())..);
+    let others = others.take_while(|(id, _)| id.0.starts_with(&beginning));
+    let (mut of_service, mut of_token) = (0, 0);
+    for (_, other) in others {
+        of_service += 1;
+        of_token += usize::from(newcomer.token.is_some() && other.token == newcomer.token);
+    }
+    let (of, count, max) = if of_token >= PROXIES_OF_TOKEN_MAX {
+        ("this token".to_owned(), of_token, PROXIES_OF_TOKEN_MAX)
+    } else if of_service >= PROXIES_OF_SERVICE_MAX {
+        (format!("service {namespace}/{name}"), of_service, PROXIES_OF_SERVICE_MAX)
+    } else if state.proxies.len() >= PROXIES_MAX {
+        ("this mesh".to_owned(), state.proxies.len(), PROXIES_MAX)
+    } else {
+        return Ok(());
+    };
+    let message = format!("there are {count} sidecars of {of} already; {max} are allowed");
+    Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too-many-proxies", message)
+        .help("stop some; one that is gone is forgotten after a while (`--leave-after` of the control plane)")
+        .retry_after(FULL_WAIT))
 }
 
 fn check_labels(proxy: &ProxyStatement) -> Result<(), ApiError> {
@@ -218,6 +270,13 @@ fn check_addresses(id: &ProxyId, inbound: Option<Inbound>, outbounds: &[Outbound
                 .help("give each --inbound and --outbound an address of its own"));
         }
     }
+    if let Some(inbound) = inbound
+        && !is_reachable(inbound.listen.ip())
+    {
+        let message = format!("nobody can reach proxy `{id}` at {}", inbound.listen);
+        return Err(ApiError::bad_request(message)
+            .help("state an address of this machine by which other sidecars reach it: --inbound ADDRESS:PORT:127.0.0.1:PORT"));
+    }
     if inbound.is_some_and(|inbound| taken.contains(&inbound.application) || inbound.application.port() == 0)
     {
         return Err(ApiError::bad_request(format!(
@@ -226,6 +285,16 @@ fn check_addresses(id: &ProxyId, inbound: Option<Inbound>, outbounds: &[Outbound
         .help("state where the application listens: --inbound PORT:ADDRESS:PORT"));
     }
     Ok(())
+}
+
+/// Whether an address can be that of one machine, as seen from another.
+fn is_reachable(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let is_link_local = match address {
+        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    !address.is_unspecified() && !address.is_multicast() && !is_link_local
 }
 
 fn bad_instance(instance: &str) -> ApiError {
