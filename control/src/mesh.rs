@@ -5,3 +5,4 @@
 pub mod identity;
 pub mod model;
 pub mod store;
+pub mod words;

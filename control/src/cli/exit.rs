@@ -1,5 +1,6 @@
 //! How a command ends: its exit code, and what is said when it did not end well.
 
+use crate::mesh::words::visible_lines;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -84,9 +85,10 @@ impl fmt::Display for Failure {
         for finding in &self.findings {
             writeln!(f, "{finding}")?;
         }
-        write!(f, "error: {}", self.message)?;
+        // They quote files, arguments and peers.
+        write!(f, "error: {}", visible_lines(&self.message))?;
         match &self.help {
-            Some(help) => write!(f, "\n  help: {help}"),
+            Some(help) => write!(f, "\n  help: {}", visible_lines(help)),
             None => Ok(()),
         }
     }
@@ -117,5 +119,7 @@ mod tests {
             "error: proxy `a/b/c` is not known\n  help: list them with `chancery proxies`"
         );
         assert_eq!(failure.exit.code(), 3);
+        let foreign = Failure::failed("it said \x1b[31mno");
+        assert_eq!(foreign.to_string(), "error: it said \\u{1b}[31mno");
     }
 }

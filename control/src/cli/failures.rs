@@ -1,6 +1,7 @@
 //! What the other wings' errors mean at the terminal: the exit code, and the next step.
 
 use crate::cli::exit::{Exit, Failure};
+use crate::mesh::words::visible_lines;
 use crate::policies::policy_runner::RunError;
 use crate::policies::sources::SourcesError;
 use crate::server::StartError;
@@ -27,7 +28,7 @@ impl From<ClientError> for Failure {
             ),
             ClientError::Refused { status, body } => {
                 let mut findings: Vec<String> =
-                    body.diagnostics.into_iter().map(|diagnostic| diagnostic.rendered).collect();
+                    body.diagnostics.iter().map(|found| visible_lines(&found.rendered).into_owned()).collect();
                 // The findings name their remedies themselves; the last line says what became of the request.
                 let help = body.help.filter(|_| findings.is_empty());
                 findings.extend(body.failed_tests.iter().map(shown));
@@ -57,7 +58,8 @@ fn exit_of(status: StatusCode) -> Exit {
 fn shown(failed: &FailedTestBody) -> String {
     let FailedTestBody { name, file, line, case, failures } = failed;
     let failures: String = failures.iter().map(|failure| format!("  {failure}\n")).collect();
-    format!("{file}:{line}: the test `{name}` fails\n  {case}\n{failures}")
+    let text = format!("{file}:{line}: the test `{name}` fails\n  {case}\n{failures}");
+    visible_lines(&text).into_owned()
 }
 
 impl From<StartError> for Failure {

@@ -4,6 +4,7 @@ use crate::cli::context;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::global::Global;
 use crate::cli::terminal;
+use crate::mesh::words::visible;
 use crate::policies::sources;
 use crate::server::api::client::{Client, escape};
 use crate::server::api::types::{AuditList, DocumentBody, DocumentList, PolicyBody, PolicyList, TokenList};
@@ -21,7 +22,8 @@ use std::path::{Path, PathBuf};
     file, or deleted) is left out and named on standard error. Applied again, what is printed\n\
     changes nothing.\n\n\
     Examples:\n  chancery get policy\n  chancery get policy orders > orders.writ\n  \
-    chancery get policy --output in-force/\n  chancery get token\n  chancery get audit --count 20"
+    chancery get policy --output in-force/\n  chancery get token\n  chancery get audit --count 20\n  \
+    chancery get audit --count 10000 --json-lines >> audit.jsonl"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -54,9 +56,15 @@ enum What {
         /// How many
         #[arg(long, value_name = "N", default_value_t = 20)]
         count: usize,
+        /// The writes of sidecars and of the control plane itself, which have a log of their own
+        #[arg(long)]
+        machines: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Print a line of JSON for each write, the oldest first, for a file that grows
+        #[arg(long, conflicts_with = "json")]
+        json_lines: bool,
     },
 }
 
@@ -71,7 +79,9 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
         What::Policy { name: Some(name), json, .. } => policy(&client, name, *json).await?,
         What::Policy { name: None, json, .. } => policies(&client, *json).await?,
         What::Token { json } => tokens(&client, *json).await?,
-        What::Audit { count, json } => audit(&client, *count, *json).await?,
+        What::Audit { count, machines, json, json_lines } => {
+            audit(&client, *count, *machines, (*json, *json_lines)).await?
+        }
     };
     terminal::print(&text)?;
     Ok(Exit::Well)
@@ -115,10 +125,11 @@ async fn write_documents(client: &Client, folder: &Path) -> Result<String, Failu
 
 fn note_what_is_left_out(document: &DocumentBody) {
     for left in &document.left_out {
-        terminal::print_error(&format!(
+        let note = format!(
             "note: the {} `{}` ({}:{}) is left out: it {}",
             left.kind, left.name, left.file, left.line, left.reason
-        ));
+        );
+        terminal::print_error(&visible(&note));
     }
 }
 
@@ -156,10 +167,21 @@ async fn tokens(client: &Client, json: bool) -> Result<String, Failure> {
     Ok(terminal::table(&["TOKEN", "GRANTS", "ENDS"], &rows))
 }
 
-async fn audit(client: &Client, count: usize, json: bool) -> Result<String, Failure> {
-    let list: AuditList = client.get(&format!("/v1/audit?count={count}")).await?;
+async fn audit(
+    client: &Client,
+    count: usize,
+    machines: bool,
+    (json, json_lines): (bool, bool),
+) -> Result<String, Failure> {
+    let log = if machines { "machines" } else { "people" };
+    let list: AuditList = client.get(&format!("/v1/audit?count={count}&log={log}")).await?;
     if json {
         return pretty(&list);
+    }
+    if json_lines {
+        let line = |entry| serde_json::to_string(entry).map(|line| line + "\n");
+        let lines: Result<String, _> = list.entries.iter().rev().map(line).collect();
+        return lines.map_err(|error| Failure::failed(error.to_string()));
     }
     let row = |entry: crate::server::api::types::AuditBody| {
         vec![entry.number.to_string(), entry.at, entry.revision.to_string(), entry.actor, entry.action]

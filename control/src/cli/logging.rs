@@ -5,9 +5,10 @@
 mod queue;
 
 use crate::cli::exit::Failure;
+use crate::mesh::words::{visible, visible_but};
 use queue::Queue;
 use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -48,14 +49,15 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), Failure> {
             QUEUE.get_or_init(|| queue).clone()
         }
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .log_internal_errors(false)
-        .with_writer(move || queue.clone())
-        .with_ansi(io::stderr().is_terminal());
+    let has_colours = io::stderr().is_terminal();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false).with_ansi(has_colours);
     let already_started = match format {
-        LogFormat::Text => builder.with_target(false).finish().try_init(),
-        LogFormat::Json => builder.json().finish().try_init(),
+        LogFormat::Text => {
+            let writer = move || OneLine { queue: queue.clone(), has_colours };
+            builder.with_target(false).with_writer(writer).finish().try_init()
+        }
+        LogFormat::Json => builder.json().with_writer(move || queue.clone()).finish().try_init(),
     };
     drop(already_started);
     // The one that is there writes to standard error itself, and waits for its reader.
@@ -76,6 +78,33 @@ pub fn finish(last_word: Option<&str>) {
     }
 }
 
+/// Lines of text for people: fields are words of others, which must neither begin another line nor act on the
+/// terminal that shows it.
+struct OneLine {
+    queue: Queue,
+    has_colours: bool,
+}
+
+impl Write for OneLine {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.queue.offer(one_line(line, self.has_colours).as_bytes());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A line without anything in it that acts. The escapes of colours are `tracing`'s own, which escapes those in
+/// fields.
+fn one_line(line: &[u8], has_colours: bool) -> String {
+    let text = String::from_utf8_lossy(line);
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = if has_colours { visible_but(text, '\x1b') } else { visible(text) };
+    format!("{text}\n")
+}
+
 fn start_queue() -> io::Result<Queue> {
     // Not by way of `std::io::stderr`: a thread that waits in a write would hold its lock.
     let target = match io::stderr().as_fd().try_clone_to_owned() {
@@ -85,4 +114,16 @@ fn start_queue() -> io::Result<Queue> {
     Queue::start(target, |lost| {
         tracing::warn!(lost, "log lines were lost: standard error was not read, or could not be written");
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_cannot_forge_a_line_of_the_log() {
+        let line = one_line(b"INFO refused words=a\n2026 INFO forged\xe2\x80\xae \x1b[2J\n", false);
+        assert_eq!(line, "INFO refused words=a\\n2026 INFO forged\\u{202e} \\u{1b}[2J\n");
+        assert_eq!(one_line(b"\x1b[2mINFO\x1b[0m a\nb\n", true), "\x1b[2mINFO\x1b[0m a\\nb\n");
+    }
 }

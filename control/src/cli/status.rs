@@ -7,6 +7,7 @@ use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::global::Global;
 use crate::cli::report::count;
 use crate::cli::terminal;
+use crate::mesh::words::visible;
 use crate::server::api::types::{ProxyBody, StatusResponse};
 use clap::Args;
 
@@ -99,11 +100,14 @@ pub(super) fn refusals(proxy: &ProxyBody) -> String {
         };
         text.push_str(&format!(
             "\n{}: refuses {} `{}`{of} and keeps the last good one:\n  {}\n",
-            proxy.id, rejection.resource_type, rejection.resource, rejection.message
+            proxy.id,
+            rejection.resource_type,
+            visible(&rejection.resource),
+            visible(&rejection.message)
         ));
     }
     for problem in &proxy.problems {
-        text.push_str(&format!("\n{}: {problem}\n", proxy.id));
+        text.push_str(&format!("\n{}: {}\n", proxy.id, visible(problem)));
     }
     text
 }
@@ -143,7 +147,7 @@ mod tests {
             resource_type: "listener".to_owned(),
             resource: "inbound".to_owned(),
             policies: vec!["orders".to_owned()],
-            message: "duplicate address".to_owned(),
+            message: "duplicate address\n\x1b]0;pwned\x07".to_owned(),
         };
         let status = status(vec![
             proxy("shop/cart/1", 12),
@@ -160,7 +164,7 @@ mod tests {
             shop/orders/2  away       12
 
             shop/orders/1: refuses listener `inbound` of policies orders and keeps the last good one:
-              duplicate address
+              duplicate address\n\u{1b}]0;pwned\u{7}
         "]]
         .assert_eq(&render(&status));
     }

@@ -2,6 +2,7 @@
 //!
 //! A reader that went away (`chancery proxies | head -1`) is not a failure.
 
+use crate::mesh::words::visible;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
@@ -73,9 +74,11 @@ pub fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
     print_line(&serde_json::to_string_pretty(value)?)
 }
 
-/// Rows as a table with columns two spaces apart; the last column is not padded.
+/// Rows as a table with columns two spaces apart; the last column is not padded. Cells may be words of others.
 #[must_use]
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let visible_row = |row: &Vec<String>| row.iter().map(|cell| visible(cell).into_owned()).collect();
+    let rows: &[Vec<String>] = &rows.iter().map(visible_row).collect::<Vec<_>>();
     let mut widths: Vec<usize> = header.iter().map(|title| title.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -116,5 +119,11 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell_and_lines_have_no_trailing_space() {
         let rows = vec![vec!["shop/orders".to_owned(), "1".to_owned()], vec!["a".to_owned(), String::new()]];
         assert_eq!(table(&["NAME", "N"], &rows), "NAME         N\nshop/orders  1\na\n");
+    }
+
+    #[test]
+    fn a_cell_cannot_end_its_line_or_colour_it() {
+        let rows = vec![vec!["a\n\x1b[31mb".to_owned()]];
+        assert_eq!(table(&["NAME"], &rows), "NAME\na\\n\\u{1b}[31mb\n");
     }
 }

@@ -6,7 +6,8 @@
 //!   a `watch` receiver and always see a whole state, never half of a change;
 //! * the *history*: each revision of the policies, as far back as is kept;
 //! * *items*: small named secrets and settings (the sealed CA key, hashes of tokens);
-//! * the audit log: one [`AuditEntry`] a write, in the same transaction as the write.
+//! * the audit logs: one [`AuditEntry`] a write, in the same transaction as the write. What people write has a log
+//!   of its own ([`AuditLog`]), so that machines, of which there are many, never push it out.
 //!
 //! Every implementation passes the tests in `store/conformance.rs`.
 
@@ -31,7 +32,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// How many audit entries are kept; the oldest go first.
+/// How many entries of each of the two audit logs are kept; the oldest go first.
 pub const AUDIT_ENTRIES_MAX: usize = 10_000;
 
 /// What a store gives back: a future that ends when the answer is there, and for writes when it is durable.
@@ -66,8 +67,8 @@ pub trait Store: Send + Sync + 'static {
     /// Removes an item; says whether there was one.
     fn remove_item(&self, key: &str, by: Actor) -> Pending<'_, bool>;
 
-    /// The newest audit entries, newest first.
-    fn audit(&self, count_max: usize) -> Pending<'_, Vec<AuditEntry>>;
+    /// The newest entries of an audit log, newest first.
+    fn audit(&self, log: AuditLog, count_max: usize) -> Pending<'_, Vec<AuditEntry>>;
 
     /// What the newest revisions changed, newest first; as many as are kept, at most.
     fn revisions(&self, count_max: usize) -> Pending<'_, Vec<RevisionRecord>>;
@@ -98,10 +99,30 @@ pub struct Actor {
     pub at: Timestamp,
 }
 
+impl Actor {
+    /// The log that its writes are in. Sidecars and the control plane itself are machines; whoever shows a role
+    /// token, or works in the data directory, is a person.
+    #[must_use]
+    pub fn log(&self) -> AuditLog {
+        let is_machine =
+            ["proxy ", "join token ", "control plane"].iter().any(|kind| self.name.starts_with(kind));
+        if is_machine { AuditLog::Machines } else { AuditLog::People }
+    }
+}
+
+/// Whose writes an audit log has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditLog {
+    /// Those of people: policies, tokens, evictions.
+    People,
+    /// Those of sidecars and of the control plane: who joined, left and states something else than before.
+    Machines,
+}
+
 /// One write that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// Counts from 1, without a gap.
+    /// Counts from 1 in each log, without a gap.
     pub number: u64,
     /// When.
     pub at: Timestamp,
@@ -111,4 +132,17 @@ pub struct AuditEntry {
     pub action: String,
     /// The revision of the desired state after it.
     pub revision: Revision,
+    /// What changed, and from what to what; nothing for items.
+    pub changes: Vec<AuditChange>,
+}
+
+/// One thing that a write changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditChange {
+    /// Such as ``policy `orders` `` or ``proxy `shop/orders/1` ``.
+    pub what: String,
+    /// The SHA-256, in hex, of what it was: of a policy's document, of a proxy's registration. `None` if it was not.
+    pub before: Option<String>,
+    /// The same of what it is now; `None` if it is no more.
+    pub after: Option<String>,
 }

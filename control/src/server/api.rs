@@ -209,7 +209,10 @@ fn endpoints() -> Vec<Endpoint> {
             .gives::<types::Done>(),
         Endpoint::get("/v1/audit", Admin, tokens::audit)
             .summary("The newest writes, newest first: who did what when")
-            .query(&[("count", "How many entries; 100 if absent")])
+            .query(&[
+                ("count", "How many entries; 100 if absent"),
+                ("log", "`people`, or `machines`: sidecars and the control plane itself; `people` if absent"),
+            ])
             .gives::<types::AuditList>(),
         Endpoint::post("/v1/join", Open, joining::join)
             .body_bytes_max(JOIN_BODY_BYTES_MAX)

@@ -1,7 +1,7 @@
 //! What every store must do; each implementation runs all of it from its own tests.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use super::{Actor, Change, Intent, Placement, PolicyChange, Store, StoreError};
+use super::{Actor, AuditLog, Change, Intent, Placement, PolicyChange, Store, StoreError};
 use crate::mesh::model::{DesiredState, Document, PolicyRecord, ProxyId, ProxyRegistration, Revision};
 use chancery_policy_lang::checked::ServiceRef;
 use jiff::Timestamp;
@@ -70,6 +70,7 @@ pub(crate) fn proxy(id: &str) -> Arc<ProxyRegistration> {
 pub(crate) async fn check(store: &dyn Store) {
     a_new_store_is_at_revision_zero(store);
     a_change_is_seen_by_readers_and_in_the_audit_log(store).await;
+    machines_write_into_a_log_of_their_own(store).await;
     a_document_goes_when_its_last_policy_goes(store).await;
     only_a_change_of_the_same_policy_is_in_the_way(store).await;
     every_revision_keeps_its_documents(store).await;
@@ -89,10 +90,31 @@ async fn a_change_is_seen_by_readers_and_in_the_audit_log(store: &dyn Store) {
     assert_eq!(state.revision, Revision(1));
     assert!(reader.has_changed().unwrap());
     assert_eq!(*reader.borrow_and_update(), state);
-    let newest = store.audit(1).await.unwrap();
+    let newest = store.audit(AuditLog::People, 1).await.unwrap();
     let newest = newest.first().unwrap();
     assert_eq!((newest.number, newest.actor.as_str(), newest.revision), (1, "test", Revision(1)));
     assert_eq!(newest.action, "apply policies `p`, `q`");
+    let [p, q] = newest.changes.as_slice() else { unreachable!("{newest:?}") };
+    assert_eq!((p.what.as_str(), q.what.as_str(), &p.before), ("policy `p`", "policy `q`", &None));
+    assert_eq!(p.after.as_ref(), state.documents.keys().next());
+}
+
+async fn machines_write_into_a_log_of_their_own(store: &dyn Store) {
+    let people = store.audit(AuditLog::People, usize::MAX).await.unwrap();
+    let by = Actor { name: "proxy shop/orders/9".to_owned(), at: Timestamp::UNIX_EPOCH };
+    let registration = proxy("shop/orders/9");
+    for _ in 0..3 {
+        store.commit(Change::RegisterProxy(registration.clone()), by.clone()).await.unwrap();
+    }
+    store.commit(Change::RemoveProxy(registration.id.clone()), by).await.unwrap();
+    assert_eq!(store.audit(AuditLog::People, usize::MAX).await.unwrap(), people);
+    let machines = store.audit(AuditLog::Machines, usize::MAX).await.unwrap();
+    let [left, joined] = machines.as_slice() else {
+        unreachable!("what changes nothing is no write: {machines:?}")
+    };
+    let (left, joined) = (left.changes.first().unwrap(), joined.changes.first().unwrap());
+    assert_eq!((joined.what.as_str(), &joined.before, &left.after), ("proxy `shop/orders/9`", &None, &None));
+    assert!(joined.after.is_some() && joined.after == left.before);
 }
 
 async fn a_document_goes_when_its_last_policy_goes(store: &dyn Store) {

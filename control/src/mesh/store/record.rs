@@ -2,7 +2,7 @@
 
 use crate::mesh::model::{Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Revision};
 use crate::mesh::store::history::RevisionRecord;
-use crate::mesh::store::{AuditEntry, Step};
+use crate::mesh::store::{AuditChange, AuditEntry, Step};
 use chancery_policy_lang::checked::ServiceRef;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,6 +62,9 @@ pub(super) struct StoredAudit {
     actor: String,
     action: String,
     revision: u64,
+    /// What, before and after.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<(String, Option<String>, Option<String>)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -159,21 +162,26 @@ impl Record for StoredAudit {
     type Model = AuditEntry;
 
     fn of(model: &AuditEntry) -> Self {
+        let change =
+            |change: &AuditChange| (change.what.clone(), change.before.clone(), change.after.clone());
         Self {
             at_ms: model.at.as_millisecond(),
             actor: model.actor.clone(),
             action: model.action.clone(),
             revision: model.revision.0,
+            changes: model.changes.iter().map(change).collect(),
         }
     }
 
     fn into_model(self, key: &str) -> AuditEntry {
+        let change = |(what, before, after)| AuditChange { what, before, after };
         AuditEntry {
             number: key.parse().unwrap_or_default(),
             at: jiff::Timestamp::from_millisecond(self.at_ms).unwrap_or_default(),
             actor: self.actor,
             action: self.action,
             revision: Revision(self.revision),
+            changes: self.changes.into_iter().map(change).collect(),
         }
     }
 }

@@ -20,7 +20,7 @@ mod writer;
 
 use super::history::{HISTORY_BYTES_MAX, PoliciesAt, REVISIONS_MAX, RevisionRecord, check_kept, undo};
 use super::record::{Record, StoredAudit, StoredDocument, StoredPolicy, StoredRevision};
-use super::{AUDIT_ENTRIES_MAX, Actor, AuditEntry, Change, Health, Pending, Store, StoreError};
+use super::{AUDIT_ENTRIES_MAX, Actor, AuditEntry, AuditLog, Change, Health, Pending, Store, StoreError};
 use crate::mesh::model::{DesiredState, Document, PolicyRecord, Revision};
 use ::redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use contents::{Contents, Items};
@@ -216,9 +216,9 @@ impl Store for RedbStore {
         self.write(by, |answer| Request::RemoveItem(key, answer))
     }
 
-    fn audit(&self, count_max: usize) -> Pending<'_, Vec<AuditEntry>> {
+    fn audit(&self, log: AuditLog, count_max: usize) -> Pending<'_, Vec<AuditEntry>> {
         self.read(move |_, transaction| {
-            let table = transaction.open_table(Table::Audit.definition())?;
+            let table = transaction.open_table(Table::of_log(log).definition())?;
             let entries = table.iter()?.rev().take(count_max);
             let entry =
                 |entry: Result<(::redb::AccessGuard<'_, &str>, ::redb::AccessGuard<'_, &[u8]>), _>| {

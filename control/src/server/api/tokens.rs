@@ -2,9 +2,12 @@
 
 use super::access::Caller;
 use super::extract::{Json, Path, Query};
-use super::types::{AuditBody, AuditList, Done, TokenBody, TokenList, TokenRequest, TokenResponse};
+use super::types::{
+    AuditBody, AuditChangeBody, AuditList, Done, TokenBody, TokenList, TokenRequest, TokenResponse,
+};
 use super::{Api, ApiError};
 use crate::mesh::identity::{spiffe, tokens};
+use crate::mesh::store::{AUDIT_ENTRIES_MAX, AuditChange, AuditEntry, AuditLog};
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
@@ -13,12 +16,21 @@ use serde::Deserialize;
 /// How many audit entries are given unless the request says.
 const AUDIT_COUNT_DEFAULT: usize = 100;
 /// How many are given at most.
-const AUDIT_COUNT_MAX: usize = 1_000;
+const AUDIT_COUNT_MAX: usize = AUDIT_ENTRIES_MAX;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AuditQuery {
     count: Option<usize>,
+    log: Option<LogName>,
+}
+
+/// Whose writes are asked for.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum LogName {
+    People,
+    Machines,
 }
 
 /// Makes a token.
@@ -71,14 +83,20 @@ pub(super) async fn audit(
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<AuditList>, ApiError> {
     let count = query.count.unwrap_or(AUDIT_COUNT_DEFAULT).min(AUDIT_COUNT_MAX);
-    let body = |entry: crate::mesh::store::AuditEntry| AuditBody {
+    let log = match query.log {
+        None | Some(LogName::People) => AuditLog::People,
+        Some(LogName::Machines) => AuditLog::Machines,
+    };
+    let change = |AuditChange { what, before, after }| AuditChangeBody { what, before, after };
+    let body = |entry: AuditEntry| AuditBody {
         number: entry.number,
         at: entry.at.to_string(),
         actor: entry.actor,
         action: entry.action,
         revision: entry.revision.0,
+        changes: entry.changes.into_iter().map(change).collect(),
     };
-    Ok(Json(AuditList { entries: api.store.audit(count).await?.into_iter().map(body).collect() }))
+    Ok(Json(AuditList { entries: api.store.audit(log, count).await?.into_iter().map(body).collect() }))
 }
 
 fn lifetime(seconds: Option<u64>) -> Result<Option<SignedDuration>, ApiError> {

@@ -556,4 +556,20 @@ pub struct AuditBody {
     pub action: String,
     /// The revision after it.
     pub revision: u64,
+    /// What changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<AuditChangeBody>,
+}
+
+/// One thing that a write changed.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
+pub struct AuditChangeBody {
+    /// Such as ``policy `orders` ``.
+    pub what: String,
+    /// The SHA-256 of what it was, in hex: of a policy's document, of a sidecar's registration; absent if it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// The same of what it is now; absent if it is no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }

@@ -5,14 +5,15 @@
 
 use super::tables::{Batch, Meta, TABLES, Table, Tally, check_format, number_key};
 use super::{Fault, Limits};
-use crate::mesh::model::{DesiredState, Document, PolicyRecord, ProxyId, Revision};
+use crate::mesh::model::{DesiredState, Document, PolicyRecord, ProxyId, Revision, hex};
 use crate::mesh::store::history::{RevisionRecord, undo};
 use crate::mesh::store::record::{
     Record, StoredAudit, StoredDocument, StoredPolicy, StoredProxy, StoredRevision,
 };
-use crate::mesh::store::{Actor, AuditEntry, Change, PolicyChange, Step};
+use crate::mesh::store::{Actor, AuditChange, AuditEntry, AuditLog, Change, PolicyChange, Step};
 use ::redb::{Database, ReadableDatabase, ReadableTable};
 use imbl::OrdMap;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,8 +30,9 @@ pub(super) struct Contents {
     pub(super) tally: Tally,
     /// Of the policies in force: each revision keeps it.
     policies: Tally,
-    /// The numbers in the audit log.
+    /// The numbers in the audit log of people, and in that of machines.
     audit: Range<u64>,
+    machine_audit: Range<u64>,
     history: History,
 }
 
@@ -61,6 +63,7 @@ impl Contents {
             tally: Tally::default(),
             policies: Tally::default(),
             audit: 1..1,
+            machine_audit: 1..1,
             history: History::default(),
         }
     }
@@ -87,6 +90,7 @@ impl Contents {
         let next = change.apply_to(&self.state)?;
         let before = std::mem::replace(&mut self.state, next);
         self.meta.revision = self.state.revision.0;
+        let changes = changes(change, &before)?;
         match change {
             Change::Policies(policies) => {
                 let steps = self.write_policies(&before, policies, batch)?;
@@ -98,7 +102,7 @@ impl Contents {
             }
             Change::RemoveProxy(id) => batch.remove(Table::Proxies, id.0.clone()),
         }
-        self.log(by, change.describe(), limits, batch)
+        self.log(by, change.describe(), changes, limits, batch)
     }
 
     /// Creates an item unless there is one; gives what is there then.
@@ -116,7 +120,7 @@ impl Contents {
         let kept: Arc<[u8]> = value.as_slice().into();
         self.items.insert(key.to_owned(), Arc::clone(&kept));
         batch.put(Table::Items, key, value);
-        self.log(by, format!("create item `{key}`"), limits, batch)?;
+        self.log(by, format!("create item `{key}`"), Vec::new(), limits, batch)?;
         Ok(kept)
     }
 
@@ -132,7 +136,7 @@ impl Contents {
             return Ok(false);
         }
         batch.remove(Table::Items, key);
-        self.log(by, format!("remove item `{key}`"), limits, batch)?;
+        self.log(by, format!("remove item `{key}`"), Vec::new(), limits, batch)?;
         Ok(true)
     }
 
@@ -207,15 +211,26 @@ impl Contents {
         }
     }
 
-    fn log(&mut self, by: &Actor, action: String, limits: Limits, batch: &mut Batch) -> Result<(), Fault> {
-        let number = self.audit.end;
-        let actor = by.name.clone();
-        let entry = AuditEntry { number, at: by.at, actor, action, revision: self.state.revision };
-        batch.put(Table::Audit, number_key(number), bytes(&StoredAudit::of(&entry))?);
-        self.audit.end += 1;
-        while self.audit.end - self.audit.start > limits.audit_entries as u64 {
-            batch.remove(Table::Audit, number_key(self.audit.start));
-            self.audit.start += 1;
+    fn log(
+        &mut self,
+        by: &Actor,
+        action: String,
+        changes: Vec<AuditChange>,
+        limits: Limits,
+        batch: &mut Batch,
+    ) -> Result<(), Fault> {
+        let table = Table::of_log(by.log());
+        let numbers = match by.log() {
+            AuditLog::People => &mut self.audit,
+            AuditLog::Machines => &mut self.machine_audit,
+        };
+        let (number, actor, revision) = (numbers.end, by.name.clone(), self.state.revision);
+        let entry = AuditEntry { number, at: by.at, actor, action, revision, changes };
+        batch.put(table, number_key(number), bytes(&StoredAudit::of(&entry))?);
+        numbers.end += 1;
+        while numbers.end - numbers.start > limits.audit_entries as u64 {
+            batch.remove(table, number_key(numbers.start));
+            numbers.start += 1;
         }
         Ok(())
     }
@@ -273,6 +288,37 @@ impl History {
     }
 }
 
+/// What a change changes, for the audit log.
+fn changes(change: &Change, before: &DesiredState) -> Result<Vec<AuditChange>, Fault> {
+    let registration = |id: &ProxyId| {
+        let stored = before.proxies.get(id).map(|proxy| bytes(&StoredProxy::of(proxy)));
+        stored.transpose().map(|stored| stored.map(|stored| digest(&stored)))
+    };
+    let of_proxy = |id: &ProxyId, after: Option<String>| {
+        Ok(vec![AuditChange { what: format!("proxy `{}`", id.0), before: registration(id)?, after }])
+    };
+    match change {
+        Change::Policies(policies) => {
+            let placed = policies
+                .placed
+                .iter()
+                .map(|(name, placement)| (name, placement.before.clone(), Some(placement.document.clone())));
+            let removed =
+                policies.removed.iter().map(|(name, document)| (name, Some(document.clone()), None));
+            let changed = placed.chain(removed).filter(|(_, before, after)| before != after);
+            let entry =
+                |(name, before, after)| AuditChange { what: format!("policy `{name}`"), before, after };
+            Ok(changed.map(entry).collect())
+        }
+        Change::RegisterProxy(proxy) => of_proxy(&proxy.id, Some(digest(&bytes(&StoredProxy::of(proxy))?))),
+        Change::RemoveProxy(id) => of_proxy(id, None),
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 /// The digests of the documents that a revision speaks of, each once.
 fn spoken_of(record: &RevisionRecord) -> Vec<String> {
     let steps = record.policies.values().flat_map(|step| step.before.iter().chain(&step.after));
@@ -292,6 +338,7 @@ struct Reader {
     /// Sizes of all documents.
     documents: BTreeMap<String, u64>,
     audit: Vec<u64>,
+    machine_audit: Vec<u64>,
     revisions: Vec<(RevisionRecord, String)>,
 }
 
@@ -326,6 +373,7 @@ impl Reader {
                 self.items.insert(key.to_owned(), value.into());
             }
             Table::Audit => self.audit.push(read_number(key)?),
+            Table::MachineAudit => self.machine_audit.push(read_number(key)?),
             Table::Revisions => {
                 let stored: StoredRevision = serde_json::from_slice(value).map_err(Fault::Record)?;
                 let state = stored.state.clone();
@@ -348,13 +396,9 @@ impl Reader {
         state.revision = Revision(meta.revision);
         state.trust_domain.clone_from(&meta.trust_domain);
         self.policies.into_values().for_each(|record| state.place(record));
-        let audit = match (self.audit.first(), self.audit.last()) {
-            (Some(first), Some(last)) if last - first + 1 == self.audit.len() as u64 => *first..last + 1,
-            (None, None) => 1..1,
-            _ => return Err(Fault::odd("its audit log has a gap")),
-        };
+        let (audit, machine_audit) = (without_gap(&self.audit)?, without_gap(&self.machine_audit)?);
         let (items, tally, policies) = (self.items, self.tally, self.policies_tally);
-        Ok(Contents { state, items, meta, tally, policies, audit, history })
+        Ok(Contents { state, items, meta, tally, policies, audit, machine_audit, history })
     }
 
     /// Goes back from the policies in force, revision by revision: each must be the one that was sealed.
@@ -396,6 +440,15 @@ impl Reader {
             return Err(Fault::odd("it does not say what its last revision changed"));
         }
         Ok(history)
+    }
+}
+
+/// The range of the numbers of an audit log.
+fn without_gap(numbers: &[u64]) -> Result<Range<u64>, Fault> {
+    match (numbers.first(), numbers.last()) {
+        (Some(first), Some(last)) if last - first + 1 == numbers.len() as u64 => Ok(*first..last + 1),
+        (None, None) => Ok(1..1),
+        _ => Err(Fault::odd("its audit log has a gap")),
     }
 }
 

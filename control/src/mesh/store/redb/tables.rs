@@ -7,6 +7,7 @@
 //! database library thinks of it.
 
 use super::Fault;
+use crate::mesh::store::AuditLog;
 use ::redb::{ReadTransaction, TableDefinition, WriteTransaction};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -28,15 +29,24 @@ pub(super) enum Table {
     Proxies,
     /// Items, by key.
     Items,
-    /// The audit log, by number.
+    /// The audit log of people, by number.
     Audit,
+    /// The audit log of machines, by number.
+    MachineAudit,
     /// What each revision changed, by revision.
     Revisions,
 }
 
 /// All tables of records.
-pub(super) const TABLES: [Table; 6] =
-    [Table::Policies, Table::Documents, Table::Proxies, Table::Items, Table::Audit, Table::Revisions];
+pub(super) const TABLES: [Table; 7] = [
+    Table::Policies,
+    Table::Documents,
+    Table::Proxies,
+    Table::Items,
+    Table::Audit,
+    Table::MachineAudit,
+    Table::Revisions,
+];
 
 impl Table {
     fn name(self) -> &'static str {
@@ -46,7 +56,16 @@ impl Table {
             Self::Proxies => "proxies",
             Self::Items => "items",
             Self::Audit => "audit",
+            Self::MachineAudit => "machine_audit",
             Self::Revisions => "revisions",
+        }
+    }
+
+    /// The table of an audit log.
+    pub(super) fn of_log(log: AuditLog) -> Self {
+        match log {
+            AuditLog::People => Self::Audit,
+            AuditLog::Machines => Self::MachineAudit,
         }
     }
 

@@ -22,6 +22,7 @@ struct Everything {
     state: DesiredState,
     items: BTreeMap<String, Vec<u8>>,
     audit: Vec<AuditEntry>,
+    machine_audit: Vec<AuditEntry>,
     revisions: Vec<RevisionRecord>,
     history: Vec<PoliciesAt>,
 }
@@ -35,7 +36,8 @@ async fn everything(store: &RedbStore) -> Everything {
     Everything {
         state,
         items: store.items("").await.unwrap(),
-        audit: store.audit(usize::MAX).await.unwrap(),
+        audit: store.audit(AuditLog::People, usize::MAX).await.unwrap(),
+        machine_audit: store.audit(AuditLog::Machines, usize::MAX).await.unwrap(),
         revisions: store.revisions(usize::MAX).await.unwrap(),
         history,
     }
