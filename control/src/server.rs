@@ -14,6 +14,7 @@ mod options;
 #[cfg(test)]
 mod tests;
 
+pub use connections::Ender;
 pub use options::ServerOptions;
 
 use crate::delivery::acks::{AckBoard, refusals};
@@ -21,7 +22,7 @@ use crate::delivery::fleet::Fleet;
 use crate::delivery::liveness::Liveness;
 use crate::delivery::reconcile::{self, Tools};
 use crate::delivery::xds::XdsServer;
-use crate::mesh::identity::{Authority, IdentityError, Role, TokenError, Tokens, Vault, tls};
+use crate::mesh::identity::{Authority, Evictions, IdentityError, Role, TokenError, Tokens, Vault, tls};
 use crate::mesh::store::redb::{RedbStore, StoreTerms};
 use crate::mesh::store::{Actor, Store, StoreError};
 use crate::policies::in_force::Current;
@@ -119,6 +120,8 @@ impl Server {
         let key_file = options.key_file.clone().unwrap_or_else(|| options.data_dir.join(KEY_FILE));
         let vault = Arc::new(Vault::open(&key_file, !Authority::exists(&*store).await?)?);
         let authority = Arc::new(Authority::open(&*store, &vault, options.certificate_lifetime, now).await?);
+        let evictions = Evictions::open(Arc::clone(&store), Arc::clone(&authority), now).await?;
+        let pools = Pools::within(descriptors::raise());
         let tokens = Tokens::new(Arc::clone(&store), vault, Arc::clone(&authority));
         let context_path = options.data_dir.join(ADMIN_CONTEXT);
         let context = admin_context(&context_path, &url, &authority, &tokens, now).await?;
@@ -134,11 +137,14 @@ impl Server {
         let delivery = Delivery { store: &store, board: &board, fleet: &fleet, tasks: &tasks };
         let tools = Tools { in_force: in_force.clone(), programs: programs.clone(), stop: stop.clone() };
         delivery.start(tools, options.leave_after);
-        let xds = XdsServer::new(fleet.clone(), board.clone(), store.watch(), stop.clone(), tasks.clone());
+        let xds = XdsServer::new(fleet.clone(), board.clone(), store.watch(), stop.clone(), tasks.clone())
+            .refusing(Arc::clone(&evictions));
         let api = Api {
             store,
             tokens,
             authority: Arc::clone(&authority),
+            evictions,
+            ender: pools.ender(),
             board,
             places: Arc::default(),
             rates: Arc::default(),
@@ -149,7 +155,6 @@ impl Server {
             url: url.as_str().into(),
         };
         let router = api::router(api).route_service(XDS_PATH, xds.into_service());
-        let pools = Pools::within(descriptors::raise());
         let trust_domain = authority.trust_domain();
         let parts = (stop.clone(), tasks.clone());
         let connections = Connections::new(Arc::new(tls), router, trust_domain, pools, parts);

@@ -116,8 +116,10 @@ pub(crate) fn visible(text: String) -> String {
     text.chars().map(shown).collect()
 }
 
-/// Whether a character is seen as what it is.
-pub(crate) fn is_visible(character: char) -> bool {
+/// Whether a character is seen as what it is. The standard library knows which are controls, formats (among them
+/// those that turn the direction of writing), separators and unassigned.
+#[must_use]
+pub fn is_visible(character: char) -> bool {
     // What must be escaped in a string for its meaning there is seen.
     matches!(character, '"' | '\'' | '\\') || character.escape_debug().len() == 1
 }

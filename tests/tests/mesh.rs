@@ -9,6 +9,7 @@
 
 mod bystanders;
 mod decisions;
+mod eviction;
 mod failures;
 mod identity;
 mod joining;

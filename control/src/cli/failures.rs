@@ -27,8 +27,11 @@ impl From<ClientError> for Failure {
                  or CHANCERY_CONTEXT; it writes one to DATA-DIR/admin.json",
             ),
             ClientError::Refused { status, body } => {
-                let mut findings: Vec<String> =
-                    body.diagnostics.iter().map(|found| visible_lines(&found.rendered).into_owned()).collect();
+                let mut findings: Vec<String> = body
+                    .diagnostics
+                    .iter()
+                    .map(|found| visible_lines(&found.rendered).into_owned())
+                    .collect();
                 // The findings name their remedies themselves; the last line says what became of the request.
                 let help = body.help.filter(|_| findings.is_empty());
                 findings.extend(body.failed_tests.iter().map(shown));

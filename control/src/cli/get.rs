@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
     changes nothing.\n\n\
     Examples:\n  chancery get policy\n  chancery get policy orders > orders.writ\n  \
     chancery get policy --output in-force/\n  chancery get token\n  chancery get audit --count 20\n  \
-    chancery get audit --count 10000 --json-lines >> audit.jsonl"
+    chancery get audit --count 10000 --json-lines"
 )]
 pub struct Arguments {
     #[command(subcommand)]

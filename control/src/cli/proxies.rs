@@ -1,19 +1,45 @@
-//! `chancery proxies`: the sidecars that joined.
+//! `chancery proxies`: the sidecars that joined, and shutting them out.
 
 use crate::cli::context;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::global::Global;
 use crate::cli::terminal;
-use crate::server::api::types::{ProxyBody, ProxyList};
-use clap::Args;
+use crate::mesh::words::visible;
+use crate::server::api::client::{Client, escape};
+use crate::server::api::types::{Evicted, ProxyBody, ProxyList};
+use clap::{Args, Subcommand};
 
 /// Arguments of `chancery proxies`.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  chancery proxies\n  chancery proxies --json | jq -r '.proxies[].id'")]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  chancery proxies\n  chancery proxies --json | jq -r '.proxies[].id'\n  \
+    chancery proxies evict shop/orders/7"
+)]
 pub struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Shut sidecars out: end their streams, revoke their certificates, refuse renewals
+    #[command(
+        after_help = "Every sidecar of the mesh refuses the certificates of an evicted one within seconds, at\n\
+        new connections. Who has a join token that is in force may join again: revoke it too, with\n\
+        `chancery token --revoke ID --with-members`.\n\n\
+        Exit codes: 0 all are evicted; 2 an id is none; 3 the control plane refuses.\n\n\
+        Examples:\n  chancery proxies evict shop/orders/7\n  \
+        chancery proxies evict shop/orders/7 shop/orders/8"
+    )]
+    Evict {
+        /// Ids of sidecars, as `chancery proxies` shows them
+        #[arg(required = true, value_name = "NAMESPACE/SERVICE/INSTANCE")]
+        ids: Vec<String>,
+    },
 }
 
 /// Prints the sidecars.
@@ -21,6 +47,9 @@ pub struct Arguments {
 /// # Errors
 /// If the control plane does not answer, or refuses.
 pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
+    if let Some(What::Evict { ids }) = &arguments.what {
+        return evict(&context::find(global)?.client()?, ids).await;
+    }
     let list: ProxyList = context::find(global)?.client()?.get("/v1/proxies").await?;
     if arguments.json {
         let text = serde_json::to_string_pretty(&list).map_err(|error| Failure::failed(error.to_string()))?;
@@ -32,6 +61,27 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
         terminal::print(&terminal::table(&["PROXY", "STATE", "REVISION", "INBOUND", "CALLS"], &rows))?;
     }
     Ok(Exit::Well)
+}
+
+async fn evict(client: &Client, ids: &[String]) -> CommandResult {
+    let path = |id: &String| match id.split('/').collect::<Vec<_>>().as_slice() {
+        [namespace, service, instance] => {
+            Ok(format!("/v1/proxies/{}/{}/{}", escape(namespace), escape(service), escape(instance)))
+        }
+        _ => Err(Failure::bad_input(format!("`{id}` is not the id of a sidecar"))
+            .help("write NAMESPACE/SERVICE/INSTANCE; `chancery proxies` lists them")),
+    };
+    // All are looked at before the first one goes.
+    let paths = ids.iter().map(path).collect::<Result<Vec<_>, _>>()?;
+    for path in paths {
+        say_evicted(&client.delete(&path).await?)?;
+    }
+    Ok(Exit::Well)
+}
+
+/// Says who was shut out, a line for each.
+pub(super) fn say_evicted(gone: &Evicted) -> std::io::Result<()> {
+    gone.evicted.iter().try_for_each(|id| terminal::print_line(&format!("proxy {} evicted", visible(id))))
 }
 
 fn row(proxy: &ProxyBody) -> Vec<String> {

@@ -4,9 +4,10 @@ use crate::cli::context;
 use crate::cli::durations;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::global::Global;
+use crate::cli::proxies::say_evicted;
 use crate::cli::terminal;
 use crate::server::api::client::{Client, escape};
-use crate::server::api::types::{Done, Role, TokenRequest, TokenResponse};
+use crate::server::api::types::{Evicted, Role, TokenRequest, TokenResponse};
 use crate::server::context::Context;
 use clap::{ArgGroup, Args, ValueEnum};
 use std::time::Duration;
@@ -19,7 +20,8 @@ use std::time::Duration;
     chancery token --service shop/orders > orders.token\n  \
     chancery token --service shop/orders --expires 7d > orders.token\n  \
     chancery token --role reader --expires 30d > reader.json     # a context file for --context\n  \
-    chancery token --revoke 3f2a9c51d0e4"
+    chancery token --revoke 3f2a9c51d0e4\n  \
+    chancery token --revoke 3f2a9c51d0e4 --with-members"
 )]
 #[command(group = ArgGroup::new("what").required(true).multiple(false))]
 pub struct Arguments {
@@ -32,6 +34,9 @@ pub struct Arguments {
     /// End a token, by its id
     #[arg(long, value_name = "ID", group = "what")]
     revoke: Option<String>,
+    /// Shut out the sidecars that joined with it, too
+    #[arg(long, requires = "revoke", conflicts_with_all = ["service", "role"])]
+    with_members: bool,
     /// How long it is good [default: 24h for joining, for ever for a role]
     #[arg(long, value_name = "DURATION", value_parser = durations::parse_some, conflicts_with = "revoke")]
     expires: Option<Duration>,
@@ -54,7 +59,7 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
     let client = context.client()?;
     let lifetime_seconds = arguments.expires.map(|duration| duration.as_secs().max(1));
     if let Some(id) = &arguments.revoke {
-        return revoke(&client, id).await;
+        return revoke(&client, id, arguments.with_members).await;
     }
     if let Some(service) = &arguments.service {
         let request = TokenRequest::Join { service: service.clone(), lifetime_seconds };
@@ -77,9 +82,11 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
     Ok(Exit::Well)
 }
 
-async fn revoke(client: &Client, id: &str) -> CommandResult {
-    let _done: Done = client.delete(&format!("/v1/tokens/{}", escape(id))).await?;
+async fn revoke(client: &Client, id: &str, with_members: bool) -> CommandResult {
+    let path = format!("/v1/tokens/{}?members={with_members}", escape(id));
+    let gone: Evicted = client.delete(&path).await?;
     terminal::print_line(&format!("token {id} revoked"))?;
+    say_evicted(&gone)?;
     Ok(Exit::Well)
 }
 

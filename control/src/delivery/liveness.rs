@@ -127,6 +127,7 @@ mod tests {
                 (service.name != "client").then_some(Inbound { listen: address, application: address });
             let id = ProxyId((*name).to_owned());
             let proxy = ProxyRegistration {
+                token: None,
                 id: id.clone(),
                 service,
                 labels: BTreeMap::new(),

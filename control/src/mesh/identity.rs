@@ -7,6 +7,7 @@
 //! ```
 
 pub mod authority;
+pub mod evictions;
 pub mod join_token;
 pub mod spiffe;
 pub mod tls;
@@ -14,6 +15,7 @@ pub mod tokens;
 pub mod vault;
 
 pub use authority::Authority;
+pub use evictions::Evictions;
 pub use join_token::JoinToken;
 pub use tokens::{Role, Tokens};
 pub use vault::Vault;
@@ -34,6 +36,12 @@ pub struct PeerIdentity {
     pub proxy: ProxyId,
     /// When the certificate ends.
     pub expires_at: Timestamp,
+    /// The certificate's serial number ([`evictions::serial`]).
+    pub serial: evictions::Serial,
+    /// The id of the token that the sidecar joined with, if the certificate says it.
+    pub token: Option<String>,
+    /// SHA-256 of the certificate's key (its SubjectPublicKeyInfo).
+    pub key: [u8; 32],
 }
 
 /// Why an identity could not be given or checked.
@@ -53,6 +61,9 @@ pub enum IdentityError {
          give the right one with --key-file, or restore it from a backup"
     )]
     WrongKey,
+    /// A renewal is for another key.
+    #[error("the certificate request is refused: a renewal keeps the key of the certificate that it renews")]
+    OtherKey,
     /// A certificate request is not acceptable.
     #[error("the certificate request is refused: {0}")]
     BadCsr(String),

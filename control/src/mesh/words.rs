@@ -4,6 +4,7 @@
 //! write its clipboard, begin a new line of a log or turn letters round. Whoever prints such words passes them
 //! through here; what is stored and what the API answers stays as it came.
 
+use chancery_policy_lang::diagnostic::is_visible;
 use std::borrow::Cow;
 
 /// The text with every character that is not seen as itself written as an escape, such as `\u{1b}` or `\n`.
@@ -38,12 +39,6 @@ fn escape(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
         }
     }
     Cow::Owned(escaped)
-}
-
-/// Whether a character is seen as what it is. The standard library knows which are controls, formats (among them
-/// those that turn the direction of writing), separators and unassigned.
-fn is_visible(character: char) -> bool {
-    matches!(character, '"' | '\'' | '\\') || character.escape_debug().len() == 1
 }
 
 #[cfg(test)]

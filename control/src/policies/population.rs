@@ -128,6 +128,7 @@ mod tests {
 
     fn joined(of: &str, version: &str) -> Step<Arc<ProxyRegistration>> {
         let registration = ProxyRegistration {
+            token: None,
             id: ProxyId(format!("{of}/{version}")),
             service: service(of),
             labels: [("version".to_owned(), version.to_owned())].into(),

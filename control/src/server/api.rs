@@ -29,10 +29,11 @@ pub use rates::Rates;
 
 use crate::delivery::acks::AckBoard;
 use crate::delivery::fleet::Fleet;
-use crate::mesh::identity::{Authority, Tokens};
+use crate::mesh::identity::{Authority, Evictions, Tokens};
 use crate::mesh::store::Store;
 use crate::policies::in_force::Current;
 use crate::policies::programs::Programs;
+use crate::server::connections::Ender;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
@@ -59,6 +60,10 @@ pub struct Api {
     pub tokens: Tokens,
     /// Signs certificates.
     pub authority: Arc<Authority>,
+    /// Who was shut out.
+    pub evictions: Arc<Evictions>,
+    /// Ends the connections of who was shut out.
+    pub ender: Ender,
     /// What the proxies acknowledged.
     pub board: Arc<AckBoard>,
     /// The sidecars that joined of late.
@@ -186,6 +191,9 @@ fn endpoints() -> Vec<Endpoint> {
             .gives::<types::ProxyList>(),
         Endpoint::get("/v1/proxies/{namespace}/{service}/{instance}/snapshot", Reader, proxies::snapshot)
             .summary("What a sidecar is given, as YAML"),
+        Endpoint::delete("/v1/proxies/{namespace}/{service}/{instance}", Admin, proxies::evict)
+            .summary("Evict a sidecar: end its streams, revoke its certificates, refuse their renewal")
+            .gives::<types::Evicted>(),
         Endpoint::get("/v1/status", Reader, proxies::status)
             .summary("Whether everyone is on a revision")
             .query(&[
@@ -206,7 +214,8 @@ fn endpoints() -> Vec<Endpoint> {
             .gives::<types::TokenList>(),
         Endpoint::delete("/v1/tokens/{id}", Admin, tokens::revoke)
             .summary("Revoke a token")
-            .gives::<types::Done>(),
+            .query(&[("members", "`true` evicts the sidecars that joined with it, too")])
+            .gives::<types::Evicted>(),
         Endpoint::get("/v1/audit", Admin, tokens::audit)
             .summary("The newest writes, newest first: who did what when")
             .query(&[

@@ -12,6 +12,7 @@
 mod pool;
 mod standing;
 
+pub use standing::Ender;
 pub(super) use standing::{Pools, Standing};
 
 use crate::mesh::identity::{PeerIdentity, tls};
@@ -174,7 +175,12 @@ impl Connections {
             }
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                // What a stranger has begun may never end.
+                if standing.is_known() {
+                    connection.await
+                } else {
+                    tokio::time::timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
+                }
             }
         };
         if let Err(error) = ended {

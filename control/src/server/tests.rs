@@ -6,7 +6,7 @@ use crate::delivery::snapshot::ResourceType;
 use crate::mesh::identity::authority;
 use crate::server::api::client::{Client, ClientError, Credentials};
 use crate::server::api::types::{
-    ApplyOutcome, ApplyRequest, ApplyResponse, AuditList, DeleteResponse, Done, ErrorBody, FileBody,
+    ApplyOutcome, ApplyRequest, ApplyResponse, AuditList, DeleteResponse, Done, ErrorBody, Evicted, FileBody,
     IdentityResponse, InboundBody, JoinRequest, LeaveRequest, PolicyBody, PolicyList, ProxyList,
     ProxyStatement, RenewRequest, Role, StatusResponse, TokenList, TokenRequest, TokenResponse,
 };
@@ -111,7 +111,10 @@ async fn a_sidecar_joins_renews_and_leaves() {
     let credentials =
         Credentials::Certificate { chain_pem: joined.certificate_pem, key_pem: key.serialize_pem() };
     let sidecar = plane.client(credentials);
-    let mut renewal = RenewRequest { csr_pem: csr(&KeyPair::generate().unwrap()), proxy: request.proxy };
+    let mut renewal = RenewRequest { csr_pem: csr(&key), proxy: request.proxy };
+    let other = RenewRequest { csr_pem: csr(&KeyPair::generate().unwrap()), proxy: renewal.proxy.clone() };
+    let refused = code(sidecar.post::<IdentityResponse>("/v1/renew", &other).await);
+    assert_eq!(refused, (400, "other-key".to_owned()), "a renewal keeps the key");
     renewal.proxy.instance = Some("another".to_owned());
     renewal.proxy.labels.clear();
     let renewed: IdentityResponse = sidecar.post("/v1/renew", &renewal).await.unwrap();
@@ -224,7 +227,7 @@ async fn a_bad_join_is_refused_for_what_it_is() {
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     assert_eq!(join(&short.token, "shop/orders").await, (401, "token-expired".to_owned()));
     let id = crate::mesh::identity::JoinToken::parse(&token).unwrap().id;
-    let _done: Done = plane.admin().delete(&format!("/v1/tokens/{id}")).await.unwrap();
+    let _done: Evicted = plane.admin().delete(&format!("/v1/tokens/{id}")).await.unwrap();
     assert_eq!(join(&token, "shop/orders").await, (401, "token-revoked".to_owned()));
 
     let token = plane.join_token("shop/orders").await;
@@ -239,6 +242,69 @@ async fn a_bad_join_is_refused_for_what_it_is() {
     assert_eq!(code(open.post::<IdentityResponse>("/v1/join", &own_address).await).0, 400);
     let list: ProxyList = plane.admin().get("/v1/proxies").await.unwrap();
     assert!(list.proxies.is_empty(), "nobody joined");
+}
+
+#[tokio::test]
+async fn an_evicted_sidecar_loses_stream_place_and_renewal_and_may_join_anew() {
+    let plane = plane().await;
+    let open = plane.client(Credentials::None);
+    let key = KeyPair::generate().unwrap();
+    let token = plane.join_token("shop/orders").await;
+    let request = join_request(token.clone(), "shop/orders", &key);
+    let joined: IdentityResponse = open.post("/v1/join", &request).await.unwrap();
+    let identity = |joined: &IdentityResponse| Identity {
+        url: plane.server.context().url.clone(),
+        root_pem: plane.server.context().ca_pem.clone(),
+        proxy_id: joined.proxy_id.clone(),
+        key_pem: key.serialize_pem(),
+        certificate_pem: joined.certificate_pem.clone(),
+        bundle_pem: joined.bundle_pem.clone(),
+        issued_at: 0,
+        lifetime_seconds: joined.lifetime_seconds,
+    };
+    let mut stream = connect(&plane, &identity(&joined)).await;
+    let other = join_request(plane.join_token("shop/cart").await, "shop/cart", &key);
+    let _other: IdentityResponse = open.post("/v1/join", &other).await.unwrap();
+
+    let gone: Evicted = plane.admin().delete("/v1/proxies/shop/orders/1").await.unwrap();
+    assert_eq!(gone.evicted, ["shop/orders/1"]);
+    let ended = async { while let Ok(Some(_)) = stream.responses.message().await {} };
+    tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap();
+    let list: ProxyList = plane.admin().get("/v1/proxies").await.unwrap();
+    assert_eq!(list.proxies.iter().map(|proxy| proxy.id.as_str()).collect::<Vec<_>>(), ["shop/cart/1"]);
+    let certificate = |joined: &IdentityResponse| Credentials::Certificate {
+        chain_pem: joined.certificate_pem.clone(),
+        key_pem: key.serialize_pem(),
+    };
+    let renewal = RenewRequest { csr_pem: csr(&key), proxy: request.proxy.clone() };
+    let refused = plane.client(certificate(&joined)).post::<IdentityResponse>("/v1/renew", &renewal).await;
+    assert_eq!(code(refused), (403, "evicted".to_owned()));
+    assert!(open_stream(&identity(&joined)).await.is_err(), "no stream for it");
+
+    let again: IdentityResponse = open.post("/v1/join", &request).await.unwrap();
+    let renewed = plane.client(certificate(&again)).post::<IdentityResponse>("/v1/renew", &renewal).await;
+    assert!(renewed.is_ok(), "who has a good token is let in again: {renewed:?}");
+
+    let id = crate::mesh::identity::JoinToken::parse(&token).unwrap().id;
+    let gone: Evicted = plane.admin().delete(&format!("/v1/tokens/{id}?members=true")).await.unwrap();
+    assert_eq!(gone.evicted, ["shop/orders/1"], "and nobody who joined with another token");
+    let refused = plane.client(certificate(&again)).post::<IdentityResponse>("/v1/renew", &renewal).await;
+    assert_eq!(code(refused), (403, "evicted".to_owned()));
+    assert_eq!(code(open.post::<IdentityResponse>("/v1/join", &request).await).1, "token-revoked");
+}
+
+#[tokio::test]
+async fn nobody_joins_at_an_address_where_nobody_can_reach_it() {
+    let plane = plane().await;
+    let open = plane.client(Credentials::None);
+    let key = KeyPair::generate().unwrap();
+    let mut request = join_request(plane.join_token("shop/orders").await, "shop/orders", &key);
+    for address in
+        ["0.0.0.0:80", "[::]:80", "224.0.0.1:80", "255.255.255.255:1", "[fe80::1%5]:80", "169.254.169.254:80"]
+    {
+        request.proxy.inbound.as_mut().unwrap().listen = address.parse().unwrap();
+        assert_eq!(code(open.post::<IdentityResponse>("/v1/join", &request).await).0, 400, "{address}");
+    }
 }
 
 #[tokio::test]

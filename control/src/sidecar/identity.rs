@@ -33,7 +33,7 @@ pub struct Identity {
     pub lifetime_seconds: u64,
 }
 
-/// A new key and the request for its certificate.
+/// A key and the request for its certificate.
 pub struct Request {
     /// The private key, PEM.
     key_pem: String,
@@ -47,10 +47,20 @@ impl Request {
     /// # Errors
     /// When the machine has no randomness.
     pub fn new() -> Result<Self, SidecarError> {
-        let failed = |error: rcgen::Error| SidecarError::Identity(error.to_string());
-        let key = KeyPair::generate().map_err(failed)?;
+        Self::of(&KeyPair::generate().map_err(failed)?)
+    }
+
+    /// A request for the key of an identity that there is: a renewal keeps the key.
+    ///
+    /// # Errors
+    /// When the key cannot be read.
+    pub fn again(present: &Identity) -> Result<Self, SidecarError> {
+        Self::of(&KeyPair::from_pem(&present.key_pem).map_err(failed)?)
+    }
+
+    fn of(key: &KeyPair) -> Result<Self, SidecarError> {
         // What stands in the request does not matter: the control plane takes the key alone.
-        let request = CertificateParams::default().serialize_request(&key).map_err(failed)?;
+        let request = CertificateParams::default().serialize_request(key).map_err(failed)?;
         Ok(Self { key_pem: key.serialize_pem(), csr_pem: request.pem().map_err(failed)? })
     }
 
@@ -70,6 +80,10 @@ impl Request {
     }
 }
 
+fn failed(error: rcgen::Error) -> SidecarError {
+    SidecarError::Identity(error.to_string())
+}
+
 impl Identity {
     /// How long the certificate is still valid; zero when it has ended.
     #[must_use]
@@ -78,11 +92,11 @@ impl Identity {
         Duration::from_secs(self.lifetime_seconds.saturating_sub(age))
     }
 
-    /// The secrets as Envoy gets them.
+    /// The secrets as Envoy gets them, with the list of revoked identities if there is one.
     #[must_use]
-    pub fn secrets(&self) -> Vec<Arc<Resource>> {
+    pub fn secrets(&self, revoked_pem: Option<&str>) -> Vec<Arc<Resource>> {
         let identity = secret::identity(&self.certificate_pem, &self.key_pem);
-        vec![Arc::new(identity), Arc::new(secret::trust(&self.bundle_pem))]
+        vec![Arc::new(identity), Arc::new(secret::trust(&self.bundle_pem, revoked_pem))]
     }
 }
 
@@ -116,6 +130,8 @@ mod tests {
         let requests = [Request::new().unwrap(), Request::new().unwrap()];
         let [a, b] = &requests;
         assert_ne!(a.key_pem, b.key_pem);
+        let present = Identity { key_pem: a.key_pem.clone(), ..identity() };
+        assert_eq!(Request::again(&present).unwrap().key_pem, a.key_pem, "a renewal keeps the key");
         assert!(a.csr_pem.starts_with("-----BEGIN CERTIFICATE REQUEST-----"), "{}", a.csr_pem);
     }
 
@@ -132,7 +148,7 @@ mod tests {
     #[test]
     fn the_key_is_in_the_secret_and_in_no_log() {
         let identity = identity();
-        let [secret, trust] = <[_; 2]>::try_from(identity.secrets()).unwrap();
+        let [secret, trust] = <[_; 2]>::try_from(identity.secrets(None)).unwrap();
         assert_eq!((secret.name.as_str(), trust.name.as_str()), ("identity", "trust"));
         let contains = |body: &[u8], text: &str| body.windows(text.len()).any(|part| part == text.as_bytes());
         assert!(contains(&secret.body, &identity.key_pem) && !contains(&trust.body, "PRIVATE"));

@@ -119,7 +119,7 @@ impl Membership {
     }
 
     async fn renew_once(&self, present: &Identity) -> Result<Identity, SidecarError> {
-        let request = Request::new()?;
+        let request = Request::again(present)?;
         let answer = control_plane::renew(present, request.csr_pem.clone(), self.statement.clone()).await?;
         let identity = request.grant(&present.url, &present.root_pem, answer, Timestamp::now());
         self.save(&identity);

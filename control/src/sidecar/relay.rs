@@ -19,6 +19,7 @@ use super::control_plane::{self, MESSAGE_BYTES_MAX, OPEN_TIMEOUT, Stream};
 use super::errors::SidecarError;
 use super::identity::Identity;
 use super::last_good::{LastGood, Tracker};
+use crate::delivery::envoy::secret;
 use crate::delivery::snapshot::{ResourceType, Snapshot};
 use crate::delivery::xds::message::Event;
 use crate::delivery::xds::wire::{read_request, write_response};
@@ -87,6 +88,8 @@ pub struct Relay {
 struct Shared {
     identity: watch::Receiver<Arc<Identity>>,
     last_good: Mutex<LastGood>,
+    /// The list of revoked identities, PEM, once the control plane has told it.
+    revoked: Mutex<Option<String>>,
     /// Counts the changes of `last_good`.
     changes: watch::Sender<u64>,
     status: watch::Sender<RelayStatus>,
@@ -137,6 +140,7 @@ impl Relay {
         let shared = Shared {
             identity,
             last_good: Mutex::new(last_good),
+            revoked: Mutex::default(),
             changes: watch::Sender::default(),
             status: watch::Sender::default(),
             pause: Mutex::default(),
@@ -357,6 +361,9 @@ impl Session {
                 response = upstream.responses.message() => {
                     quiet_at = Instant::now() + QUIET;
                     match response {
+                        Ok(Some(response)) if response.type_url == ResourceType::Secret.type_url() => {
+                            self.take_revoked(&response).await?;
+                        }
                         Ok(Some(response)) => {
                             is_silent = false;
                             if let Some(kind) = ResourceType::from_type_url(&response.type_url) {
@@ -401,6 +408,14 @@ impl Session {
                 () = self.shared.stop.cancelled() => return Ok(()),
             }
         }
+    }
+
+    /// Secrets of the control plane are for the sidecar alone: the list of revoked identities.
+    async fn take_revoked(&mut self, response: &DeltaDiscoveryResponse) -> End {
+        let Some(list) = secret::read_revoked(response) else { return Ok(()) };
+        *self.shared.revoked.lock().unwrap_or_else(PoisonError::into_inner) = Some(list);
+        self.update(false);
+        self.answer().await
     }
 
     async fn receive_through(
@@ -477,7 +492,8 @@ impl Session {
 
     /// Renews what is answered here.
     fn update(&mut self, with_last_good: bool) {
-        let secrets = self.identity.borrow_and_update().secrets();
+        let revoked = self.shared.revoked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let secrets = self.identity.borrow_and_update().secrets(revoked.as_deref());
         let last_good = if with_last_good { self.shared.last_good().clone() } else { LastGood::default() };
         self.conversation.update(Arc::new(last_good.snapshot(&secrets)));
     }

@@ -388,6 +388,9 @@ fn identity() -> PeerIdentity {
         service: service(),
         proxy: ProxyId(NODE.to_owned()),
         expires_at: in_an_hour.try_into().unwrap(),
+        serial: [0; 16],
+        token: None,
+        key: [0; 32],
     }
 }
 
@@ -405,7 +408,7 @@ fn secrets() -> Vec<Resource> {
     params.distinguished_name.push(rcgen::DnType::CommonName, "1");
     params.subject_alt_names = vec![rcgen::SanType::URI(id.as_str().try_into().unwrap())];
     let certificate = params.signed_by(&key, &issuer).unwrap().pem();
-    vec![secret::identity(&certificate, &key.serialize_pem()), secret::trust(&bundle)]
+    vec![secret::identity(&certificate, &key.serialize_pem()), secret::trust(&bundle, None)]
 }
 
 /// An address that was free a moment ago.

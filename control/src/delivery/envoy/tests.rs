@@ -25,7 +25,7 @@ fn everything() -> Vec<Resource> {
         cluster::mesh(&cart, "mesh.test"),
         endpoints::of_service(&cart, &replicas),
         secret::identity("certificate", "private key"),
-        secret::trust("bundle"),
+        secret::trust("bundle", None),
     ]
 }
 

@@ -10,8 +10,9 @@ use super::conversation::Conversation;
 use super::stream::{RESPONSES_WAITING_MAX, XdsStream};
 use super::wire::unreadable;
 use crate::delivery::acks::AckBoard;
+use crate::delivery::envoy::secret;
 use crate::delivery::fleet::{Cell, Fleet};
-use crate::mesh::identity::PeerIdentity;
+use crate::mesh::identity::{Evictions, PeerIdentity};
 use crate::mesh::model::{DesiredState, ProxyId};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
@@ -48,6 +49,7 @@ pub struct XdsServer {
     states: watch::Receiver<Arc<DesiredState>>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    evictions: Option<Arc<Evictions>>,
 }
 
 impl XdsServer {
@@ -61,7 +63,13 @@ impl XdsServer {
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
-        Self { fleet, board, states, stop, tasks }
+        Self { fleet, board, states, stop, tasks, evictions: None }
+    }
+
+    /// Refuses sidecars that were evicted, and tells the others which certificates are revoked.
+    #[must_use]
+    pub fn refusing(self, evictions: Arc<Evictions>) -> Self {
+        Self { evictions: Some(evictions), ..self }
     }
 
     /// As a service that a tonic router takes.
@@ -92,6 +100,11 @@ impl AggregatedDiscoveryService for XdsServer {
                 "a sidecar shows the certificate that it got by joining: start it with a join token",
             ));
         };
+        if self.evictions.as_ref().is_some_and(|evictions| evictions.is_evicted(identity)) {
+            return Err(Status::permission_denied(
+                "this sidecar was evicted: its certificate is good no longer",
+            ));
+        }
         let proxy = identity.proxy.clone();
         let (responses, receiver) = mpsc::channel(RESPONSES_WAITING_MAX);
         let server = self.clone();
@@ -129,6 +142,8 @@ impl XdsServer {
             return;
         };
         tracing::info!(proxy = proxy.0, revision = snapshot.revision.0, "xDS stream opened");
+        let telling =
+            tell_revoked(self.evictions.as_ref().map(|evictions| evictions.list()), responses.clone());
         let stream = XdsStream {
             requests: tokio_stream::once(Ok(first)).chain(requests),
             responses,
@@ -137,9 +152,32 @@ impl XdsServer {
             cell,
             stop: ticket.stop.clone(),
         };
-        stream.run(|events, progress| self.board.note(&ticket, events, progress)).await;
+        tokio::select! {
+            () = stream.run(|events, progress| self.board.note(&ticket, events, progress)) => {}
+            () = telling => {}
+        }
         self.board.close(&ticket, Timestamp::now());
         tracing::info!(proxy = proxy.0, "xDS stream closed");
+    }
+}
+
+/// Tells a sidecar which certificates are revoked, as a secret of its own that no Envoy asks for: the sidecar puts
+/// it into what its Envoy trusts. Ends only by being dropped, or when the stream ends.
+async fn tell_revoked(
+    list: Option<watch::Receiver<Option<Arc<str>>>>,
+    responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
+) {
+    let Some(mut list) = list else { return std::future::pending().await };
+    loop {
+        let present = list.borrow_and_update().clone();
+        if let Some(present) = present
+            && responses.send(Ok(secret::revoked(&present))).await.is_err()
+        {
+            return;
+        }
+        if list.changed().await.is_err() {
+            return std::future::pending().await;
+        }
     }
 }
 

@@ -4,32 +4,38 @@
 //! service; the instance is the subject's common name) and the certificate of the control plane
 //! itself (DNS names and addresses, no URI SAN), so neither can pass for the other.
 
+use super::evictions::{self, Serial};
 use super::{IdentityError, Vault};
+use crate::mesh::model::ProxyId;
 use crate::mesh::store::{Actor, Store};
 use ::ring::rand::{SecureRandom, SystemRandom};
 use chancery_policy_lang::checked::ServiceRef;
 use chancery_policy_lang::request::ServiceIdentity;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
+    DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PublicKeyData, RevokedCertParams, SanType, SerialNumber,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::time::SystemTime;
 
 /// How long a sidecar's certificate is valid, unless the operator says otherwise.
 pub const LIFETIME_DEFAULT: SignedDuration = SignedDuration::from_hours(24);
 /// The shortest life that can be asked for: renewing more often than every few seconds helps nobody.
 pub const LIFETIME_MIN: SignedDuration = SignedDuration::from_secs(10);
-/// The longest: a certificate cannot be revoked.
+/// The longest: an eviction is kept for as long.
 pub const LIFETIME_MAX: SignedDuration = SignedDuration::from_hours(24 * 90);
 /// The largest certificate request, in bytes of PEM.
 pub const CSR_BYTES_MAX: usize = 16 * 1024;
 /// Certificates are valid from this long before they are made, for clocks that are behind.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
 const ROOT_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 3650);
+/// What stands before the id of the token in the organizational unit of a sidecar's certificate.
+pub(super) const TOKEN_UNIT: &str = "token ";
 /// The name of the item in the store.
 const ITEM: &str = "authority";
 /// An uncompressed point on P-256: 0x04 and two coordinates.
@@ -53,6 +59,28 @@ pub struct Issued {
     pub lifetime: SignedDuration,
     /// When it ends.
     pub expires_at: Timestamp,
+}
+
+/// For whom a certificate is.
+#[derive(Clone, Copy, Debug)]
+pub struct Holder<'a> {
+    /// The service.
+    pub service: &'a ServiceRef,
+    /// The instance.
+    pub instance: &'a str,
+    /// The id of the token that it joined with, if that is known.
+    pub token: Option<&'a str>,
+    /// How often an instance of this name was evicted.
+    pub generation: u32,
+}
+
+/// A certificate that is good no longer.
+#[derive(Clone, Copy, Debug)]
+pub struct Revoked {
+    /// Its serial number.
+    pub serial: Serial,
+    /// Since when.
+    pub at: Timestamp,
 }
 
 /// A certificate and its key, for a TLS server in this process.
@@ -132,12 +160,10 @@ impl Authority {
         Ok(bytes)
     }
 
-    /// Issues a certificate for the key of a signing request. Its signature must be right; whatever
-    /// names it asks for are ignored.
+    /// As [`Authority::issue`], for an instance that was never evicted and of which no token is known.
     ///
     /// # Errors
-    /// [`IdentityError::BadCsr`] if the request is malformed, too large, wrongly signed or for a key
-    /// that is not on P-256.
+    /// As [`Authority::issue`].
     pub fn sign_csr(
         &self,
         csr_pem: &str,
@@ -145,10 +171,26 @@ impl Authority {
         instance: &str,
         now: Timestamp,
     ) -> Result<Issued, IdentityError> {
+        self.issue(csr_pem, Holder { service, instance, token: None, generation: 0 }, now)
+    }
+
+    /// Issues a certificate for the key of a signing request. Its signature must be right; whatever
+    /// names it asks for are ignored.
+    ///
+    /// # Errors
+    /// [`IdentityError::BadCsr`] if the request is malformed, too large, wrongly signed or for a key
+    /// that is not on P-256.
+    pub fn issue(&self, csr_pem: &str, holder: Holder<'_>, now: Timestamp) -> Result<Issued, IdentityError> {
+        let Holder { service, instance, token, generation } = holder;
         let mut request = parse_csr(csr_pem)?;
         let expires_at = now + self.lifetime;
         let mut params = leaf_params(now, expires_at)?;
         params.distinguished_name.push(DnType::CommonName, instance);
+        if let Some(token) = token {
+            params.distinguished_name.push(DnType::OrganizationalUnitName, format!("{TOKEN_UNIT}{token}"));
+        }
+        let proxy = ProxyId(format!("{}/{}/{instance}", service.namespace, service.name));
+        params.serial_number = Some(SerialNumber::from_slice(&evictions::serial(&proxy, generation)));
         let id = ServiceIdentity::new(&self.trust_domain, service);
         params.subject_alt_names = vec![SanType::URI(id.to_string().try_into()?)];
         params.extended_key_usages =
@@ -156,6 +198,38 @@ impl Authority {
         request.params = params;
         let certificate = request.signed_by(&self.issuer)?;
         Ok(Issued { chain_pem: certificate.pem(), lifetime: self.lifetime, expires_at })
+    }
+
+    /// A list of certificates that are good no longer, PEM.
+    ///
+    /// # Errors
+    /// If it cannot be signed.
+    pub fn revoke(&self, revoked: &[Revoked], now: Timestamp) -> Result<String, IdentityError> {
+        let entry = |revoked: &Revoked| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&revoked.serial),
+            revocation_time: SystemTime::from(revoked.at).into(),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: SystemTime::from(now - SKEW).into(),
+            // A list that has ended would make every certificate a bad one, also while the control plane is away.
+            next_update: SystemTime::from(now + ROOT_LIFETIME).into(),
+            crl_number: SerialNumber::from(u64::try_from(now.as_millisecond()).unwrap_or_default()),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.issuer)?.pem()?)
+    }
+
+    /// Whether a signing request is for this key, given as the SHA-256 of its SubjectPublicKeyInfo.
+    ///
+    /// # Errors
+    /// As [`Authority::issue`], and [`IdentityError::OtherKey`] if it is not.
+    pub fn check_key(&self, csr_pem: &str, key: &[u8; 32]) -> Result<(), IdentityError> {
+        let asked: [u8; 32] = Sha256::digest(parse_csr(csr_pem)?.public_key.subject_public_key_info()).into();
+        if asked == *key { Ok(()) } else { Err(IdentityError::OtherKey) }
     }
 
     /// A fresh key and certificate for a server that is reached by these names and addresses.

@@ -3,6 +3,7 @@
 //! Client certificates are optional (people come with a token, joining sidecars with nothing yet),
 //! but one that is shown must be of this mesh, or the handshake fails.
 
+use super::authority::TOKEN_UNIT;
 use super::{Authority, IdentityError, PeerIdentity, spiffe};
 use crate::mesh::model::ProxyId;
 use chancery_policy_lang::request::service_of;
@@ -13,6 +14,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest, Sha256};
 use std::sync::{Arc, PoisonError, RwLock};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -73,8 +75,19 @@ pub fn peer_identity(chain: &[CertificateDer<'_>], trust_domain: &str) -> Option
     let mut common_names = certificate.subject().iter_common_name();
     let instance = common_names.next()?.as_str().ok().filter(|name| spiffe::is_name(name))?;
     let proxy = ProxyId(format!("{}/{}/{instance}", service.namespace, service.name));
-    let expires_at = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?;
-    common_names.next().is_none().then_some(PeerIdentity { service, proxy, expires_at })
+    if common_names.next().is_some() {
+        return None;
+    }
+    let mut units = certificate.subject().iter_organizational_unit();
+    let token = units.next().and_then(|unit| Some(unit.as_str().ok()?.strip_prefix(TOKEN_UNIT)?.to_owned()));
+    Some(PeerIdentity {
+        service,
+        proxy,
+        expires_at: Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?,
+        serial: certificate.raw_serial().try_into().ok()?,
+        token,
+        key: Sha256::digest(certificate.public_key().raw).into(),
+    })
 }
 
 fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, IdentityError> {

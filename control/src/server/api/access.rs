@@ -75,6 +75,9 @@ async fn check(
         Access::Open => Caller::without_role("anybody".to_owned()),
         Access::Sidecar => {
             let peer = request.extensions().get::<PeerIdentity>().ok_or_else(no_certificate)?;
+            if api.evictions.is_evicted(peer) {
+                return Err(evicted(peer));
+            }
             Caller::without_role(format!("proxy {}", peer.proxy))
         }
         Access::Reader => bearer(&api, request.headers(), standing.as_ref(), Role::Reader).await?,
@@ -115,6 +118,12 @@ fn check_role(role: Role, needed: Role) -> Result<(), ApiError> {
 fn no_token() -> ApiError {
     ApiError::new(StatusCode::UNAUTHORIZED, "no-token", "the request shows no token")
         .help("send `authorization: Bearer TOKEN`; the control plane writes one to admin.json in its data directory")
+}
+
+fn evicted(peer: &PeerIdentity) -> ApiError {
+    let message = format!("proxy `{}` was evicted: its certificate is good no longer", peer.proxy);
+    ApiError::new(StatusCode::FORBIDDEN, "evicted", message)
+        .help("join again with a token that is in force, if this replica is to stay")
 }
 
 fn no_certificate() -> ApiError {

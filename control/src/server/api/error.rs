@@ -1,6 +1,7 @@
 //! What the API says when it does not do what was asked: a status, and an [`ErrorBody`].
 
 use super::types::{DiagnosticBody, ErrorBody, FailedTestBody};
+use crate::mesh::identity::evictions::EvictionError;
 use crate::mesh::identity::{IdentityError, TokenError};
 use crate::mesh::store::StoreError;
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
@@ -125,8 +126,20 @@ impl From<IdentityError> for ApiError {
         match error {
             IdentityError::BadCsr(_) => Self::new(StatusCode::BAD_REQUEST, "bad-csr", error.to_string())
                 .help("send a PKCS #10 request in PEM, signed by an ECDSA key on the curve P-256"),
+            IdentityError::OtherKey => Self::new(StatusCode::BAD_REQUEST, "other-key", error.to_string())
+                .help("ask for the same key again; with another one, join again with a token"),
             IdentityError::Store(error) => error.into(),
             other => Self::internal(&other),
+        }
+    }
+}
+
+impl From<EvictionError> for ApiError {
+    fn from(error: EvictionError) -> Self {
+        match error {
+            EvictionError::Full => Self::new(StatusCode::CONFLICT, "too-many-evictions", error.to_string())
+                .help("deny the service in a policy"),
+            EvictionError::Identity(error) => error.into(),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::access::{Caller, Sidecar};
 use super::extract::Json;
 use super::types::{Done, IdentityResponse, JoinRequest, LeaveRequest, ProxyStatement, RenewRequest};
 use super::{Api, ApiError};
+use crate::mesh::identity::authority::Holder;
 use crate::mesh::identity::spiffe::{self, is_name};
 use crate::mesh::model::{DesiredState, Inbound, Outbound, ProxyId, ProxyRegistration, hex};
 use crate::mesh::store::{Actor, Change, StoreError};
@@ -70,10 +71,11 @@ pub(super) async fn renew(
     Json(request): Json<RenewRequest>,
 ) -> Result<Json<IdentityResponse>, ApiError> {
     api.rates.renewal(&peer.proxy)?;
+    api.authority.check_key(&request.csr_pem, &peer.key)?;
     let instance = peer.proxy.0.rsplit('/').next().unwrap_or_default().to_owned();
     let service = peer.service;
-    let token = registered(&api, &peer.proxy).and_then(|present| present.token.clone());
-    let joining = Joining { service, instance, token, csr_pem: request.csr_pem, proxy: request.proxy };
+    let joining =
+        Joining { service, instance, token: peer.token, csr_pem: request.csr_pem, proxy: request.proxy };
     admit(&api, joining, caller.now()).await
 }
 
@@ -159,10 +161,13 @@ fn shown(listens: &BTreeSet<SocketAddr>) -> String {
 async fn admit(api: &Api, joining: Joining, by: Actor) -> Result<Json<IdentityResponse>, ApiError> {
     let id = joining.id();
     let Joining { service, instance, token, csr_pem, proxy } = joining;
-    let registration = ProxyRegistration { token, ..registration(&id, &service, proxy)? };
+    let registration = registration(&id, &service, proxy)?;
+    let registration = ProxyRegistration { token: token.clone(), ..registration };
     let _turn = api.rates.registering().await?;
     check_room(&api.store.watch().borrow(), &registration)?;
-    let issued = api.authority.sign_csr(&csr_pem, &service, &instance, by.at)?;
+    let (token, generation) = (token.as_deref(), api.evictions.generation(&id));
+    let holder = Holder { service: &service, instance: &instance, token, generation };
+    let issued = api.authority.issue(&csr_pem, holder, by.at)?;
     api.store.commit(Change::RegisterProxy(Arc::new(registration)), by).await?;
     tracing::info!(proxy = %id, expires_at = %issued.expires_at, "certificate issued");
     Ok(Json(IdentityResponse {

@@ -1,13 +1,15 @@
 //! `/v1/proxies` and `/v1/status`: who is in the mesh, what each has, and how far it is.
 
+use super::access::Caller;
 use super::client::REQUEST_TIMEOUT;
 use super::extract::{Json, Path, Query};
-use super::types::{InboundBody, OutboundBody, ProxyBody, ProxyList, Rejection, StatusResponse};
+use super::types::{Evicted, InboundBody, OutboundBody, ProxyBody, ProxyList, Rejection, StatusResponse};
 use super::{Api, ApiError};
 use crate::delivery::acks::{ProxyStatus, Refused};
 use crate::delivery::envoy::yaml;
+use crate::mesh::identity::spiffe;
 use crate::mesh::model::{ProxyId, ProxyRegistration, Revision};
-use crate::mesh::store::StoreError;
+use crate::mesh::store::{Actor, Change, StoreError};
 use axum::extract::State;
 use axum::http::{HeaderName, header};
 use serde::Deserialize;
@@ -153,6 +155,36 @@ pub(super) async fn snapshot(
     let snapshot = api.fleet.snapshot(&id).ok_or(StoreError::NoSuchProxy(id.0))?;
     let text = yaml::of_snapshot(&snapshot).map_err(|error| ApiError::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, "application/yaml")], text))
+}
+
+/// Shuts a sidecar out: one that is registered, or of which a certificate may be somewhere.
+pub(super) async fn evict(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<IdParts>,
+) -> Result<Json<Evicted>, ApiError> {
+    let IdParts { namespace, service, instance } = id;
+    let text = format!("{namespace}/{service}");
+    if spiffe::parse_service(&text).is_err() || !spiffe::is_name(&instance) {
+        return Err(StoreError::NoSuchProxy(format!("{text}/{instance}")).into());
+    }
+    let id = ProxyId(format!("{text}/{instance}"));
+    evict_one(&api, &id, caller.now()).await?;
+    Ok(Json(Evicted { evicted: vec![id.0] }))
+}
+
+/// Shuts a sidecar out, in this order: nothing that it does meanwhile can undo it.
+pub(super) async fn evict_one(api: &Api, id: &ProxyId, by: Actor) -> Result<(), ApiError> {
+    api.evictions.evict(id, by.clone()).await?;
+    api.ender.end(id);
+    api.places.give_back(id);
+    api.board.leave(id);
+    match api.store.commit(Change::RemoveProxy(id.clone()), by).await {
+        Ok(_) | Err(StoreError::NoSuchProxy(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    tracing::warn!(proxy = %id, "evicted");
+    Ok(())
 }
 
 fn proxies(api: &Api) -> Vec<ProxyBody> {

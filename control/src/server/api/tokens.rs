@@ -2,16 +2,19 @@
 
 use super::access::Caller;
 use super::extract::{Json, Path, Query};
+use super::proxies::evict_one;
 use super::types::{
-    AuditBody, AuditChangeBody, AuditList, Done, TokenBody, TokenList, TokenRequest, TokenResponse,
+    AuditBody, AuditChangeBody, AuditList, Evicted, TokenBody, TokenList, TokenRequest, TokenResponse,
 };
 use super::{Api, ApiError};
 use crate::mesh::identity::{spiffe, tokens};
+use crate::mesh::model::ProxyRegistration;
 use crate::mesh::store::{AUDIT_ENTRIES_MAX, AuditChange, AuditEntry, AuditLog};
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
+use std::sync::Arc;
 
 /// How many audit entries are given unless the request says.
 const AUDIT_COUNT_DEFAULT: usize = 100;
@@ -23,6 +26,13 @@ const AUDIT_COUNT_MAX: usize = AUDIT_ENTRIES_MAX;
 pub(super) struct AuditQuery {
     count: Option<usize>,
     log: Option<LogName>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RevokeQuery {
+    #[serde(default)]
+    members: bool,
 }
 
 /// Whose writes are asked for.
@@ -64,14 +74,26 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Json<TokenList>, ApiE
     Ok(Json(TokenList { tokens: tokens.into_iter().map(body).collect() }))
 }
 
-/// Ends a token.
+/// Ends a token, and if that is asked for shuts out who joined with it.
 pub(super) async fn revoke(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<Done>, ApiError> {
-    if api.tokens.revoke(&id, caller.now()).await? {
-        return Ok(Json(Done {}));
+    Query(query): Query<RevokeQuery>,
+) -> Result<Json<Evicted>, ApiError> {
+    // First the token: nobody joins with it while its members go. One that has ended has members, too.
+    let is_revoked = api.tokens.revoke(&id, caller.now()).await?;
+    let mut evicted = Vec::new();
+    if query.members {
+        let state = api.store.watch().borrow().clone();
+        let is_member = |proxy: &&Arc<ProxyRegistration>| proxy.token.as_ref() == Some(&id);
+        for proxy in state.proxies.values().filter(is_member) {
+            evict_one(&api, &proxy.id, caller.now()).await?;
+            evicted.push(proxy.id.0.clone());
+        }
+    }
+    if is_revoked || !evicted.is_empty() {
+        return Ok(Json(Evicted { evicted }));
     }
     Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-token", format!("there is no token `{id}`"))
         .help("list the tokens with `chancery get token`"))

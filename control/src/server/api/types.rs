@@ -543,6 +543,13 @@ pub struct AuditList {
     pub entries: Vec<AuditBody>,
 }
 
+/// Who was shut out.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
+pub struct Evicted {
+    /// Ids of sidecars.
+    pub evicted: Vec<String>,
+}
+
 /// One write that was made.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 pub struct AuditBody {

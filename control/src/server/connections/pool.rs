@@ -65,6 +65,14 @@ impl<K: Ord + Clone> Pool<K> {
         held.by_owner.entry(owner.clone()).or_default().insert(number, end);
         Some(Seat { pool: Arc::clone(self), owner, number })
     }
+
+    /// Ends all connections of an owner.
+    pub(super) fn end_all_of(&self, owner: &K) {
+        let mut held = self.lock();
+        while held.of(owner) > 0 {
+            held.end_oldest_of(owner);
+        }
+    }
 }
 
 impl<K> Pool<K> {
@@ -173,5 +181,16 @@ mod tests {
         drop(seats);
         assert!(enter(&members, "c").is_some());
         assert_eq!(members.lock().count, 0);
+    }
+
+    #[test]
+    fn all_of_one_owner_can_be_ended() {
+        let pool = pool(9, 9, false);
+        let [one, two] = [(); 2].map(|()| enter(&pool, "a").unwrap());
+        let other = enter(&pool, "b").unwrap();
+        pool.end_all_of(&"a");
+        assert_eq!([&one, &two, &other].map(|(_, end)| end.is_cancelled()), [true, true, false]);
+        drop((one, two));
+        assert_eq!(pool.lock().count, 1, "an ended connection is not counted twice");
     }
 }

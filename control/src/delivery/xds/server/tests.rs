@@ -54,6 +54,7 @@ async fn serve_fleet(caller: Option<&'static str>, fleet: Arc<Fleet>, board: Arc
     // One proxy is registered and has no snapshot yet.
     let (mut state, slow) = (DesiredState::default(), ProxyId("shop/slow/1".to_owned()));
     let registration = ProxyRegistration {
+        token: None,
         id: slow.clone(),
         service: ServiceRef { namespace: "shop".to_owned(), name: "slow".to_owned() },
         labels: BTreeMap::new(),
@@ -68,7 +69,10 @@ async fn serve_fleet(caller: Option<&'static str>, fleet: Arc<Fleet>, board: Arc
             if let Some(caller) = caller {
                 let service = ServiceRef { namespace: "shop".to_owned(), name: "orders".to_owned() };
                 let proxy = ProxyId(caller.to_owned());
-                request.extensions_mut().insert(PeerIdentity { service, proxy, expires_at: Timestamp::MAX });
+                let (serial, key) = ([0; 16], [0; 32]);
+                let expires_at = Timestamp::MAX;
+                let peer = PeerIdentity { service, proxy, expires_at, serial, token: None, key };
+                request.extensions_mut().insert(peer);
             }
             Ok(request)
         });
