@@ -31,7 +31,8 @@ use chancery_policy_lang::syntax::SyntaxTree;
 use chancery_policy_lang::testing::left_out as left_out_of_tests;
 use chancery_policy_lang::{Diagnostic, SourceSet};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tests_touched::Next;
 
 /// The longest name of a file, in bytes.
@@ -468,15 +469,14 @@ fn check_together(
     let mut conflicts: Vec<Diagnostic> = Vec::new();
     let mut workloads: Vec<Workload> = distinct.into_values().collect();
     workloads.sort();
-    for (done, workload) in workloads.iter().enumerate() {
-        match programs.try_out(policies, workload, effort) {
-            Ok(()) => {}
-            Err(ProgramError::Refused(found)) => {
+    for (done, tried) in try_all(&workloads, |workload| programs.try_out(policies, workload, effort)) {
+        match tried {
+            ProgramError::Refused(found) => {
                 let new = found.into_iter().filter(|conflict| !conflicts.contains(conflict));
                 conflicts.extend(new.collect::<Vec<_>>());
             }
-            Err(ProgramError::Trial(error)) => return Err(error.into()),
-            Err(ProgramError::Stopped(stopped)) => return Err(stopped_after(stopped, done, workloads.len())),
+            ProgramError::Trial(error) => return Err(error.into()),
+            ProgramError::Stopped(stopped) => return Err(stopped_after(stopped, done, workloads.len())),
         }
         if conflicts.len() >= DIAGNOSTICS_MAX {
             break;
@@ -487,6 +487,35 @@ fn check_together(
     } else {
         Err(Refusal::Policies(findings(&conflicts, &policies.sources)))
     }
+}
+
+/// Tries the programs of workloads on all processors; gives the errors in the order of the workloads. After one that is
+/// no refusal nothing more is tried.
+fn try_all(
+    workloads: &[Workload],
+    try_out: impl Fn(&Workload) -> Result<(), ProgramError> + Sync,
+) -> BTreeMap<usize, ProgramError> {
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let failed_now = || failed.lock().unwrap_or_else(PoisonError::into_inner);
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(workload) = workloads.get(at) else { return };
+            let Err(error) = try_out(workload) else { continue };
+            if !matches!(error, ProgramError::Refused(_)) {
+                next.store(workloads.len(), Ordering::Relaxed);
+            }
+            failed_now().insert(at, error);
+        }
+    };
+    let helpers = std::thread::available_parallelism().map_or(1, usize::from).min(workloads.len());
+    std::thread::scope(|scope| {
+        for _ in 1..helpers {
+            scope.spawn(work);
+        }
+        work();
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn stopped_after(stopped: Stopped, done: usize, all: usize) -> Refusal {

@@ -75,7 +75,7 @@ impl Programs {
         Ok(Self { preflight: Preflight::new()?, made: Mutex::default() })
     }
 
-    /// The host that modules are tried out in, for tests to run in.
+    /// The host for tests to run in.
     #[must_use]
     pub fn host(&self) -> &Host {
         self.preflight.host()

@@ -2,7 +2,7 @@
 
 use crate::state::State;
 use crate::{HostError, Limits, Plugin, PluginConfiguration, SharedData, calls, limits, validate};
-use wasmtime::{Config, Engine, InstancePre, Linker, Module};
+use wasmtime::{Config, Engine, InstancePre, Linker, Module, OptLevel, RegallocAlgorithm};
 
 /// A host: one wasmtime engine with the host calls, and the data that its modules share.
 #[derive(Clone)]
@@ -26,7 +26,20 @@ impl Host {
     ///
     /// Fails with [`HostError::Engine`] where wasmtime cannot compile for this machine.
     pub fn new(limits: Limits) -> Result<Self, HostError> {
+        Self::with(limits, Config::new())
+    }
+
+    /// A host that loads modules fast and runs them slowly, for those that are called a few times.
+    ///
+    /// Fails as [`Host::new`].
+    pub fn for_few_calls(limits: Limits) -> Result<Self, HostError> {
         let mut config = Config::new();
+        config.cranelift_opt_level(OptLevel::None);
+        config.cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
+        Self::with(limits, config)
+    }
+
+    fn with(limits: Limits, mut config: Config) -> Result<Self, HostError> {
         config.consume_fuel(true);
         config.max_wasm_stack(limits::STACK_BYTES_MAX);
         let engine = Engine::new(&config).map_err(engine_error)?;

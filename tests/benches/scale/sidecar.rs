@@ -109,7 +109,13 @@ async fn serve(identity: &Identity, mut stream: Stream, held: &mut Held, tally: 
     let mut first = subscribe(ResourceType::Cluster, Vec::new(), held);
     first.node = Some(node);
     let listeners = subscribe(ResourceType::Listener, Vec::new(), held);
-    for request in [first, listeners] {
+    // What it holds from an earlier stream it asks for again.
+    let again = [ResourceType::Endpoints, ResourceType::Route, ResourceType::Extension].map(|kind| {
+        let names: Vec<String> =
+            held.get(kind.type_url()).into_iter().flat_map(BTreeMap::keys).cloned().collect();
+        (!names.is_empty()).then(|| subscribe(kind, names, held))
+    });
+    for request in [first, listeners].into_iter().chain(again.into_iter().flatten()) {
         subscribed.insert(request.type_url.clone());
         if stream.requests.send(request).await.is_err() {
             return;
