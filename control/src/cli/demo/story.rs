@@ -97,15 +97,24 @@ mod tests {
     use chancery_policy_lang::analyse::analyse;
     use chancery_policy_lang::check::CheckOptions;
 
-    #[test]
-    fn the_policies_have_neither_errors_nor_warnings() {
+    fn findings(policies: &[(&str, &str)]) -> Vec<String> {
         let mut sources = SourceSet::new();
-        for (name, text) in POLICIES.iter().chain([&CHANGE]) {
+        for (name, text) in policies {
             sources.add(*name, *text);
         }
         let analysis = analyse(&sources, CheckOptions::default());
-        let messages: Vec<_> = analysis.diagnostics.iter().map(|found| found.message.clone()).collect();
-        assert!(messages.is_empty(), "{messages:?}");
+        analysis.diagnostics.iter().map(|found| format!("{}: {}", found.code.0, found.message)).collect()
+    }
+
+    #[test]
+    fn the_policies_have_neither_errors_nor_warnings() {
+        assert_eq!(findings(&POLICIES), [""; 0]);
+    }
+
+    #[test]
+    fn the_change_switches_one_rule_off_and_check_says_which() {
+        let all: Vec<_> = POLICIES.into_iter().chain([CHANGE]).collect();
+        assert_eq!(findings(&all), ["W201: `place` never changes a decision"]);
     }
 
     #[test]
