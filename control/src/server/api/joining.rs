@@ -6,7 +6,7 @@ use super::types::{Done, IdentityResponse, JoinRequest, LeaveRequest, ProxyState
 use super::{Api, ApiError};
 use crate::mesh::identity::authority::Holder;
 use crate::mesh::identity::spiffe::{self, is_name};
-use crate::mesh::model::{DesiredState, Inbound, Outbound, ProxyId, ProxyRegistration, hex};
+use crate::mesh::model::{Inbound, Outbound, ProxyId, ProxyRegistration, hex};
 use crate::mesh::store::{Actor, Change, StoreError};
 use crate::server::connections::Standing;
 use axum::extract::{Extension, State};
@@ -30,6 +30,8 @@ const OUTBOUNDS_MAX: usize = 256;
 const PROXIES_MAX: usize = 20_000;
 const PROXIES_OF_SERVICE_MAX: usize = 2_000;
 const PROXIES_OF_TOKEN_MAX: usize = 1_000;
+/// The most sidecars that joined with one token and have no stream: each costs work, and none serves anybody.
+const PROXIES_AWAY_OF_TOKEN_MAX: usize = 100;
 /// When a sidecar for which there is no room comes again: those that are gone are forgotten by then.
 const FULL_WAIT: Duration = Duration::from_secs(30);
 
@@ -164,7 +166,7 @@ async fn admit(api: &Api, joining: Joining, by: Actor) -> Result<Json<IdentityRe
     let registration = registration(&id, &service, proxy)?;
     let registration = ProxyRegistration { token: token.clone(), ..registration };
     let _turn = api.rates.registering().await?;
-    check_room(&api.store.watch().borrow(), &registration)?;
+    check_room(api, &registration)?;
     let (token, generation) = (token.as_deref(), api.evictions.generation(&id));
     let holder = Holder { service: &service, instance: &instance, token, generation };
     let issued = api.authority.issue(&csr_pem, holder, by.at)?;
@@ -214,7 +216,8 @@ fn registration(
 }
 
 /// Refuses a sidecar for which there is no room, unless it is registered already.
-fn check_room(state: &DesiredState, newcomer: &ProxyRegistration) -> Result<(), ApiError> {
+fn check_room(api: &Api, newcomer: &ProxyRegistration) -> Result<(), ApiError> {
+    let state = api.store.watch().borrow().clone();
     if state.proxies.contains_key(&newcomer.id) {
         return Ok(());
     }
@@ -223,12 +226,17 @@ fn check_room(state: &DesiredState, newcomer: &ProxyRegistration) -> Result<(), 
     let beginning = format!("{namespace}/{name}/");
     let others = state.proxies.range(ProxyId(beginning.clone())..);
     let others = others.take_while(|(id, _)| id.0.starts_with(&beginning));
-    let (mut of_service, mut of_token) = (0, 0);
-    for (_, other) in others {
+    let (mut of_service, mut of_token, mut away) = (0, 0, 0);
+    for (id, other) in others {
         of_service += 1;
-        of_token += usize::from(newcomer.token.is_some() && other.token == newcomer.token);
+        if newcomer.token.is_some() && other.token == newcomer.token {
+            of_token += 1;
+            away += usize::from(!api.board.status(id).is_some_and(|status| status.is_connected));
+        }
     }
-    let (of, count, max) = if of_token >= PROXIES_OF_TOKEN_MAX {
+    let (of, count, max) = if away >= PROXIES_AWAY_OF_TOKEN_MAX {
+        ("this token without a stream".to_owned(), away, PROXIES_AWAY_OF_TOKEN_MAX)
+    } else if of_token >= PROXIES_OF_TOKEN_MAX {
         ("this token".to_owned(), of_token, PROXIES_OF_TOKEN_MAX)
     } else if of_service >= PROXIES_OF_SERVICE_MAX {
         (format!("service {namespace}/{name}"), of_service, PROXIES_OF_SERVICE_MAX)
