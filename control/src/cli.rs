@@ -21,6 +21,7 @@ pub mod history;
 pub mod proxies;
 pub mod rollback;
 pub mod sidecar;
+mod signals;
 pub mod snapshot;
 pub mod status;
 pub mod test;

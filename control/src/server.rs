@@ -18,6 +18,7 @@ pub use connections::Ender;
 pub use options::ServerOptions;
 
 use crate::delivery::acks::{AckBoard, refusals};
+use crate::delivery::envoy::ConnectionLife;
 use crate::delivery::fleet::Fleet;
 use crate::delivery::liveness::Liveness;
 use crate::delivery::reconcile::{self, Tools};
@@ -135,7 +136,9 @@ impl Server {
         refusals::restore(&*store, &board).await?;
         let fleet = Arc::<Fleet>::default();
         let delivery = Delivery { store: &store, board: &board, fleet: &fleet, tasks: &tasks };
-        let tools = Tools { in_force: in_force.clone(), programs: programs.clone(), stop: stop.clone() };
+        let life = ConnectionLife::of_certificates(options.certificate_lifetime.as_secs());
+        let tools =
+            Tools { in_force: in_force.clone(), programs: programs.clone(), life, stop: stop.clone() };
         delivery.start(tools, options.leave_after);
         let xds = XdsServer::new(fleet.clone(), board.clone(), store.watch(), stop.clone(), tasks.clone())
             .refusing(Arc::clone(&evictions));

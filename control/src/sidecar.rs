@@ -16,6 +16,7 @@
 pub mod admin;
 pub mod backoff;
 pub mod bootstrap;
+pub mod closed;
 pub mod control_plane;
 pub mod envoy_binary;
 pub mod errors;
@@ -60,14 +61,23 @@ const DRAIN_POLL_EVERY: Duration = Duration::from_millis(100);
 /// How long tasks may take to end after they were told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Runs a sidecar until `stop`, which makes it leave the mesh and drain. `started` hears where the
+/// How a sidecar is told to end.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// It leaves the mesh and lets connections end.
+    pub leave: CancellationToken,
+    /// It does not wait for them any more.
+    pub hurry: CancellationToken,
+}
+
+/// Runs a sidecar until it is told to end. `started` hears where the
 /// readiness endpoint is.
 ///
 /// # Errors
 /// When something is missing that will not come by waiting: a directory, a good token, an Envoy.
 pub async fn run(
     settings: Settings,
-    stop: CancellationToken,
+    stop: Stop,
     started: impl FnOnce(SocketAddr),
 ) -> Result<(), SidecarError> {
     let state = StateDirectory::open(&settings.data_dir)?;
@@ -84,7 +94,7 @@ pub async fn run(
         }
         None => tokio::select! {
             joined = membership.join() => joined?,
-            () = stop.cancelled() => return Ok(()),
+            () = stop.leave.cancelled() => return Ok(()),
         },
     };
     let (identity, _) = watch::channel(Arc::new(identity));
@@ -115,13 +125,19 @@ pub async fn run(
     let outcome = tokio::select! {
         outcome = &mut envoy => outcome,
         () = membership.keep(&identity, &register) => Ok(()),
-        () = stop.cancelled() => {
+        () = relay.keep_open(&admin) => Ok(()),
+        () = stop.leave.cancelled() => {
             leaving.cancel();
             let member = identity.borrow().clone();
             // Envoy is still looked after while it drains.
             tokio::select! {
                 outcome = &mut envoy => outcome,
                 () = leave_and_drain(membership.leave(&member), &admin, settings.drain_time) => {
+                    stop_envoy.cancel();
+                    envoy.await
+                }
+                () = stop.hurry.cancelled() => {
+                    tracing::warn!("told to stop again: not waiting for connections to end");
                     stop_envoy.cancel();
                     envoy.await
                 }

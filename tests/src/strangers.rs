@@ -160,6 +160,7 @@ fn replica(number: usize) -> Result<ProxyStatement> {
         labels: [("version".to_owned(), format!("v{number}"))].into(),
         inbound: Some(InboundBody {
             listen: format!("127.1.{a}.{b}:8080").parse()?,
+            advertised: None,
             application: "127.0.0.1:9000".parse()?,
         }),
         outbounds: Vec::new(),

@@ -15,6 +15,7 @@ mod identity;
 mod joining;
 mod logging;
 mod operating;
+mod ports;
 
 use crate::command_line::transcript::CHANCERY;
 use chancery_tests::mesh::wire::{Answer, Request};

@@ -3,20 +3,21 @@
 use crate::cli::context::DATA_DIRECTORY_DEFAULT;
 use crate::cli::durations;
 use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::signals::cancel_on_signal;
 use crate::cli::terminal;
 use crate::server::{Server, ServerOptions};
 use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// Arguments of `chancery control-plane`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  chancery control-plane --data-dir /var/lib/chancery\n  \
     chancery control-plane --listen 0.0.0.0:5680 --advertise control.example \\\n    \
     --data-dir /var/lib/chancery\n\n\
-    Stops orderly on SIGTERM and SIGINT. What was acknowledged is on disk before it is acknowledged.")]
+    Stops orderly on SIGTERM, SIGHUP and SIGINT. What was acknowledged is on disk before that.")]
 pub struct Arguments {
     /// Where its data is; made if it is not there
     #[arg(long, env = "CHANCERY_DATA_DIR", value_name = "DIR", default_value = DATA_DIRECTORY_DEFAULT)]
@@ -46,21 +47,21 @@ pub struct Arguments {
     leave_after: Duration,
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM, SIGHUP or SIGINT; a second one of these hurries.
 ///
 /// # Errors
 /// If it cannot start.
 pub async fn run(arguments: &Arguments) -> CommandResult {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+    cancel_on_signal(&stop, &hurry)?;
     let server = Server::start(arguments.options()).await.map_err(Failure::from)?;
     terminal::announce(greeting(&server)).await;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    stop.cancelled().await;
     tracing::info!("stopping");
-    server.stop().await;
+    tokio::select! {
+        () = server.stop() => {}
+        () = hurry.cancelled() => tracing::warn!("told to stop again: not waiting for requests under way"),
+    }
     Ok(Exit::Well)
 }
 

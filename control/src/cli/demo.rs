@@ -12,7 +12,7 @@ pub mod story;
 
 use crate::cli::envoy::find_or_install;
 use crate::cli::exit::{CommandResult, Exit, Failure};
-use crate::cli::sidecar::cancel_on_signal;
+use crate::cli::signals::cancel_on_signal;
 use crate::cli::terminal;
 use clap::Args;
 use show::Options;
@@ -51,7 +51,7 @@ pub struct Arguments {
 pub async fn run(arguments: &Arguments) -> CommandResult {
     let envoy = find_or_install(arguments.envoy.clone()).await?;
     let stop = CancellationToken::new();
-    cancel_on_signal(&stop)?;
+    cancel_on_signal(&stop, &CancellationToken::new())?;
     terminal::print_line(&format!(
         "Envoy {} at {} ({})",
         envoy.version,

@@ -90,7 +90,10 @@ fn row(proxy: &ProxyBody) -> Vec<String> {
         proxy.id.clone(),
         state(proxy).to_owned(),
         proxy.revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string()),
-        proxy.inbound.map_or_else(|| "-".to_owned(), |inbound| inbound.listen.to_string()),
+        proxy.inbound.map_or_else(
+            || "-".to_owned(),
+            |inbound| inbound.advertised.unwrap_or(inbound.listen).to_string(),
+        ),
         if calls.is_empty() { "-".to_owned() } else { calls.join(",") },
     ]
 }

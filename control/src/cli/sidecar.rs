@@ -3,18 +3,19 @@
 use crate::cli::durations;
 use crate::cli::envoy::find_or_install;
 use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::signals::cancel_on_signal;
 use crate::cli::terminal;
 use crate::mesh::identity::spiffe::{is_name, parse_service};
 use crate::mesh::model::Outbound;
-use crate::sidecar::settings::{InboundOption, default_instance, parse_inbound, parse_label, parse_outbound};
-use crate::sidecar::{self, EnvoySettings, Settings};
+use crate::sidecar::settings::{
+    AddressOption, InboundOption, default_instance, parse_address, parse_inbound, parse_label, parse_outbound,
+};
+use crate::sidecar::{self, EnvoySettings, Settings, Stop};
 use chancery_policy_lang::checked::ServiceRef;
 use clap::{Args, ValueEnum};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 /// Where Linux tells the name of the host.
 const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
@@ -41,9 +42,10 @@ pub struct Arguments {
     /// A label of this replica; can be given several times
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
     labels: Vec<(String, String)>,
-    /// The address at which other sidecars reach this host
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    address: IpAddr,
+    /// Where other sidecars reach this host: ADDRESS, or ADDRESS:PORT if the port is not the one
+    /// of --inbound [default: where --inbound listens, or 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    address: Option<AddressOption>,
     /// The name of this replica [default: the host's name and the first port]
     #[arg(long, value_name = "NAME", value_parser = parse_instance)]
     instance: Option<String>,
@@ -81,15 +83,15 @@ enum EnvoyLogLevel {
     Off,
 }
 
-/// Runs until it is told to stop by SIGTERM or Ctrl-C.
+/// Runs until it is told to stop by SIGTERM, SIGHUP or Ctrl-C; a second one of these hurries.
 ///
 /// # Errors
 /// When the sidecar cannot start, or the control plane refuses it.
 pub async fn run(arguments: &Arguments) -> CommandResult {
     // While an Envoy is downloaded a signal simply ends the process.
     let settings = settings(arguments).await?;
-    let stop = CancellationToken::new();
-    cancel_on_signal(&stop)?;
+    let stop = Stop::default();
+    cancel_on_signal(&stop.leave, &stop.hurry)?;
     let service = format!("{}/{}", settings.service.namespace, settings.service.name);
     let outcome = sidecar::run(settings, stop, |readiness| {
         // Without a reader the address is still in the log.
@@ -114,13 +116,15 @@ async fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
         return Err(Failure::bad_input("the sidecar would have nothing to do")
             .help("say where the service is offered with --inbound, or what it calls with --outbound"));
     }
+    let inbound = arguments.inbound.map(|inbound| inbound.at(arguments.address)).transpose();
+    let inbound = inbound.map_err(Failure::bad_input)?;
     let envoy = find_or_install(arguments.envoy.clone()).await?;
     let log_level = arguments.envoy_log_level.to_possible_value();
     Ok(Settings {
         service: arguments.service.clone(),
         instance,
         labels: arguments.labels.iter().cloned().collect(),
-        inbound: arguments.inbound.map(|inbound| inbound.at(arguments.address)),
+        inbound,
         outbounds: arguments.outbound.clone(),
         token_file: arguments.token_file.clone(),
         data_dir,
@@ -148,19 +152,4 @@ fn parse_instance(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("the name of a replica has at most 63 letters, digits, `.`, `_` or `-`, and begins with a letter or digit".into())
-}
-
-/// Cancels `stop` when the process is told to end.
-pub(super) fn cancel_on_signal(stop: &CancellationToken) -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        stop.cancel();
-    });
-    Ok(())
 }

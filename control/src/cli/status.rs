@@ -7,6 +7,7 @@ use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::global::Global;
 use crate::cli::report::count;
 use crate::cli::terminal;
+use crate::delivery::snapshot::ResourceType;
 use crate::mesh::words::visible;
 use crate::server::api::types::{ProxyBody, StatusResponse};
 use clap::Args;
@@ -52,7 +53,8 @@ pub(super) fn verdict(status: &StatusResponse) -> Exit {
         let mut connected = status.proxies.iter().filter(|proxy| proxy.connected);
         connected.any(|proxy| progress(proxy, status.revision) == wanted)
     };
-    if is_any(Progress::Refused) {
+    let is_hindered = |proxy: &ProxyBody| proxy.connected && !proxy.rejections.is_empty();
+    if is_any(Progress::Refused) || status.proxies.iter().any(is_hindered) {
         Exit::Refused
     } else if is_any(Progress::Waiting) {
         Exit::Failed
@@ -94,17 +96,17 @@ fn render(status: &StatusResponse) -> String {
 pub(super) fn refusals(proxy: &ProxyBody) -> String {
     let mut text = String::new();
     for rejection in &proxy.rejections {
-        let of = match rejection.policies.as_slice() {
-            [] => String::new(),
-            policies => format!(" of policies {}", policies.join(", ")),
+        let what = format!("{} `{}`", rejection.resource_type, visible(&rejection.resource));
+        let said = match rejection.policies.as_slice() {
+            [] if rejection.resource_type == ResourceType::Listener.as_str() => {
+                format!("cannot open {what}, and tries again until it can")
+            }
+            [] => format!("refuses {what} and keeps the last good one"),
+            policies => {
+                format!("refuses {what} of policies {} and keeps the last good one", policies.join(", "))
+            }
         };
-        text.push_str(&format!(
-            "\n{}: refuses {} `{}`{of} and keeps the last good one:\n  {}\n",
-            proxy.id,
-            rejection.resource_type,
-            visible(&rejection.resource),
-            visible(&rejection.message)
-        ));
+        text.push_str(&format!("\n{}: {said}:\n  {}\n", proxy.id, visible(&rejection.message)));
     }
     for problem in &proxy.problems {
         text.push_str(&format!("\n{}: {}\n", proxy.id, visible(problem)));

@@ -68,11 +68,11 @@ pub(super) async fn wait(client: &Client, revision: u64, arguments: &WaitArgumen
 /// How a sidecar stands to a revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// It acknowledged all of it.
+    /// It acknowledged all of it, except listeners that it cannot open.
     Applied,
     /// It has not answered.
     Waiting,
-    /// It refuses a part of it, or could not be given it.
+    /// It refuses a part of it that policies shaped, or could not be given it.
     Refused,
 }
 
@@ -80,7 +80,7 @@ pub(super) enum Progress {
 pub(super) fn progress(proxy: &ProxyBody, revision: u64) -> Progress {
     if proxy.offered < Some(revision) {
         Progress::Waiting
-    } else if !proxy.rejections.is_empty() || !proxy.problems.is_empty() {
+    } else if !proxy.problems.is_empty() || proxy.rejections.iter().any(|of| !of.policies.is_empty()) {
         Progress::Refused
     } else if proxy.revision >= Some(revision) {
         Progress::Applied

@@ -153,6 +153,7 @@ impl AckBoard {
         entry.status.since = now;
         absent.remove(proxy);
         behind.insert(proxy.clone());
+        entry.memory.forgive_listeners();
         let ticket =
             Ticket { memory: entry.memory.clone(), stop, proxy: proxy.clone(), number: entry.stream };
         drop(entries);

@@ -39,6 +39,32 @@ pub const IDENTITY: &str = "identity";
 /// The secret with the certificates that the mesh trusts.
 pub const TRUST: &str = "trust";
 
+/// How long a connection between sidecars is used. A connection is not looked at again when the certificate
+/// ends that opened it, so it must end by itself soon after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLife {
+    seconds: i64,
+}
+
+/// The longest that a connection is used, and so the longest that it outlives its certificate.
+const CONNECTION_LIFE_MAX_S: i64 = 3600;
+/// The part of the life of a certificate that a connection is used, if that is shorter.
+const CONNECTION_LIFE_PART: i64 = 10;
+
+impl ConnectionLife {
+    /// For certificates that are valid for so many seconds.
+    #[must_use]
+    pub fn of_certificates(lifetime_seconds: i64) -> Self {
+        Self { seconds: (lifetime_seconds / CONNECTION_LIFE_PART).clamp(1, CONNECTION_LIFE_MAX_S) }
+    }
+}
+
+impl Default for ConnectionLife {
+    fn default() -> Self {
+        Self { seconds: CONNECTION_LIFE_MAX_S }
+    }
+}
+
 /// The cluster of a service of the mesh, and its endpoints.
 #[must_use]
 pub fn mesh_cluster(service: &ServiceRef) -> String {

@@ -123,8 +123,11 @@ mod tests {
             let mut part = || parts.next().unwrap_or_default();
             let service = ServiceRef { namespace: part(), name: part() };
             let address = ([127, 0, 0, 1], 8080).into();
-            let inbound =
-                (service.name != "client").then_some(Inbound { listen: address, application: address });
+            let inbound = (service.name != "client").then_some(Inbound {
+                listen: address,
+                advertised: address,
+                application: address,
+            });
             let id = ProxyId((*name).to_owned());
             let proxy = ProxyRegistration {
                 token: None,

@@ -16,7 +16,7 @@ mod plumbing;
 mod tests;
 
 use crate::delivery::acks::AckBoard;
-use crate::delivery::envoy::INBOUND_POLICY;
+use crate::delivery::envoy::{ConnectionLife, INBOUND_POLICY};
 use crate::delivery::fleet::{Fleet, FleetChange};
 use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
 use crate::mesh::model::{DesiredState, ProxyId, ProxyRegistration, Revision};
@@ -51,6 +51,8 @@ pub struct Tools {
     pub in_force: Arc<Current>,
     /// The programs of workloads.
     pub programs: Arc<Programs>,
+    /// How long connections between sidecars are used.
+    pub life: ConnectionLife,
     /// Ends work that nobody needs any more.
     pub stop: CancellationToken,
 }
@@ -79,7 +81,7 @@ impl Reconciler {
         let before = self.known.replace(in_force.clone());
         let is_whole = before.is_none();
         if is_whole {
-            self.plumbing = Plumbing::new(&state.trust_domain);
+            self.plumbing = Plumbing::new(&state.trust_domain, self.tools.life);
         }
         let before = before.unwrap_or_default();
         let changes = Changes::between(&before.state, state);

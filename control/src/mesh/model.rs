@@ -38,8 +38,10 @@ pub struct ProxyRegistration {
 /// The mTLS listener of a sidecar and the application behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Inbound {
-    /// Where other sidecars reach it.
+    /// Where it listens; may be all addresses of the machine.
     pub listen: SocketAddr,
+    /// Where other sidecars reach it.
+    pub advertised: SocketAddr,
     /// The application, plain HTTP.
     pub application: SocketAddr,
 }

@@ -72,6 +72,7 @@ fn join_request(token: String, service: &str, key: &KeyPair) -> JoinRequest {
         labels: [("version".to_owned(), "v1".to_owned())].into(),
         inbound: Some(InboundBody {
             listen: "127.0.0.1:8080".parse().unwrap(),
+            advertised: None,
             application: "127.0.0.1:9000".parse().unwrap(),
         }),
         outbounds: Vec::new(),

@@ -5,6 +5,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::UnixStream;
@@ -41,6 +42,20 @@ impl Admin {
             (StatusCode::OK, _) => Ok(()),
             (status, body) => Err(self.failed(format!("{status}: {}", body.trim()))),
         }
+    }
+
+    /// The listeners that are open; `None` while some wait for something.
+    ///
+    /// # Errors
+    /// When Envoy does not answer.
+    pub async fn open_listeners(&self) -> Result<Option<BTreeSet<String>>, SidecarError> {
+        let (_, waiting) =
+            self.ask(Method::GET, "/stats?filter=^listener_manager.total_listeners_warming$").await?;
+        if !waiting.trim_end().ends_with(": 0") {
+            return Ok(None);
+        }
+        let (_, listeners) = self.ask(Method::GET, "/listeners").await?;
+        Ok(Some(listener_names(&listeners)))
     }
 
     /// How many connections of clients are open.
@@ -96,9 +111,20 @@ fn sum_of_stats(text: &str) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
+/// The names in lines such as `inbound::127.0.0.1:8080`.
+fn listener_names(text: &str) -> BTreeSet<String> {
+    text.lines().filter_map(|line| Some(line.split_once("::")?.0.to_owned())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn listeners_are_named_before_their_address() {
+        let names = listener_names("inbound::127.0.0.1:8080\noutbound/shop/cart::[::1]:7001\nodd\n");
+        assert_eq!(names, ["inbound", "outbound/shop/cart"].map(str::to_owned).into());
+    }
 
     #[test]
     fn connections_of_all_listeners_but_the_administration_are_added_up() {

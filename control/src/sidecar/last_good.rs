@@ -46,6 +46,13 @@ impl LastGood {
         self.resources.keys().any(|(kind, _)| *kind == ResourceType::Listener)
     }
 
+    /// The names of the resources of a type.
+    #[must_use]
+    pub fn names(&self, kind: ResourceType) -> BTreeSet<String> {
+        let of_kind = self.resources.keys().filter(|(of, _)| *of == kind);
+        of_kind.map(|(_, name)| name.clone()).collect()
+    }
+
     /// All of it, together with the secrets that only the sidecar has.
     #[must_use]
     pub fn snapshot(&self, secrets: &[Arc<Resource>]) -> Snapshot {
@@ -130,6 +137,16 @@ impl Tracker {
             resources: resources.collect(),
             removed: response.removed_resources.clone(),
         });
+    }
+
+    /// The names in the response that a request answers; none if it answers none.
+    #[must_use]
+    pub fn answered(&self, kind: ResourceType, request: &DeltaDiscoveryRequest) -> Vec<String> {
+        let deliveries = self.in_flight.get(&kind).into_iter().flatten();
+        let answered = deliveries.filter(|delivery| delivery.nonce == request.response_nonce);
+        answered
+            .flat_map(|delivery| delivery.resources.iter().map(|resource| resource.name.clone()))
+            .collect()
     }
 
     /// Takes note of a request of Envoy. Says whether it changed the last good configuration, which

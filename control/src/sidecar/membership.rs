@@ -44,9 +44,11 @@ impl Membership {
         let statement = ProxyStatement {
             instance: Some(settings.instance.clone()),
             labels: settings.labels.clone(),
-            inbound: settings
-                .inbound
-                .map(|inbound| InboundBody { listen: inbound.listen, application: inbound.application }),
+            inbound: settings.inbound.map(|inbound| InboundBody {
+                listen: inbound.listen,
+                advertised: Some(inbound.advertised).filter(|advertised| *advertised != inbound.listen),
+                application: inbound.application,
+            }),
             outbounds: outbounds
                 .map(|outbound| OutboundBody { service: name(&outbound.service), listen: outbound.listen })
                 .collect(),

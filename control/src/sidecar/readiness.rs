@@ -55,9 +55,9 @@ impl Readiness {
 }
 
 async fn answer(State(sources): State<Sources>) -> (StatusCode, Json<Value>) {
-    let status = *sources.relay.borrow();
+    let status = sources.relay.borrow().clone();
     let is_live = sources.admin.is_live().await;
-    let reason = reason(status, is_live, sources.leaving.is_cancelled());
+    let reason = reason(&status, is_live, sources.leaving.is_cancelled());
     let code = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let configuration = match status.link {
         Link::None | Link::Waiting => "none",
@@ -68,18 +68,21 @@ async fn answer(State(sources): State<Sources>) -> (StatusCode, Json<Value>) {
 }
 
 /// Why the sidecar is not ready; `None` when it is.
-fn reason(status: RelayStatus, is_live: bool, is_leaving: bool) -> Option<&'static str> {
-    if is_leaving {
-        Some("the sidecar is leaving")
+fn reason(status: &RelayStatus, is_live: bool, is_leaving: bool) -> Option<String> {
+    let reason = if is_leaving {
+        "the sidecar is leaving"
+    } else if let Some((name, reason)) = status.closed.first_key_value() {
+        return Some(format!("Envoy cannot open the listener {name}, and tries again: {reason}"));
     } else if status.link == Link::Waiting {
-        Some("the control plane is away, and there is no earlier configuration")
+        "the control plane is away, and there is no earlier configuration"
     } else if !status.is_configured {
-        Some("Envoy has no configuration yet")
+        "Envoy has no configuration yet"
     } else if !is_live {
-        Some("Envoy is not live yet")
+        "Envoy is not live yet"
     } else {
-        None
-    }
+        return None;
+    };
+    Some(reason.to_owned())
 }
 
 #[cfg(test)]
@@ -88,12 +91,16 @@ mod tests {
 
     #[test]
     fn a_sidecar_is_ready_when_envoy_is_live_with_a_configuration() {
-        let status = |link, is_configured| RelayStatus { link, is_configured };
-        assert_eq!(reason(status(Link::Through, true), true, false), None);
-        assert_eq!(reason(status(Link::StandIn, true), true, false), None);
-        assert!(reason(status(Link::None, false), true, false).is_some());
-        assert!(reason(status(Link::Waiting, false), true, false).is_some());
-        assert!(reason(status(Link::Through, true), false, false).is_some());
-        assert!(reason(status(Link::Through, true), true, true).is_some());
+        let status = |link, is_configured| RelayStatus { link, is_configured, ..RelayStatus::default() };
+        let said = |status: RelayStatus, is_live, is_leaving| reason(&status, is_live, is_leaving);
+        assert_eq!(said(status(Link::Through, true), true, false), None);
+        assert_eq!(said(status(Link::StandIn, true), true, false), None);
+        assert!(said(status(Link::None, false), true, false).is_some());
+        assert!(said(status(Link::Waiting, false), true, false).is_some());
+        assert!(said(status(Link::Through, true), false, false).is_some());
+        assert!(said(status(Link::Through, true), true, true).is_some());
+        let closed = [("inbound".to_owned(), "127.0.0.1:8080 is in use".to_owned())].into();
+        let why = said(RelayStatus { closed, ..status(Link::Through, true) }, true, false);
+        assert!(why.is_some_and(|why| why.contains("inbound") && why.contains("8080")));
     }
 }

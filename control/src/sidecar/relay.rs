@@ -14,7 +14,9 @@
 //! by a new stream in the same way, for none outlives the certificate that opened it. No connection of
 //! a client is touched by any of this.
 
+use super::admin::Admin;
 use super::backoff::{self, Backoff};
+use super::closed::Closed;
 use super::control_plane::{self, MESSAGE_BYTES_MAX, OPEN_TIMEOUT, Stream};
 use super::errors::SidecarError;
 use super::identity::Identity;
@@ -30,6 +32,7 @@ use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -50,6 +53,14 @@ const QUIET: Duration = Duration::from_secs(5);
 /// up a sidecar that has no stream.
 const RETRY_BASE: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How often it is looked whether Envoy has its listeners open.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How soon, and how seldom, Envoy is given a listener again that it could not open.
+const REOPEN_BASE: Duration = Duration::from_secs(1);
+const REOPEN_MAX: Duration = Duration::from_secs(5);
+/// Why a stream takes the place of another.
+const REOPENING: &str = "listeners that could not be opened are sent again";
+const RENEWED: &str = "the certificate was renewed";
 /// How long Envoy may take to come for a stream that was prepared for it.
 const PREPARED_KEPT: Duration = Duration::from_secs(10);
 /// How long a control plane that closed a stream without a word on it is left alone.
@@ -70,12 +81,14 @@ pub enum Link {
 }
 
 /// What the sidecar knows of Envoy's configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RelayStatus {
     /// Where it comes from.
     pub link: Link,
     /// Whether Envoy has accepted listeners.
     pub is_configured: bool,
+    /// Listeners that are not open, and why.
+    pub closed: BTreeMap<String, String>,
 }
 
 /// The discovery service. Its clones are one.
@@ -93,10 +106,16 @@ struct Shared {
     /// Counts the changes of `last_good`.
     changes: watch::Sender<u64>,
     status: watch::Sender<RelayStatus>,
+    closed: Mutex<Closed>,
+    /// Ends the stream of Envoy, so that listeners that are not open are sent to it again.
+    retry: Notify,
     /// Until when the control plane is not asked for a stream, and with which identity.
     pause: Mutex<Option<(Instant, Arc<Identity>)>>,
     /// A stream to the control plane for the next one of Envoy.
     prepared: Mutex<Option<Prepared>>,
+    /// The stream whose place a prepared one takes. The control plane ends it when Envoy speaks on that;
+    /// if it ended before, the sidecar would count as away for a moment.
+    retired: Mutex<Option<Stream>>,
     /// Asks for a new registration.
     register: Arc<Notify>,
     /// No stream to the control plane any more: the sidecar is leaving.
@@ -143,8 +162,11 @@ impl Relay {
             revoked: Mutex::default(),
             changes: watch::Sender::default(),
             status: watch::Sender::default(),
+            closed: Mutex::default(),
+            retry: Notify::new(),
             pause: Mutex::default(),
             prepared: Mutex::default(),
+            retired: Mutex::default(),
             register,
             leaving,
             stop,
@@ -169,6 +191,29 @@ impl Relay {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
+    }
+
+    /// Looks for listeners that Envoy should have open and has not, and has them sent to it again until
+    /// it has. Ends only by being dropped.
+    pub async fn keep_open(&self, admin: &Admin) {
+        let mut backoff = Backoff::new(REOPEN_BASE, REOPEN_MAX);
+        let mut reopen_at = Instant::now();
+        loop {
+            sleep(LOOK_EVERY).await;
+            let accepted = self.shared.last_good().names(ResourceType::Listener);
+            if self.shared.status.borrow().is_configured
+                && let Ok(Some(open)) = admin.open_listeners().await
+            {
+                self.shared.note_closed(|closed| closed.note_look(&accepted, &open));
+            }
+            if self.shared.status.borrow().closed.is_empty() {
+                backoff.reset();
+                reopen_at = Instant::now() + backoff.next(backoff::random());
+            } else if Instant::now() >= reopen_at {
+                reopen_at = Instant::now() + backoff.next(backoff::random());
+                self.shared.retry.notify_waiters();
+            }
+        }
     }
 
     /// The last good configuration.
@@ -236,6 +281,23 @@ impl Shared {
         }
     }
 
+    fn note_closed(&self, note: impl FnOnce(&mut Closed) -> bool) {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        if note(&mut closed) {
+            let reasons = closed.reasons().clone();
+            for (name, reason) in &reasons {
+                tracing::warn!(name, "Envoy cannot open a listener; it is tried again: {reason}");
+            }
+            self.status.send_modify(|status| status.closed = reasons);
+        }
+    }
+
+    /// Takes the listeners that are not open out of what Envoy says that it has, so that it is given them.
+    fn forget_closed(&self, request: &mut DeltaDiscoveryRequest) {
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        request.initial_resource_versions.retain(|name, _| !closed.contains(name));
+    }
+
     fn note_configured(&self) {
         self.status.send_if_modified(|status| !std::mem::replace(&mut status.is_configured, true));
     }
@@ -297,6 +359,10 @@ impl Shared {
         }
     }
 
+    fn retired(&self) -> MutexGuard<'_, Option<Stream>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn prepared(&self) -> MutexGuard<'_, Option<Prepared>> {
         self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -349,7 +415,7 @@ impl Session {
         let mut is_silent = true;
         let mut quiet_at = Instant::now() + QUIET;
         let mut renewal: Renewal = Box::pin(std::future::pending());
-        let mut is_renewing = false;
+        let mut renews_for = "";
         self.update(false);
         loop {
             tokio::select! {
@@ -372,7 +438,7 @@ impl Session {
                             self.send(response).await?;
                         }
                         ended => {
-                            if is_renewing {
+                            if !renews_for.is_empty() {
                                 // The control plane ends the old stream when the new one is there.
                                 let _or_not = timeout(OPEN_TIMEOUT, renewal).await;
                             }
@@ -392,17 +458,23 @@ impl Session {
                         sleep(QUIET).await;
                         shared.prepare().await;
                     });
-                    is_renewing = true;
+                    renews_for = RENEWED;
                 }
                 () = &mut renewal => {
-                    tracing::info!("a stream with the renewed certificate takes the place of the old one");
-                    return Err(Status::unavailable("the certificate was renewed"));
+                    tracing::info!("a new stream to the control plane takes the place of the old one: {renews_for}");
+                    *self.shared.retired() = Some(upstream);
+                    return Err(Status::unavailable(renews_for));
                 }
                 () = sleep_until(quiet_at) => {
+                    drop(self.shared.retired().take());
                     if tracker.settle(&mut self.shared.last_good()) {
                         self.shared.note_change();
                     }
                     quiet_at = Instant::now() + QUIET * 60;
+                }
+                () = self.shared.retry.notified() => {
+                    renewal = Box::pin(self.shared.clone().prepare());
+                    renews_for = REOPENING;
                 }
                 () = self.shared.leaving.cancelled() => return Err(Status::unavailable("the sidecar is leaving")),
                 () = self.shared.stop.cancelled() => return Ok(()),
@@ -420,7 +492,7 @@ impl Session {
 
     async fn receive_through(
         &mut self,
-        request: DeltaDiscoveryRequest,
+        mut request: DeltaDiscoveryRequest,
         tracker: &mut Tracker,
         upstream: &Stream,
     ) -> End {
@@ -431,8 +503,13 @@ impl Session {
             }
             Some(kind) => {
                 let is_accepted = request.error_detail.is_none() && !request.response_nonce.is_empty();
-                if let Some(detail) = &request.error_detail {
-                    tracing::warn!(kind = kind.as_str(), "Envoy refused: {}", detail.message);
+                let refusal = request.error_detail.as_ref().map(|detail| detail.message.clone());
+                if kind == ResourceType::Listener {
+                    self.shared.forget_closed(&mut request);
+                    let names = tracker.answered(kind, &request);
+                    self.shared.note_closed(|closed| closed.note_answer(&names, refusal.as_deref()));
+                } else if let Some(refusal) = refusal {
+                    tracing::warn!(kind = kind.as_str(), "Envoy refused: {refusal}");
                 }
                 if tracker.request(kind, &request, &mut self.shared.last_good()) {
                     self.shared.note_change();
@@ -485,6 +562,7 @@ impl Session {
                     self.answer().await?;
                 }
                 () = &mut back => return Err(Status::unavailable("the control plane is back")),
+                () = self.shared.retry.notified() => return Err(Status::unavailable(REOPENING)),
                 () = self.shared.stop.cancelled() => return Ok(()),
             }
         }
@@ -498,13 +576,22 @@ impl Session {
         self.conversation.update(Arc::new(last_good.snapshot(&secrets)));
     }
 
-    fn receive_here(&mut self, request: DeltaDiscoveryRequest) -> End {
+    fn receive_here(&mut self, mut request: DeltaDiscoveryRequest) -> End {
+        if request.type_url == ResourceType::Listener.type_url() {
+            self.shared.forget_closed(&mut request);
+        }
         let (kind, request) = read_request(request)?;
         let events = self.conversation.receive(kind, &request);
         for event in events.map_err(|violation| Status::resource_exhausted(violation.to_string()))? {
             match event {
                 Event::Accepted { resource } if resource.kind == ResourceType::Listener => {
                     self.shared.note_configured();
+                    self.shared
+                        .note_closed(|closed| closed.note_answer(std::slice::from_ref(&resource.name), None));
+                }
+                Event::Rejected { resource, message } if resource.kind == ResourceType::Listener => {
+                    let names = [resource.name.clone()];
+                    self.shared.note_closed(|closed| closed.note_answer(&names, Some(&message)));
                 }
                 Event::Rejected { resource, message } => {
                     tracing::error!(kind = kind.as_str(), name = resource.name, "Envoy refused: {message}");

@@ -4,7 +4,7 @@ use crate::mesh::identity::spiffe::{self, is_name};
 use crate::mesh::model::{Inbound, Outbound};
 use chancery_policy_lang::checked::ServiceRef;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,10 +47,20 @@ pub struct EnvoySettings {
     pub log_level: String,
 }
 
-/// `--inbound` as it is written: where the address is left out, the advertised address is meant.
+/// `--address` as it is written: where others reach this host, and at which port if not at the one that
+/// the sidecar listens at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressOption {
+    /// The address.
+    pub address: IpAddr,
+    /// The port, if it is another one.
+    pub port: Option<u16>,
+}
+
+/// `--inbound` as it is written: where the address is left out, that of `--address` is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InboundOption {
-    /// Where to listen; `None` means the advertised address.
+    /// Where to listen; `None` means where others reach the host.
     pub address: Option<IpAddr>,
     /// The port to listen on.
     pub port: u16,
@@ -59,13 +69,42 @@ pub struct InboundOption {
 }
 
 impl InboundOption {
-    /// The inbound of a host that others reach by `address`.
-    #[must_use]
-    pub fn at(self, address: IpAddr) -> Inbound {
-        Inbound {
-            listen: SocketAddr::new(self.address.unwrap_or(address), self.port),
-            application: self.application,
+    /// The inbound of a host that others reach by `reached`; if that is not said, where it listens, or
+    /// on loopback.
+    ///
+    /// # Errors
+    /// When it listens at all addresses and it is not said which one others reach.
+    pub fn at(self, reached: Option<AddressOption>) -> Result<Inbound, String> {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let listen = self.address.or(reached.map(|reached| reached.address)).unwrap_or(loopback);
+        let advertised = reached.map_or(listen, |reached| reached.address);
+        if advertised.is_unspecified() {
+            return Err(format!(
+                "the sidecar would listen at {listen}, and others would not know where to reach it: say so with --address"
+            ));
         }
+        let port = reached.and_then(|reached| reached.port).unwrap_or(self.port);
+        Ok(Inbound {
+            listen: SocketAddr::new(listen, self.port),
+            advertised: SocketAddr::new(advertised, port),
+            application: self.application,
+        })
+    }
+}
+
+/// Reads `ADDRESS` or `ADDRESS:PORT`.
+///
+/// # Errors
+/// Says how it is written.
+pub fn parse_address(text: &str) -> Result<AddressOption, String> {
+    match (text.parse::<IpAddr>(), text.parse::<SocketAddr>()) {
+        (Ok(address), _) => Ok(AddressOption { address, port: None }),
+        (_, Ok(both)) if both.port() != 0 => {
+            Ok(AddressOption { address: both.ip(), port: Some(both.port()) })
+        }
+        _ => Err(format!(
+            "`{text}` is not an address: write ADDRESS such as 10.0.0.7, or ADDRESS:PORT if the port is not the one of --inbound"
+        )),
     }
 }
 
@@ -143,16 +182,35 @@ mod tests {
 
     #[test]
     fn an_inbound_names_two_ends() {
-        let advertised: IpAddr = "10.0.0.7".parse().unwrap();
         let check = |text: &str, listen: &str, application: &str| {
-            let inbound = parse_inbound(text).unwrap().at(advertised);
+            let inbound = parse_inbound(text).unwrap().at(Some(parse_address("10.0.0.7").unwrap())).unwrap();
             assert_eq!(inbound.listen, listen.parse().unwrap(), "{text}");
             assert_eq!(inbound.application, application.parse().unwrap(), "{text}");
+            assert_eq!(inbound.advertised, "10.0.0.7:8080".parse().unwrap(), "{text}");
         };
         check("8080:127.0.0.1:9000", "10.0.0.7:8080", "127.0.0.1:9000");
         check("0.0.0.0:8080:127.0.0.1:9000", "0.0.0.0:8080", "127.0.0.1:9000");
         check("8080:[::1]:9000", "10.0.0.7:8080", "[::1]:9000");
         check("[::1]:8080:127.0.0.1:9000", "[::1]:8080", "127.0.0.1:9000");
+    }
+
+    #[test]
+    fn where_it_listens_and_where_it_is_reached_may_differ() {
+        let inbound = |inbound: &str, address: Option<&str>| {
+            let address = address.map(|address| parse_address(address).unwrap());
+            let inbound = parse_inbound(inbound).unwrap().at(address)?;
+            Ok::<_, String>((inbound.listen.to_string(), inbound.advertised.to_string()))
+        };
+        let both = |one: &str, other: &str| Ok((one.to_owned(), other.to_owned()));
+        let local = "80:127.0.0.1:9000";
+        assert_eq!(inbound(local, None), both("127.0.0.1:80", "127.0.0.1:80"));
+        assert_eq!(inbound(local, Some("10.0.0.7:8080")), both("10.0.0.7:80", "10.0.0.7:8080"));
+        let all = "0.0.0.0:80:127.0.0.1:9000";
+        assert_eq!(inbound(all, Some("[2001:db8::7]:8080")), both("0.0.0.0:80", "[2001:db8::7]:8080"));
+        assert_eq!(inbound("10.0.0.7:80:127.0.0.1:9", None), both("10.0.0.7:80", "10.0.0.7:80"));
+        assert!(inbound(all, None).unwrap_err().contains("--address"));
+        assert!(inbound(all, Some("0.0.0.0")).is_err());
+        assert!(parse_address("10.0.0.7:0").is_err() && parse_address("host").is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::opinion::{Opinions, Seen, Verdict};
 use super::{http1, http2};
 use crate::envoy::Envoy;
 use anyhow::{Context, Result};
-use chancery_control::delivery::envoy::{INBOUND, INBOUND_POLICY, extension, listener};
+use chancery_control::delivery::envoy::{ConnectionLife, INBOUND, INBOUND_POLICY, extension, listener};
 use chancery_control::mesh::model::Inbound;
 use chancery_control::policies::policy_runner::PolicyRunner;
 use chancery_policy_lang::emit::compile;
@@ -139,7 +139,11 @@ fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a [u8]> {
 /// The inbound listener of a sidecar, made to answer by itself and to say what it knows.
 fn observed(policy: Any) -> Result<Listener> {
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let resource = listener::inbound(&Inbound { listen: nowhere, application: nowhere }, "chancery.local");
+    let resource = listener::inbound(
+        &Inbound { listen: nowhere, advertised: nowhere, application: nowhere },
+        "chancery.local",
+        ConnectionLife::default(),
+    );
     let mut listener = Listener::decode(resource.body.as_ref())?;
     let chain = listener.filter_chains.first_mut().context("the listener has no chain")?;
     chain.transport_socket = None;

@@ -29,6 +29,7 @@ pub struct Member {
     outbounds: Vec<(String, SocketAddr)>,
     labels: Vec<String>,
     log: Log,
+    options: Vec<String>,
 }
 
 impl Member {
@@ -44,6 +45,7 @@ impl Member {
             outbounds: Vec::new(),
             labels: Vec::new(),
             log: Log::default(),
+            options: Vec::new(),
         })
     }
 
@@ -65,10 +67,24 @@ impl Member {
         self
     }
 
+    /// Offers its service at this address.
+    #[must_use]
+    pub fn at(mut self, inbound: SocketAddr) -> Self {
+        self.inbound = Some(inbound);
+        self
+    }
+
     /// Has a label, `key=value`.
     #[must_use]
     pub fn labelled(mut self, label: &str) -> Self {
         self.labels.push(label.to_owned());
+        self
+    }
+
+    /// Has this option too.
+    #[must_use]
+    pub fn option(mut self, name: &str, value: &str) -> Self {
+        self.options.extend([name.to_owned(), value.to_owned()]);
         self
     }
 
@@ -83,6 +99,12 @@ impl Member {
     #[must_use]
     pub fn service(&self) -> &str {
         &self.service
+    }
+
+    /// The services that it calls, and where.
+    #[must_use]
+    pub fn outbounds(&self) -> &[(String, SocketAddr)] {
+        &self.outbounds
     }
 
     /// Its name among the replicas.
@@ -134,7 +156,9 @@ impl Sidecar {
         option("--data-dir", data.display().to_string());
         option("--envoy", envoy.display().to_string());
         option("--concurrency", "1".to_owned());
-        option("--drain-time", DRAIN_TIME.to_owned());
+        if !member.options.iter().any(|option| option == "--drain-time") {
+            option("--drain-time", DRAIN_TIME.to_owned());
+        }
         if let Some(inbound) = member.inbound {
             option("--inbound", format!("{inbound}:{}", application.address));
         }
@@ -144,6 +168,7 @@ impl Sidecar {
         for label in &member.labels {
             option("--label", label.clone());
         }
+        arguments.extend(member.options.iter().cloned());
         let start = Start { chancery: chancery.to_owned(), arguments, data };
         Ok(Self { process: start.process(&member)?, member, application, start })
     }
@@ -257,13 +282,20 @@ impl Sidecar {
     /// What its Envoy wrote of each request that came in, in their order.
     #[must_use]
     pub fn entries(&self) -> Vec<Value> {
-        self.process.lines(|line| {
+        self.entries_of("inbound")
+    }
+
+    /// What its Envoy wrote of each request in a direction, in their order.
+    #[must_use]
+    pub fn entries_of(&self, direction: &str) -> Vec<Value> {
+        let of_all = self.process.lines(|line| {
             let line: Value = serde_json::from_str(line).ok()?;
             if line.get("target")? != "access" {
                 return None;
             }
-            serde_json::from_str(line.pointer("/fields/message")?.as_str()?).ok()
-        })
+            serde_json::from_str::<Value>(line.pointer("/fields/message")?.as_str()?).ok()
+        });
+        of_all.into_iter().filter(|entry| entry.get("direction").is_some_and(|of| of == direction)).collect()
     }
 
     /// Waits until its Envoy has written of so many requests more than `before`, and gives those.

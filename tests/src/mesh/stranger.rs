@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// A key and the certificate that is shown for it, PEM.
 #[derive(Clone, Debug)]
@@ -49,6 +50,14 @@ impl Certificate {
 /// # Errors
 /// When the other side does not want to talk.
 pub async fn ask(to: SocketAddr, certificate: Option<&Certificate>, request: &Request) -> Result<Answer> {
+    request.send(connect(to, certificate).await?).await
+}
+
+/// Connects over TLS, with this certificate or with none.
+///
+/// # Errors
+/// When the other side does not want to talk.
+pub async fn connect(to: SocketAddr, certificate: Option<&Certificate>) -> Result<TlsStream<TcpStream>> {
     let provider = Arc::new(default_provider());
     let verifier = Arc::new(Anyone(provider.clone()));
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
@@ -64,7 +73,7 @@ pub async fn ask(to: SocketAddr, certificate: Option<&Certificate>, request: &Re
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let name = ServerName::try_from("inbound.mesh.test")?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(to).await?).await;
-    request.send(stream.context("the handshake failed")?).await
+    stream.context("the handshake failed")
 }
 
 /// Sends a request in plain text.

@@ -4,7 +4,7 @@
 
 use super::application;
 use chancery_control::delivery::acks::{AckBoard, ProxyStatus, refusals};
-use chancery_control::delivery::envoy::{cluster, endpoints, listener, route, secret};
+use chancery_control::delivery::envoy::{ConnectionLife, cluster, endpoints, listener, route, secret};
 use chancery_control::delivery::fleet::{Fleet, FleetChange};
 use chancery_control::delivery::snapshot::{Resource, Snapshot};
 use chancery_control::delivery::xds::XdsServer;
@@ -97,9 +97,9 @@ impl Proxy {
     pub(super) fn resources(&self, policy: Resource) -> Vec<Resource> {
         let mut resources = self.inbound_resources(policy);
         resources.extend([
-            listener::outbound(&Outbound { service: service(), listen: self.outbound }),
+            listener::outbound(&service(), &[self.outbound].into()),
             route::outbound(&service()),
-            cluster::mesh(&service(), TRUST_DOMAIN),
+            cluster::mesh(&service(), TRUST_DOMAIN, ConnectionLife::default()),
             endpoints::of_service(&service(), &[self.inbound].into()),
         ]);
         resources
@@ -107,10 +107,11 @@ impl Proxy {
 
     /// The resources without the outbound ones.
     pub(super) fn inbound_resources(&self, policy: Resource) -> Vec<Resource> {
-        let inbound = Inbound { listen: self.inbound, application: self.application };
+        let inbound =
+            Inbound { listen: self.inbound, advertised: self.inbound, application: self.application };
         let mut resources = self.secrets.clone();
         resources.extend([
-            listener::inbound(&inbound, TRUST_DOMAIN),
+            listener::inbound(&inbound, TRUST_DOMAIN, ConnectionLife::default()),
             route::inbound(),
             cluster::local_app(self.application),
             policy,
@@ -121,7 +122,7 @@ impl Proxy {
     /// The resources with a cluster that expects an identity which the service has not.
     pub(super) fn resources_with_other_trust_domain_upstream(&self) -> Vec<Resource> {
         let mut resources = self.resources(chancery_control::delivery::envoy::extension::unrestricted());
-        let foreign = cluster::mesh(&service(), "elsewhere.test");
+        let foreign = cluster::mesh(&service(), "elsewhere.test", ConnectionLife::default());
         resources.retain(|resource| (resource.kind, &resource.name) != (foreign.kind, &foreign.name));
         resources.push(foreign);
         resources
@@ -143,7 +144,11 @@ impl Proxy {
             id: ProxyId(NODE.to_owned()),
             service: service(),
             labels: BTreeMap::new(),
-            inbound: Some(Inbound { listen: self.inbound, application: self.application }),
+            inbound: Some(Inbound {
+                listen: self.inbound,
+                advertised: self.inbound,
+                application: self.application,
+            }),
             outbounds: vec![Outbound { service: service(), listen: self.outbound }],
         };
         let mut state =

@@ -108,9 +108,9 @@ async fn clients_that_give_up_hurt_nobody_who_waits() {
     for _ in 0..ABANDONED {
         drop(begin(&shared.frontend).await);
     }
-    let completed = || shared.frontend.stat("cluster.mesh/shop/orders.upstream_rq_tx_reset");
+    let gone = || shared.frontend.stat("http.outbound_shop_orders.downstream_cx_destroy_remote");
     let deadline = Instant::now() + PATIENCE;
-    while completed().await.unwrap() < ABANDONED {
+    while gone().await.unwrap() < ABANDONED {
         assert!(Instant::now() < deadline, "the requests are not given up");
         sleep(LOOK_AGAIN).await;
     }

@@ -4,11 +4,13 @@ use super::{Shop, check, row};
 use crate::command_line::transcript::CHANCERY;
 use chancery_tests::mesh::load::{Call, Load};
 use chancery_tests::mesh::process::{is_alive, signal};
+use chancery_tests::mesh::stranger::{self, Certificate};
 use chancery_tests::mesh::wire::Request;
 use chancery_tests::mesh::{LOOK_AGAIN, Member, Mesh, PATIENCE, Sidecar};
 use hyper::Method;
 use std::future::Future;
 use std::path::Path;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
 const POLICY: &str =
@@ -16,6 +18,12 @@ const POLICY: &str =
 
 /// How long a sidecar may take to start beside a control plane that hangs.
 const HANG_COSTS_MAX: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Within which Envoy has taken a new stream to the control plane.
+const HANDED_OVER: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// How long a connection may be open where certificates live for 20 s, with some time to spare.
+const CONNECTION_LIFE_MAX: std::time::Duration = std::time::Duration::from_secs(15);
 
 const CALLS: [Call; 1] = [Call { method: Method::GET, path: "/orders/7", statuses: &[200] }];
 
@@ -177,15 +185,83 @@ async fn a_control_plane_that_hangs_is_as_good_as_one_that_is_away() {
 async fn a_renewed_certificate_gets_a_stream_of_its_own_before_the_old_one_ends() {
     let mesh = Mesh::start_with(Path::new(CHANCERY), &["--certificate-lifetime", "20s"]).await.unwrap();
     let [orders] = mesh.join([Member::new("shop/orders", "orders").unwrap()]).await.unwrap();
-    let is_renewed =
-        || !orders.process.lines(|line| line.contains("stream with the renewed").then_some(())).is_empty();
+    let is_renewed = || {
+        !orders.process.lines(|line| line.contains("the certificate was renewed").then_some(())).is_empty()
+    };
     let deadline = Instant::now() + PATIENCE;
     while !is_renewed() {
         assert_eq!(mesh.status(None).await.unwrap().connected, 1);
         assert!(Instant::now() < deadline, "no new stream: {}", orders.process.last_lines());
         sleep(LOOK_AGAIN).await;
     }
+    let taken = Instant::now();
+    while taken.elapsed() < HANDED_OVER {
+        assert_eq!(mesh.status(None).await.unwrap().connected, 1);
+        sleep(LOOK_AGAIN).await;
+    }
     mesh.apply(POLICY).await.unwrap();
     let away = |line: &str| line.contains("the control plane is away").then(|| line.to_owned());
     assert_eq!(orders.process.lines(away), [] as [String; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_does_not_long_outlive_the_certificate_that_opened_it() {
+    let mesh = Mesh::start_with(Path::new(CHANCERY), &["--certificate-lifetime", "20s"]).await.unwrap();
+    let frontend = Member::new("shop/frontend", "frontend").unwrap().calling(&["shop/orders"]).unwrap();
+    let members = [frontend, Member::new("shop/orders", "orders").unwrap()];
+    let [frontend, orders] = mesh.join(members).await.unwrap();
+    let load = Load::start(frontend.outbound("shop/orders").unwrap(), &CALLS);
+
+    // A connection that is always busy ends all the same.
+    let identity = frontend.identity().unwrap();
+    let certificate = Certificate { chain_pem: identity.certificate_pem, key_pem: identity.key_pem };
+    let mut stream = stranger::connect(orders.inbound().unwrap(), Some(&certificate)).await.unwrap();
+    let begun = Instant::now();
+    let mut answers = 0;
+    while stream.write_all(b"GET /orders/7 HTTP/1.1\r\nhost: orders\r\n\r\n").await.is_ok() {
+        let mut answer = [0; 16 * 1024];
+        match stream.read(&mut answer).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => answers += 1,
+        }
+        // A tenth of the life of a certificate, and five seconds to take leave.
+        assert!(begun.elapsed() < CONNECTION_LIFE_MAX, "it is still open");
+        sleep(LOOK_AGAIN).await;
+    }
+    assert!(answers > 10, "{answers}");
+
+    // The sidecars' own connections are exchanged without a failed request.
+    let opened = async || frontend.stat("cluster.mesh/shop/orders.upstream_cx_total").await.unwrap();
+    let first = opened().await;
+    until("connections are exchanged", async || opened().await > first + 2).await;
+    let tally = load.finish().await;
+    assert_eq!(tally.failed, 0, "{:#?}", tally.failures);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_terminal_that_goes_away_ends_a_sidecar_orderly_and_a_second_signal_hurries() {
+    let mesh = Mesh::start(Path::new(CHANCERY)).await.unwrap();
+    let member = |instance| Member::new("shop/orders", instance).unwrap();
+    let slow = member("orders").option("--drain-time", "10m");
+    let [mut orders, mut orders_2] = mesh.join([slow, member("orders-2")]).await.unwrap();
+    let gone = async |id: &str| {
+        let status = mesh.status(None).await.unwrap();
+        status.proxies.iter().all(|proxy| proxy.id != id)
+    };
+    // An open connection keeps it from ending.
+    let identity = orders.identity().unwrap();
+    let certificate = Certificate { chain_pem: identity.certificate_pem, key_pem: identity.key_pem };
+    let open = stranger::connect(orders.inbound().unwrap(), Some(&certificate)).await.unwrap();
+    signal("HUP", orders.process.pid().unwrap()).await.unwrap();
+    until("it leaves", async || gone("shop/orders/orders").await).await;
+    assert!(orders.process.ended().unwrap().is_none(), "it did not wait for connections");
+    orders.process.terminate().await.unwrap();
+    let status = orders.process.until_ended().await.unwrap();
+    assert!(status.success(), "{status}");
+    drop(open);
+
+    signal("HUP", orders_2.process.pid().unwrap()).await.unwrap();
+    let status = orders_2.process.until_ended().await.unwrap();
+    assert!(status.success(), "{status}");
+    assert!(gone("shop/orders/orders-2").await);
 }

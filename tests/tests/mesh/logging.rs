@@ -3,8 +3,9 @@
 use crate::command_line::transcript::CHANCERY;
 use chancery_tests::mesh::process::{Log, Process};
 use chancery_tests::mesh::wire::Request;
-use chancery_tests::mesh::{Member, Mesh, Sidecar};
+use chancery_tests::mesh::{LOOK_AGAIN, Member, Mesh, PATIENCE, Sidecar};
 use std::path::Path;
+use tokio::time::{Instant, sleep};
 
 /// Requests and changes of policy that fill a small pipe several times over.
 const REQUESTS: usize = 100;
@@ -42,7 +43,7 @@ impl Pair {
         assert_eq!(get().await.unwrap().status, 410);
         let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
         let ready = format!("{}/readyz", self.mesh.context().unwrap().url);
-        let ready = client.get(ready).timeout(chancery_tests::mesh::PATIENCE).send().await.unwrap();
+        let ready = client.get(ready).timeout(PATIENCE).send().await.unwrap();
         assert_eq!(ready.status(), 200);
         assert_eq!(self.orders.readiness().await.unwrap().0, 200);
         let [_cart] = self.mesh.join([Member::new("shop/cart", "cart").unwrap()]).await.unwrap();
@@ -80,4 +81,28 @@ async fn a_reader_of_the_log_that_went_away_stops_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_without_room_for_the_log_stops_nothing() {
     Pair::start(Log::DiskFull).await.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_request_is_one_object_in_the_log_of_either_side() {
+    let Pair { mesh: _mesh, frontend, orders } = Pair::start(Log::Kept).await;
+    let quotes = format!("/{}", "\"".repeat(15_000));
+    let odd = ["/", "/a\"b\\c", "/{\"rule\":1}", "/?secret=1", "/a%0ab", "/%zz", "/a%2fb", quotes.as_str()];
+    for path in odd {
+        frontend.call("shop/orders", &Request::get(path)).await.unwrap();
+    }
+    let deadline = Instant::now() + PATIENCE;
+    for (side, direction) in [(&frontend, "outbound"), (&orders, "inbound")] {
+        while side.entries_of(direction).len() < odd.len() {
+            let entries = side.entries_of(direction);
+            assert!(Instant::now() < deadline, "{direction}: {entries:#?}");
+            sleep(LOOK_AGAIN).await;
+        }
+        assert_eq!(side.entries_of(direction).len(), odd.len(), "{direction}");
+        assert!(side.entries_of(direction).iter().all(|entry| entry["code"].is_number()), "{direction}");
+    }
+    let said = frontend.entries_of("outbound");
+    assert_eq!(said[1]["path"], "/a\"b\\c");
+    assert_eq!(said[0]["upstream"], orders.inbound().unwrap().to_string());
+    assert!(!format!("{said:?}").contains("secret"));
 }

@@ -1,6 +1,7 @@
 //! One line of JSON per request on Envoy's standard output, with the rule that decided.
 //!
-//! The query is never logged: it carries secrets.
+//! The query is never logged: it carries secrets. Whatever a client can make long is cut off, so that a
+//! line never is: the sidecar reads lines of at most 64 KiB, and JSON writes a byte with up to six.
 
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::accesslog::v3::access_log::ConfigType;
@@ -10,19 +11,21 @@ use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
 /// Fields of a line and where Envoy takes them from. A value that is not there is left out.
-const FIELDS: [(&str, &str); 12] = [
+const FIELDS: [(&str, &str); 14] = [
     ("bytes_received", "%BYTES_RECEIVED%"),
     ("bytes_sent", "%BYTES_SENT%"),
     ("code", "%RESPONSE_CODE%"),
     ("details", "%RESPONSE_CODE_DETAILS%"),
     ("duration", "%DURATION%"),
-    ("method", "%REQUEST_HEADER(:METHOD)%"),
-    ("path", "%PATH(NQ)%"),
+    ("flags", "%RESPONSE_FLAGS%"),
+    ("method", "%REQUEST_HEADER(:METHOD):64%"),
+    ("path", "%PATH(NQ):4096%"),
     ("principal", "%DOWNSTREAM_PEER_URI_SAN%"),
-    ("request_id", "%REQUEST_HEADER(X-REQUEST-ID)%"),
+    ("request_id", "%REQUEST_HEADER(X-REQUEST-ID):64%"),
     ("rule", "%FILTER_STATE(wasm.rule:PLAIN)%"),
     ("shadow", "%FILTER_STATE(wasm.shadow:PLAIN)%"),
     ("time", "%START_TIME%"),
+    ("upstream", "%UPSTREAM_HOST%"),
 ];
 
 /// Of Envoy's message what is used here: its map of fields has no order, and so no fixed bytes.

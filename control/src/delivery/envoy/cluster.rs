@@ -1,7 +1,7 @@
 //! CDS: the application beside the sidecar, and the services of the mesh that it calls.
 
 use super::message::{ads, any, number, resource, seconds, yes};
-use super::{LOCAL_APP, endpoints, mesh_cluster, tls};
+use super::{ConnectionLife, LOCAL_APP, endpoints, mesh_cluster, tls};
 use crate::delivery::snapshot::{Resource, ResourceType};
 use chancery_policy_lang::checked::ServiceRef;
 use chancery_policy_lang::request::ServiceIdentity;
@@ -53,10 +53,10 @@ pub fn local_app(application: SocketAddr) -> Resource {
 
 /// A service of the mesh: its replicas, each of which must show the service's identity.
 #[must_use]
-pub fn mesh(service: &ServiceRef, trust_domain: &str) -> Resource {
+pub fn mesh(service: &ServiceRef, trust_domain: &str, life: ConnectionLife) -> Resource {
     let name = mesh_cluster(service);
     let sni = format!("{}.{}", service.name, service.namespace);
-    let protocol = ("envoy.extensions.upstreams.http.v3.HttpProtocolOptions".to_owned(), any(&http2()));
+    let protocol = ("envoy.extensions.upstreams.http.v3.HttpProtocolOptions".to_owned(), any(&http2(life)));
     let cluster = Cluster {
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
         eds_cluster_config: Some(EdsClusterConfig { eds_config: Some(ads()), service_name: name.clone() }),
@@ -90,7 +90,7 @@ fn common(name: String) -> Cluster {
     }
 }
 
-fn http2() -> HttpProtocolOptions {
+fn http2(life: ConnectionLife) -> HttpProtocolOptions {
     let options = Http2ProtocolOptions {
         connection_keepalive: Some(KeepaliveSettings {
             interval: Some(seconds(KEEPALIVE_INTERVAL_S)),
@@ -106,6 +106,7 @@ fn http2() -> HttpProtocolOptions {
     HttpProtocolOptions {
         upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)),
         common_http_protocol_options: Some(CommonOptions {
+            max_connection_duration: Some(seconds(life.seconds)),
             max_headers_count: number(RESPONSE_HEADERS_MAX),
             max_response_headers_kb: number(RESPONSE_HEADERS_KB_MAX),
             ..Default::default()

@@ -1,14 +1,15 @@
 //! LDS: the mTLS listener that other sidecars connect to, and the plain local ones that lead out.
 
 use super::message::{address, ads, any, number, resource, seconds, yes};
-use super::{INBOUND, INBOUND_POLICY, access_log, extension, one_identity, outbound_listener, tls};
+use super::{ConnectionLife, INBOUND, INBOUND_POLICY, access_log, extension, one_identity, outbound_listener, tls};
 use crate::delivery::snapshot::{Resource, ResourceType};
-use crate::mesh::model::{Inbound, Outbound};
+use crate::mesh::model::Inbound;
+use chancery_policy_lang::checked::ServiceRef;
 use envoy_types::pb::envoy::config::core::v3::{
     ExtensionConfigSource, Http2ProtocolOptions, HttpProtocolOptions, TrafficDirection,
 };
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType as FilterConfig;
-use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener};
+use envoy_types::pb::envoy::config::listener::v3::{AdditionalAddress, Filter, FilterChain, Listener};
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
     ForwardClientCertDetails, PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation,
@@ -19,6 +20,8 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
     HttpConnectionManager, HttpFilter, Rds,
 };
 use envoy_types::pb::google::protobuf::BoolValue;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 /// Headers of a request that an application sends. Fewer than the 100 that the other sidecar takes, for
 /// on the way some are added: what is too much there would end in a reset and not in an answer.
@@ -28,7 +31,7 @@ const HEADERS_TIMEOUT_S: i64 = 15;
 
 /// The listener [`INBOUND`]: mTLS, then the policies, then the application.
 #[must_use]
-pub fn inbound(inbound: &Inbound, trust_domain: &str) -> Resource {
+pub fn inbound(inbound: &Inbound, trust_domain: &str, life: ConnectionLife) -> Resource {
     let manager = HttpConnectionManager {
         http_filters: vec![policy_filter(), router()],
         // What the policies see is what the application sees.
@@ -42,6 +45,10 @@ pub fn inbound(inbound: &Inbound, trust_domain: &str) -> Resource {
             ..Default::default()
         }),
         access_log: vec![access_log::to_stdout("inbound")],
+        common_http_protocol_options: Some(HttpProtocolOptions {
+            max_connection_duration: Some(seconds(life.seconds)),
+            ..Default::default()
+        }),
         ..manager(INBOUND.to_owned())
     };
     let chain = FilterChain {
@@ -60,12 +67,14 @@ pub fn inbound(inbound: &Inbound, trust_domain: &str) -> Resource {
     resource(ResourceType::Listener, INBOUND, &listener)
 }
 
-/// The listener through which the application reaches a service of the mesh.
+/// The listener through which the application reaches a service of the mesh, at one address or at several.
 #[must_use]
-pub fn outbound(outbound: &Outbound) -> Resource {
-    let name = outbound_listener(&outbound.service);
+pub fn outbound(service: &ServiceRef, listens: &BTreeSet<SocketAddr>) -> Resource {
+    let name = outbound_listener(service);
+    let mut addresses = listens.iter().map(|listen| address(*listen));
     let manager = HttpConnectionManager {
         http_filters: vec![router()],
+        access_log: vec![access_log::to_stdout("outbound")],
         common_http_protocol_options: Some(HttpProtocolOptions {
             max_headers_count: number(OUTBOUND_HEADERS_MAX),
             ..Default::default()
@@ -75,7 +84,10 @@ pub fn outbound(outbound: &Outbound) -> Resource {
     let chain = FilterChain { filters: vec![connection_manager(&manager)], ..Default::default() };
     let listener = Listener {
         name: name.clone(),
-        address: Some(address(outbound.listen)),
+        address: addresses.next(),
+        additional_addresses: addresses
+            .map(|address| AdditionalAddress { address: Some(address), ..Default::default() })
+            .collect(),
         filter_chains: vec![chain],
         traffic_direction: TrafficDirection::Outbound.into(),
         enable_reuse_port: alone(),

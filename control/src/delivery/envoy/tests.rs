@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use super::{cluster, endpoints, extension, listener, route, secret, yaml};
+use super::{ConnectionLife, cluster, endpoints, extension, listener, route, secret, yaml};
 use crate::delivery::snapshot::{Resource, Snapshot};
-use crate::mesh::model::{Inbound, Outbound, Revision};
+use crate::mesh::model::{Inbound, Revision};
 use chancery_policy_lang::checked::ServiceRef;
 use chancery_policy_lang::module::{Manifest, Module};
 use expect_test::expect_file;
@@ -12,17 +12,21 @@ use std::sync::Arc;
 
 fn everything() -> Vec<Resource> {
     let cart = ServiceRef { namespace: "shop".to_owned(), name: "cart".to_owned() };
-    let inbound =
-        Inbound { listen: "10.0.0.1:8443".parse().unwrap(), application: "127.0.0.1:8080".parse().unwrap() };
-    let outbound = Outbound { service: cart.clone(), listen: "127.0.0.1:7001".parse().unwrap() };
+    let inbound = Inbound {
+        listen: "0.0.0.0:8443".parse().unwrap(),
+        advertised: "10.0.0.1:8443".parse().unwrap(),
+        application: "127.0.0.1:8080".parse().unwrap(),
+    };
+    let listens = ["127.0.0.1:7001".parse().unwrap(), "[::1]:7001".parse().unwrap()].into();
+    let life = ConnectionLife::of_certificates(6000);
     let replicas = ["10.0.0.2:8443".parse().unwrap(), "[2001:db8::1]:8443".parse().unwrap()].into();
     vec![
-        listener::inbound(&inbound, "mesh.test"),
-        listener::outbound(&outbound),
+        listener::inbound(&inbound, "mesh.test", life),
+        listener::outbound(&cart, &listens),
         route::inbound(),
         route::outbound(&cart),
         cluster::local_app(inbound.application),
-        cluster::mesh(&cart, "mesh.test"),
+        cluster::mesh(&cart, "mesh.test", life),
         endpoints::of_service(&cart, &replicas),
         secret::identity("certificate", "private key"),
         secret::trust("bundle", None),

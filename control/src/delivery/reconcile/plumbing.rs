@@ -1,8 +1,8 @@
 //! Everything of a proxy but its policies: listeners, routes, clusters, endpoints.
 
-use crate::delivery::envoy::{cluster, endpoints, listener, route};
+use crate::delivery::envoy::{ConnectionLife, cluster, endpoints, listener, route};
 use crate::delivery::snapshot::Resource;
-use crate::mesh::model::{Inbound, Outbound, ProxyId, ProxyRegistration};
+use crate::mesh::model::{Inbound, ProxyId, ProxyRegistration};
 use chancery_policy_lang::checked::ServiceRef;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -15,6 +15,7 @@ const SWEPT_MIN: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Plumbing {
     trust_domain: String,
+    life: ConnectionLife,
     services: BTreeMap<ServiceRef, Service>,
     /// As long as anybody has them.
     made: HashMap<Key, Weak<Resource>>,
@@ -35,7 +36,7 @@ struct Service {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     InboundListener(Inbound),
-    OutboundListener(Outbound),
+    OutboundListener(ServiceRef, BTreeSet<SocketAddr>),
     InboundRoute,
     OutboundRoute(ServiceRef),
     LocalApp(SocketAddr),
@@ -43,15 +44,15 @@ enum Key {
 }
 
 impl Plumbing {
-    pub(super) fn new(trust_domain: &str) -> Self {
-        Self { trust_domain: trust_domain.to_owned(), ..Self::default() }
+    pub(super) fn new(trust_domain: &str, life: ConnectionLife) -> Self {
+        Self { trust_domain: trust_domain.to_owned(), life, ..Self::default() }
     }
 
     /// Takes in a proxy.
     pub(super) fn add(&mut self, proxy: &ProxyRegistration, moved: &mut BTreeSet<ServiceRef>) {
         if let Some(inbound) = proxy.inbound {
             let service = self.services.entry(proxy.service.clone()).or_default();
-            *service.replicas.entry(inbound.listen).or_default() += 1;
+            *service.replicas.entry(inbound.advertised).or_default() += 1;
             service.endpoints = None;
             moved.insert(proxy.service.clone());
         }
@@ -66,10 +67,10 @@ impl Plumbing {
         if let Some(inbound) = proxy.inbound
             && let Some(service) = self.services.get_mut(&proxy.service)
         {
-            match service.replicas.get_mut(&inbound.listen) {
+            match service.replicas.get_mut(&inbound.advertised) {
                 Some(count) if *count > 1 => *count -= 1,
                 _ => {
-                    service.replicas.remove(&inbound.listen);
+                    service.replicas.remove(&inbound.advertised);
                 }
             }
             service.endpoints = None;
@@ -105,12 +106,16 @@ impl Plumbing {
                 self.resource(Key::LocalApp(inbound.application)),
             ]);
         }
+        let mut outbounds: BTreeMap<&ServiceRef, BTreeSet<SocketAddr>> = BTreeMap::new();
         for outbound in &proxy.outbounds {
+            outbounds.entry(&outbound.service).or_default().insert(outbound.listen);
+        }
+        for (service, listens) in outbounds {
             resources.extend([
-                self.resource(Key::OutboundListener(outbound.clone())),
-                self.resource(Key::OutboundRoute(outbound.service.clone())),
-                self.resource(Key::MeshCluster(outbound.service.clone())),
-                self.endpoints(&outbound.service),
+                self.resource(Key::OutboundListener(service.clone(), listens)),
+                self.resource(Key::OutboundRoute(service.clone())),
+                self.resource(Key::MeshCluster(service.clone())),
+                self.endpoints(service),
             ]);
         }
         resources
@@ -131,19 +136,19 @@ impl Plumbing {
             self.made.retain(|_, resource| resource.strong_count() > 0);
             self.swept = 2 * self.made.len();
         }
-        let resource = Arc::new(make(&key, &self.trust_domain));
+        let resource = Arc::new(make(&key, &self.trust_domain, self.life));
         self.made.insert(key, Arc::downgrade(&resource));
         resource
     }
 }
 
-fn make(key: &Key, trust_domain: &str) -> Resource {
+fn make(key: &Key, trust_domain: &str, life: ConnectionLife) -> Resource {
     match key {
-        Key::InboundListener(inbound) => listener::inbound(inbound, trust_domain),
-        Key::OutboundListener(outbound) => listener::outbound(outbound),
+        Key::InboundListener(inbound) => listener::inbound(inbound, trust_domain, life),
+        Key::OutboundListener(service, listens) => listener::outbound(service, listens),
         Key::InboundRoute => route::inbound(),
         Key::OutboundRoute(service) => route::outbound(service),
         Key::LocalApp(application) => cluster::local_app(*application),
-        Key::MeshCluster(service) => cluster::mesh(service, trust_domain),
+        Key::MeshCluster(service) => cluster::mesh(service, trust_domain, life),
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
 use super::Tools;
+use crate::delivery::envoy::ConnectionLife;
 use crate::delivery::fleet::FleetChange;
 use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
 use crate::mesh::model::{
@@ -28,6 +29,7 @@ impl Default for Reconciler {
     fn default() -> Self {
         let tools = Tools {
             in_force: Arc::default(),
+            life: ConnectionLife::default(),
             programs: Arc::new(Programs::new().unwrap()),
             stop: CancellationToken::new(),
         };
@@ -237,6 +239,7 @@ fn offering(namespace: &str, name: &str, number: u8) -> Arc<ProxyRegistration> {
         labels: BTreeMap::new(),
         inbound: Some(Inbound {
             listen: ([10, 0, 0, number], 8443).into(),
+            advertised: ([10, 0, 0, number], 8443).into(),
             application: ([127, 0, 0, 1], 8080).into(),
         }),
         outbounds: Vec::new(),

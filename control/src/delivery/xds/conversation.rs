@@ -25,6 +25,7 @@
 use super::memory::Memory;
 use super::message::{Event, Request, Response};
 use super::subscription::{Desired, Subscription};
+use crate::delivery::envoy::INBOUND;
 use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
 use crate::mesh::model::Revision;
 use std::collections::btree_map::Entry;
@@ -170,6 +171,23 @@ impl Conversation {
         }
     }
 
+    /// Whether a resource counts for being settled. A listener that the proxy cannot open does not, unless
+    /// a policy shaped it, and neither does what only that one would ask for: where nothing listens, no
+    /// policy is out of force.
+    fn counts(&self, kind: ResourceType, name: &str) -> bool {
+        let listeners = self.desired(ResourceType::Listener);
+        let is_closed = |name: &str| {
+            listeners.is_refused_plumbing(name) && self.memory.accepted(listeners.kind, name).is_none()
+        };
+        match kind {
+            ResourceType::Listener => !listeners.is_refused_plumbing(name),
+            // A route configuration has the name of its listener.
+            ResourceType::Route => !is_closed(name),
+            ResourceType::Extension => !is_closed(INBOUND),
+            ResourceType::Cluster | ResourceType::Endpoints | ResourceType::Secret => true,
+        }
+    }
+
     fn desired(&self, kind: ResourceType) -> Desired<'_> {
         Desired { kind, snapshot: &self.snapshot, memory: &self.memory }
     }
@@ -204,9 +222,12 @@ impl Conversation {
     /// How far the proxy is.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        let is_settled = |kind: ResourceType| match self.subscriptions.get(&kind) {
-            Some(subscription) => subscription.is_settled(self.desired(kind)),
-            None => self.snapshot.of(kind).is_empty(),
+        let is_settled = |kind: ResourceType| {
+            let counts = |name: &str| self.counts(kind, name);
+            match self.subscriptions.get(&kind) {
+                Some(subscription) => subscription.is_settled(self.desired(kind), counts),
+                None => !self.snapshot.of(kind).keys().any(|name| counts(name)),
+            }
         };
         let resources = self.snapshot.resources.values().flat_map(BTreeMap::values);
         let refused = resources.filter_map(|resource| {

@@ -106,8 +106,9 @@ impl Memory {
         self.resources.entry(kind).or_default().entry(name.to_owned()).or_default()
     }
 
-    /// A port that was taken may be free for the next process.
-    fn forgive_listeners(&mut self) {
+    /// A port that was taken may be free when the proxy asks the next time. To be called for each stream:
+    /// of listeners Envoy says again what is wrong with them, so that nothing is hidden by trying again.
+    pub(crate) fn forgive_listeners(&mut self) {
         for remembered in
             self.resources.get_mut(&ResourceType::Listener).into_iter().flat_map(BTreeMap::values_mut)
         {

@@ -32,6 +32,13 @@ impl<'a> Desired<'a> {
         self.resources().contains_key(name) || self.snapshot.is_unmade(self.kind, name)
     }
 
+    /// Whether it is a listener that the proxy refused for a reason that is no policy's.
+    pub(super) fn is_refused_plumbing(&self, name: &str) -> bool {
+        let resource = self.resources().get(name).filter(|resource| resource.policies.is_empty());
+        let refused = |resource: &Arc<Resource>| self.memory.refusal(self.kind, name, &resource.version);
+        self.kind == ResourceType::Listener && resource.is_some_and(|resource| refused(resource).is_some())
+    }
+
     /// What to send for this name: the desired resource, or the last good one if the proxy refused that.
     fn target(&self, name: &str) -> Option<&'a Arc<Resource>> {
         let resource = self.resources().get(name)?;
@@ -225,9 +232,10 @@ impl Subscription {
         self.unsent(desired).any(|resource| !in_flight(&resource.name))
     }
 
-    /// Whether the proxy has exactly what it should have of this type, so that none was refused.
-    pub(super) fn is_settled(&self, desired: Desired<'_>) -> bool {
-        self.is_done(desired, |_| true)
+    /// Whether the proxy has exactly what it should have of this type, so that none was refused, of those
+    /// resources that count.
+    pub(super) fn is_settled(&self, desired: Desired<'_>, counts: impl Fn(&str) -> bool) -> bool {
+        self.is_done(desired, counts)
     }
 
     /// Whether no resource of this type that the proxy has, or is getting, is an old one that might

@@ -46,6 +46,9 @@ pub(super) struct StoredProxy {
 #[derive(Serialize, Deserialize)]
 struct StoredInbound {
     listen: SocketAddr,
+    /// Absent where it is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    advertised: Option<SocketAddr>,
     application: SocketAddr,
 }
 
@@ -132,9 +135,11 @@ impl Record for StoredProxy {
             namespace: model.service.namespace.clone(),
             service: model.service.name.clone(),
             labels: model.labels.clone(),
-            inbound: model
-                .inbound
-                .map(|inbound| StoredInbound { listen: inbound.listen, application: inbound.application }),
+            inbound: model.inbound.map(|inbound| StoredInbound {
+                listen: inbound.listen,
+                advertised: Some(inbound.advertised).filter(|advertised| *advertised != inbound.listen),
+                application: inbound.application,
+            }),
             outbounds: model.outbounds.iter().map(outbound).collect(),
             token: model.token.clone(),
         }
@@ -149,9 +154,11 @@ impl Record for StoredProxy {
             id: ProxyId(key.to_owned()),
             service: ServiceRef { namespace: self.namespace, name: self.service },
             labels: self.labels,
-            inbound: self
-                .inbound
-                .map(|inbound| Inbound { listen: inbound.listen, application: inbound.application }),
+            inbound: self.inbound.map(|inbound| Inbound {
+                listen: inbound.listen,
+                advertised: inbound.advertised.unwrap_or(inbound.listen),
+                application: inbound.application,
+            }),
             outbounds: self.outbounds.into_iter().map(outbound).collect(),
             token: self.token,
         }

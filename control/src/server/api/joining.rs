@@ -2,7 +2,9 @@
 
 use super::access::{Caller, Sidecar};
 use super::extract::Json;
-use super::types::{Done, IdentityResponse, JoinRequest, LeaveRequest, ProxyStatement, RenewRequest};
+use super::types::{
+    Done, IdentityResponse, InboundBody, JoinRequest, LeaveRequest, ProxyStatement, RenewRequest,
+};
 use super::{Api, ApiError};
 use crate::mesh::identity::authority::Holder;
 use crate::mesh::identity::spiffe::{self, is_name};
@@ -15,7 +17,7 @@ use chancery_policy_lang::checked::ServiceRef;
 use chancery_policy_lang::request::ServiceIdentity;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,12 +149,16 @@ fn registered(api: &Api, id: &ProxyId) -> Option<Arc<ProxyRegistration>> {
 /// Where a sidecar is reached: what tells two of the same id apart.
 fn listens(proxy: &ProxyRegistration) -> BTreeSet<SocketAddr> {
     let outbounds = proxy.outbounds.iter().map(|outbound| outbound.listen);
-    proxy.inbound.iter().map(|inbound| inbound.listen).chain(outbounds).collect()
+    proxy.inbound.iter().map(|inbound| inbound.advertised).chain(outbounds).collect()
 }
 
 fn stated_listens(proxy: &ProxyStatement) -> BTreeSet<SocketAddr> {
     let outbounds = proxy.outbounds.iter().map(|outbound| outbound.listen);
-    proxy.inbound.iter().map(|inbound| inbound.listen).chain(outbounds).collect()
+    proxy.inbound.iter().map(advertised).chain(outbounds).collect()
+}
+
+fn advertised(inbound: &InboundBody) -> SocketAddr {
+    inbound.advertised.unwrap_or(inbound.listen)
 }
 
 fn shown(listens: &BTreeSet<SocketAddr>) -> String {
@@ -202,8 +208,11 @@ fn registration(
         outbounds.push(Outbound { service, listen: outbound.listen });
     }
     outbounds.sort();
-    let inbound =
-        proxy.inbound.map(|inbound| Inbound { listen: inbound.listen, application: inbound.application });
+    let inbound = proxy.inbound.map(|inbound| Inbound {
+        listen: inbound.listen,
+        advertised: advertised(&inbound),
+        application: inbound.application,
+    });
     check_addresses(id, inbound, &outbounds)?;
     Ok(ProxyRegistration {
         id: id.clone(),
@@ -267,8 +276,17 @@ fn check_labels(proxy: &ProxyStatement) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Two listeners at one address would be refused by Envoy; a port of 0 nobody could reach.
+/// Two listeners at one address would be refused by Envoy, or one of them fail later; a port of 0 nobody
+/// could reach, and what is no address of one machine is no replica's.
 fn check_addresses(id: &ProxyId, inbound: Option<Inbound>, outbounds: &[Outbound]) -> Result<(), ApiError> {
+    if let Some(Inbound { advertised, .. }) = inbound
+        && let Some(why) = why_no_replica(advertised)
+    {
+        return Err(ApiError::bad_request(format!(
+            "proxy `{id}` says that it is reached at {advertised}, which {why}"
+        ))
+        .help("say with --address at which address of this machine other sidecars reach it"));
+    }
     let mut taken: BTreeSet<SocketAddr> = BTreeSet::new();
     let stated = inbound.iter().flat_map(|inbound| [inbound.listen]);
     for listen in stated.chain(outbounds.iter().map(|outbound| outbound.listen)) {
@@ -278,17 +296,12 @@ fn check_addresses(id: &ProxyId, inbound: Option<Inbound>, outbounds: &[Outbound
             ))
             .help("state the port"));
         }
-        if !taken.insert(listen) {
-            return Err(ApiError::bad_request(format!("proxy `{id}` listens at {listen} twice"))
-                .help("give each --inbound and --outbound an address of its own"));
+        if let Some(other) = taken.iter().find(|other| overlap(**other, listen)) {
+            let at = if *other == listen { "twice".to_owned() } else { format!("and at {other}") };
+            return Err(ApiError::bad_request(format!("proxy `{id}` listens at {listen} {at}"))
+                .help("give each --inbound and --outbound an address and port of its own"));
         }
-    }
-    if let Some(inbound) = inbound
-        && !is_reachable(inbound.listen.ip())
-    {
-        let message = format!("nobody can reach proxy `{id}` at {}", inbound.listen);
-        return Err(ApiError::bad_request(message)
-            .help("state an address of this machine by which other sidecars reach it: --inbound ADDRESS:PORT:127.0.0.1:PORT"));
+        taken.insert(listen);
     }
     if inbound.is_some_and(|inbound| taken.contains(&inbound.application) || inbound.application.port() == 0)
     {
@@ -300,17 +313,71 @@ fn check_addresses(id: &ProxyId, inbound: Option<Inbound>, outbounds: &[Outbound
     Ok(())
 }
 
-/// Whether an address can be that of one machine, as seen from another.
-fn is_reachable(address: IpAddr) -> bool {
-    let address = address.to_canonical();
-    let is_link_local = match address {
-        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    };
-    !address.is_unspecified() && !address.is_multicast() && !is_link_local
+/// Whether two sockets cannot listen at both: all addresses of a machine are also each one of them.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_all = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && (one.ip() == other.ip() || (is_all && one.is_ipv4() == other.is_ipv4()))
+}
+
+/// Why nobody can be reached at an address; `None` if somebody can. That of another machine's loopback is
+/// not told from this one's: a mesh may be on one machine.
+fn why_no_replica(address: SocketAddr) -> Option<&'static str> {
+    let is_scoped = matches!(address, SocketAddr::V6(address) if address.scope_id() != 0);
+    match address.ip().to_canonical() {
+        _ if address.port() == 0 => Some("has no port"),
+        _ if is_scoped => Some("means something on one machine only"),
+        ip if ip.is_unspecified() => Some("is all addresses of a machine, and none that can be called"),
+        ip if ip.is_multicast() => Some("is a multicast address"),
+        IpAddr::V4(Ipv4Addr::BROADCAST) => Some("is the broadcast address"),
+        IpAddr::V4(ip) if ip.octets().first() == Some(&0) => Some("is no address of a machine"),
+        IpAddr::V4(ip) if ip.is_link_local() => Some("is link-local"),
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => Some("is link-local"),
+        _ => None,
+    }
 }
 
 fn bad_instance(instance: &str) -> ApiError {
     ApiError::bad_request(format!("`{}` cannot be the name of an instance", instance.escape_debug()))
         .help("use 1 to 63 letters, digits, `.`, `_` or `-`, beginning with a letter or digit")
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_is_no_address_of_one_machine_is_no_replicas() {
+        for good in ["10.0.0.7:80", "127.0.0.1:80", "[::1]:80", "[2001:db8::1]:80"] {
+            assert_eq!(why_no_replica(address(good)), None, "{good}");
+        }
+        let bad = [
+            "0.0.0.0:80",
+            "[::]:80",
+            "[::ffff:0.0.0.0]:5",
+            "224.0.0.1:80",
+            "[ff02::1]:80",
+            "255.255.255.255:1",
+            "0.1.2.3:80",
+            "[fe80::1%5]:80",
+            "[fe80::1]:80",
+            "169.254.169.254:80",
+            "10.0.0.7:0",
+        ];
+        for bad in bad {
+            assert!(why_no_replica(address(bad)).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn all_addresses_of_a_machine_are_also_each_of_them() {
+        let check = |one, other| overlap(address(one), address(other));
+        assert!(check("127.0.0.1:80", "127.0.0.1:80"));
+        assert!(check("0.0.0.0:80", "127.0.0.1:80") && check("[::1]:80", "[::]:80"));
+        assert!(!check("0.0.0.0:80", "127.0.0.1:81") && !check("0.0.0.0:80", "[::1]:80"));
+    }
 }

@@ -207,9 +207,11 @@ fn body(registration: &ProxyRegistration, status: Option<ProxyStatus>, fleet: Op
         id: registration.id.0.clone(),
         service: service(&registration.service),
         labels: registration.labels.clone(),
-        inbound: registration
-            .inbound
-            .map(|inbound| InboundBody { listen: inbound.listen, application: inbound.application }),
+        inbound: registration.inbound.map(|inbound| InboundBody {
+            listen: inbound.listen,
+            advertised: Some(inbound.advertised).filter(|advertised| *advertised != inbound.listen),
+            application: inbound.application,
+        }),
         outbounds: registration
             .outbounds
             .iter()

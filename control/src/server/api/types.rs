@@ -366,8 +366,11 @@ pub struct ProxyBody {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct InboundBody {
-    /// Where other sidecars reach it.
+    /// Where it listens.
     pub listen: SocketAddr,
+    /// Where other sidecars reach it; absent where that is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advertised: Option<SocketAddr>,
     /// The application behind it.
     pub application: SocketAddr,
 }

@@ -121,7 +121,10 @@ async fn what_envoy_last_took_is_served_while_the_control_plane_is_away() {
     let names: Vec<_> = response.resources.iter().map(|r| (r.name.as_str(), r.version.as_str())).collect();
     assert_eq!(names, [("inbound", "v1")]);
     let mut status = envoy.relay.status();
-    assert_eq!(*status.borrow_and_update(), RelayStatus { link: Link::StandIn, is_configured: false });
+    assert_eq!(
+        *status.borrow_and_update(),
+        RelayStatus { link: Link::StandIn, is_configured: false, ..RelayStatus::default() }
+    );
     envoy.acknowledge(&response).await;
     let is_configured = |status: &RelayStatus| status.is_configured;
     timeout(PATIENCE, status.wait_for(is_configured)).await.unwrap().unwrap();
@@ -134,7 +137,10 @@ async fn without_anything_to_serve_envoy_gets_its_secrets_and_else_silence() {
     assert!(timeout(SILENCE, envoy.responses.message()).await.is_err(), "an empty answer drops listeners");
     envoy.ask(ResourceType::Secret, &["identity"]).await;
     assert!(contains(&envoy.answer().await, "KEY-1"));
-    assert_eq!(*envoy.relay.status().borrow(), RelayStatus { link: Link::Waiting, is_configured: false });
+    assert_eq!(
+        *envoy.relay.status().borrow(),
+        RelayStatus { link: Link::Waiting, is_configured: false, ..RelayStatus::default() }
+    );
 }
 
 #[tokio::test]
