@@ -54,8 +54,15 @@ impl Process {
     /// # Errors
     /// When it cannot be started.
     pub fn start_logging(name: &str, chancery: &Path, arguments: &[String], log: Log) -> Result<Self> {
-        let mut command = Command::new(chancery);
-        command.args(["envoy", "exec", "--parent", &std::process::id().to_string(), "--"]);
+        // Whoever runs the tests may ignore SIGHUP, as `nohup` does; what they start must not.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=HUP").arg(chancery).args([
+            "envoy",
+            "exec",
+            "--parent",
+            &std::process::id().to_string(),
+            "--",
+        ]);
         command.arg(chancery).args(arguments).env_remove("CHANCERY_LOG");
         let mut unread = None;
         let stderr = match log {
