@@ -2,7 +2,7 @@
 //!
 //! Each subcommand is a file below with a struct `Arguments` and a function `run`; here it has one line in
 //! the list of modules, one in [`Command`] and one in `dispatch`. How a command ends is known only here
-//! ([`exit`], [`failures`]): the other wings have errors of their own.
+//! ([`exit`] and `failures`): the other wings have errors of their own.
 
 // The subcommands.
 pub mod apply;
