@@ -7,6 +7,7 @@ use crate::cli::global::Global;
 use crate::cli::output::OutputArguments;
 use crate::cli::report::count;
 use crate::cli::terminal;
+use crate::mesh::words::{visible, visible_lines};
 use crate::policies::sources;
 use crate::server::api::types::{
     ApplyOutcome, ApplyRequest, ApplyResponse, DiagnosticBody, FileBody, LeftOutBody,
@@ -87,23 +88,22 @@ pub(super) fn bodies(arguments: &[PathBuf]) -> Result<Vec<FileBody>, Failure> {
 /// Says what the checker warns of.
 pub(super) fn print_warnings(warnings: &[DiagnosticBody]) {
     for warning in warnings {
-        terminal::print_error(&format!("{}\n", warning.rendered.trim_end()));
+        terminal::print_error(&visible_lines(&format!("{}\n", warning.rendered.trim_end())));
     }
 }
 
 /// Says what became of policies, or would.
 pub(super) fn print_response(response: &ApplyResponse, output: OutputArguments) -> Result<(), Failure> {
     note_tests_left_out(&response.left_out);
-    terminal::print(&output.render(response, render)?)?;
+    terminal::print_words(&output.render(response, render)?)?;
     Ok(())
 }
 
 /// Says which tests were left behind.
 pub(super) fn note_tests_left_out(left_out: &[LeftOutBody]) {
     for LeftOutBody { kind, name, file, line, reason } in left_out {
-        terminal::print_error(&format!(
-            "note: the {kind} `{name}` ({file}:{line}) does not count any more: it {reason}"
-        ));
+        let note = format!("note: the {kind} `{name}` ({file}:{line}) does not count any more: it {reason}");
+        terminal::print_error(&visible(&note));
     }
 }
 

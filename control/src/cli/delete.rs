@@ -65,7 +65,7 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
     let request = DeleteRequest { policies: names.clone() };
     let response: DeleteResponse = client.post("/v1/deletions", &request).await?;
     note_tests_left_out(&response.left_out);
-    terminal::print(&output.render(&response, |response| {
+    terminal::print_words(&output.render(&response, |response| {
         let deleted: String = names.iter().map(|name| format!("policy {name} deleted\n")).collect();
         format!("{deleted}revision {}\n", response.revision)
     })?)?;

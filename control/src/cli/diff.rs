@@ -43,7 +43,7 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
     } else {
         from_files(&client, revisions.first().copied(), &files).await?
     };
-    terminal::print(&arguments.output.render(&difference, text)?)?;
+    terminal::print_words(&arguments.output.render(&difference, text)?)?;
     Ok(Exit::Well)
 }
 

@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     };
     match arguments.format {
         Format::Json => terminal::print_json(&explained)?,
-        Format::Human | Format::Plain => terminal::print(&explained.to_string())?,
+        Format::Human | Format::Plain => terminal::print_words(&explained.to_string())?,
     }
     Ok(Exit::Well)
 }

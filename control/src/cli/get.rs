@@ -83,7 +83,7 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
             audit(&client, *count, *machines, (*json, *json_lines)).await?
         }
     };
-    terminal::print(&text)?;
+    terminal::print_words(&text)?;
     Ok(Exit::Well)
 }
 

@@ -31,7 +31,7 @@ pub struct Arguments {
 pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
     let client = context::find(global)?.client()?;
     let list: RevisionList = client.get(&format!("/v1/revisions?count={}", arguments.count)).await?;
-    terminal::print(&arguments.output.render(&list, table)?)?;
+    terminal::print_words(&arguments.output.render(&list, table)?)?;
     Ok(Exit::Well)
 }
 

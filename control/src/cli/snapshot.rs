@@ -27,6 +27,6 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
             .help("write NAMESPACE/SERVICE/INSTANCE, as `chancery proxies` shows it"));
     }
     let client = context::find(global)?.client()?;
-    terminal::print(&client.get_text(&format!("/v1/proxies/{proxy}/snapshot")).await?)?;
+    terminal::print_words(&client.get_text(&format!("/v1/proxies/{proxy}/snapshot")).await?)?;
     Ok(Exit::Well)
 }

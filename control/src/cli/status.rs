@@ -42,7 +42,7 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
             serde_json::to_string_pretty(&status).map_err(|error| Failure::failed(error.to_string()))?;
         terminal::print_line(&text)?;
     } else {
-        terminal::print(&render(&status))?;
+        terminal::print_words(&render(&status))?;
     }
     Ok(verdict(&status))
 }

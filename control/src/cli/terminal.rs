@@ -2,7 +2,7 @@
 //!
 //! A reader that went away (`chancery proxies | head -1`) is not a failure.
 
-use crate::mesh::words::visible;
+use crate::mesh::words::{visible, visible_lines};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
@@ -16,6 +16,15 @@ const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(1);
 pub fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     forgive_closed_pipe(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Writes text that has words of others in it to standard output: as it is for a program, and for a person at a
+/// terminal with what would act on the terminal escaped.
+///
+/// # Errors
+/// As [`print()`].
+pub fn print_words(text: &str) -> io::Result<()> {
+    if stdout_is_terminal() { print(&visible_lines(text)) } else { print(text) }
 }
 
 /// Writes text and a line end to standard output.

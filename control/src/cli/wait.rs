@@ -94,7 +94,7 @@ fn finish<'a>(refusing: impl Iterator<Item = &'a ProxyBody>, revision: u64) -> R
     if said.is_empty() {
         return Ok(Exit::Well);
     }
-    terminal::print(&said)?;
+    terminal::print_words(&said)?;
     Err(Failure::refused(format!("revision {revision} is not in force everywhere"))
         .help("what was refused keeps its last good version; correct the policy and apply it again"))
 }
