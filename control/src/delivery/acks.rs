@@ -241,6 +241,12 @@ impl AckBoard {
         Some(entry.status.clone())
     }
 
+    /// Whether a proxy has a stream and has not left.
+    #[must_use]
+    pub fn is_connected(&self, proxy: &ProxyId) -> bool {
+        self.lock().proxies.get(proxy).is_some_and(|entry| entry.is_shown() && entry.status.is_connected)
+    }
+
     /// What is known of all proxies that had a stream and have not left.
     #[must_use]
     pub fn statuses(&self) -> BTreeMap<ProxyId, ProxyStatus> {

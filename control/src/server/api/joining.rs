@@ -135,7 +135,7 @@ fn check_alone(api: &Api, joining: &Joining, now: Timestamp) -> Result<(), ApiEr
         ApiError::new(StatusCode::CONFLICT, "proxy-connected", message)
             .help("give this replica another --instance; or stop the other one first")
     };
-    let is_connected = api.board.status(&id).is_some_and(|status| status.is_connected);
+    let is_connected = api.board.is_connected(&id);
     match registered(api, &id).map(|present| listens(&present)) {
         Some(present) if is_connected && present != stated => Err(refused(&present, "is connected")),
         _ => api.places.take(&id, &stated, now).map_err(|present| refused(&present, "has joined")),
@@ -240,7 +240,7 @@ fn check_room(api: &Api, newcomer: &ProxyRegistration) -> Result<(), ApiError> {
         of_service += 1;
         if newcomer.token.is_some() && other.token == newcomer.token {
             of_token += 1;
-            away += usize::from(!api.board.status(id).is_some_and(|status| status.is_connected));
+            away += usize::from(!api.board.is_connected(id));
         }
     }
     let (of, count, max) = if away >= PROXIES_AWAY_OF_TOKEN_MAX {
