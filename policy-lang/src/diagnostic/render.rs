@@ -313,7 +313,7 @@ mod tests {
         );
         assert_eq!(
             plain(std::slice::from_ref(&diagnostic), &sources),
-            "x.writ:1:1: error[E101]: found `\u{fffd}[2J`\u{fffd}error: forged\n"
+            "x.writ:1:1: error[E101]: found `\\u{1b}[2J`\\u{a}error: forged\n"
         );
         assert!(!human(&[diagnostic], &sources, false).contains('\u{1b}'));
     }
