@@ -103,6 +103,30 @@ async fn what_was_in_force_is_listed_compared_and_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_of_a_renamed_file_changes_no_policy() {
+    let desk = Desk::open().await;
+    let text = policy("orders", "GET");
+    let cart = desk.write("cart.writ", &policy("cart", "GET"));
+    let orders = desk.write("orders.writ", &text);
+    desk.well(&["apply", "-f", &orders, &cart]).await;
+    let renamed = desk.write("renamed.writ", &format!("# elsewhere now\n{text}"));
+    desk.write("cart.writ", &policy("cart", "GET, POST"));
+    assert_eq!(
+        desk.well(&["apply", "-f", &renamed, &cart]).await,
+        "policy cart changed\npolicy orders unchanged\nrevision 2\n"
+    );
+    assert_eq!(
+        desk.well(&["rollback", "1"]).await,
+        "policy cart changed\npolicy orders unchanged\nrevision 3\n"
+    );
+    let list: RevisionList =
+        serde_json::from_str(&desk.well(&["history", "--count", "1", "-o", "json"]).await).unwrap();
+    let steps: Vec<_> = list.revisions.first().unwrap().policies.iter().map(|policy| policy.step).collect();
+    assert_eq!(steps, [RevisionStep::Changed, RevisionStep::Moved]);
+    desk.plane.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rollback_runs_the_tests_of_what_it_brings_back() {
     let desk = Desk::open().await;
     let orders = desk.write("orders.writ", &policy("orders", "GET"));
@@ -120,7 +144,7 @@ async fn a_rollback_runs_the_tests_of_what_it_brings_back() {
     let back = desk.plane.run(&["rollback", "3"]).await;
     assert_eq!(
         (back.exit, back.stdout.as_str()),
-        (Exit::Well, "policy orders changed\n1 test passed\nrevision 5\n")
+        (Exit::Well, "policy orders unchanged\n1 test passed\nrevision 5\n")
     );
     desk.plane.terminate().await;
 }

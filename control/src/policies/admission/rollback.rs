@@ -25,34 +25,56 @@ pub fn admit_rollback(
     effort: &Effort,
 ) -> Result<Admission, Refusal> {
     let state = &*in_force.state;
-    let (change, outcomes) = going_back(state, earlier, terms);
+    let (mut change, mut outcomes) = going_back(state, earlier, terms);
     if outcomes.is_empty() {
         return Ok(Admission { tests: (!terms.skip_tests).then_some(0), ..Admission::default() });
     }
-    let change = Change::Policies(change);
-    let after = in_force.at(&Arc::new(change.apply_to(state)?));
+    let after = in_force.at(&Arc::new(Change::Policies(change.clone()).apply_to(state)?));
     if let Some(problem) = after.policies.problem() {
         return Err(Refusal::Request {
             message: format!("revision {} cannot be put in force again: {problem}", earlier.revision),
             help: "apply the policies as this version reads them".to_owned(),
         });
     }
-    let changed: Vec<&str> = outcomes.keys().map(String::as_str).collect();
+    leave_unchanged(&mut change, &mut outcomes, in_force, &after);
+    let changed = outcomes.iter().filter(|(_, outcome)| **outcome != ApplyOutcome::Unchanged);
+    let changed: Vec<&str> = changed.map(|(name, _)| name.as_str()).collect();
     check_together(in_force, &after.policies, &changed, programs, effort)?;
+    let concerned = concerned(in_force, &after.policies, &changed);
+    // Tests beside a policy that only moved may be others than those of today.
+    let touched: Vec<&str> = outcomes.keys().map(String::as_str).collect();
     let next = Next { state: &after.state, policies: &after.policies };
     let tests = if terms.skip_tests {
         None
     } else {
-        let (tests, diagnostics) = next.tests_of_others(&BTreeSet::new(), &changed);
+        let (tests, diagnostics) = next.tests_of_others(&BTreeSet::new(), &touched);
         if diagnostics.iter().any(Diagnostic::is_error) {
             return Err(Refusal::Policies(findings(&diagnostics, &after.policies.sources)));
         }
         Some(run_all(&next, &tests, programs, effort)?)
     };
-    let concerned = concerned(in_force, &after.policies, &changed);
-    let left_out = next.tests_left_behind(state, changed);
+    let left_out = next.tests_left_behind(state, touched);
     let outcomes = outcomes.into_iter().map(|(name, outcome)| AppliedPolicy { name, outcome }).collect();
-    Ok(Admission { change: Some(change), outcomes, tests, warnings: Vec::new(), left_out, concerned })
+    let change = Some(Change::Policies(change));
+    Ok(Admission { change, outcomes, tests, warnings: Vec::new(), left_out, concerned })
+}
+
+/// A policy that says what it says today, in another file or set, is not changed and keeps its revision.
+fn leave_unchanged(
+    change: &mut PolicyChange,
+    outcomes: &mut BTreeMap<String, ApplyOutcome>,
+    now: &InForce,
+    after: &InForce,
+) {
+    for (name, placement) in &mut change.placed {
+        let both = (now.policies.get(name), after.policies.get(name));
+        if let (Some(now), Some(after)) = both
+            && now.digest == after.digest
+        {
+            placement.changed = false;
+            outcomes.insert(name.clone(), ApplyOutcome::Unchanged);
+        }
+    }
 }
 
 /// The change that makes the policies of today those of then, and what becomes of each that differs.
