@@ -55,7 +55,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Parser)]
 #[command(name = "chancery", version, max_term_width = 100, subcommand_required = true)]
 #[command(after_help = "Exit codes: 0 well; 1 it failed, or a test did; 2 the policy or input is wrong;\n\
-    3 refused by a proxy or by the control plane.")]
+    3 refused by a proxy or by the control plane; 4 sidecars are away, or have not acknowledged it.")]
 pub struct Cli {
     /// Options of every subcommand.
     #[command(flatten)]

@@ -150,6 +150,7 @@ impl Server {
             ender: pools.ender(),
             board,
             places: Arc::default(),
+            room: Arc::default(),
             rates: Arc::default(),
             turn: Arc::default(),
             fleet,

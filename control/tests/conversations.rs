@@ -7,12 +7,14 @@
 //! snapshot 2: clusters a=1 b=1; listeners x=2   the control plane has new resources (name=version)
 //! snapshot 3: extensions e!                     e should be there and could not be made
 //! stream                                        the proxy opens a new stream
+//! forget                                        what is known of the proxy from earlier streams is lost
 //! -> subscribe clusters [*] holding [a=1]       the proxy asks; `unsubscribe` likewise
 //! -> ack 1            -> nack 1 "words"         the proxy answers the response with this nonce
 //! <- clusters 1 [a=1 b=1] gone [c]              follows: a response, with its nonce
 //!    accepted clusters a=1                      follows: what a request means
 //!    settled on 2 | not settled on 2            follows: where the proxy stands, when that changes
-//!    refused listeners x=2: why                 follows: a resource that it should have and refused
+//!    refused listeners x=2: why                 follows: a resource that it should have and refused;
+//!                                               an earlier one may be in use in its place
 //! ```
 //!
 //! `UPDATE_EXPECT=1 cargo test -p chancery-control --test conversations` writes down anew what follows.
@@ -24,6 +26,7 @@
 )]
 
 use chancery_control::delivery::snapshot::{Resource, ResourceType, Snapshot};
+use chancery_control::delivery::xds::conversation::Refusal;
 use chancery_control::delivery::xds::message::{Answer, Event, Request};
 use chancery_control::delivery::xds::{Conversation, Memory};
 use chancery_control::mesh::model::Revision;
@@ -96,6 +99,8 @@ impl Player {
         } else if line == "stream" {
             self.conversation = Some(Conversation::new(self.snapshot.clone(), self.memory.clone()));
             self.types.clear();
+        } else if line == "forget" {
+            self.memory = Memory::default();
         } else if let Some(request) = line.strip_prefix("-> ") {
             self.request(request);
         } else {
@@ -199,8 +204,9 @@ impl Player {
         let mut standing = String::new();
         let state = if progress.is_settled { "settled" } else { "not settled" };
         writeln!(standing, "   {state} on {}", progress.revision.0).unwrap();
-        for (resource, message) in &progress.refused {
-            writeln!(standing, "   refused {}: {message}", self.show(resource)).unwrap();
+        for Refusal { resource, message, keeps_earlier } in &progress.refused {
+            let kept = if *keeps_earlier { " (keeps an earlier one)" } else { "" };
+            writeln!(standing, "   refused {}: {message}{kept}", self.show(resource)).unwrap();
         }
         if standing != self.standing {
             self.transcript.push_str(&standing);

@@ -244,12 +244,13 @@ impl World {
         }
         let all = self.snapshot.resources.values().flat_map(BTreeMap::values);
         let mut is_whole = true;
-        let mut is_only_closed = true;
+        let (mut is_only_closed, mut is_kept) = (true, false);
         for resource in all {
             let key = (resource.kind, resource.name.clone());
             let is_good = !self.refuses.contains(&(resource.kind, resource.version.clone()));
             is_whole &= is_good;
             is_only_closed &= is_good || resource.kind == ResourceType::Listener;
+            is_kept |= !is_good && self.running.contains_key(&key);
             let listener = (ResourceType::Listener, resource.name.clone());
             let by_listener = matches!(resource.kind, ResourceType::Route | ResourceType::Extension);
             if is_good && (!by_listener || self.running.contains_key(&listener)) {
@@ -261,6 +262,7 @@ impl World {
         if is_whole || !is_only_closed {
             prop_assert_eq!(progress.is_settled, is_whole, "{:?} of {:#?}", progress, self.running);
         }
+        prop_assert!(!(is_kept && progress.is_settled), "what serves is an earlier one: {:#?}", self.running);
         if is_whole {
             let wanted = self.snapshot.resources.values().map(BTreeMap::len).sum::<usize>();
             prop_assert_eq!(self.running.len(), wanted, "nothing else is left: {:?}", self.running);

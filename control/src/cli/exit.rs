@@ -15,6 +15,8 @@ pub enum Exit {
     BadInput = 2,
     /// A proxy or the control plane refused it.
     Refused = 3,
+    /// Sidecars are away, or have not acknowledged it.
+    Unacknowledged = 4,
 }
 
 /// A command that did not end well: what to say on standard error, and the exit code.
@@ -64,6 +66,12 @@ impl Failure {
     #[must_use]
     pub fn refused(message: impl Into<String>) -> Self {
         Self { exit: Exit::Refused, message: message.into(), help: None, findings: Vec::new() }
+    }
+
+    /// It is not known to be in force everywhere.
+    #[must_use]
+    pub fn unacknowledged(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Unacknowledged, message: message.into(), help: None, findings: Vec::new() }
     }
 
     /// Ends with this code and says nothing more: the diagnostics are printed already.

@@ -1,4 +1,4 @@
-//! `chancery proxies`: the sidecars that joined, and shutting them out.
+//! `chancery proxies`: the sidecars that joined, shutting them out, and forgetting them.
 
 use crate::cli::context;
 use crate::cli::exit::{CommandResult, Exit, Failure};
@@ -6,7 +6,7 @@ use crate::cli::global::Global;
 use crate::cli::terminal;
 use crate::mesh::words::visible;
 use crate::server::api::client::{Client, escape};
-use crate::server::api::types::{Evicted, ProxyBody, ProxyList};
+use crate::server::api::types::{Done, Evicted, ProxyBody, ProxyList, Rejection};
 use clap::{Args, Subcommand};
 
 /// Arguments of `chancery proxies`.
@@ -40,6 +40,19 @@ enum What {
         #[arg(required = true, value_name = "NAMESPACE/SERVICE/INSTANCE")]
         ids: Vec<String>,
     },
+    /// Forget sidecars that are away for good: nobody waits for them any more
+    #[command(
+        after_help = "A sidecar that left by itself is forgotten already. One that is away counts for `--wait` and\n\
+        `chancery status` until it is back or forgotten. Its certificate stays good: if it comes back, it\n\
+        registers again. What must not serve any more is evicted.\n\n\
+        Exit codes: 0 all are forgotten; 2 an id is none; 3 one is not registered, or is connected.\n\n\
+        Example:\n  chancery proxies forget shop/orders/7"
+    )]
+    Forget {
+        /// Ids of sidecars, as `chancery proxies` shows them
+        #[arg(required = true, value_name = "NAMESPACE/SERVICE/INSTANCE")]
+        ids: Vec<String>,
+    },
 }
 
 /// Prints the sidecars.
@@ -47,8 +60,10 @@ enum What {
 /// # Errors
 /// If the control plane does not answer, or refuses.
 pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
-    if let Some(What::Evict { ids }) = &arguments.what {
-        return evict(&context::find(global)?.client()?, ids).await;
+    match &arguments.what {
+        Some(What::Evict { ids }) => return evict(&context::find(global)?.client()?, ids).await,
+        Some(What::Forget { ids }) => return forget(&context::find(global)?.client()?, ids).await,
+        None => {}
     }
     let list: ProxyList = context::find(global)?.client()?.get("/v1/proxies").await?;
     if arguments.json {
@@ -64,6 +79,23 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
 }
 
 async fn evict(client: &Client, ids: &[String]) -> CommandResult {
+    // All are looked at before the first one goes.
+    for path in paths(ids)? {
+        say_evicted(&client.delete(&path).await?)?;
+    }
+    Ok(Exit::Well)
+}
+
+async fn forget(client: &Client, ids: &[String]) -> CommandResult {
+    for (path, id) in paths(ids)?.into_iter().zip(ids) {
+        let Done {} = client.post(&format!("{path}/forget"), &Done {}).await?;
+        terminal::print_line(&format!("proxy {} forgotten", visible(id)))?;
+    }
+    Ok(Exit::Well)
+}
+
+/// Where the API has these sidecars.
+fn paths(ids: &[String]) -> Result<Vec<String>, Failure> {
     let path = |id: &String| match id.split('/').collect::<Vec<_>>().as_slice() {
         [namespace, service, instance] => {
             Ok(format!("/v1/proxies/{}/{}/{}", escape(namespace), escape(service), escape(instance)))
@@ -71,12 +103,7 @@ async fn evict(client: &Client, ids: &[String]) -> CommandResult {
         _ => Err(Failure::bad_input(format!("`{id}` is not the id of a sidecar"))
             .help("write NAMESPACE/SERVICE/INSTANCE; `chancery proxies` lists them")),
     };
-    // All are looked at before the first one goes.
-    let paths = ids.iter().map(path).collect::<Result<Vec<_>, _>>()?;
-    for path in paths {
-        say_evicted(&client.delete(&path).await?)?;
-    }
-    Ok(Exit::Well)
+    ids.iter().map(path).collect()
 }
 
 /// Says who was shut out, a line for each.
@@ -102,8 +129,11 @@ fn row(proxy: &ProxyBody) -> Vec<String> {
 pub(super) fn state(proxy: &ProxyBody) -> &'static str {
     match proxy {
         ProxyBody { connected: false, .. } => "away",
-        ProxyBody { rejections, .. } if !rejections.is_empty() => "refuses",
-        ProxyBody { problems, .. } if !problems.is_empty() => "held back",
-        _ => "connected",
+        ProxyBody { rejections, .. } if rejections.is_empty() && proxy.problems.is_empty() => "connected",
+        ProxyBody { rejections, .. } if rejections.is_empty() => "held back",
+        ProxyBody { rejections, .. } if rejections.iter().all(Rejection::is_listener_alone) => {
+            "cannot listen"
+        }
+        _ => "refuses",
     }
 }

@@ -1,22 +1,22 @@
 //! `chancery status`: whether everyone is on a revision, and if not, who and why.
 
 use super::proxies::state;
-use super::wait::{Progress, progress};
+use super::wait::names;
 use crate::cli::context;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::global::Global;
 use crate::cli::report::count;
 use crate::cli::terminal;
-use crate::delivery::snapshot::ResourceType;
 use crate::mesh::words::visible;
-use crate::server::api::types::{ProxyBody, StatusResponse};
+use crate::server::api::types::{Progress, ProxyBody, Rejection, StatusResponse};
 use clap::Args;
 
 /// Arguments of `chancery status`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Exit codes: 0 everyone connected has acknowledged the revision; 3 a sidecar refuses it;\n\
-    1 some have not answered yet.\n\nExamples:\n  chancery status\n  chancery status --revision 12 --json"
+    after_help = "Exit codes: 0 every registered sidecar is connected and has acknowledged the revision;\n\
+    3 one refuses a part of it, or cannot open a listener; 4 some are away, or have not answered yet.\n\n\
+    Examples:\n  chancery status\n  chancery status --revision 12 --json"
 )]
 pub struct Arguments {
     /// The revision that is asked about [default: the newest]
@@ -48,35 +48,29 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
 }
 
 /// What the exit code says of a status.
-pub(super) fn verdict(status: &StatusResponse) -> Exit {
-    let is_any = |wanted| {
-        let mut connected = status.proxies.iter().filter(|proxy| proxy.connected);
-        connected.any(|proxy| progress(proxy, status.revision) == wanted)
-    };
+fn verdict(status: &StatusResponse) -> Exit {
+    let is_any = |wanted| status.proxies.iter().any(|proxy| proxy.progress(status.revision) == wanted);
     let is_hindered = |proxy: &ProxyBody| proxy.connected && !proxy.rejections.is_empty();
     if is_any(Progress::Refused) || status.proxies.iter().any(is_hindered) {
         Exit::Refused
-    } else if is_any(Progress::Waiting) {
-        Exit::Failed
+    } else if is_any(Progress::Waiting) || status.away > 0 {
+        Exit::Unacknowledged
     } else {
         Exit::Well
     }
 }
 
-/// `3/4 sidecars on revision 12`
+/// `3/4 sidecars on revision 12, 1 away`: of those that are registered.
 pub(super) fn summary(status: &StatusResponse) -> String {
-    let noun = if status.connected == 1 { "sidecar" } else { "sidecars" };
-    format!("{}/{} {noun} on revision {}", status.on_revision, status.connected, status.revision)
+    let registered = status.connected + status.away;
+    let noun = if registered == 1 { "sidecar" } else { "sidecars" };
+    let away = if status.away == 0 { String::new() } else { format!(", {} away", status.away) };
+    format!("{}/{registered} {noun} on revision {}{away}", status.on_revision, status.revision)
 }
 
 fn render(status: &StatusResponse) -> String {
-    let away = status.proxies.iter().filter(|proxy| !proxy.connected).count();
-    let mut text = summary(status);
-    if away > 0 {
-        text.push_str(&format!(", {away} away"));
-    }
     let policies = count(status.policies, "policy", "policies");
-    text.push_str(&format!("; {policies}; trust domain {}\n", status.trust_domain));
+    let mut text = format!("{}; {policies}; trust domain {}\n", summary(status), status.trust_domain);
     if !status.proxies.is_empty() {
         let row = |proxy: &ProxyBody| {
             let revision = proxy.revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string());
@@ -89,6 +83,14 @@ fn render(status: &StatusResponse) -> String {
     for proxy in &status.proxies {
         text.push_str(&refusals(proxy));
     }
+    let away: Vec<&ProxyBody> = status.proxies.iter().filter(|proxy| !proxy.connected).collect();
+    if !away.is_empty() {
+        text.push_str(&format!(
+            "\naway: {}\n  Nobody knows by what they decide. They count until they are back, leave, or are evicted \
+             or\n  forgotten: `chancery proxies evict ID`, `chancery proxies forget ID`.\n",
+            names(&away)
+        ));
+    }
     text
 }
 
@@ -96,16 +98,7 @@ fn render(status: &StatusResponse) -> String {
 pub(super) fn refusals(proxy: &ProxyBody) -> String {
     let mut text = String::new();
     for rejection in &proxy.rejections {
-        let what = format!("{} `{}`", rejection.resource_type, visible(&rejection.resource));
-        let said = match rejection.policies.as_slice() {
-            [] if rejection.resource_type == ResourceType::Listener.as_str() => {
-                format!("cannot open {what}, and tries again until it can")
-            }
-            [] => format!("refuses {what} and keeps the last good one"),
-            policies => {
-                format!("refuses {what} of policies {} and keeps the last good one", policies.join(", "))
-            }
-        };
+        let said = said(rejection);
         text.push_str(&format!("\n{}: {said}:\n  {}\n", proxy.id, visible(&rejection.message)));
     }
     for problem in &proxy.problems {
@@ -114,13 +107,26 @@ pub(super) fn refusals(proxy: &ProxyBody) -> String {
     text
 }
 
+fn said(rejection: &Rejection) -> String {
+    let what = format!("{} `{}`", rejection.resource_type, visible(&rejection.resource));
+    let kept = if rejection.keeps_earlier { "keeps the last good one" } else { "has none of this name" };
+    if rejection.is_closed_listener() {
+        format!("cannot open {what}, and tries again until it can")
+    } else if rejection.is_listener_alone() {
+        format!("cannot open the new {what}, and serves with the last good one until it can")
+    } else if rejection.policies.is_empty() {
+        format!("refuses {what} and {kept}")
+    } else {
+        format!("refuses {what} of policies {} and {kept}", rejection.policies.join(", "))
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::server::api::types::Rejection;
     use std::collections::BTreeMap;
 
-    fn proxy(id: &str, revision: u64) -> ProxyBody {
+    pub(in crate::cli) fn proxy(id: &str, revision: u64) -> ProxyBody {
         ProxyBody {
             id: id.to_owned(),
             service: "shop/orders".to_owned(),
@@ -135,12 +141,13 @@ mod tests {
         }
     }
 
-    fn status(proxies: Vec<ProxyBody>) -> StatusResponse {
+    pub(in crate::cli) fn status(proxies: Vec<ProxyBody>) -> StatusResponse {
         let on_revision =
             proxies.iter().filter(|proxy| proxy.connected && proxy.revision == Some(12)).count();
         let connected = proxies.iter().filter(|proxy| proxy.connected).count();
+        let away = proxies.len() - connected;
         let trust_domain = "chancery.local".to_owned();
-        StatusResponse { revision: 12, trust_domain, policies: 2, on_revision, connected, proxies }
+        StatusResponse { revision: 12, trust_domain, policies: 2, on_revision, connected, away, proxies }
     }
 
     #[test]
@@ -150,6 +157,7 @@ mod tests {
             resource: "inbound".to_owned(),
             policies: vec!["orders".to_owned()],
             message: "duplicate address\n\x1b]0;pwned\x07".to_owned(),
+            keeps_earlier: true,
         };
         let status = status(vec![
             proxy("shop/cart/1", 12),
@@ -158,7 +166,7 @@ mod tests {
         ]);
         assert_eq!(verdict(&status), Exit::Refused);
         expect_test::expect![[r"
-            1/2 sidecars on revision 12, 1 away; 2 policies; trust domain chancery.local
+            1/3 sidecars on revision 12, 1 away; 2 policies; trust domain chancery.local
 
             PROXY          STATE      REVISION
             shop/cart/1    connected  12
@@ -167,14 +175,47 @@ mod tests {
 
             shop/orders/1: refuses listener `inbound` of policies orders and keeps the last good one:
               duplicate address\n\u{1b}]0;pwned\u{7}
+
+            away: shop/orders/2
+              Nobody knows by what they decide. They count until they are back, leave, or are evicted or
+              forgotten: `chancery proxies evict ID`, `chancery proxies forget ID`.
         "]]
         .assert_eq(&render(&status));
     }
 
     #[test]
+    fn a_port_that_is_taken_is_blamed_on_no_policy() {
+        let rejection = |keeps_earlier| Rejection {
+            resource_type: "listener".to_owned(),
+            resource: "inbound".to_owned(),
+            policies: Vec::new(),
+            message: "Address already in use".to_owned(),
+            keeps_earlier,
+        };
+        let with = |keeps_earlier| ProxyBody {
+            rejections: vec![rejection(keeps_earlier)],
+            ..proxy("shop/orders/1", 12)
+        };
+        assert_eq!((with(false).progress(12), state(&with(false))), (Progress::Applied, "cannot listen"));
+        assert_eq!((with(true).progress(12), state(&with(true))), (Progress::Refused, "cannot listen"));
+        let text = [refusals(&with(false)), refusals(&with(true))].concat();
+        expect_test::expect![[r"
+
+            shop/orders/1: cannot open listener `inbound`, and tries again until it can:
+              Address already in use
+
+            shop/orders/1: cannot open the new listener `inbound`, and serves with the last good one until it can:
+              Address already in use
+        "]]
+        .assert_eq(&text);
+    }
+
+    #[test]
     fn the_exit_code_tells_waiting_from_done() {
         assert_eq!(verdict(&status(vec![proxy("a/b/1", 12)])), Exit::Well);
-        assert_eq!(verdict(&status(vec![proxy("a/b/1", 11)])), Exit::Failed);
+        assert_eq!(verdict(&status(vec![proxy("a/b/1", 11)])), Exit::Unacknowledged);
+        let away = ProxyBody { connected: false, ..proxy("a/b/1", 12) };
+        assert_eq!(verdict(&status(vec![proxy("a/b/2", 12), away])), Exit::Unacknowledged);
         assert_eq!(verdict(&status(vec![])), Exit::Well);
     }
 }

@@ -1,22 +1,27 @@
-//! Waiting until every connected sidecar has answered to a revision, with progress; what `--wait` does.
+//! Waiting until every registered sidecar has answered to a revision, with progress; what `--wait` does.
 
 use super::status::{refusals, summary};
 use crate::cli::durations;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::report::count;
 use crate::cli::terminal;
+use crate::mesh::words::visible;
 use crate::server::api::client::Client;
-use crate::server::api::types::{ProxyBody, StatusResponse};
+use crate::server::api::types::{Progress, ProxyBody, Rejection, StatusResponse};
 use clap::Args;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long the control plane holds its answer back while sidecars have not answered; then there is news to print.
 const HELD_BACK: Duration = Duration::from_secs(1);
+/// How many sidecars are named.
+const NAMED_MAX: usize = 10;
 
 /// Options of commands that change what sidecars do.
 #[derive(Args, Debug)]
 pub struct WaitArguments {
-    /// Wait until every connected sidecar has acknowledged it
+    /// Wait until every registered sidecar that it changes has acknowledged it, those that are away too;
+    /// else the exit code is 4
     #[arg(long)]
     wait: bool,
     /// How long to wait
@@ -28,7 +33,8 @@ pub struct WaitArguments {
 /// Waits if that is asked for; prints how far it is whenever that changes.
 ///
 /// # Errors
-/// Refused if a sidecar refuses the revision, failed if time runs out or the control plane goes away.
+/// Refused if a sidecar refuses the revision, unacknowledged if time runs out while one is away or has not answered,
+/// failed if the control plane goes away.
 pub(super) async fn wait(client: &Client, revision: u64, arguments: &WaitArguments) -> Result<Exit, Failure> {
     if !arguments.wait {
         return Ok(Exit::Well);
@@ -39,62 +45,127 @@ pub(super) async fn wait(client: &Client, revision: u64, arguments: &WaitArgumen
         let wait = HELD_BACK.as_secs();
         let path = format!("/v1/status?revision={revision}&wait={wait}&proxies=behind");
         let status: StatusResponse = client.get(&path).await?;
-        let line = summary(&status);
+        let standing = Standing::of(&status);
+        let line = format!("{}{}", summary(&status), standing.missing());
         if line != shown {
             terminal::print_line(&line)?;
             shown = line;
         }
-        let connected = || status.proxies.iter().filter(|proxy| proxy.connected);
-        let waiting: Vec<_> =
-            connected().filter(|proxy| progress(proxy, revision) == Progress::Waiting).collect();
-        if waiting.is_empty() {
-            return finish(
-                connected().filter(|proxy| progress(proxy, revision) == Progress::Refused),
-                revision,
-            );
+        if standing.away.is_empty() && standing.waiting.is_empty() {
+            return standing.finish(&status);
         }
         if Instant::now() >= deadline {
-            let names: Vec<_> = waiting.iter().map(|proxy| proxy.id.as_str()).collect();
-            return Err(Failure::failed(format!(
-                "after {:?} these sidecars have not acknowledged revision {revision}: {}",
-                arguments.timeout,
-                names.join(", ")
-            ))
-            .help("it stays applied; look again with `chancery status`"));
+            return Err(standing.late(&status, arguments.timeout)?);
         }
     }
 }
 
-/// How a sidecar stands to a revision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// It acknowledged all of it, except listeners that it cannot open.
-    Applied,
-    /// It has not answered.
-    Waiting,
-    /// It refuses a part of it that policies shaped, or could not be given it.
-    Refused,
+/// The sidecars that do not have a revision, by how they stand to it.
+struct Standing<'a> {
+    away: Vec<&'a ProxyBody>,
+    waiting: Vec<&'a ProxyBody>,
+    refusing: Vec<&'a ProxyBody>,
 }
 
-/// How a sidecar stands to a revision.
-pub(super) fn progress(proxy: &ProxyBody, revision: u64) -> Progress {
-    if proxy.offered < Some(revision) {
-        Progress::Waiting
-    } else if !proxy.problems.is_empty() || proxy.rejections.iter().any(|of| !of.policies.is_empty()) {
-        Progress::Refused
-    } else if proxy.revision >= Some(revision) {
-        Progress::Applied
-    } else {
-        Progress::Waiting
+impl<'a> Standing<'a> {
+    fn of(status: &'a StatusResponse) -> Self {
+        let those =
+            |wanted| status.proxies.iter().filter(|of| of.progress(status.revision) == wanted).collect();
+        Self {
+            away: those(Progress::Away),
+            waiting: those(Progress::Waiting),
+            refusing: those(Progress::Refused),
+        }
+    }
+
+    /// Who is away, if anybody is that should have it.
+    fn missing(&self) -> String {
+        if self.away.is_empty() { String::new() } else { format!("; away: {}", names(&self.away)) }
+    }
+
+    fn finish(&self, status: &StatusResponse) -> Result<Exit, Failure> {
+        if self.refusing.is_empty() {
+            if status.away > 0 {
+                let away = count(status.away, "sidecar is", "sidecars are");
+                terminal::print_error(&format!("note: {away} away, for which this changes nothing"));
+            }
+            return Ok(Exit::Well);
+        }
+        self.print_refusals()?;
+        let failure = Failure::refused(format!("revision {} is not in force everywhere", status.revision));
+        let is_address = |proxy: &&ProxyBody| {
+            proxy.problems.is_empty() && proxy.rejections.iter().all(Rejection::is_listener_alone)
+        };
+        Err(failure.help(if self.refusing.iter().all(is_address) {
+            "free the address that is in use, or give the sidecar another one; it tries again by itself"
+        } else {
+            "what was refused keeps its last good version; correct the policy and apply it again"
+        }))
+    }
+
+    /// That time ran out, and what to do.
+    fn late(&self, status: &StatusResponse, timeout: Duration) -> Result<Failure, Failure> {
+        self.print_refusals()?;
+        let mut who = Vec::new();
+        if !self.away.is_empty() {
+            let verb = if self.away.len() == 1 { "is" } else { "are" };
+            who.push(format!("{} {verb} away and may serve with what they had", names(&self.away)));
+        }
+        if !self.waiting.is_empty() {
+            who.push(format!("{} did not acknowledge it", names(&self.waiting)));
+        }
+        if !self.refusing.is_empty() {
+            who.push(format!("{} refused it", names(&self.refusing)));
+        }
+        let revision = status.revision;
+        let message =
+            format!("after {timeout:?} revision {revision} is not in force everywhere: {}", who.join("; "));
+        let failure = if self.refusing.is_empty() {
+            Failure::unacknowledged(message)
+        } else {
+            Failure::refused(message)
+        };
+        Ok(failure.help(
+            "it stays applied: look again with `chancery status`; of those that are away, shut out who must not \
+             serve with what it had (`chancery proxies evict ID`), and forget who is gone for good (`chancery \
+             proxies forget ID`)",
+        ))
+    }
+
+    fn print_refusals(&self) -> Result<(), Failure> {
+        let said: String = self.refusing.iter().copied().map(refusals).collect();
+        Ok(terminal::print_words(&said)?)
     }
 }
 
-fn finish<'a>(refusing: impl Iterator<Item = &'a ProxyBody>, revision: u64) -> Result<Exit, Failure> {
-    let said: String = refusing.map(refusals).collect();
-    if said.is_empty() {
-        return Ok(Exit::Well);
+/// Who, as far as that can be read.
+pub(super) fn names(proxies: &[&ProxyBody]) -> String {
+    let shown: Vec<_> = proxies.iter().take(NAMED_MAX).map(|proxy| visible(&proxy.id)).collect();
+    match proxies.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
-    terminal::print_words(&said)?;
-    Err(Failure::refused(format!("revision {revision} is not in force everywhere"))
-        .help("what was refused keeps its last good version; correct the policy and apply it again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::status::tests::{proxy, status};
+    use super::*;
+
+    #[test]
+    fn who_is_away_counts_unless_it_has_the_revision() {
+        let away = |id: &str, revision| ProxyBody { connected: false, ..proxy(id, revision) };
+        let status =
+            status(vec![proxy("a/b/1", 12), proxy("a/b/2", 11), away("a/b/3", 11), away("a/b/4", 12)]);
+        let standing = Standing::of(&status);
+        assert_eq!((names(&standing.away), names(&standing.waiting)), ("a/b/3".into(), "a/b/2".into()));
+        let late = standing.late(&status, Duration::from_secs(5)).unwrap_or_else(|other| other);
+        assert_eq!(late.exit, Exit::Unacknowledged);
+        assert_eq!(
+            late.message,
+            "after 5s revision 12 is not in force everywhere: a/b/3 is away and may serve with what they had; \
+             a/b/2 did not acknowledge it"
+        );
+        assert!(late.help.is_some_and(|help| help.contains("evict") && help.contains("forget")));
+    }
 }

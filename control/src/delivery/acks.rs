@@ -42,17 +42,21 @@ struct Entries {
     behind: BTreeSet<ProxyId>,
     /// How many have a stream.
     connected: usize,
+    /// How many have a stream and joined with a token, by the token's id.
+    connected_with: BTreeMap<String, usize>,
     /// Proxies that left, since when.
     left: BTreeSet<(Timestamp, ProxyId)>,
 }
 
-/// How many proxies have a stream, and those of them that do not have all of what they are expected to have.
+/// How many proxies have a stream, and who does not have all of what is expected of it, or may not have it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// How many have a stream.
     pub connected: usize,
-    /// Who is behind.
+    /// Those with a stream that are behind.
     pub behind: BTreeMap<ProxyId, ProxyStatus>,
+    /// The registered ones without a stream, whatever they have.
+    pub absent: BTreeMap<ProxyId, ProxyStatus>,
 }
 
 /// What is known of one proxy.
@@ -88,6 +92,8 @@ pub struct Refused {
     pub policies: Arc<[String]>,
     /// The proxy's own words; of long ones the end.
     pub message: Arc<str>,
+    /// Whether an earlier version of it is in use in its place.
+    pub keeps_earlier: bool,
 }
 
 /// The right to note what happens on one stream.
@@ -109,6 +115,8 @@ struct Entry {
     memory: Memory,
     status: ProxyStatus,
     has_left: bool,
+    /// The id of the token for which its stream is counted.
+    token: Option<String>,
     /// It left the mesh, and its stream has not ended yet.
     is_leaving: bool,
 }
@@ -136,7 +144,7 @@ impl AckBoard {
     pub fn open(&self, proxy: &ProxyId, now: Timestamp, stop: &CancellationToken) -> Ticket {
         let stop = stop.child_token();
         let mut entries = self.lock();
-        let Entries { proxies, absent, behind, connected, left } = &mut *entries;
+        let Entries { proxies, absent, behind, connected, left, .. } = &mut *entries;
         let entry = proxies.entry(proxy.clone()).or_insert_with(|| Entry::new(now));
         if !entry.status.is_connected {
             *connected += 1;
@@ -159,6 +167,17 @@ impl AckBoard {
         drop(entries);
         self.tell();
         ticket
+    }
+
+    /// Notes with which token a proxy joined, for as long as it has a stream.
+    pub fn note_token(&self, proxy: &ProxyId, token: Option<&str>) {
+        self.lock().count_with(proxy, None, token);
+    }
+
+    /// How many proxies that joined with a token have a stream.
+    #[must_use]
+    pub fn connected_with(&self, token: &str) -> usize {
+        self.lock().connected_with.get(token).copied().unwrap_or_default()
     }
 
     /// Notes what requests meant and how far the proxy is. Does nothing for a stream that another one replaced.
@@ -196,7 +215,8 @@ impl AckBoard {
     /// Notes that a stream ended.
     pub fn close(&self, ticket: &Ticket, now: Timestamp) {
         let mut entries = self.lock();
-        let Entries { proxies, absent, behind, connected, left } = &mut *entries;
+        entries.count_with(&ticket.proxy, Some(ticket.number), None);
+        let Entries { proxies, absent, behind, connected, left, .. } = &mut *entries;
         let Some(entry) = proxies.get_mut(&ticket.proxy).filter(|entry| entry.stream == ticket.number) else {
             return;
         };
@@ -233,14 +253,6 @@ impl AckBoard {
         self.tell();
     }
 
-    /// What is known of a proxy; `None` if it never had a stream, or left.
-    #[must_use]
-    pub fn status(&self, proxy: &ProxyId) -> Option<ProxyStatus> {
-        let entries = self.lock();
-        let entry = entries.proxies.get(proxy).filter(|entry| entry.is_shown())?;
-        Some(entry.status.clone())
-    }
-
     /// Whether a proxy has a stream and has not left.
     #[must_use]
     pub fn is_connected(&self, proxy: &ProxyId) -> bool {
@@ -255,12 +267,16 @@ impl AckBoard {
         shown.map(|(id, entry)| (id.clone(), entry.status.clone())).collect()
     }
 
-    /// How many proxies have a stream, and who of them is behind; costs what those do.
+    /// How many proxies have a stream, who of them is behind, and who is absent; costs what those do.
     #[must_use]
     pub fn standing(&self) -> Standing {
         let entries = self.lock();
         let status = |id: &ProxyId| Some((id.clone(), entries.proxies.get(id)?.status.clone()));
-        Standing { connected: entries.connected, behind: entries.behind.iter().filter_map(status).collect() }
+        Standing {
+            connected: entries.connected,
+            behind: entries.behind.iter().filter_map(status).collect(),
+            absent: entries.absent.iter().filter_map(status).collect(),
+        }
     }
 
     /// The registered proxies without a stream.
@@ -310,10 +326,35 @@ impl Entries {
         }
     }
 
+    /// Counts the stream of a proxy for a token, and for no other; of a stream that another one replaced it says
+    /// nothing.
+    fn count_with(&mut self, id: &ProxyId, stream: Option<u64>, token: Option<&str>) {
+        let Self { proxies, connected_with, .. } = self;
+        let Some(entry) = proxies.get_mut(id).filter(|entry| stream.is_none_or(|of| entry.stream == of))
+        else {
+            return;
+        };
+        if let Some(before) = entry.token.take() {
+            match connected_with.get_mut(&before) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => {
+                    connected_with.remove(&before);
+                }
+            }
+        }
+        if let Some(token) = token.filter(|_| entry.is_shown() && entry.status.is_connected) {
+            *connected_with.entry(token.to_owned()).or_default() += 1;
+            entry.token = Some(token.to_owned());
+        }
+    }
+
     fn leave(&mut self, id: &ProxyId) {
+        self.count_with(id, None, None);
         self.absent.remove(id);
         if let Some(entry) = self.proxies.get_mut(id) {
             entry.has_left = true;
+            // Whoever comes back under this name has to say anew what it has.
+            entry.status.applied = None;
             entry.stop.cancel();
             self.left.insert((entry.status.since, id.clone()));
         }
@@ -332,7 +373,15 @@ impl Entry {
             expected: None,
         };
         let stop = CancellationToken::new();
-        Self { stream: 0, stop, memory: Memory::default(), status, has_left: false, is_leaving: false }
+        Self {
+            stream: 0,
+            stop,
+            memory: Memory::default(),
+            status,
+            has_left: false,
+            token: None,
+            is_leaving: false,
+        }
     }
 
     fn is_shown(&self) -> bool {
@@ -343,12 +392,13 @@ impl Entry {
 impl ProxyStatus {
     /// Takes in how far the proxy is; says whether that is news.
     fn take_in(&mut self, progress: Progress) -> bool {
-        let refused = progress.refused.into_iter().map(|(resource, message)| Refused {
-            kind: resource.kind,
-            name: resource.name.clone(),
-            version: resource.version.clone(),
-            policies: resource.policies.clone(),
-            message,
+        let refused = progress.refused.into_iter().map(|refusal| Refused {
+            kind: refusal.resource.kind,
+            name: refusal.resource.name.clone(),
+            version: refusal.resource.version.clone(),
+            policies: refusal.resource.policies.clone(),
+            message: refusal.message,
+            keeps_earlier: refusal.keeps_earlier,
         });
         let refused: Vec<Refused> = refused.collect();
         let applied = if progress.is_settled { Some(progress.revision) } else { self.applied };
@@ -385,14 +435,14 @@ fn log(proxy: &ProxyId, event: &Event) {
         Event::Started => tracing::debug!(proxy = proxy.0, "began without configuration"),
         Event::Accepted { resource } => tracing::debug!(
             proxy = proxy.0,
-            kind = resource.kind.as_str(),
+            kind = resource.kind.noun(),
             name = resource.name,
             version = resource.version,
             "accepted"
         ),
         Event::Rejected { resource, message } => tracing::warn!(
             proxy = proxy.0,
-            kind = resource.kind.as_str(),
+            kind = resource.kind.noun(),
             name = resource.name,
             version = resource.version,
             policies = resource.policies.join(", "),
@@ -400,7 +450,7 @@ fn log(proxy: &ProxyId, event: &Event) {
             "refused"
         ),
         Event::Removed { kind, name } => {
-            tracing::debug!(proxy = proxy.0, kind = kind.as_str(), name, "removed");
+            tracing::debug!(proxy = proxy.0, kind = kind.noun(), name, "removed");
         }
     }
 }

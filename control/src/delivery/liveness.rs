@@ -137,7 +137,7 @@ mod tests {
                 inbound,
                 outbounds: Vec::new(),
             };
-            state.proxies.insert(id, Arc::new(proxy));
+            state.register(Arc::new(proxy));
         }
         state
     }

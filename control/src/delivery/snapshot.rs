@@ -47,7 +47,7 @@ impl ResourceType {
         Self::ALL.into_iter().find(|kind| kind.type_url() == type_url)
     }
 
-    /// The word for several of them in status, logs and conversations.
+    /// The word for several of them.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -57,6 +57,19 @@ impl ResourceType {
             Self::Route => "routes",
             Self::Extension => "extensions",
             Self::Secret => "secrets",
+        }
+    }
+
+    /// The word for one of them.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster",
+            Self::Endpoints => "endpoints",
+            Self::Listener => "listener",
+            Self::Route => "route",
+            Self::Extension => "extension",
+            Self::Secret => "secret",
         }
     }
 }

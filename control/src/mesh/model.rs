@@ -94,8 +94,18 @@ pub struct DesiredState {
     /// Digests of documents, each with the name of a policy that is in force from it: the other way round of
     /// `policies`. Kept by [`DesiredState::place`] and [`DesiredState::displace`].
     pub standing: OrdSet<(String, String)>,
-    /// Sidecars that joined and have not left, by id.
+    /// Sidecars that joined and have not left, by id. Changed by [`DesiredState::register`] and
+    /// [`DesiredState::unregister`] alone.
     pub proxies: OrdMap<ProxyId, Arc<ProxyRegistration>>,
+    /// How many those are.
+    pub headcount: Headcount,
+}
+
+/// How many sidecars are registered of each service and with each join token, so that nobody counts them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headcount {
+    of_service: OrdMap<ServiceRef, usize>,
+    of_token: OrdMap<String, usize>,
 }
 
 impl DesiredState {
@@ -107,6 +117,21 @@ impl DesiredState {
             && self.policies.ptr_eq(&other.policies)
             && self.documents.ptr_eq(&other.documents)
             && self.proxies.ptr_eq(&other.proxies)
+    }
+
+    /// Takes in a sidecar, or what it states anew.
+    pub fn register(&mut self, proxy: Arc<ProxyRegistration>) {
+        self.headcount.add(&proxy);
+        if let Some(before) = self.proxies.insert(proxy.id.clone(), proxy) {
+            self.headcount.take_away(&before);
+        }
+    }
+
+    /// Forgets a sidecar; gives what it stated, if it was registered.
+    pub fn unregister(&mut self, id: &ProxyId) -> Option<Arc<ProxyRegistration>> {
+        let before = self.proxies.remove(id)?;
+        self.headcount.take_away(&before);
+        Some(before)
     }
 
     /// Puts a policy in force, or moves it to another document. That document must be there, or be put there.
@@ -140,6 +165,44 @@ impl DesiredState {
         self.standing.remove(&(document.clone(), name));
         if self.standing_in(&document).next().is_none() {
             self.documents.remove(&document);
+        }
+    }
+}
+
+impl Headcount {
+    /// How many sidecars of a service there are.
+    #[must_use]
+    pub fn of_service(&self, service: &ServiceRef) -> usize {
+        self.of_service.get(service).copied().unwrap_or_default()
+    }
+
+    /// How many sidecars joined with the token of this id.
+    #[must_use]
+    pub fn of_token(&self, token: &str) -> usize {
+        self.of_token.get(token).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, proxy: &ProxyRegistration) {
+        *self.of_service.entry(proxy.service.clone()).or_default() += 1;
+        if let Some(token) = &proxy.token {
+            *self.of_token.entry(token.clone()).or_default() += 1;
+        }
+    }
+
+    fn take_away(&mut self, proxy: &ProxyRegistration) {
+        lower(&mut self.of_service, &proxy.service);
+        if let Some(token) = &proxy.token {
+            lower(&mut self.of_token, token);
+        }
+    }
+}
+
+/// Counts one less; what is none is not kept.
+fn lower<K: Ord + Clone>(counts: &mut OrdMap<K, usize>, key: &K) {
+    match counts.get_mut(key) {
+        Some(count) if *count > 1 => *count -= 1,
+        _ => {
+            counts.remove(key);
         }
     }
 }

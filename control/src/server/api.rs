@@ -19,6 +19,7 @@ mod places;
 mod policies;
 mod proxies;
 pub mod rates;
+mod room;
 mod tokens;
 pub mod types;
 
@@ -26,6 +27,7 @@ pub use access::Access;
 pub use error::ApiError;
 pub use places::Places;
 pub use rates::Rates;
+pub use room::Room;
 
 use crate::delivery::acks::AckBoard;
 use crate::delivery::fleet::Fleet;
@@ -68,6 +70,8 @@ pub struct Api {
     pub board: Arc<AckBoard>,
     /// The sidecars that joined of late.
     pub places: Arc<Places>,
+    /// The sidecars that are being registered.
+    pub room: Arc<Room>,
     /// Who has asked how often of late.
     pub rates: Arc<Rates>,
     /// The snapshots that the proxies are given.
@@ -194,14 +198,17 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::delete("/v1/proxies/{namespace}/{service}/{instance}", Admin, proxies::evict)
             .summary("Evict a sidecar: end its streams, revoke its certificates, refuse their renewal")
             .gives::<types::Evicted>(),
+        Endpoint::post("/v1/proxies/{namespace}/{service}/{instance}/forget", Admin, proxies::forget)
+            .summary("Forget a sidecar that is away; it registers again if it comes back")
+            .gives::<types::Done>(),
         Endpoint::get("/v1/status", Reader, proxies::status)
             .summary("Whether everyone is on a revision")
             .query(&[
                 ("revision", "The revision that is asked about; the newest if absent"),
-                ("wait", "Answer when every connected sidecar has answered to it, or after so many seconds"),
+                ("wait", "Answer when every registered sidecar has answered to it, or after so many seconds"),
                 (
                     "proxies",
-                    "`all`, or `behind`: only those that are connected and do not have it; `all` if absent",
+                    "`all`, or `behind`: only those that do not have it, connected or not; `all` if absent",
                 ),
             ])
             .gives::<types::StatusResponse>(),

@@ -61,10 +61,16 @@ impl Closed {
         &self.reasons
     }
 
-    /// Whether this one is not open.
+    /// Whether this one was accepted and is not there.
     #[must_use]
-    pub fn contains(&self, name: &str) -> bool {
-        self.reasons.contains_key(name)
+    pub fn is_missing(&self, name: &str) -> bool {
+        self.reasons.get(name).is_some_and(|reason| reason == NOT_THERE)
+    }
+
+    /// Whether this one was refused.
+    #[must_use]
+    pub fn is_refused(&self, name: &str) -> bool {
+        self.reasons.get(name).is_some_and(|reason| reason != NOT_THERE)
     }
 }
 
@@ -100,7 +106,7 @@ mod tests {
             assert!(!look(&mut closed));
         }
         assert!(look(&mut closed));
-        assert!(closed.contains("outbound/shop/cart") && !closed.contains("inbound"));
+        assert!(closed.is_missing("outbound/shop/cart") && !closed.is_missing("inbound"));
         assert!(closed.note_look(&accepted, &accepted));
         assert_eq!(closed.reasons().len(), 0);
         for _ in 0..LOOKS_MISSING {

@@ -292,10 +292,16 @@ impl Shared {
         }
     }
 
-    /// Takes the listeners that are not open out of what Envoy says that it has, so that it is given them.
+    /// Takes the listeners that are not open out of what Envoy says that it has, so that it is given them. Of one
+    /// that it refused it may have an earlier version, whichever.
     fn forget_closed(&self, request: &mut DeltaDiscoveryRequest) {
         let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        request.initial_resource_versions.retain(|name, _| !closed.contains(name));
+        request.initial_resource_versions.retain(|name, version| {
+            if closed.is_refused(name) {
+                version.clear();
+            }
+            !closed.is_missing(name)
+        });
     }
 
     fn note_configured(&self) {
@@ -509,7 +515,7 @@ impl Session {
                     let names = tracker.answered(kind, &request);
                     self.shared.note_closed(|closed| closed.note_answer(&names, refusal.as_deref()));
                 } else if let Some(refusal) = refusal {
-                    tracing::warn!(kind = kind.as_str(), "Envoy refused: {refusal}");
+                    tracing::warn!(kind = kind.noun(), "Envoy refused: {refusal}");
                 }
                 if tracker.request(kind, &request, &mut self.shared.last_good()) {
                     self.shared.note_change();
@@ -594,7 +600,7 @@ impl Session {
                     self.shared.note_closed(|closed| closed.note_answer(&names, Some(&message)));
                 }
                 Event::Rejected { resource, message } => {
-                    tracing::error!(kind = kind.as_str(), name = resource.name, "Envoy refused: {message}");
+                    tracing::error!(kind = kind.noun(), name = resource.name, "Envoy refused: {message}");
                 }
                 Event::Started | Event::Accepted { .. } | Event::Removed { .. } => {}
             }

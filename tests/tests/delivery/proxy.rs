@@ -155,7 +155,7 @@ impl Proxy {
             DesiredState { revision, trust_domain: TRUST_DOMAIN.to_owned(), ..Default::default() };
         state.documents.insert(document.digest(), Arc::new(document));
         state.place(record);
-        state.proxies.insert(registration.id.clone(), Arc::new(registration));
+        state.register(Arc::new(registration));
         state
     }
 
@@ -188,7 +188,7 @@ impl Proxy {
         let wait = async {
             loop {
                 changes.borrow_and_update();
-                if let Some(status) = board.status(&id).filter(|status| condition(status)) {
+                if let Some(status) = board.statuses().remove(&id).filter(|status| condition(status)) {
                     return status;
                 }
                 changes.changed().await.unwrap();
@@ -196,7 +196,7 @@ impl Proxy {
         };
         let waited = timeout(PATIENCE, wait).await;
         waited.unwrap_or_else(|_| {
-            panic!("the board shows {:#?}; Envoy said:\n{}", board.status(&id), self.log())
+            panic!("the board shows {:#?}; Envoy said:\n{}", board.statuses().get(&id), self.log())
         })
     }
 

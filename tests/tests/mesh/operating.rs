@@ -106,7 +106,7 @@ async fn apply_waits_with_progress_and_says_who_refused_what() {
     mesh.until_status(None, |status| refuses(&status.proxies)).await.unwrap();
     let (code, stdout, _) = said(&mesh.run(&["status"]).await.unwrap());
     assert_eq!(code, 3, "{stdout}");
-    assert!(stdout.contains("shop/cart/cart: cannot open listeners `outbound/shop/orders`"), "{stdout}");
+    assert!(stdout.contains("shop/cart/cart: cannot open listener `outbound/shop/orders`"), "{stdout}");
     assert!(stdout.contains("Address already in use"), "{stdout}");
     // The others are on it all the same.
     check(frontend, orders, &[row(Request::get("/orders/8"), 403, "default-deny")]).await;

@@ -86,7 +86,7 @@ fn equal_configuration_is_made_once() {
 
     // And kept, as long as it is needed.
     let mut next = state.clone();
-    next.proxies.insert(ProxyId("shop/cart/1".to_owned()), cart(1));
+    next.register(cart(1));
     next.revision = Revision(2);
     let later = reconciler.build(&next);
     for kind in ResourceType::ALL {
@@ -192,7 +192,7 @@ fn a_change_reaches_whom_it_concerns_and_nobody_else() {
         ["shop/cart/1", "shop/cart/2", "shop/orders/4"],
         "who joins, and who calls it"
     );
-    next.proxies.remove(&ProxyId("shop/cart/2".to_owned()));
+    next.unregister(&ProxyId("shop/cart/2".to_owned()));
     reconciler.build(&next);
     assert!(
         reconciler.given().is_empty() && reconciler.last.gone.len() == 1,
@@ -223,7 +223,7 @@ fn mesh(texts: &[&str], proxies: &[Arc<ProxyRegistration>]) -> DesiredState {
         state.documents.insert(digest.clone(), Arc::new(document));
         state.place(PolicyRecord { name, document: digest, revision: Revision(1), set: None });
     }
-    state.proxies = proxies.iter().map(|proxy| (proxy.id.clone(), proxy.clone())).collect();
+    proxies.iter().for_each(|proxy| state.register(proxy.clone()));
     state
 }
 

@@ -66,10 +66,21 @@ pub struct Progress {
     pub revision: Revision,
     /// Whether it has all of it, and it is what the revision states.
     pub is_settled: bool,
-    /// Resources of the snapshot that it refused, with its words.
-    pub refused: Vec<(Arc<Resource>, Arc<str>)>,
+    /// Resources of the snapshot that it refused.
+    pub refused: Vec<Refusal>,
     /// Why the snapshot is not what its revision states.
     pub problems: Arc<[String]>,
+}
+
+/// A resource that a proxy should have and refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The resource.
+    pub resource: Arc<Resource>,
+    /// The proxy's words.
+    pub message: Arc<str>,
+    /// Whether an earlier version of it is in use in its place.
+    pub keeps_earlier: bool,
 }
 
 impl Conversation {
@@ -173,19 +184,26 @@ impl Conversation {
 
     /// Whether a resource counts for being settled. A listener that the proxy cannot open does not, unless
     /// a policy shaped it, and neither does what only that one would ask for: where nothing listens, no
-    /// policy is out of force.
+    /// policy is out of force. Where an earlier version of it serves, that one is not what should be there.
     fn counts(&self, kind: ResourceType, name: &str) -> bool {
         let listeners = self.desired(ResourceType::Listener);
         let is_closed = |name: &str| {
-            listeners.is_refused_plumbing(name) && self.memory.accepted(listeners.kind, name).is_none()
+            listeners.is_refused_plumbing(name) && !self.keeps_earlier(ResourceType::Listener, name)
         };
         match kind {
-            ResourceType::Listener => !listeners.is_refused_plumbing(name),
+            ResourceType::Listener => !is_closed(name),
             // A route configuration has the name of its listener.
             ResourceType::Route => !is_closed(name),
             ResourceType::Extension => !is_closed(INBOUND),
             ResourceType::Cluster | ResourceType::Endpoints | ResourceType::Secret => true,
         }
+    }
+
+    /// Whether the proxy has some version of a resource in use that it did not refuse, as far as is known.
+    fn keeps_earlier(&self, kind: ResourceType, name: &str) -> bool {
+        let subscription = self.subscriptions.get(&kind);
+        self.memory.accepted(kind, name).is_some()
+            || subscription.is_some_and(|subscription| subscription.came_with(name))
     }
 
     fn desired(&self, kind: ResourceType) -> Desired<'_> {
@@ -232,7 +250,8 @@ impl Conversation {
         let resources = self.snapshot.resources.values().flat_map(BTreeMap::values);
         let refused = resources.filter_map(|resource| {
             let message = self.memory.refusal(resource.kind, &resource.name, &resource.version)?;
-            Some((resource.clone(), message))
+            let keeps_earlier = self.keeps_earlier(resource.kind, &resource.name);
+            Some(Refusal { resource: resource.clone(), message, keeps_earlier })
         });
         let is_as_stated = self.snapshot.problems.is_empty() && self.snapshot.unmade.is_empty();
         Progress {

@@ -134,6 +134,8 @@ impl XdsServer {
             }
         };
         let ticket = self.board.open(&proxy, Timestamp::now(), &self.stop);
+        let registration = self.states.borrow().proxies.get(&proxy).cloned();
+        self.board.note_token(&proxy, registration.and_then(|known| known.token.clone()).as_deref());
         // What is expected of a proxy is on the board before it is in its cell, and so is the stream before this look:
         // whatever comes in between is seen by one of both.
         let Some(snapshot) = cell.borrow_and_update().clone() else {

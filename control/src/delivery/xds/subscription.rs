@@ -70,6 +70,9 @@ pub(super) struct Subscription {
     /// Versions that the proxy took, or said to hold when the stream began; `None` if it has some
     /// version, or may have: of a refused response Envoy may have taken a part.
     held: BTreeMap<String, Option<String>>,
+    /// Names of which the proxy said, when the stream began, that it has a version which it did not refuse, and
+    /// which were not removed since.
+    came_with: BTreeSet<String>,
     /// Names of which the proxy knows that there is no such resource.
     absent: BTreeSet<String>,
     in_flight: Option<InFlight>,
@@ -101,6 +104,8 @@ impl Subscription {
                 (name.clone(), Some(version.clone()).filter(|version| !refused(name, version)))
             })
             .collect();
+        let good = subscription.held.iter().filter(|(_, version)| version.is_some());
+        subscription.came_with = good.map(|(name, _)| name.clone()).collect();
         subscription.is_greeted = !subscription.held.is_empty();
         subscription
     }
@@ -139,6 +144,11 @@ impl Subscription {
         self.wildcard || self.names.contains(name)
     }
 
+    /// Whether the proxy came with some version of this resource, and still has one.
+    pub(super) fn came_with(&self, name: &str) -> bool {
+        self.came_with.contains(name)
+    }
+
     /// How many names it knows.
     pub(super) fn size(&self) -> usize {
         self.names.len() + self.held.len()
@@ -167,6 +177,7 @@ impl Subscription {
         let again = std::mem::take(&mut self.again);
         let mut events = Vec::new();
         for name in in_flight.batch.removed {
+            self.came_with.remove(&name);
             if self.held.remove(&name).is_some() {
                 events.push(Event::Removed { kind: desired.kind, name: name.clone() });
             }

@@ -78,10 +78,10 @@ impl Change {
         match self {
             Self::Policies(change) => change.apply_to(&mut next)?,
             Self::RegisterProxy(registration) => {
-                next.proxies.insert(registration.id.clone(), Arc::clone(registration));
+                next.register(Arc::clone(registration));
             }
             Self::RemoveProxy(id) => {
-                if next.proxies.remove(id).is_none() {
+                if next.unregister(id).is_none() {
                     return Err(StoreError::NoSuchProxy(id.0.clone()));
                 }
             }

@@ -187,7 +187,7 @@ mod tests {
                 set: None,
             });
             let proxy = proxy(&format!("shop/{name}/1"));
-            state.proxies.insert(proxy.id.clone(), proxy);
+            state.register(proxy);
         }
         let costs = (0..50).map(|at| {
             let name = policies.get(at * 7 % size).unwrap();

@@ -302,7 +302,7 @@ fn a_policy_for_a_service_that_nobody_runs_is_a_warning_once_anybody_is_known() 
         inbound: None,
         outbounds: Vec::new(),
     };
-    state.proxies.insert(proxy.id.clone(), Arc::new(proxy));
+    state.register(Arc::new(proxy));
     assert_eq!(
         codes(Terms { invited: &invited, ..TERMS }, &state),
         [("W121", 24, "did you mean `shop/orders`?".to_owned())]

@@ -19,7 +19,6 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The most labels of a workload.
 const LABELS_MAX: usize = 64;
@@ -27,15 +26,6 @@ const LABELS_MAX: usize = 64;
 const LABEL_BYTES_MAX: usize = 253;
 /// The most services that a workload calls.
 const OUTBOUNDS_MAX: usize = 256;
-
-/// The most sidecars of the mesh, of one service, and that joined with one token.
-const PROXIES_MAX: usize = 20_000;
-const PROXIES_OF_SERVICE_MAX: usize = 2_000;
-const PROXIES_OF_TOKEN_MAX: usize = 1_000;
-/// The most sidecars that joined with one token and have no stream: each costs work, and none serves anybody.
-const PROXIES_AWAY_OF_TOKEN_MAX: usize = 100;
-/// When a sidecar for which there is no room comes again: those that are gone are forgotten by then.
-const FULL_WAIT: Duration = Duration::from_secs(30);
 
 /// Lets a sidecar in that shows a good token, and gives it a certificate.
 pub(super) async fn join(
@@ -170,13 +160,14 @@ async fn admit(api: &Api, joining: Joining, by: Actor) -> Result<Json<IdentityRe
     let id = joining.id();
     let Joining { service, instance, token, csr_pem, proxy } = joining;
     let registration = registration(&id, &service, proxy)?;
-    let registration = ProxyRegistration { token: token.clone(), ..registration };
+    let registration = Arc::new(ProxyRegistration { token: token.clone(), ..registration });
     let _turn = api.rates.registering().await?;
-    check_room(api, &registration)?;
+    let _place = api.room.reserve(&registration, &api.store.watch(), &api.board)?;
     let (token, generation) = (token.as_deref(), api.evictions.generation(&id));
     let holder = Holder { service: &service, instance: &instance, token, generation };
     let issued = api.authority.issue(&csr_pem, holder, by.at)?;
-    api.store.commit(Change::RegisterProxy(Arc::new(registration)), by).await?;
+    api.store.commit(Change::RegisterProxy(registration), by).await?;
+    api.board.note_token(&id, token);
     tracing::info!(proxy = %id, expires_at = %issued.expires_at, "certificate issued");
     Ok(Json(IdentityResponse {
         proxy_id: id.0,
@@ -222,42 +213,6 @@ fn registration(
         outbounds,
         token: None,
     })
-}
-
-/// Refuses a sidecar for which there is no room, unless it is registered already.
-fn check_room(api: &Api, newcomer: &ProxyRegistration) -> Result<(), ApiError> {
-    let state = api.store.watch().borrow().clone();
-    if state.proxies.contains_key(&newcomer.id) {
-        return Ok(());
-    }
-    let ServiceRef { namespace, name } = &newcomer.service;
-    // Ids begin with the service; a token is for one service.
-    let beginning = format!("{namespace}/{name}/");
-    let others = state.proxies.range(ProxyId(beginning.clone())..);
-    let others = others.take_while(|(id, _)| id.0.starts_with(&beginning));
-    let (mut of_service, mut of_token, mut away) = (0, 0, 0);
-    for (id, other) in others {
-        of_service += 1;
-        if newcomer.token.is_some() && other.token == newcomer.token {
-            of_token += 1;
-            away += usize::from(!api.board.is_connected(id));
-        }
-    }
-    let (of, count, max) = if away >= PROXIES_AWAY_OF_TOKEN_MAX {
-        ("this token without a stream".to_owned(), away, PROXIES_AWAY_OF_TOKEN_MAX)
-    } else if of_token >= PROXIES_OF_TOKEN_MAX {
-        ("this token".to_owned(), of_token, PROXIES_OF_TOKEN_MAX)
-    } else if of_service >= PROXIES_OF_SERVICE_MAX {
-        (format!("service {namespace}/{name}"), of_service, PROXIES_OF_SERVICE_MAX)
-    } else if state.proxies.len() >= PROXIES_MAX {
-        ("this mesh".to_owned(), state.proxies.len(), PROXIES_MAX)
-    } else {
-        return Ok(());
-    };
-    let message = format!("there are {count} sidecars of {of} already; {max} are allowed");
-    Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too-many-proxies", message)
-        .help("stop some; one that is gone is forgotten after a while (`--leave-after` of the control plane)")
-        .retry_after(FULL_WAIT))
 }
 
 fn check_labels(proxy: &ProxyStatement) -> Result<(), ApiError> {

@@ -3,7 +3,9 @@
 use super::access::Caller;
 use super::client::REQUEST_TIMEOUT;
 use super::extract::{Json, Path, Query};
-use super::types::{Evicted, InboundBody, OutboundBody, ProxyBody, ProxyList, Rejection, StatusResponse};
+use super::types::{
+    Done, Evicted, InboundBody, OutboundBody, Progress, ProxyBody, ProxyList, Rejection, StatusResponse,
+};
 use super::{Api, ApiError};
 use crate::delivery::acks::{ProxyStatus, Refused};
 use crate::delivery::envoy::yaml;
@@ -11,7 +13,7 @@ use crate::mesh::identity::spiffe;
 use crate::mesh::model::{ProxyId, ProxyRegistration, Revision};
 use crate::mesh::store::{Actor, Change, StoreError};
 use axum::extract::State;
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderName, StatusCode, header};
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,13 +80,14 @@ pub(super) async fn status(
         revision: revision.0,
         trust_domain: desired.trust_domain.clone(),
         policies: desired.policies.len(),
-        on_revision: standing.connected - standing.behind_count,
+        on_revision: standing.on_revision,
         connected: standing.connected,
+        away: standing.away,
         proxies: listed,
     }))
 }
 
-/// Waits until every connected sidecar has taken a revision or refused it.
+/// Waits until every registered sidecar has taken a revision or refused it.
 async fn settled(api: &Api, revision: Revision) {
     let (mut board, mut fleet) = (api.board.watch(), api.fleet.built());
     loop {
@@ -104,45 +107,50 @@ async fn settled(api: &Api, revision: Revision) {
     }
 }
 
-/// How the connected sidecars stand to a revision.
+/// How the registered sidecars stand to a revision.
 struct Standing {
     connected: usize,
-    behind_count: usize,
-    /// Those that do not have it.
+    away: usize,
+    /// How many of those that are connected have it.
+    on_revision: usize,
+    /// Those that do not have it, connected or not. One that went away with all that is expected of it has it.
     behind: Vec<ProxyBody>,
     /// Whether all of those have refused something, or cannot be given it.
     is_settled: bool,
 }
 
 impl Standing {
-    /// Costs what those cost that are behind.
+    /// Costs what those cost that are behind or away.
     fn of(api: &Api, revision: Revision) -> Self {
         // The revision of the fleet before the board: what is then expected of a proxy is of that one, or newer.
         let fleet = api.fleet.revision();
         if fleet < Some(revision) {
-            let behind: Vec<ProxyBody> = proxies(api).into_iter().filter(|proxy| proxy.connected).collect();
-            return Self {
-                connected: api.board.standing().connected,
-                behind_count: behind.len(),
-                is_settled: false,
-                behind,
-            };
+            return Self::none(proxies(api));
         }
         let standing = api.board.standing();
         let desired = api.store.watch().borrow().clone();
+        let away = standing.absent.len();
         let body =
             |(id, status): (ProxyId, ProxyStatus)| Some(body(desired.proxies.get(&id)?, Some(status), fleet));
-        let mut behind: Vec<ProxyBody> = standing.behind.into_iter().filter_map(body).collect();
+        let mut behind: Vec<ProxyBody> =
+            standing.behind.into_iter().chain(standing.absent).filter_map(body).collect();
         behind.retain(|proxy| proxy.revision < Some(revision.0));
-        let has_answered = |proxy: &ProxyBody| {
-            proxy.offered >= Some(revision.0) && !(proxy.rejections.is_empty() && proxy.problems.is_empty())
-        };
+        behind.sort_by(|one, other| one.id.cmp(&other.id));
+        let has_answered = |proxy: &ProxyBody| proxy.progress(revision.0) == Progress::Refused;
+        let behind_count = behind.iter().filter(|proxy| proxy.connected).count();
         Self {
             connected: standing.connected,
-            behind_count: behind.len(),
+            away,
+            on_revision: standing.connected.saturating_sub(behind_count),
             is_settled: behind.iter().all(has_answered),
             behind,
         }
+    }
+
+    /// While the configuration of the revision is being built, nobody has it.
+    fn none(all: Vec<ProxyBody>) -> Self {
+        let connected = all.iter().filter(|proxy| proxy.connected).count();
+        Self { connected, away: all.len() - connected, on_revision: 0, behind: all, is_settled: false }
     }
 }
 
@@ -187,6 +195,25 @@ pub(super) async fn evict_one(api: &Api, id: &ProxyId, by: Actor) -> Result<(), 
     Ok(())
 }
 
+/// Forgets a sidecar that is away, as if it had left: nobody waits for it, and nobody is sent to it. Its certificate
+/// stays good, so it registers again if it comes back.
+pub(super) async fn forget(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<IdParts>,
+) -> Result<Json<Done>, ApiError> {
+    let id = ProxyId(format!("{}/{}/{}", id.namespace, id.service, id.instance));
+    if api.board.is_connected(&id) {
+        let message = format!("proxy `{id}` is connected");
+        return Err(ApiError::new(StatusCode::CONFLICT, "proxy-connected", message)
+            .help("stop it, and it leaves by itself; or shut it out with `chancery proxies evict`"));
+    }
+    api.store.commit(Change::RemoveProxy(id.clone()), caller.now()).await?;
+    api.places.give_back(&id);
+    tracing::info!(proxy = %id, "forgotten");
+    Ok(Json(Done {}))
+}
+
 fn proxies(api: &Api) -> Vec<ProxyBody> {
     let desired = api.store.watch().borrow().clone();
     let fleet = api.fleet.revision();
@@ -227,9 +254,10 @@ fn body(registration: &ProxyRegistration, status: Option<ProxyStatus>, fleet: Op
 
 fn rejection(refused: &Refused) -> Rejection {
     Rejection {
-        resource_type: refused.kind.as_str().to_owned(),
+        resource_type: refused.kind.noun().to_owned(),
         resource: refused.name.clone(),
         policies: refused.policies.to_vec(),
         message: refused.message.to_string(),
+        keeps_earlier: refused.keeps_earlier,
     }
 }

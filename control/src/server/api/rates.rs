@@ -27,7 +27,7 @@ pub const REQUESTS_AT_ONCE: NonZeroU32 = number(1_000);
 /// See [`REQUESTS_AT_ONCE`].
 pub const REQUESTS_A_SECOND: NonZeroU32 = number(200);
 /// How many sidecars are registered at a time, so that the changes of people never wait for many of them.
-const REGISTERING_MAX: usize = 4;
+pub(super) const REGISTERING_MAX: usize = 4;
 /// How many more wait for it.
 const REGISTERING_WAITING_MAX: usize = 256;
 /// When those come again for whom there was no room to wait.

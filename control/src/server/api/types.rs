@@ -5,6 +5,9 @@
 //! so that a misspelt option is never silently ignored.
 
 mod from_policies;
+mod progress;
+
+pub use progress::Progress;
 
 pub use crate::mesh::identity::Role;
 
@@ -396,6 +399,8 @@ pub struct Rejection {
     pub policies: Vec<String>,
     /// The proxy's own words.
     pub message: String,
+    /// Whether an earlier version of it is in use in its place.
+    pub keeps_earlier: bool,
 }
 
 /// `GET /v1/status`
@@ -411,6 +416,8 @@ pub struct StatusResponse {
     pub on_revision: usize,
     /// How many sidecars are connected.
     pub connected: usize,
+    /// How many are registered and have no stream: nobody knows what they do.
+    pub away: usize,
     /// Each sidecar, by id.
     pub proxies: Vec<ProxyBody>,
 }

@@ -61,7 +61,7 @@ async fn serve_fleet(caller: Option<&'static str>, fleet: Arc<Fleet>, board: Arc
         inbound: None,
         outbounds: Vec::new(),
     };
-    state.proxies.insert(slow, Arc::new(registration));
+    state.register(Arc::new(registration));
     let (_, states) = watch::channel(Arc::new(state));
     let server = XdsServer::new(fleet, board, states, CancellationToken::new(), TaskTracker::new());
     let service =
@@ -122,13 +122,13 @@ async fn a_proxy_gets_its_resources_and_stands_on_the_board() {
     assert_eq!(response.resources.first().unwrap().name, "a");
     assert_eq!((response.system_version_info.as_str(), response.nonce.as_str()), ("1", "1"));
     let id = ProxyId("shop/orders/1".to_owned());
-    assert!(board.status(&id).unwrap().is_connected);
+    assert!(board.is_connected(&id));
 
     // A second stream takes the place of the first.
     let mut second = open(&mut client, vec![clusters()]).await.unwrap();
     assert!(second.message().await.unwrap().is_some());
     assert_eq!(responses.message().await.unwrap_err().code(), Code::Unavailable);
-    assert!(board.status(&id).unwrap().is_connected);
+    assert!(board.is_connected(&id));
 
     // A proxy that is no longer in the mesh is told so.
     fleet.publish(FleetChange { gone: [id].into(), ..FleetChange::default() });

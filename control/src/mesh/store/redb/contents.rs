@@ -366,8 +366,7 @@ impl Reader {
                 }
             }
             Table::Proxies => {
-                let proxy = Arc::new(read::<StoredProxy>(key, value)?);
-                self.state.proxies.insert(ProxyId(key.to_owned()), proxy);
+                self.state.register(Arc::new(read::<StoredProxy>(key, value)?));
             }
             Table::Items => {
                 self.items.insert(key.to_owned(), value.into());
