@@ -66,7 +66,8 @@ pub struct Summary {
 /// # Errors
 /// The first difference, made small; or [`Difference::Host`] if the host cannot be set up.
 pub fn compare(seed: u64, extent: Extent) -> Result<Summary, Box<Difference>> {
-    let host = Host::new(Limits::default()).map_err(Difference::host)?;
+    // To compile a module well takes many times as long as all that is tried on it.
+    let host = Host::for_few_calls(Limits::default()).map_err(Difference::host)?;
     let mut random = Random::new(seed);
     let mut summary = Summary::default();
     while summary.pairs < extent.pairs {
@@ -108,7 +109,9 @@ pub fn reordered(sketch: &Sketch, random: &mut Random) -> Sketch {
     reordered
 }
 
-fn requests_of(sketch: &Sketch, count: usize, random: &mut Random) -> Vec<Request> {
+/// Requests near the policies of a sketch, the first few of them dear.
+#[must_use]
+pub fn requests_of(sketch: &Sketch, count: usize, random: &mut Random) -> Vec<Request> {
     let dear = DEAR_REQUESTS.min(count / 2);
     let request = |number| match number < dear {
         true => dear::request(random, sketch),
@@ -148,7 +151,11 @@ pub fn module_of(program: &LinkedProgram) -> Result<Module, CompileError> {
     compile_with(program, ModuleOptions { steps_max: u64::MAX, ..ModuleOptions::default() })
 }
 
-fn runner(host: &Host, program: &LinkedProgram) -> Result<(PolicyRunner, CostBound), String> {
+/// The runner of a program on this host, and what its module says of its cost.
+///
+/// # Errors
+/// What is wrong with the module, in words.
+pub fn runner(host: &Host, program: &LinkedProgram) -> Result<(PolicyRunner, CostBound), String> {
     let module = module_of(program).map_err(|error| error.to_string())?;
     let runner = PolicyRunner::on_host(host, &module.bytes).map_err(|error| error.to_string())?;
     Ok((runner, module.manifest.cost))

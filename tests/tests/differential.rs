@@ -7,6 +7,7 @@
 #![expect(clippy::panic, reason = "a failure shows the whole difference")]
 #![expect(clippy::print_stdout, reason = "what was compared is shown")]
 
+use chancery_sdk_host::{Host, Limits};
 use chancery_tests::differential::{self, Extent, Summary};
 use chancery_tests::random::Random;
 use std::collections::BTreeMap;
@@ -22,6 +23,9 @@ const SEED: u64 = 1;
 const PAIRS_PER_SEED: usize = 5_000;
 /// Programs whose statements are put into another order.
 const PROGRAMS_REORDERED: usize = 100;
+/// Programs that are compiled well and fast, with so many requests each.
+const PROGRAMS_COMPILED_TWICE: usize = 20;
+const REQUESTS_OF_EACH: usize = 20;
 
 fn number_from_environment(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -79,6 +83,25 @@ fn check_reach(summaries: &[Summary]) {
         });
     assert!(shadows > 0, "no shadow decision differed");
     assert!(refused < programs, "{refused} generated policies were refused, {programs} accepted");
+}
+
+#[test]
+fn a_module_takes_the_same_steps_however_it_is_compiled() {
+    let well = Host::new(Limits::default()).unwrap();
+    let fast = Host::for_few_calls(Limits::default()).unwrap();
+    let mut random = Random::new(SEED);
+    let mut compared = 0;
+    for sketch in differential::sketches(SEED, PROGRAMS_COMPILED_TWICE) {
+        let Ok(program) = differential::program_of(&sketch) else { continue };
+        let (mut one, _) = differential::runner(&well, &program).unwrap();
+        let (mut other, _) = differential::runner(&fast, &program).unwrap();
+        for request in differential::requests_of(&sketch, REQUESTS_OF_EACH, &mut random) {
+            assert_eq!(one.run(&request).unwrap(), other.run(&request).unwrap());
+            assert_eq!(one.fuel_used(), other.fuel_used(), "{request:?} of\n{}", sketch.text());
+            compared += 1;
+        }
+    }
+    assert!(compared > PROGRAMS_COMPILED_TWICE, "only {compared} pairs were compared");
 }
 
 #[test]
