@@ -134,6 +134,7 @@ impl Server {
         let tasks = TaskTracker::new();
         let board = Arc::new(AckBoard::default());
         refusals::restore(&*store, &board).await?;
+        board.await_return(store.watch().borrow().proxies.keys(), now);
         let fleet = Arc::<Fleet>::default();
         let delivery = Delivery { store: &store, board: &board, fleet: &fleet, tasks: &tasks };
         let life = ConnectionLife::of_certificates(options.certificate_lifetime.as_secs());

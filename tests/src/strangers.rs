@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertificateParams, KeyPair};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -121,16 +122,37 @@ pub async fn flood_of_joins(
     service: &str,
     count: usize,
 ) -> Result<(usize, Option<String>)> {
+    joins(context, service, &join_token(context, service).await?, 0..count).await
+}
+
+/// A token with which sidecars of a service join.
+///
+/// # Errors
+/// When there is none to be had.
+pub async fn join_token(context: &Context, service: &str) -> Result<String> {
     let request = TokenRequest::Join { service: service.to_owned(), lifetime_seconds: None };
-    let token = context.client()?.post::<TokenResponse>("/v1/tokens", &request).await?.token;
+    Ok(context.client()?.post::<TokenResponse>("/v1/tokens", &request).await?.token)
+}
+
+/// As [`flood_of_joins`], with this token and as the replicas with these numbers.
+///
+/// # Errors
+/// When the control plane does not answer.
+pub async fn joins(
+    context: &Context,
+    service: &str,
+    token: &str,
+    numbers: Range<usize>,
+) -> Result<(usize, Option<String>)> {
     let csr_pem = CertificateParams::default().serialize_request(&KeyPair::generate()?)?.pem()?;
     let mut joining = JoinSet::new();
-    for first in 0..JOINING {
+    for first in numbers.clone().take(JOINING) {
         let client = Client::new(&context.url, &context.ca_pem, Credentials::None)?;
-        let (token, csr_pem, service) = (token.clone(), csr_pem.clone(), service.to_owned());
+        let (token, csr_pem, service) = (token.to_owned(), csr_pem.clone(), service.to_owned());
+        let numbers = (first..numbers.end).step_by(JOINING);
         joining.spawn(async move {
             let (mut let_in, mut refused) = (0, None);
-            for number in (first..count).step_by(JOINING) {
+            for number in numbers {
                 let proxy = replica(number)?;
                 let (token, csr_pem) = (token.clone(), csr_pem.clone());
                 let request = JoinRequest { token, service: service.clone(), csr_pem, proxy };

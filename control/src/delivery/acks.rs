@@ -15,12 +15,16 @@ use crate::delivery::xds::Memory;
 use crate::delivery::xds::conversation::Progress;
 use crate::delivery::xds::message::Event;
 use crate::mesh::model::{ProxyId, Revision};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// How long a proxy may take to come back: after a restart of the control plane, when all come at once, and after its
+/// stream has ended.
+const RETURN_AFTER_RESTART: SignedDuration = SignedDuration::from_secs(60);
+const RETURN_AFTER_STREAM: SignedDuration = SignedDuration::from_secs(10);
 /// Proxies that are remembered after they left the mesh, for what they refused.
 const LEFT_PROXIES_MAX: usize = 4096;
 
@@ -114,6 +118,8 @@ struct Entry {
     stop: CancellationToken,
     memory: Memory,
     status: ProxyStatus,
+    /// Until when it may be on its way back to a stream. Long ago for one that has just joined.
+    returns_until: Timestamp,
     has_left: bool,
     /// The id of the token for which its stream is counted.
     token: Option<String>,
@@ -122,6 +128,16 @@ struct Entry {
 }
 
 impl AckBoard {
+    /// Notes that proxies joined with an earlier process of the control plane, and are on their way back now.
+    pub fn await_return<'a>(&self, proxies: impl Iterator<Item = &'a ProxyId>, now: Timestamp) {
+        let mut entries = self.lock();
+        for id in proxies {
+            let entry =
+                entries.proxies.entry(id.clone()).or_insert_with(|| Entry::new(Timestamp::UNIX_EPOCH));
+            entry.returns_until = after(now, RETURN_AFTER_RESTART);
+        }
+    }
+
     /// Notes which snapshots proxies are about to be given. Before they are: so nobody passes for having a revision
     /// of which there is something on the way to it.
     pub fn expect(&self, change: &FleetChange) {
@@ -231,6 +247,7 @@ impl AckBoard {
             absent.insert(ticket.proxy.clone());
         }
         entry.status.since = now;
+        entry.returns_until = after(now, RETURN_AFTER_STREAM);
         if entry.is_leaving {
             entries.leave(&ticket.proxy);
         }
@@ -257,6 +274,14 @@ impl AckBoard {
     #[must_use]
     pub fn is_connected(&self, proxy: &ProxyId) -> bool {
         self.lock().proxies.get(proxy).is_some_and(|entry| entry.is_shown() && entry.status.is_connected)
+    }
+
+    /// How many of these proxies have no stream and may be on their way back to one, as all are for a while after a
+    /// restart of the control plane.
+    pub fn returning<'a>(&self, proxies: impl Iterator<Item = &'a ProxyId>, now: Timestamp) -> usize {
+        let entries = self.lock();
+        let returns = |entry: &&Entry| !entry.status.is_connected && entry.returns_until > now;
+        proxies.filter_map(|id| entries.proxies.get(id)).filter(returns).count()
     }
 
     /// What is known of all proxies that had a stream and have not left.
@@ -378,6 +403,7 @@ impl Entry {
             stop,
             memory: Memory::default(),
             status,
+            returns_until: Timestamp::UNIX_EPOCH,
             has_left: false,
             token: None,
             is_leaving: false,
@@ -428,6 +454,11 @@ impl ProxyStatus {
     fn as_of_fleet(&self, revision: Revision, fleet: Option<Revision>) -> Option<Revision> {
         if self.expected == Some(revision) { fleet.max(Some(revision)) } else { Some(revision) }
     }
+}
+
+/// A later time; at the end of times the last one.
+fn after(now: Timestamp, time: SignedDuration) -> Timestamp {
+    now.checked_add(time).unwrap_or(Timestamp::MAX)
 }
 
 fn log(proxy: &ProxyId, event: &Event) {

@@ -2,7 +2,7 @@
 
 use super::process::ControlPlane;
 use chancery_control::cli::exit::Exit;
-use chancery_tests::strangers::{Strangers, address, connect, flood_of_joins};
+use chancery_tests::strangers::{Strangers, address, connect, flood_of_joins, join_token, joins};
 use std::fs;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -94,5 +94,19 @@ async fn one_token_lets_only_so_many_in_and_policies_are_applied_meanwhile() {
     // Four register at a time, and each counts.
     assert_eq!(let_in, 100);
     assert!(refused.is_some_and(|code| code == "too-often" || code == "too-many-proxies"));
+    plane.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_keeps_no_replica_out_while_the_others_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = ControlPlane::start(folder.path()).await;
+    let token = join_token(&plane.context(), "shop/a").await.unwrap();
+    let (let_in, refused) = joins(&plane.context(), "shop/a", &token, 0..120).await.unwrap();
+    assert!((100..=103).contains(&let_in), "{let_in}");
+    assert_eq!(refused.as_deref(), Some("too-many-proxies"));
+    plane.kill().await;
+    let plane = ControlPlane::start(folder.path()).await;
+    assert_eq!(joins(&plane.context(), "shop/a", &token, 200..220).await.unwrap(), (20, None));
     plane.terminate().await;
 }

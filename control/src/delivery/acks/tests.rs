@@ -125,3 +125,19 @@ async fn what_was_refused_outlives_the_process() {
     let message = ticket.memory.refusal(ResourceType::Extension, "writ-inbound", &policy("bad").version);
     assert_eq!(message.as_deref(), Some("no"));
 }
+
+#[test]
+fn who_joined_before_a_restart_or_had_a_stream_has_time_to_come_back() {
+    let board = AckBoard::default();
+    let [before, new] = [orders(), ProxyId("shop/orders/2".to_owned())];
+    board.await_return([&before].into_iter(), at(100));
+    let returning = |second: i64| [&before, &new].map(|id| board.returning([id].into_iter(), at(second)));
+    assert_eq!(returning(100), [1, 0], "who joins now has not shown yet that it serves anybody");
+    assert_eq!(returning(159), [1, 0]);
+    assert_eq!(returning(160), [0, 0], "it does not come back");
+    let tickets = [&before, &new].map(|id| board.open(id, at(200), &CancellationToken::new()));
+    assert_eq!(returning(200), [0, 0], "they are there");
+    tickets.iter().for_each(|ticket| board.close(ticket, at(300)));
+    assert_eq!(returning(309), [1, 1]);
+    assert_eq!(returning(310), [0, 0]);
+}

@@ -162,7 +162,7 @@ async fn admit(api: &Api, joining: Joining, by: Actor) -> Result<Json<IdentityRe
     let registration = registration(&id, &service, proxy)?;
     let registration = Arc::new(ProxyRegistration { token: token.clone(), ..registration });
     let _turn = api.rates.registering().await?;
-    let _place = api.room.reserve(&registration, &api.store.watch(), &api.board)?;
+    let _place = api.room.reserve(&registration, &api.store.watch(), &api.board, by.at)?;
     let (token, generation) = (token.as_deref(), api.evictions.generation(&id));
     let holder = Holder { service: &service, instance: &instance, token, generation };
     let issued = api.authority.issue(&csr_pem, holder, by.at)?;

@@ -6,9 +6,10 @@
 use super::ApiError;
 use super::rates::REGISTERING_MAX;
 use crate::delivery::acks::AckBoard;
-use crate::mesh::model::{DesiredState, ProxyRegistration};
+use crate::mesh::model::{DesiredState, ProxyId, ProxyRegistration};
 use axum::http::StatusCode;
 use chancery_policy_lang::checked::ServiceRef;
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -63,6 +64,7 @@ impl Room {
         newcomer: &Arc<ProxyRegistration>,
         states: &watch::Receiver<Arc<DesiredState>>,
         board: &AckBoard,
+        now: Timestamp,
     ) -> Result<Reserved<'_>, ApiError> {
         let mut newcomers = self.lock();
         // After the lock: who has given its place back by now stands in the state.
@@ -70,7 +72,10 @@ impl Room {
         let known = state.proxies.get(&newcomer.id);
         let is_new = known.is_none();
         if known.is_none_or(|known| known.token != newcomer.token) {
-            let counts = newcomers.counts(newcomer, &state, board);
+            let mut counts = newcomers.counts(newcomer, &state, board);
+            if counts.away >= PROXIES_AWAY_OF_TOKEN_MAX {
+                counts.away = counts.away.saturating_sub(returning(newcomer, &state, board, now));
+            }
             check(&newcomer.service, counts, is_new, newcomer.token.is_some())?;
         }
         newcomers.last += 1;
@@ -121,6 +126,16 @@ impl Drop for Reserved<'_> {
     }
 }
 
+/// How many with the token of a newcomer have no stream and may be on their way back to one.
+fn returning(newcomer: &ProxyRegistration, state: &DesiredState, board: &AckBoard, now: Timestamp) -> usize {
+    // A token is for one service.
+    let ServiceRef { namespace, name } = &newcomer.service;
+    let of_service = state.proxies.range(ProxyId(format!("{namespace}/{name}/"))..);
+    let of_service = of_service.take_while(|(_, other)| other.service == newcomer.service);
+    let of_token = of_service.filter(|(_, other)| other.token == newcomer.token);
+    board.returning(of_token.map(|(id, _)| id), now)
+}
+
 /// Refuses one more where there are as many as may be. Who only changes its token takes no more of the mesh.
 fn check(service: &ServiceRef, counts: Counts, is_new: bool, has_token: bool) -> Result<(), ApiError> {
     let ServiceRef { namespace, name } = service;
@@ -145,15 +160,14 @@ fn check(service: &ServiceRef, counts: Counts, is_new: bool, has_token: bool) ->
 #[expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 mod tests {
     use super::*;
-    use crate::mesh::model::ProxyId;
-    use jiff::Timestamp;
+    use jiff::SignedDuration;
     use tokio_util::sync::CancellationToken;
 
     fn replica(number: usize, token: &str) -> Arc<ProxyRegistration> {
         Arc::new(ProxyRegistration {
             id: ProxyId(format!("shop/orders/{number}")),
             service: ServiceRef { namespace: "shop".to_owned(), name: "orders".to_owned() },
-            labels: BTreeMap::new(),
+            labels: Arc::default(),
             inbound: None,
             outbounds: Vec::new(),
             token: Some(token.to_owned()),
@@ -162,7 +176,7 @@ mod tests {
 
     #[test]
     fn who_is_being_registered_counts_once_and_who_is_registered_needs_no_room() {
-        let (room, board) = (Room::default(), AckBoard::default());
+        let (room, board, now) = (Room::default(), AckBoard::default(), Timestamp::UNIX_EPOCH);
         let (sender, states) = watch::channel(Arc::<DesiredState>::default());
         let register = |of: &Arc<ProxyRegistration>| {
             sender.send_modify(|state| Arc::make_mut(state).register(Arc::clone(of)));
@@ -171,27 +185,29 @@ mod tests {
             register(&replica(number, "7f"));
         }
         let (last, late) = (replica(1_000, "7f"), replica(1_001, "7f"));
-        let reserved = room.reserve(&last, &states, &board).unwrap();
-        let refused = room.reserve(&late, &states, &board).unwrap_err();
+        let reserved = room.reserve(&last, &states, &board, now).unwrap();
+        let refused = room.reserve(&late, &states, &board, now).unwrap_err();
         assert_eq!((refused.status.as_u16(), refused.body.code.as_str()), (429, "too-many-proxies"));
         assert!(refused.body.message.starts_with("there are 100 sidecars of this token without a stream"));
         drop(reserved);
-        let reserved = room.reserve(&late, &states, &board).unwrap();
+        let reserved = room.reserve(&late, &states, &board, now).unwrap();
         register(&late);
         // It stands in the state and in the room: that is one.
         assert_eq!(room.lock().counts(&replica(1_002, "7f"), &states.borrow(), &board).away, 100);
         drop(reserved);
-        assert!(room.reserve(&last, &states, &board).is_err());
-        drop(room.reserve(&late, &states, &board).unwrap());
-        drop(room.reserve(&replica(1_003, "8a"), &states, &board).unwrap());
-        let moved = room.reserve(&replica(1_001, "8a"), &states, &board).unwrap();
+        assert!(room.reserve(&last, &states, &board, now).is_err());
+        drop(room.reserve(&late, &states, &board, now).unwrap());
+        drop(room.reserve(&replica(1_003, "8a"), &states, &board, now).unwrap());
+        let moved = room.reserve(&replica(1_001, "8a"), &states, &board, now).unwrap();
         drop(moved);
 
         // Who has a stream is not away.
-        let ticket = board.open(&late.id, Timestamp::UNIX_EPOCH, &CancellationToken::new());
+        let ticket = board.open(&late.id, now, &CancellationToken::new());
         board.note_token(&late.id, Some("7f"));
-        drop(room.reserve(&last, &states, &board).unwrap());
-        board.close(&ticket, Timestamp::UNIX_EPOCH);
-        assert!(room.reserve(&last, &states, &board).is_err());
+        drop(room.reserve(&last, &states, &board, now).unwrap());
+        board.close(&ticket, now);
+        drop(room.reserve(&last, &states, &board, now).unwrap());
+        let later = now + SignedDuration::from_secs(10);
+        assert!(room.reserve(&last, &states, &board, later).is_err(), "it does not come back");
     }
 }
