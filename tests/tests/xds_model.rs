@@ -242,10 +242,9 @@ impl World {
             self.pump();
             prop_assert!(self.messages < MESSAGES_MAX, "the conversation does not end");
         }
-        let all = self.snapshot.resources.values().flat_map(BTreeMap::values);
         let mut is_whole = true;
         let (mut is_only_closed, mut is_kept) = (true, false);
-        for resource in all {
+        for resource in self.snapshot.all() {
             let key = (resource.kind, resource.name.clone());
             let is_good = !self.refuses.contains(&(resource.kind, resource.version.clone()));
             is_whole &= is_good;
@@ -264,7 +263,7 @@ impl World {
         }
         prop_assert!(!(is_kept && progress.is_settled), "what serves is an earlier one: {:#?}", self.running);
         if is_whole {
-            let wanted = self.snapshot.resources.values().map(BTreeMap::len).sum::<usize>();
+            let wanted = self.snapshot.all().count();
             prop_assert_eq!(self.running.len(), wanted, "nothing else is left: {:?}", self.running);
         }
         Ok(())

@@ -133,7 +133,7 @@ mod tests {
                 token: None,
                 id: id.clone(),
                 service,
-                labels: BTreeMap::new(),
+                labels: Arc::default(),
                 inbound,
                 outbounds: Vec::new(),
             };

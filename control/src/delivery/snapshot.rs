@@ -108,13 +108,83 @@ impl Resource {
     }
 }
 
+/// Resources of one type, by name. One proxy has few of a type, and thousands of proxies have some: so each is a
+/// word here, and its name stands nowhere but in itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// Sorted by name.
+    all: Vec<Arc<Resource>>,
+}
+
+impl Resources {
+    /// The resource of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<Resource>> {
+        self.place(name).ok().and_then(|at| self.all.get(at))
+    }
+
+    /// Whether there is a resource of this name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.place(name).is_ok()
+    }
+
+    /// Puts a resource in the place of the one of its name, if there is one.
+    pub fn put(&mut self, resource: Arc<Resource>) {
+        match self.place(&resource.name) {
+            Ok(at) => {
+                if let Some(before) = self.all.get_mut(at) {
+                    *before = resource;
+                }
+            }
+            Err(at) => self.all.insert(at, resource),
+        }
+    }
+
+    /// Takes the resource of this name out.
+    pub fn remove(&mut self, name: &str) -> Option<Arc<Resource>> {
+        self.place(name).ok().map(|at| self.all.remove(at))
+    }
+
+    /// Keeps those of which the condition is true.
+    pub fn retain(&mut self, condition: impl FnMut(&Arc<Resource>) -> bool) {
+        self.all.retain(condition);
+    }
+
+    /// All, by name.
+    pub fn iter(&self) -> std::slice::Iter<'_, Arc<Resource>> {
+        self.all.iter()
+    }
+
+    /// Their names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.all.iter().map(|resource| &resource.name)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.all.binary_search_by(|resource| resource.name.as_str().cmp(name))
+    }
+}
+
 /// All resources of one proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The revision it was made from.
     pub revision: Revision,
-    /// Resources by type and name.
-    pub resources: BTreeMap<ResourceType, BTreeMap<String, Arc<Resource>>>,
+    /// Resources by type.
+    pub resources: BTreeMap<ResourceType, Resources>,
     /// Why the resources are not what the revision states, one sentence each: what could not be
     /// made stays as it was in the last revision in which it could. Mostly empty.
     pub problems: Arc<[String]>,
@@ -135,7 +205,7 @@ impl Snapshot {
 
     /// Puts a resource in the place of the one of its type and name, if there is one.
     pub fn put(&mut self, resource: Arc<Resource>) {
-        self.resources.entry(resource.kind).or_default().insert(resource.name.clone(), resource);
+        self.resources.entry(resource.kind).or_default().put(resource);
     }
 
     /// Whether a resource should be there and could not be made.
@@ -144,10 +214,15 @@ impl Snapshot {
         self.unmade.get(&kind).is_some_and(|names| names.contains(name))
     }
 
-    /// The resources of a type, by name.
+    /// The resources of a type.
     #[must_use]
-    pub fn of(&self, kind: ResourceType) -> &BTreeMap<String, Arc<Resource>> {
-        static NONE: BTreeMap<String, Arc<Resource>> = BTreeMap::new();
+    pub fn of(&self, kind: ResourceType) -> &Resources {
+        static NONE: Resources = Resources { all: Vec::new() };
         self.resources.get(&kind).unwrap_or(&NONE)
+    }
+
+    /// All resources, by type and name.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.resources.values().flat_map(Resources::iter)
     }
 }

@@ -18,6 +18,7 @@
 //! plane is away.
 
 pub mod conversation;
+mod grpc;
 pub mod memory;
 pub mod message;
 pub mod server;

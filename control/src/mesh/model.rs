@@ -18,6 +18,9 @@ pub const DEFAULT_TRUST_DOMAIN: &str = "chancery.local";
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProxyId(pub String);
 
+/// Labels of a workload. Many places have those of a sidecar.
+pub type Labels = Arc<BTreeMap<String, String>>;
+
 /// What one sidecar stated when it joined. The service comes from its verified token or certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyRegistration {
@@ -26,7 +29,7 @@ pub struct ProxyRegistration {
     /// The service it is a replica of.
     pub service: ServiceRef,
     /// Labels of the workload.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Where the service is offered; `None` for a client that offers nothing.
     pub inbound: Option<Inbound>,
     /// Services that the workload calls.

@@ -69,7 +69,7 @@ pub fn concerned(before: &InForce, after: &PolicySet, changed: &[&str]) -> Vec<P
         let prefix = format!("{}/{}/", service.namespace, service.name);
         let from = before.state.proxies.range(ProxyId(prefix.clone())..);
         let replicas = from.take_while(|(id, _)| id.0.starts_with(&prefix)).map(|(_, proxy)| proxy);
-        let those = replicas.filter(|proxy| proxy.inbound.is_some() && proxy.labels == **labels);
+        let those = replicas.filter(|proxy| proxy.inbound.is_some() && proxy.labels == *labels);
         concerned.extend(those.map(|proxy| proxy.id.clone()));
     }
     concerned.into_iter().collect()

@@ -3,16 +3,13 @@
 //! Thousands of replicas are a few workloads. The maps are persistent: a copy costs nothing, and a change of a copy
 //! costs what the change does.
 
-use crate::mesh::model::{ProxyId, ProxyRegistration};
+use crate::mesh::model::{Labels, ProxyId, ProxyRegistration};
 use crate::mesh::store::Step;
 use chancery_policy_lang::checked::{ServiceRef, Target};
 use chancery_policy_lang::linked::Workload;
 use imbl::OrdMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// Labels of a workload.
-pub type Labels = Arc<BTreeMap<String, String>>;
 
 /// The workloads of a mesh, each with the number of its sidecars.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +33,7 @@ impl Population {
     }
 
     fn add(&mut self, proxy: &ProxyRegistration) {
-        let labels = Arc::new(proxy.labels.clone());
+        let labels = proxy.labels.clone();
         *self.services.entry(proxy.service.clone()).or_default().entry(labels).or_default() += 1;
         for outbound in &proxy.outbounds {
             *self.called.entry(outbound.service.clone()).or_default() += 1;
@@ -44,7 +41,7 @@ impl Population {
     }
 
     fn remove(&mut self, proxy: &ProxyRegistration) {
-        let labels = Arc::new(proxy.labels.clone());
+        let labels = proxy.labels.clone();
         if let Some(workloads) = self.services.get_mut(&proxy.service) {
             decrement(workloads, &labels);
             if workloads.is_empty() {
@@ -131,7 +128,7 @@ mod tests {
             token: None,
             id: ProxyId(format!("{of}/{version}")),
             service: service(of),
-            labels: [("version".to_owned(), version.to_owned())].into(),
+            labels: Arc::new([("version".to_owned(), version.to_owned())].into()),
             inbound: None,
             outbounds: vec![],
         };

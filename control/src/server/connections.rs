@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -108,23 +109,8 @@ impl Connections {
     }
 
     async fn connection(self, stream: TcpStream, from: SocketAddr, standing: Standing) {
-        // Small answers must not wait for each other; that it fails says that the peer is gone.
-        let _gone = stream.set_nodelay(true);
-        let handshake = TlsAcceptor::from(Arc::clone(&self.tls)).accept(stream);
-        let stream = tokio::select! {
-            () = self.stop.cancelled() => return,
-            result = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake) => match result {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => {
-                    tracing::debug!(%from, %error, "a TLS handshake failed");
-                    return;
-                }
-                Err(_) => {
-                    tracing::debug!(%from, "a TLS handshake took too long");
-                    return;
-                }
-            },
-        };
+        // In boxes: the room for a handshake is needed for a moment, and a connection is there for days.
+        let Some(stream) = Box::pin(self.handshake(stream, from)).await else { return };
         let chain = stream.get_ref().1.peer_certificates();
         let peer = chain.and_then(|chain| tls::peer_identity(chain, &self.trust_domain));
         match &peer {
@@ -135,9 +121,29 @@ impl Connections {
         }
     }
 
+    async fn handshake(&self, stream: TcpStream, from: SocketAddr) -> Option<Box<TlsStream<TcpStream>>> {
+        // Small answers must not wait for each other; that it fails says that the peer is gone.
+        let _gone = stream.set_nodelay(true);
+        let handshake = TlsAcceptor::from(Arc::clone(&self.tls)).accept(stream);
+        tokio::select! {
+            () = self.stop.cancelled() => None,
+            result = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake) => match result {
+                Ok(Ok(stream)) => Some(Box::new(stream)),
+                Ok(Err(error)) => {
+                    tracing::debug!(%from, %error, "a TLS handshake failed");
+                    None
+                }
+                Err(_) => {
+                    tracing::debug!(%from, "a TLS handshake took too long");
+                    None
+                }
+            },
+        }
+    }
+
     async fn http(
         self,
-        io: TokioIo<tokio_rustls::server::TlsStream<TcpStream>>,
+        io: TokioIo<Box<TlsStream<TcpStream>>>,
         peer: Option<PeerIdentity>,
         from: SocketAddr,
         standing: Standing,

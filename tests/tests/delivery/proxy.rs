@@ -17,10 +17,8 @@ use chancery_control::mesh::store::redb::RedbStore;
 use chancery_control::sidecar::envoy_binary::Search;
 use chancery_policy_lang::checked::ServiceRef;
 use chancery_tests::mesh::wire::Request;
-use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
 use reqwest::StatusCode;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +31,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
 const TRUST_DOMAIN: &str = "mesh.test";
@@ -97,7 +96,7 @@ impl Proxy {
     pub(super) fn resources(&self, policy: Resource) -> Vec<Resource> {
         let mut resources = self.inbound_resources(policy);
         resources.extend([
-            listener::outbound(&service(), &[self.outbound].into()),
+            listener::outbound(&service(), &[self.outbound]),
             route::outbound(&service()),
             cluster::mesh(&service(), TRUST_DOMAIN, ConnectionLife::default()),
             endpoints::of_service(&service(), &[self.inbound].into()),
@@ -143,7 +142,7 @@ impl Proxy {
             token: None,
             id: ProxyId(NODE.to_owned()),
             service: service(),
-            labels: BTreeMap::new(),
+            labels: Arc::default(),
             inbound: Some(Inbound {
                 listen: self.inbound,
                 advertised: self.inbound,
@@ -161,8 +160,8 @@ impl Proxy {
 
     /// Publishes snapshots, with the secrets that a sidecar would add.
     pub(super) fn give_fleet(&self, built: &FleetChange) {
-        let snapshots = built.given.values().flat_map(|snapshot| snapshot.resources.values());
-        let resources = snapshots.flat_map(BTreeMap::values).map(|resource| (**resource).clone());
+        let snapshots = built.given.values();
+        let resources = snapshots.flat_map(|snapshot| snapshot.all()).map(|resource| (**resource).clone());
         self.give(built.revision.0, resources.chain(self.secrets.clone()).collect());
     }
 
@@ -288,11 +287,10 @@ impl ControlPlane {
         tasks.spawn(refusals::keep(store, board.clone(), stop.clone()));
         let server = XdsServer::new(fleet.clone(), board.clone(), states, stop.clone(), tasks.clone());
         // Stands for the TLS layer, which knows the sidecar by its certificate.
-        let service =
-            AggregatedDiscoveryServiceServer::with_interceptor(server, |mut request: tonic::Request<()>| {
-                request.extensions_mut().insert(identity());
-                Ok(request)
-            });
+        let service = InterceptedService::new(server.into_service(), |mut request: tonic::Request<()>| {
+            request.extensions_mut().insert(identity());
+            Ok(request)
+        });
         let _absent = std::fs::remove_file(socket);
         let incoming = UnixListenerStream::new(UnixListener::bind(socket).unwrap());
         let stopped = stop.clone().cancelled_owned();

@@ -20,7 +20,6 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
     HttpConnectionManager, HttpFilter, Rds,
 };
 use envoy_types::pb::google::protobuf::BoolValue;
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 /// Headers of a request that an application sends. Fewer than the 100 that the other sidecar takes, for
@@ -67,9 +66,10 @@ pub fn inbound(inbound: &Inbound, trust_domain: &str, life: ConnectionLife) -> R
     resource(ResourceType::Listener, INBOUND, &listener)
 }
 
-/// The listener through which the application reaches a service of the mesh, at one address or at several.
+/// The listener through which the application reaches a service of the mesh, at one address or at several,
+/// which are sorted.
 #[must_use]
-pub fn outbound(service: &ServiceRef, listens: &BTreeSet<SocketAddr>) -> Resource {
+pub fn outbound(service: &ServiceRef, listens: &[SocketAddr]) -> Resource {
     let name = outbound_listener(service);
     let mut addresses = listens.iter().map(|listen| address(*listen));
     let manager = HttpConnectionManager {

@@ -17,7 +17,7 @@ fn everything() -> Vec<Resource> {
         advertised: "10.0.0.1:8443".parse().unwrap(),
         application: "127.0.0.1:8080".parse().unwrap(),
     };
-    let listens = ["127.0.0.1:7001".parse().unwrap(), "[::1]:7001".parse().unwrap()].into();
+    let listens = ["127.0.0.1:7001".parse().unwrap(), "[::1]:7001".parse().unwrap()];
     let life = ConnectionLife::of_certificates(6000);
     let replicas = ["10.0.0.2:8443".parse().unwrap(), "[2001:db8::1]:8443".parse().unwrap()].into();
     vec![

@@ -39,7 +39,7 @@ pub fn of_snapshot(snapshot: &Snapshot) -> Result<String, YamlError> {
     }
     for kind in ResourceType::ALL {
         let resources: Vec<Node> =
-            snapshot.of(kind).values().map(|resource| of_resource(pool, resource)).collect();
+            snapshot.of(kind).iter().map(|resource| of_resource(pool, resource)).collect();
         if !resources.is_empty() {
             entries.push((kind.as_str().to_owned(), Node::List(resources)));
         }

@@ -3,10 +3,10 @@
 
 use crate::delivery::envoy::extension;
 use crate::delivery::snapshot::Resource;
-use crate::mesh::model::{ProxyId, ProxyRegistration};
+use crate::mesh::model::{Labels, ProxyId, ProxyRegistration};
 use crate::policies::effort::Effort;
 use crate::policies::in_force::InForce;
-use crate::policies::population::{Labels, workload};
+use crate::policies::population::workload;
 use crate::policies::programs::Programs;
 use chancery_policy_lang::checked::{ServiceRef, Target};
 use chancery_policy_lang::module::Module;
@@ -93,7 +93,7 @@ impl Filters {
 
     /// Takes in a sidecar that something listens for: gives its filter.
     pub(super) fn add(&mut self, in_force: &InForce, proxy: &ProxyRegistration, effort: &Effort) -> Filter {
-        let labels: Labels = Arc::new(proxy.labels.clone());
+        let labels = proxy.labels.clone();
         if let Some(members) = self.members(&proxy.service, &labels) {
             members.ids.insert(proxy.id.clone());
             return members.filter.clone();
@@ -106,7 +106,7 @@ impl Filters {
 
     /// Forgets a sidecar.
     pub(super) fn remove(&mut self, proxy: &ProxyRegistration) {
-        let labels: Labels = Arc::new(proxy.labels.clone());
+        let labels = proxy.labels.clone();
         let Some(workloads) = self.workloads.get_mut(&proxy.service) else { return };
         if let Some(members) = workloads.get_mut(&labels) {
             members.ids.remove(&proxy.id);

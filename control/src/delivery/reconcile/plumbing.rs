@@ -36,7 +36,8 @@ struct Service {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     InboundListener(Inbound),
-    OutboundListener(ServiceRef, BTreeSet<SocketAddr>),
+    /// The addresses are sorted.
+    OutboundListener(ServiceRef, Box<[SocketAddr]>),
     InboundRoute,
     OutboundRoute(ServiceRef),
     LocalApp(SocketAddr),
@@ -112,7 +113,7 @@ impl Plumbing {
         }
         for (service, listens) in outbounds {
             resources.extend([
-                self.resource(Key::OutboundListener(service.clone(), listens)),
+                self.resource(Key::OutboundListener(service.clone(), listens.into_iter().collect())),
                 self.resource(Key::OutboundRoute(service.clone())),
                 self.resource(Key::MeshCluster(service.clone())),
                 self.endpoints(service),

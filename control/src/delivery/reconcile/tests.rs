@@ -93,7 +93,7 @@ fn equal_configuration_is_made_once() {
         let (before, after) =
             (snapshot(&fleet, "shop/orders/1").of(kind), snapshot(&later, "shop/orders/1").of(kind));
         assert!(
-            before.values().zip(after.values()).all(|(before, after)| Arc::ptr_eq(before, after)),
+            before.iter().zip(after.iter()).all(|(before, after)| Arc::ptr_eq(before, after)),
             "{kind:?}"
         );
     }
@@ -236,7 +236,7 @@ fn offering(namespace: &str, name: &str, number: u8) -> Arc<ProxyRegistration> {
         token: None,
         id: ProxyId(format!("{namespace}/{name}/{number}")),
         service: service(namespace, name),
-        labels: BTreeMap::new(),
+        labels: Arc::default(),
         inbound: Some(Inbound {
             listen: ([10, 0, 0, number], 8443).into(),
             advertised: ([10, 0, 0, number], 8443).into(),
@@ -255,7 +255,7 @@ fn cart(number: u8) -> Arc<ProxyRegistration> {
         token: None,
         id: ProxyId(format!("shop/cart/{number}")),
         service: service("shop", "cart"),
-        labels: BTreeMap::new(),
+        labels: Arc::default(),
         inbound: None,
         outbounds: vec![Outbound {
             service: service("shop", "orders"),
@@ -274,7 +274,7 @@ fn policy_of<'a>(fleet: &'a Fleet, proxy: &str) -> &'a Arc<Resource> {
 
 fn names(snapshot: &Snapshot) -> String {
     let resources = snapshot.resources.iter().map(|(kind, resources)| {
-        let names: Vec<_> = resources.keys().map(String::as_str).collect();
+        let names: Vec<_> = resources.names().map(String::as_str).collect();
         format!("{} {}", kind.as_str(), names.join(" "))
     });
     resources.collect::<Vec<_>>().join(", ")

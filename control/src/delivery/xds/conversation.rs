@@ -42,7 +42,7 @@ const NAME_BYTES_MAX: usize = 512;
 pub struct Conversation {
     snapshot: Arc<Snapshot>,
     memory: Memory,
-    subscriptions: BTreeMap<ResourceType, Subscription>,
+    subscriptions: BTreeMap<ResourceType, Box<Subscription>>,
     /// Clusters that were sent before the proxy asked for endpoints.
     warming: BTreeSet<String>,
     responses: u64,
@@ -113,7 +113,7 @@ impl Conversation {
         let desired = Desired { kind, snapshot: &self.snapshot, memory: &self.memory };
         let subscription = match self.subscriptions.entry(kind) {
             Entry::Vacant(entry) => {
-                let subscription = entry.insert(Subscription::open(desired, request));
+                let subscription = entry.insert(Box::new(Subscription::open(desired, request)));
                 if kind == ResourceType::Endpoints {
                     for cluster in std::mem::take(&mut self.warming) {
                         subscription.send_again(&cluster);
@@ -244,11 +244,10 @@ impl Conversation {
             let counts = |name: &str| self.counts(kind, name);
             match self.subscriptions.get(&kind) {
                 Some(subscription) => subscription.is_settled(self.desired(kind), counts),
-                None => !self.snapshot.of(kind).keys().any(|name| counts(name)),
+                None => !self.snapshot.of(kind).names().any(|name| counts(name)),
             }
         };
-        let resources = self.snapshot.resources.values().flat_map(BTreeMap::values);
-        let refused = resources.filter_map(|resource| {
+        let refused = self.snapshot.all().filter_map(|resource| {
             let message = self.memory.refusal(resource.kind, &resource.name, &resource.version)?;
             let keeps_earlier = self.keeps_earlier(resource.kind, &resource.name);
             Some(Refusal { resource: resource.clone(), message, keeps_earlier })

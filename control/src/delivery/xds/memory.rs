@@ -4,7 +4,7 @@
 //! while it goes on with the old one, and says after a reconnect that it holds what it refused. So
 //! a refused digest is never sent to that proxy again, and never believed to be held.
 
-use crate::delivery::snapshot::{Resource, ResourceType};
+use crate::delivery::snapshot::{Resource, ResourceType, Resources};
 use crate::delivery::xds::message::Event;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -17,13 +17,9 @@ const MESSAGE_BYTES_MAX: usize = 1024;
 /// What one proxy refused, and what it last took. Kept for it while it has no stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    resources: BTreeMap<ResourceType, BTreeMap<String, Remembered>>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Remembered {
-    refused: VecDeque<Refusal>,
-    accepted: Option<Arc<Resource>>,
+    accepted: BTreeMap<ResourceType, Resources>,
+    /// By type and name; nearly always empty.
+    refused: BTreeMap<ResourceType, BTreeMap<String, VecDeque<Refusal>>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,22 +32,21 @@ impl Memory {
     /// The proxy's words when it refused this version, if it did.
     #[must_use]
     pub fn refusal(&self, kind: ResourceType, name: &str, version: &str) -> Option<Arc<str>> {
-        let remembered = self.resources.get(&kind)?.get(name)?;
-        let refusal = remembered.refused.iter().find(|refusal| refusal.version == version)?;
+        let refused = self.refused.get(&kind)?.get(name)?;
+        let refusal = refused.iter().find(|refusal| refusal.version == version)?;
         Some(refusal.message.clone())
     }
 
     /// The resource of this name that the proxy took last.
     #[must_use]
     pub fn accepted(&self, kind: ResourceType, name: &str) -> Option<&Arc<Resource>> {
-        self.resources.get(&kind)?.get(name)?.accepted.as_ref()
+        self.accepted.get(&kind)?.get(name)
     }
 
     /// All refusals of a type: name, version, and the proxy's words.
     pub fn refusals(&self, kind: ResourceType) -> impl Iterator<Item = (&str, &str, &str)> {
-        self.resources.get(&kind).into_iter().flatten().flat_map(|(name, remembered)| {
-            let refused = remembered.refused.iter();
-            refused.map(|refusal| (name.as_str(), refusal.version.as_str(), &*refusal.message))
+        self.refused.get(&kind).into_iter().flatten().flat_map(|(name, refused)| {
+            refused.iter().map(|refusal| (name.as_str(), refusal.version.as_str(), &*refusal.message))
         })
     }
 
@@ -71,9 +66,19 @@ impl Memory {
     }
 
     fn accept(&mut self, resource: &Arc<Resource>) {
-        let remembered = self.remembered(resource.kind, &resource.name);
-        remembered.refused.retain(|refusal| refusal.version != resource.version);
-        remembered.accepted = Some(resource.clone());
+        self.forgive(resource.kind, &resource.name, &resource.version);
+        self.accepted.entry(resource.kind).or_default().put(resource.clone());
+    }
+
+    /// Forgets that a version was refused.
+    fn forgive(&mut self, kind: ResourceType, name: &str, version: &str) {
+        let Some(of_kind) = self.refused.get_mut(&kind) else { return };
+        if let Some(refused) = of_kind.get_mut(name) {
+            refused.retain(|refusal| refusal.version != version);
+            if refused.is_empty() {
+                of_kind.remove(name);
+            }
+        }
     }
 
     /// Of a long message the end is kept.
@@ -83,37 +88,37 @@ impl Memory {
     }
 
     fn note_refusal(&mut self, kind: ResourceType, name: &str, version: &str, message: Arc<str>) {
-        let remembered = self.remembered(kind, name);
-        remembered.refused.retain(|refusal| refusal.version != version);
-        if remembered.refused.len() >= REFUSED_PER_RESOURCE_MAX {
-            remembered.refused.pop_front();
+        if self.accepted(kind, name).is_some_and(|accepted| accepted.version == version) {
+            self.forget_accepted(kind, name);
         }
-        remembered.accepted.take_if(|accepted| accepted.version == version);
-        remembered.refused.push_back(Refusal { version: version.to_owned(), message });
+        self.forgive(kind, name, version);
+        let refused = self.refused.entry(kind).or_default().entry(name.to_owned()).or_default();
+        if refused.len() >= REFUSED_PER_RESOURCE_MAX {
+            refused.pop_front();
+        }
+        refused.push_back(Refusal { version: version.to_owned(), message });
     }
 
     /// Refusals of extensions outlive the extension: only for those is a repetition dangerous.
     fn remove(&mut self, kind: ResourceType, name: &str) {
-        let Some(resources) = self.resources.get_mut(&kind) else { return };
-        if kind != ResourceType::Extension {
-            resources.remove(name);
-        } else if let Some(remembered) = resources.get_mut(name) {
-            remembered.accepted = None;
+        self.forget_accepted(kind, name);
+        if kind != ResourceType::Extension
+            && let Some(refused) = self.refused.get_mut(&kind)
+        {
+            refused.remove(name);
         }
     }
 
-    fn remembered(&mut self, kind: ResourceType, name: &str) -> &mut Remembered {
-        self.resources.entry(kind).or_default().entry(name.to_owned()).or_default()
+    fn forget_accepted(&mut self, kind: ResourceType, name: &str) {
+        if let Some(accepted) = self.accepted.get_mut(&kind) {
+            accepted.remove(name);
+        }
     }
 
     /// A port that was taken may be free when the proxy asks the next time. To be called for each stream:
     /// of listeners Envoy says again what is wrong with them, so that nothing is hidden by trying again.
     pub(crate) fn forgive_listeners(&mut self) {
-        for remembered in
-            self.resources.get_mut(&ResourceType::Listener).into_iter().flat_map(BTreeMap::values_mut)
-        {
-            remembered.refused.clear();
-        }
+        self.refused.remove(&ResourceType::Listener);
     }
 }
 

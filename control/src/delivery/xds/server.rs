@@ -7,6 +7,7 @@
 mod tests;
 
 use super::conversation::Conversation;
+use super::grpc::{Incoming, Outgoing, answer, incoming};
 use super::stream::{RESPONSES_WAITING_MAX, XdsStream};
 use super::wire::unreadable;
 use crate::delivery::acks::AckBoard;
@@ -14,22 +15,23 @@ use crate::delivery::envoy::secret;
 use crate::delivery::fleet::{Cell, Fleet};
 use crate::mesh::identity::{Evictions, PeerIdentity};
 use crate::mesh::model::{DesiredState, ProxyId};
-use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
-    AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
-};
-use envoy_types::pb::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
-};
+use axum::body::{Body, HttpBody};
+use axum::http::{Request, Response};
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use jiff::Timestamp;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::Status;
+use tonic::server::NamedService;
+use tower::Service;
 
 /// How long a new stream may be silent before its first request.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,8 +40,10 @@ const FIRST_SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The largest request. One that lists all names that a proxy may hold is below it.
 const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// What a call answers with.
-pub type Responses<T> = ReceiverStream<Result<T, Status>>;
+/// The calls of the service.
+const DELTA_CALL: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+const STATE_OF_THE_WORLD_CALL: &str =
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
 
 /// The aggregated discovery service of all proxies.
 #[derive(Clone, Debug)]
@@ -72,29 +76,51 @@ impl XdsServer {
         Self { evictions: Some(evictions), ..self }
     }
 
-    /// As a service that a tonic router takes.
+    /// As a service that a router takes.
     #[must_use]
-    pub fn into_service(self) -> AggregatedDiscoveryServiceServer<Self> {
-        AggregatedDiscoveryServiceServer::new(self).max_decoding_message_size(REQUEST_BYTES_MAX)
+    pub fn into_service(self) -> XdsService {
+        XdsService(Arc::new(self))
     }
 }
 
-#[tonic::async_trait]
-impl AggregatedDiscoveryService for XdsServer {
-    type StreamAggregatedResourcesStream = Responses<DiscoveryResponse>;
-    type DeltaAggregatedResourcesStream = Responses<DeltaDiscoveryResponse>;
+/// The calls of gRPC that are answered by an [`XdsServer`].
+#[derive(Clone, Debug)]
+pub struct XdsService(Arc<XdsServer>);
 
-    async fn stream_aggregated_resources(
-        &self,
-        _: Request<Streaming<DiscoveryRequest>>,
-    ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        Err(refuse_state_of_the_world())
+impl NamedService for XdsService {
+    const NAME: &'static str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
+}
+
+impl<B> Service<Request<B>> for XdsService
+where
+    B: HttpBody + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
-    async fn delta_aggregated_resources(
-        &self,
-        request: Request<Streaming<DeltaDiscoveryRequest>>,
-    ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let answer = match request.uri().path() {
+            DELTA_CALL => self.0.open(request),
+            STATE_OF_THE_WORLD_CALL => Err(refuse_state_of_the_world()),
+            _ => Err(Status::unimplemented("the discovery service has no such call")),
+        };
+        ready(Ok(answer.unwrap_or_else(Status::into_http)))
+    }
+}
+
+impl XdsServer {
+    /// Begins the stream of a sidecar that is known by its certificate.
+    fn open<B>(&self, request: Request<B>) -> Result<Response<Body>, Status>
+    where
+        B: HttpBody + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let Some(identity) = request.extensions().get::<PeerIdentity>() else {
             return Err(Status::unauthenticated(
                 "a sidecar shows the certificate that it got by joining: start it with a join token",
@@ -107,19 +133,14 @@ impl AggregatedDiscoveryService for XdsServer {
         }
         let proxy = identity.proxy.clone();
         let (responses, receiver) = mpsc::channel(RESPONSES_WAITING_MAX);
-        let server = self.clone();
-        self.tasks.spawn(async move { server.serve(proxy, request.into_inner(), responses).await });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        let requests = incoming(request.into_body(), REQUEST_BYTES_MAX);
+        self.tasks.spawn(self.clone().serve(proxy, requests, responses));
+        Ok(answer(receiver))
     }
 }
 
 impl XdsServer {
-    async fn serve(
-        self,
-        proxy: ProxyId,
-        mut requests: Streaming<DeltaDiscoveryRequest>,
-        responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
-    ) {
+    async fn serve(self, proxy: ProxyId, mut requests: Incoming, responses: mpsc::Sender<Outgoing>) {
         let begun = tokio::select! {
             begun = self.begin(&proxy, &mut requests) => begun,
             () = self.stop.cancelled() => Err(Status::unavailable("the control plane is stopping")),
@@ -165,15 +186,12 @@ impl XdsServer {
 
 /// Tells a sidecar which certificates are revoked, as a secret of its own that no Envoy asks for: the sidecar puts
 /// it into what its Envoy trusts. Ends only by being dropped, or when the stream ends.
-async fn tell_revoked(
-    list: Option<watch::Receiver<Option<Arc<str>>>>,
-    responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
-) {
+async fn tell_revoked(list: Option<watch::Receiver<Option<Arc<str>>>>, responses: mpsc::Sender<Outgoing>) {
     let Some(mut list) = list else { return std::future::pending().await };
     loop {
         let present = list.borrow_and_update().clone();
         if let Some(present) = present
-            && responses.send(Ok(secret::revoked(&present))).await.is_err()
+            && responses.send(Ok(Box::new(secret::revoked(&present)))).await.is_err()
         {
             return;
         }
@@ -188,8 +206,8 @@ impl XdsServer {
     async fn begin(
         &self,
         proxy: &ProxyId,
-        requests: &mut (impl Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin),
-    ) -> Result<(DeltaDiscoveryRequest, Cell), Status> {
+        requests: &mut (impl Stream<Item = Result<Box<DeltaDiscoveryRequest>, Status>> + Unpin),
+    ) -> Result<(Box<DeltaDiscoveryRequest>, Cell), Status> {
         let first = timeout(FIRST_REQUEST_TIMEOUT, requests.next()).await;
         let first = match first {
             Ok(Some(first)) => first.map_err(unreadable)?,

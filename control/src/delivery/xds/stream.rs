@@ -1,12 +1,13 @@
 //! The task of one xDS stream: moves messages between a socket and a [`Conversation`].
 
 use super::conversation::{Conversation, Progress};
+use super::grpc::Outgoing;
 use super::message::Event;
 use super::wire::{read_request, unreadable, write_response};
 use crate::delivery::fleet::Cell;
 use crate::delivery::snapshot::Snapshot;
 use crate::mesh::model::ProxyId;
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -31,7 +32,7 @@ pub(super) struct XdsStream<R> {
     /// What the proxy says.
     pub(super) requests: R,
     /// What is said to it.
-    pub(super) responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
+    pub(super) responses: mpsc::Sender<Outgoing>,
     /// The state of the conversation.
     pub(super) conversation: Conversation,
     /// Whose stream it is.
@@ -51,7 +52,7 @@ enum Input {
 
 impl<R> XdsStream<R>
 where
-    R: Stream<Item = Result<DeltaDiscoveryRequest, Status>> + Unpin + Send,
+    R: Stream<Item = Result<Box<DeltaDiscoveryRequest>, Status>> + Unpin + Send,
 {
     /// Serves the stream; `note` hears what answers mean and how far the proxy is.
     pub(super) async fn run(mut self, mut note: impl FnMut(&[Event], Progress) + Send) {
@@ -72,13 +73,13 @@ where
     async fn serve(&mut self, note: &mut (impl FnMut(&[Event], Progress) + Send)) -> Result<(), Status> {
         loop {
             while let Some(response) = self.conversation.next_response() {
-                let response = write_response(response);
+                let response = Box::new(write_response(response));
                 if self.responses.send_timeout(Ok(response), SEND_TIMEOUT).await.is_err() {
                     return Err(Status::deadline_exceeded("a response was not taken in time"));
                 }
             }
             let input = tokio::select! {
-                request = self.requests.next() => Input::Request(request.map(|request| request.map(Box::new))),
+                request = self.requests.next() => Input::Request(request),
                 snapshot = next(&mut self.cell) => Input::Snapshot(snapshot),
                 () = self.stop.cancelled() => Input::Stop,
             };

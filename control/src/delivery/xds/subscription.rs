@@ -4,7 +4,7 @@
 
 use super::memory::Memory;
 use super::message::{Answer, Event, Request, WILDCARD};
-use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
+use crate::delivery::snapshot::{Resource, ResourceType, Resources, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ pub(super) struct Desired<'a> {
 }
 
 impl<'a> Desired<'a> {
-    fn resources(&self) -> &'a BTreeMap<String, Arc<Resource>> {
+    fn resources(&self) -> &'a Resources {
         self.snapshot.of(self.kind)
     }
 
     /// Whether there is, or should be, a resource of this name.
     fn exists(&self, name: &str) -> bool {
-        self.resources().contains_key(name) || self.snapshot.is_unmade(self.kind, name)
+        self.resources().contains(name) || self.snapshot.is_unmade(self.kind, name)
     }
 
     /// Whether it is a listener that the proxy refused for a reason that is no policy's.
@@ -67,12 +67,10 @@ struct InFlight {
 pub(super) struct Subscription {
     wildcard: bool,
     names: BTreeSet<String>,
-    /// Versions that the proxy took, or said to hold when the stream began; `None` if it has some
-    /// version, or may have: of a refused response Envoy may have taken a part.
-    held: BTreeMap<String, Option<String>>,
-    /// Names of which the proxy said, when the stream began, that it has a version which it did not refuse, and
-    /// which were not removed since.
-    came_with: BTreeSet<String>,
+    held: Held,
+    /// Of which the proxy said, when the stream began, that it has a version which it did not refuse, and which were
+    /// not removed since; the versions do not matter.
+    came_with: Held,
     /// Names of which the proxy knows that there is no such resource.
     absent: BTreeSet<String>,
     in_flight: Option<InFlight>,
@@ -82,6 +80,62 @@ pub(super) struct Subscription {
     suspects: BTreeSet<String>,
     /// Whether anything was sent, or the proxy came with resources of an earlier stream.
     is_greeted: bool,
+}
+
+/// What the proxy has.
+#[derive(Debug, Default)]
+struct Held {
+    /// Resources that it took.
+    taken: Resources,
+    /// Versions that it said to hold when the stream began, and nobody has sent since; `None` if it has some version,
+    /// or may have: of a refused response Envoy may have taken a part.
+    other: BTreeMap<String, Option<String>>,
+}
+
+impl Held {
+    fn contains(&self, name: &str) -> bool {
+        self.taken.contains(name) || self.other.contains_key(name)
+    }
+
+    /// Whether the proxy has just this version.
+    fn has(&self, resource: &Resource) -> bool {
+        match self.taken.get(&resource.name) {
+            Some(taken) => taken.version == resource.version,
+            None => self
+                .other
+                .get(&resource.name)
+                .is_some_and(|version| version.as_ref() == Some(&resource.version)),
+        }
+    }
+
+    fn take(&mut self, resource: Arc<Resource>) {
+        self.other.remove(&resource.name);
+        self.taken.put(resource);
+    }
+
+    /// Notes that the proxy may have any version, or has this one.
+    fn set(&mut self, name: String, version: Option<String>) {
+        self.taken.remove(&name);
+        self.other.insert(name, version);
+    }
+
+    /// Says whether there was something to remove.
+    fn remove(&mut self, name: &str) -> bool {
+        self.other.remove(name).is_some() | self.taken.remove(name).is_some()
+    }
+
+    fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.taken.retain(|resource| wanted(&resource.name));
+        self.other.retain(|name, _| wanted(name));
+    }
+
+    fn names(&self) -> impl Iterator<Item = &String> {
+        self.taken.names().chain(self.other.keys())
+    }
+
+    fn len(&self) -> usize {
+        self.taken.len() + self.other.len()
+    }
 }
 
 impl Subscription {
@@ -96,17 +150,25 @@ impl Subscription {
         // A proxy may report a version that it refused as held: it is not to be believed.
         let refused =
             |name: &str, version: &str| desired.memory.refusal(desired.kind, name, version).is_some();
-        subscription.held = request
-            .held
-            .iter()
-            .filter(|(name, _)| subscription.wants(name))
-            .map(|(name, version)| {
-                (name.clone(), Some(version.clone()).filter(|version| !refused(name, version)))
-            })
-            .collect();
-        let good = subscription.held.iter().filter(|(_, version)| version.is_some());
-        subscription.came_with = good.map(|(name, _)| name.clone()).collect();
-        subscription.is_greeted = !subscription.held.is_empty();
+        let mut held = Held::default();
+        let mut came_with = Held::default();
+        for (name, version) in request.held.iter().filter(|(name, _)| subscription.wants(name)) {
+            let present = desired.resources().get(name).filter(|resource| resource.version == *version);
+            match present {
+                _ if refused(name, version) => held.set(name.clone(), None),
+                Some(resource) => {
+                    came_with.take(resource.clone());
+                    held.take(resource.clone());
+                }
+                None => {
+                    came_with.set(name.clone(), None);
+                    held.set(name.clone(), Some(version.clone()));
+                }
+            }
+        }
+        subscription.is_greeted = held.len() > 0;
+        subscription.held = held;
+        subscription.came_with = came_with;
         subscription
     }
 
@@ -127,7 +189,7 @@ impl Subscription {
         }
         if !request.unsubscribe.is_empty() {
             let (wildcard, names) = (self.wildcard, &self.names);
-            self.held.retain(|name, _| wildcard || names.contains(name));
+            self.held.retain(|name| wildcard || names.contains(name));
             self.absent.retain(|name| names.contains(name));
         }
     }
@@ -156,8 +218,8 @@ impl Subscription {
 
     /// Has the resource sent even if the proxy holds it.
     pub(super) fn send_again(&mut self, name: &str) {
-        if let Some(held) = self.held.get_mut(name) {
-            *held = None;
+        if self.held.contains(name) {
+            self.held.set(name.to_owned(), None);
         }
         self.absent.remove(name);
         if self.in_flight.is_some() {
@@ -166,7 +228,7 @@ impl Subscription {
     }
 
     fn holds(&self, resource: &Resource) -> bool {
-        self.held.get(&resource.name).is_some_and(|held| held.as_ref() == Some(&resource.version))
+        self.held.has(resource)
     }
 
     /// Takes in an answer. One to another response than the last is without meaning.
@@ -178,7 +240,7 @@ impl Subscription {
         let mut events = Vec::new();
         for name in in_flight.batch.removed {
             self.came_with.remove(&name);
-            if self.held.remove(&name).is_some() {
+            if self.held.remove(&name) {
                 events.push(Event::Removed { kind: desired.kind, name: name.clone() });
             }
             if self.names.contains(&name) && !again.contains(&name) {
@@ -189,16 +251,16 @@ impl Subscription {
         for resource in in_flight.batch.resources {
             match answer.rejection.clone() {
                 None => {
-                    if self.wants(&resource.name) {
-                        let version = Some(resource.version.clone());
-                        let version = version.filter(|_| !again.contains(&resource.name));
-                        self.held.insert(resource.name.clone(), version);
+                    if again.contains(&resource.name) && self.wants(&resource.name) {
+                        self.held.set(resource.name.clone(), None);
+                    } else if self.wants(&resource.name) {
+                        self.held.take(resource.clone());
                     }
                     self.suspects.remove(&resource.name);
                     events.push(Event::Accepted { resource });
                 }
                 Some(message) => {
-                    self.held.insert(resource.name.clone(), None);
+                    self.held.set(resource.name.clone(), None);
                     if alone {
                         self.suspects.remove(&resource.name);
                         events.push(Event::Rejected { resource, message });
@@ -215,7 +277,7 @@ impl Subscription {
     fn unsent<'a>(&'a self, desired: Desired<'a>) -> impl Iterator<Item = &'a Arc<Resource>> {
         desired
             .resources()
-            .keys()
+            .names()
             .filter(|name| self.wants(name))
             .filter_map(move |name| desired.target(name))
             .filter(|target| !self.holds(target))
@@ -224,13 +286,13 @@ impl Subscription {
     /// Names asked for that do not exist, as far as the proxy does not know it.
     fn unknown<'a>(&'a self, desired: Desired<'a>) -> impl Iterator<Item = &'a String> {
         self.names.iter().filter(move |name| {
-            !desired.exists(name) && !self.held.contains_key(*name) && !self.absent.contains(*name)
+            !desired.exists(name) && !self.held.contains(name) && !self.absent.contains(*name)
         })
     }
 
     /// Resources that the proxy holds and should not.
     fn obsolete<'a>(&'a self, desired: Desired<'a>) -> impl Iterator<Item = &'a String> {
-        self.held.keys().filter(move |name| !desired.exists(name))
+        self.held.names().filter(move |name| !desired.exists(name))
     }
 
     /// Whether additions are left that the response in flight, if any, does not contain.
@@ -259,7 +321,7 @@ impl Subscription {
         self.in_flight.is_none()
             && desired
                 .resources()
-                .values()
+                .iter()
                 .filter(|resource| counts(&resource.name))
                 .all(|resource| self.holds(resource))
             && self.obsolete(desired).next().is_none()
@@ -296,7 +358,8 @@ impl Subscription {
         if self.in_flight.is_some() {
             return None;
         }
-        let removed: Vec<_> = self.obsolete(desired).take(RESPONSE_RESOURCES_MAX).cloned().collect();
+        let mut removed: Vec<_> = self.obsolete(desired).take(RESPONSE_RESOURCES_MAX).cloned().collect();
+        removed.sort();
         (!removed.is_empty()).then_some(Batch { resources: Vec::new(), removed })
     }
 

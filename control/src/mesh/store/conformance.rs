@@ -60,7 +60,7 @@ pub(crate) fn proxy(id: &str) -> Arc<ProxyRegistration> {
         token: None,
         id: ProxyId(id.to_owned()),
         service,
-        labels: BTreeMap::from([("version".to_owned(), "v1".to_owned())]),
+        labels: Arc::new([("version".to_owned(), "v1".to_owned())].into()),
         inbound: None,
         outbounds: Vec::new(),
     })

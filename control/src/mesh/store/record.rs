@@ -7,6 +7,7 @@ use chancery_policy_lang::checked::ServiceRef;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// A record that stands for a value of the model.
 pub(super) trait Record: Serialize + for<'a> Deserialize<'a> {
@@ -134,7 +135,7 @@ impl Record for StoredProxy {
         Self {
             namespace: model.service.namespace.clone(),
             service: model.service.name.clone(),
-            labels: model.labels.clone(),
+            labels: (*model.labels).clone(),
             inbound: model.inbound.map(|inbound| StoredInbound {
                 listen: inbound.listen,
                 advertised: Some(inbound.advertised).filter(|advertised| *advertised != inbound.listen),
@@ -153,7 +154,7 @@ impl Record for StoredProxy {
         ProxyRegistration {
             id: ProxyId(key.to_owned()),
             service: ServiceRef { namespace: self.namespace, name: self.service },
-            labels: self.labels,
+            labels: Arc::new(self.labels),
             inbound: self.inbound.map(|inbound| Inbound {
                 listen: inbound.listen,
                 advertised: inbound.advertised.unwrap_or(inbound.listen),

@@ -298,7 +298,7 @@ fn a_policy_for_a_service_that_nobody_runs_is_a_warning_once_anybody_is_known() 
         token: None,
         id: crate::mesh::model::ProxyId("shop/orders/1".to_owned()),
         service: service("orders"),
-        labels: BTreeMap::new(),
+        labels: Arc::default(),
         inbound: None,
         outbounds: Vec::new(),
     };

@@ -208,7 +208,7 @@ fn registration(
     Ok(ProxyRegistration {
         id: id.clone(),
         service: service.clone(),
-        labels: proxy.labels,
+        labels: Arc::new(proxy.labels),
         inbound,
         outbounds,
         token: None,

@@ -233,7 +233,7 @@ fn body(registration: &ProxyRegistration, status: Option<ProxyStatus>, fleet: Op
     ProxyBody {
         id: registration.id.0.clone(),
         service: service(&registration.service),
-        labels: registration.labels.clone(),
+        labels: (*registration.labels).clone(),
         inbound: registration.inbound.map(|inbound| InboundBody {
             listen: inbound.listen,
             advertised: Some(inbound.advertised).filter(|advertised| *advertised != inbound.listen),

@@ -11,14 +11,12 @@ use crate::mesh::model::{DesiredState, ProxyId, ProxyRegistration, Revision};
 use chancery_policy_lang::checked::ServiceRef;
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
-use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, ResourceLocator,
 };
 use jiff::Timestamp;
 use prost::Message as _;
 use prost::bytes::{Buf as _, BufMut as _};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -29,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::http::uri::PathAndQuery;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Request, Status, Streaming};
 
@@ -57,25 +56,24 @@ async fn serve_fleet(caller: Option<&'static str>, fleet: Arc<Fleet>, board: Arc
         token: None,
         id: slow.clone(),
         service: ServiceRef { namespace: "shop".to_owned(), name: "slow".to_owned() },
-        labels: BTreeMap::new(),
+        labels: Arc::default(),
         inbound: None,
         outbounds: Vec::new(),
     };
     state.register(Arc::new(registration));
     let (_, states) = watch::channel(Arc::new(state));
     let server = XdsServer::new(fleet, board, states, CancellationToken::new(), TaskTracker::new());
-    let service =
-        AggregatedDiscoveryServiceServer::with_interceptor(server, move |mut request: Request<()>| {
-            if let Some(caller) = caller {
-                let service = ServiceRef { namespace: "shop".to_owned(), name: "orders".to_owned() };
-                let proxy = ProxyId(caller.to_owned());
-                let (serial, key) = ([0; 16], [0; 32]);
-                let expires_at = Timestamp::MAX;
-                let peer = PeerIdentity { service, proxy, expires_at, serial, token: None, key };
-                request.extensions_mut().insert(peer);
-            }
-            Ok(request)
-        });
+    let service = InterceptedService::new(server.into_service(), move |mut request: Request<()>| {
+        if let Some(caller) = caller {
+            let service = ServiceRef { namespace: "shop".to_owned(), name: "orders".to_owned() };
+            let proxy = ProxyId(caller.to_owned());
+            let (serial, key) = ([0; 16], [0; 32]);
+            let expires_at = Timestamp::MAX;
+            let peer = PeerIdentity { service, proxy, expires_at, serial, token: None, key };
+            request.extensions_mut().insert(peer);
+        }
+        Ok(request)
+    });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = Endpoint::new(format!("http://{}", listener.local_addr().unwrap())).unwrap();
     tokio::spawn(
