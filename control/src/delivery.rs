@@ -5,6 +5,7 @@ pub mod acks;
 pub mod envoy;
 pub mod fleet;
 pub(crate) mod liveness;
+pub(crate) mod readiness;
 pub mod reconcile;
 pub mod snapshot;
 pub mod xds;

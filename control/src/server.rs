@@ -21,6 +21,7 @@ use crate::delivery::acks::{AckBoard, refusals};
 use crate::delivery::envoy::ConnectionLife;
 use crate::delivery::fleet::Fleet;
 use crate::delivery::liveness::Liveness;
+use crate::delivery::readiness::ReadinessKeeper;
 use crate::delivery::reconcile::{self, Tools};
 use crate::delivery::xds::XdsServer;
 use crate::mesh::identity::{Authority, Evictions, IdentityError, Role, TokenError, Tokens, Vault, tls};
@@ -138,8 +139,13 @@ impl Server {
         let fleet = Arc::<Fleet>::default();
         let delivery = Delivery { store: &store, board: &board, fleet: &fleet, tasks: &tasks };
         let life = ConnectionLife::of_certificates(options.certificate_lifetime.as_secs());
-        let tools =
-            Tools { in_force: in_force.clone(), programs: programs.clone(), life, stop: stop.clone() };
+        let tools = Tools {
+            in_force: in_force.clone(),
+            programs: programs.clone(),
+            life,
+            evicted: evictions.serials(),
+            stop: stop.clone(),
+        };
         delivery.start(tools, options.leave_after);
         let xds = XdsServer::new(fleet.clone(), board.clone(), store.watch(), stop.clone(), tasks.clone())
             .refusing(Arc::clone(&evictions));
@@ -206,7 +212,7 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// Starts reconciliation, the removal of proxies that have had no stream for `leave_after`, and the record of what
+    /// Starts reconciliation, the removal of proxies that have had no stream for `leave_after`, finding out who is ready, and the record of what
     /// proxies refused. The tasks run until the tools' `stop`.
     fn start(self, tools: Tools, leave_after: Duration) {
         let Self { store, board, fleet, tasks } = self;
@@ -215,7 +221,9 @@ impl Delivery<'_> {
             Liveness { store: store.clone(), board: board.clone(), fleet: fleet.clone(), leave_after };
         let following = reconcile::follow(tools, store.watch(), fleet.clone(), board.clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(following));
+        let readiness = ReadinessKeeper { store: store.clone(), board: board.clone() };
         tasks.spawn(stop.clone().run_until_cancelled_owned(liveness.run()));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(readiness.run()));
         tasks.spawn(refusals::keep(store.clone(), board.clone(), stop));
     }
 }

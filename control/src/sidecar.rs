@@ -8,12 +8,15 @@
 //!      ^  \--- last good configuration ---> disk
 //!      | ads.sock                    admin.sock
 //!    Envoy <--- process (starts, restarts, stops) --- readiness (HTTP)
+//!      |
+//!  application <--- looked at, and what was found is said by the relay
 //! ```
 //!
 //! Decisions stand in modules without sockets ([`backoff`], [`last_good`], [`log_lines`],
 //! [`settings`]); this file ties the tasks together and owns every one of them.
 
 pub mod admin;
+pub mod application;
 pub mod backoff;
 pub mod bootstrap;
 pub mod closed;
@@ -100,22 +103,31 @@ pub async fn run(
     let (identity, _) = watch::channel(Arc::new(identity));
     let (leaving, end) = (CancellationToken::new(), CancellationToken::new());
     let tasks = TaskTracker::new();
+    let (found, application) = watch::channel(None);
+    if let Some(looking) = settings.looking.clone() {
+        tasks.spawn(end.clone().run_until_cancelled_owned(looking.run(found)));
+    }
     let ties = Ties {
         identity: identity.subscribe(),
         register: register.clone(),
+        application: application.clone(),
         leaving: leaving.clone(),
         stop: end.clone(),
         tasks: tasks.clone(),
     };
     let relay = Relay::new(read_last_good(&state.last_good()), ties);
     let admin = Admin::new(state.admin_socket());
-    let sources = Sources { admin: admin.clone(), relay: relay.status(), leaving: leaving.clone() };
+    let sources =
+        Sources { admin: admin.clone(), relay: relay.status(), application, leaving: leaving.clone() };
     tasks.spawn(serve_relay(listen(&state.ads_socket())?, relay.clone(), end.clone()));
     tasks.spawn(log_failure("the readiness endpoint", readiness.serve(sources, end.clone())));
     tasks.spawn(keep_last_good(relay.clone(), state.last_good(), end.clone()));
     write_bootstrap(&settings, &state, &identity.borrow())?;
 
+    let evicted = Arc::new(Notify::new());
     let supervisor = Supervisor {
+        // Its connections were opened with a certificate that nobody takes any more.
+        anew: evicted.clone(),
         envoy: settings.envoy.clone(),
         bootstrap: state.bootstrap(),
         drain_time: settings.drain_time,
@@ -124,7 +136,7 @@ pub async fn run(
     let mut envoy = std::pin::pin!(supervisor.run(&stop_envoy));
     let outcome = tokio::select! {
         outcome = &mut envoy => outcome,
-        () = membership.keep(&identity, &register) => Ok(()),
+        () = membership.keep(&identity, &register, &evicted) => Ok(()),
         () = relay.keep_open(&admin) => Ok(()),
         () = stop.leave.cancelled() => {
             leaving.cancel();

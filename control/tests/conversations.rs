@@ -177,6 +177,7 @@ impl Player {
             Event::Accepted { resource } => format!("accepted {}", self.show(resource)),
             Event::Rejected { resource, message } => format!("rejected {}: {message}", self.show(resource)),
             Event::Removed { kind, name } => format!("removed {} {name}", kind.as_str()),
+            Event::Application(application) => format!("application {application:?}"),
         };
         writeln!(self.transcript, "   {line}").unwrap();
     }

@@ -23,7 +23,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use application::Application;
 use chancery_control::server::api::client::Client;
 use chancery_control::server::api::types::{
-    ApplyRequest, ApplyResponse, DeleteResponse, FileBody, StatusResponse, TokenRequest, TokenResponse,
+    ApplyRequest, ApplyResponse, DeleteResponse, FileBody, ProxyBody, ReadinessState, StatusResponse,
+    TokenRequest, TokenResponse,
 };
 use chancery_control::server::context::{ADMIN_CONTEXT, Context};
 use chancery_control::sidecar::envoy_binary::Search;
@@ -199,6 +200,17 @@ impl Mesh {
         self.start_sidecar_with(member, &token).await
     }
 
+    /// As [`Mesh::start_sidecar`], with an application that is not up yet.
+    ///
+    /// # Errors
+    /// As [`Mesh::start_sidecar`].
+    pub async fn start_sidecar_alone(&self, member: Member) -> Result<Sidecar> {
+        let token = self.token(member.service(), None).await?;
+        let mut application = Application::start(member.instance()).await?;
+        application.stop().await;
+        Sidecar::start(&self.chancery, &self.envoy, self.folder.path(), member, application, &token)
+    }
+
     /// Starts a sidecar with a token of any kind.
     ///
     /// # Errors
@@ -208,7 +220,7 @@ impl Mesh {
         Sidecar::start(&self.chancery, &self.envoy, self.folder.path(), member, application, token)
     }
 
-    /// Starts sidecars at once and waits until all are ready.
+    /// Starts sidecars at once and waits until all are ready, and reach each other.
     ///
     /// # Errors
     /// When one does not become ready.
@@ -220,7 +232,33 @@ impl Mesh {
         for sidecar in &mut sidecars {
             sidecar.until_ready().await?;
         }
+        self.until_reached(&sidecars).await?;
         sidecars.try_into().map_err(|_| anyhow!("as many sidecars as members"))
+    }
+
+    /// Waits until all replicas of the mesh are ready, and these sidecars know all whom they call.
+    ///
+    /// # Errors
+    /// When it does not come to that in time.
+    pub async fn until_reached(&self, sidecars: &[Sidecar]) -> Result<()> {
+        let is_ready = |proxy: &ProxyBody| {
+            proxy.readiness.as_ref().is_none_or(|readiness| readiness.state == ReadinessState::Ready)
+        };
+        let status = self.until_status(None, |status| status.proxies.iter().all(is_ready)).await?;
+        let deadline = Instant::now() + PATIENCE;
+        for sidecar in sidecars {
+            for (service, _) in sidecar.outbounds() {
+                let replicas = status.proxies.iter().filter(|proxy| proxy.readiness.is_some());
+                let replicas = replicas.filter(|proxy| proxy.service == *service).count() as u64;
+                while sidecar.known_replicas(service).await? < replicas {
+                    if Instant::now() > deadline {
+                        bail!("{} does not know the {replicas} replicas of {service}", sidecar.id());
+                    }
+                    sleep(LOOK_AGAIN).await;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Puts the policies of a text in force and waits until every connected sidecar decides by them.

@@ -17,6 +17,7 @@ use modules::{answering, garbage, silent};
 use proxy::Proxy;
 use reqwest::StatusCode;
 use std::sync::Arc;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,6 +148,7 @@ async fn policies_become_the_decisions_of_the_proxy() {
         in_force: Arc::default(),
         life: ConnectionLife::default(),
         programs: Arc::new(Programs::new().unwrap()),
+        evicted: watch::channel(Arc::default()).1,
         stop: CancellationToken::new(),
     });
     let mut apply = |revision, text: &str| {

@@ -16,6 +16,7 @@ mod joining;
 mod logging;
 mod operating;
 mod ports;
+mod readiness;
 mod waiting;
 
 use crate::command_line::transcript::CHANCERY;

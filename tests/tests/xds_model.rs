@@ -157,7 +157,7 @@ impl World {
                 Event::Removed { kind, name } if kind != ResourceType::Extension => {
                     self.has_refused.retain(|(of, called, _)| (*of, called) != (kind, &name));
                 }
-                Event::Accepted { .. } | Event::Removed { .. } => {}
+                Event::Accepted { .. } | Event::Removed { .. } | Event::Application(_) => {}
             }
         }
     }

@@ -6,7 +6,9 @@ use crate::cli::global::Global;
 use crate::cli::terminal;
 use crate::mesh::words::visible;
 use crate::server::api::client::{Client, escape};
-use crate::server::api::types::{Done, Evicted, ProxyBody, ProxyList, Rejection};
+use crate::server::api::types::{
+    Done, Evicted, ProxyBody, ProxyList, ReadinessBody, ReadinessState, Rejection,
+};
 use clap::{Args, Subcommand};
 
 /// Arguments of `chancery proxies`.
@@ -28,8 +30,9 @@ pub struct Arguments {
 enum What {
     /// Shut sidecars out: end their streams, revoke their certificates, refuse renewals
     #[command(
-        after_help = "Every sidecar of the mesh refuses the certificates of an evicted one within seconds, at\n\
-        new connections. Who has a join token that is in force may join again: revoke it too, with\n\
+        after_help = "Every sidecar of the mesh refuses an evicted one within seconds: its certificates at new\n\
+        connections, and each request on those that are open. What is under way is answered.\n\
+        Who has a join token that is in force may join again: revoke it too, with\n\
         `chancery token --revoke ID --with-members`.\n\n\
         Exit codes: 0 all are evicted; 2 an id is none; 3 the control plane refuses.\n\n\
         Examples:\n  chancery proxies evict shop/orders/7\n  \
@@ -73,7 +76,9 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
         terminal::print_line("no sidecar has joined; `chancery token --help` says how one does")?;
     } else {
         let rows: Vec<_> = list.proxies.iter().map(row).collect();
-        terminal::print(&terminal::table(&["PROXY", "STATE", "REVISION", "INBOUND", "CALLS"], &rows))?;
+        let mut text = terminal::table(&["PROXY", "STATE", "REVISION", "INBOUND", "CALLS"], &rows);
+        list.proxies.iter().for_each(|proxy| text.push_str(&unready(proxy)));
+        terminal::print_words(&text)?;
     }
     Ok(Exit::Well)
 }
@@ -117,7 +122,7 @@ fn row(proxy: &ProxyBody) -> Vec<String> {
         proxy.id.clone(),
         state(proxy).to_owned(),
         proxy.revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string()),
-        proxy.inbound.map_or_else(
+        proxy.inbound.as_ref().map_or_else(
             || "-".to_owned(),
             |inbound| inbound.advertised.unwrap_or(inbound.listen).to_string(),
         ),
@@ -129,11 +134,38 @@ fn row(proxy: &ProxyBody) -> Vec<String> {
 pub(super) fn state(proxy: &ProxyBody) -> &'static str {
     match proxy {
         ProxyBody { connected: false, .. } => "away",
-        ProxyBody { rejections, .. } if rejections.is_empty() && proxy.problems.is_empty() => "connected",
+        ProxyBody { rejections, .. } if rejections.is_empty() && proxy.problems.is_empty() => {
+            match proxy.readiness.as_ref().map(|readiness| readiness.state) {
+                Some(ReadinessState::Starting) => "starting",
+                Some(ReadinessState::NotAnswering) => "not answering",
+                Some(ReadinessState::Ready) => "ready",
+                None => "connected",
+            }
+        }
         ProxyBody { rejections, .. } if rejections.is_empty() => "held back",
         ProxyBody { rejections, .. } if rejections.iter().all(Rejection::is_listener_alone) => {
             "cannot listen"
         }
         _ => "refuses",
     }
+}
+
+/// Why a sidecar gets no requests though it offers its service; nothing if it gets them.
+pub(super) fn unready(proxy: &ProxyBody) -> String {
+    let Some(ReadinessBody { state, since, reason }) = &proxy.readiness else { return String::new() };
+    let reason = reason.as_deref().map(visible);
+    let said = match state {
+        ReadinessState::Ready => return String::new(),
+        ReadinessState::Starting => {
+            format!("gets no requests yet: {}", reason.as_deref().unwrap_or("it is starting"))
+        }
+        ReadinessState::NotAnswering => {
+            let since = since.as_deref().map(|since| format!(" since {since}")).unwrap_or_default();
+            let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            format!(
+                "application not answering{since}{reason}; requests go to replicas that are ready, if there is one"
+            )
+        }
+    };
+    format!("\n{}: {said}\n", visible(&proxy.id))
 }

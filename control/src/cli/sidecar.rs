@@ -7,6 +7,7 @@ use crate::cli::signals::cancel_on_signal;
 use crate::cli::terminal;
 use crate::mesh::identity::spiffe::{is_name, parse_service};
 use crate::mesh::model::Outbound;
+use crate::sidecar::application::{CheckOption, Looking};
 use crate::sidecar::settings::{
     AddressOption, InboundOption, default_instance, parse_address, parse_inbound, parse_label, parse_outbound,
 };
@@ -24,7 +25,7 @@ const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  chancery token --service shop/orders > orders.token\n  \
     chancery sidecar --service shop/orders --token-file orders.token --inbound 8080:127.0.0.1:9000 \\\n    \
-    --outbound shop/cart@127.0.0.1:7001")]
+    --check GET:/healthz --outbound shop/cart@127.0.0.1:7001")]
 pub struct Arguments {
     /// The service that runs here
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_service)]
@@ -36,6 +37,13 @@ pub struct Arguments {
     /// PORT:ADDRESS:PORT or ADDRESS:PORT:ADDRESS:PORT
     #[arg(long, value_name = "LISTEN:APPLICATION", value_parser = parse_inbound)]
     inbound: Option<InboundOption>,
+    /// How to look whether the application answers: `tcp` (it takes connections), `GET:/PATH` (it answers with a
+    /// status below 400) or `none`. A replica whose application does not answer gets no requests
+    #[arg(long, value_name = "CHECK", default_value = "tcp")]
+    check: CheckOption,
+    /// How often to look
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = durations::parse_some)]
+    check_every: Duration,
     /// A service to call, and where the application reaches it; can be given several times
     #[arg(long, value_name = "SERVICE@ADDRESS:PORT", value_parser = parse_outbound)]
     outbound: Vec<Outbound>,
@@ -118,6 +126,11 @@ async fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
     }
     let inbound = arguments.inbound.map(|inbound| inbound.at(arguments.address)).transpose();
     let inbound = inbound.map_err(Failure::bad_input)?;
+    let looking = arguments.check.0.clone().zip(inbound).map(|(check, inbound)| Looking {
+        check,
+        application: inbound.application,
+        every: arguments.check_every,
+    });
     let envoy = find_or_install(arguments.envoy.clone()).await?;
     let log_level = arguments.envoy_log_level.to_possible_value();
     Ok(Settings {
@@ -125,6 +138,7 @@ async fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
         instance,
         labels: arguments.labels.iter().cloned().collect(),
         inbound,
+        looking,
         outbounds: arguments.outbound.clone(),
         token_file: arguments.token_file.clone(),
         data_dir,

@@ -1,6 +1,6 @@
 //! `chancery status`: whether everyone is on a revision, and if not, who and why.
 
-use super::proxies::state;
+use super::proxies::{state, unready};
 use super::wait::names;
 use crate::cli::context;
 use crate::cli::exit::{CommandResult, Exit, Failure};
@@ -82,6 +82,7 @@ fn render(status: &StatusResponse) -> String {
     }
     for proxy in &status.proxies {
         text.push_str(&refusals(proxy));
+        text.push_str(&unready(proxy));
     }
     let away: Vec<&ProxyBody> = status.proxies.iter().filter(|proxy| !proxy.connected).collect();
     if !away.is_empty() {
@@ -137,6 +138,7 @@ pub(super) mod tests {
             revision: Some(revision),
             offered: Some(12),
             rejections: Vec::new(),
+            readiness: None,
             problems: Vec::new(),
         }
     }

@@ -11,10 +11,11 @@ mod tests;
 
 use crate::delivery::fleet::FleetChange;
 use crate::delivery::snapshot::ResourceType;
-use crate::delivery::xds::Memory;
 use crate::delivery::xds::conversation::Progress;
 use crate::delivery::xds::message::Event;
+use crate::delivery::xds::{Application, Memory};
 use crate::mesh::model::{ProxyId, Revision};
+use crate::mesh::words::visible;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,8 @@ pub struct AckBoard {
     changes: watch::Sender<u64>,
     /// Grows whenever what is to be remembered for ever changes.
     refusals: watch::Sender<u64>,
+    /// Grows whenever a proxy is able to serve, or not any more.
+    abilities: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +51,8 @@ struct Entries {
     connected: usize,
     /// How many have a stream and joined with a token, by the token's id.
     connected_with: BTreeMap<String, usize>,
+    /// Proxies of whose ability nobody has asked since it changed.
+    changed: BTreeSet<ProxyId>,
     /// Proxies that left, since when.
     left: BTreeSet<(Timestamp, ProxyId)>,
 }
@@ -79,8 +84,21 @@ pub struct ProxyStatus {
     pub expected: Option<Revision>,
     /// What it should have and refused.
     pub refused: Vec<Refused>,
+    /// Whether it has taken all that there is for it, and listens.
+    pub can_serve: bool,
+    /// Whether its application answers; `None` as long as it has not said so on its stream.
+    pub application: Option<Application>,
     /// Why what it is given is not what the policies say; see [`crate::delivery::snapshot::Snapshot::problems`].
     pub problems: Arc<[String]>,
+}
+
+/// Whether a proxy that has a stream is able to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ability {
+    /// Whether it has taken all that there is for it, and listens.
+    pub can_serve: bool,
+    /// Whether its application answers; `None` as long as it has not said so.
+    pub application: Option<Application>,
 }
 
 /// A resource that a proxy refused.
@@ -175,6 +193,8 @@ impl AckBoard {
         entry.is_leaving = false;
         entry.status.is_connected = true;
         entry.status.since = now;
+        entry.status.can_serve = false;
+        entry.status.application = None;
         absent.remove(proxy);
         behind.insert(proxy.clone());
         entry.memory.forgive_listeners();
@@ -199,13 +219,17 @@ impl AckBoard {
     /// Notes what requests meant and how far the proxy is. Does nothing for a stream that another one replaced.
     pub fn note(&self, ticket: &Ticket, events: &[Event], progress: Progress) {
         let mut entries = self.lock();
-        let Entries { proxies, behind, .. } = &mut *entries;
+        let Entries { proxies, behind, changed, .. } = &mut *entries;
         let Some(entry) = proxies.get_mut(&ticket.proxy).filter(|entry| entry.stream == ticket.number) else {
             return;
         };
+        let ability_before = entry.status.ability();
         for event in events {
             log(&ticket.proxy, event);
             entry.memory.apply(event);
+            if let Event::Application(application) = event {
+                entry.status.application = Some(application.clone());
+            }
         }
         let mut is_changed = false;
         if events.contains(&Event::Started) {
@@ -217,12 +241,19 @@ impl AckBoard {
         let has_all = progress.is_settled;
         is_changed |= entry.status.take_in(progress);
         let status = &entry.status;
+        let is_able = status.ability() != ability_before;
+        if is_able {
+            changed.insert(ticket.proxy.clone());
+        }
         let is_behind = !has_all || status.expected.is_some_and(|expected| status.offered != expected);
         is_changed |= match is_behind {
             true => behind.insert(ticket.proxy.clone()),
             false => behind.remove(&ticket.proxy),
         };
         drop(entries);
+        if is_able {
+            self.abilities.send_modify(|changes| *changes += 1);
+        }
         if is_changed {
             self.tell();
         }
@@ -284,6 +315,25 @@ impl AckBoard {
         proxies.filter_map(|id| entries.proxies.get(id)).filter(returns).count()
     }
 
+    /// The proxies whose ability to serve changed since this was asked the last time, and have a stream.
+    #[must_use]
+    pub fn take_abilities(&self) -> BTreeMap<ProxyId, Ability> {
+        let mut entries = self.lock();
+        let changed = std::mem::take(&mut entries.changed);
+        let ability = |id: ProxyId| {
+            let entry =
+                entries.proxies.get(&id).filter(|entry| entry.is_shown() && entry.status.is_connected)?;
+            Some((id, entry.status.ability()))
+        };
+        changed.into_iter().filter_map(ability).collect()
+    }
+
+    /// A number that grows whenever the ability of a proxy changes.
+    #[must_use]
+    pub fn watch_abilities(&self) -> watch::Receiver<u64> {
+        self.abilities.subscribe()
+    }
+
     /// What is known of all proxies that had a stream and have not left.
     #[must_use]
     pub fn statuses(&self) -> BTreeMap<ProxyId, ProxyStatus> {
@@ -330,6 +380,8 @@ impl Entries {
     fn expect(&mut self, id: &ProxyId, revision: Revision) {
         let entry = self.proxies.entry(id.clone()).or_insert_with(|| Entry::new(Timestamp::UNIX_EPOCH));
         entry.status.expected = Some(revision);
+        // There may be something on the way that it has to take first.
+        entry.status.can_serve = false;
         if entry.status.is_connected {
             self.behind.insert(id.clone());
         } else {
@@ -394,6 +446,8 @@ impl Entry {
             applied: None,
             offered: Revision::default(),
             refused: Vec::new(),
+            can_serve: false,
+            application: None,
             problems: Arc::default(),
             expected: None,
         };
@@ -435,8 +489,13 @@ impl ProxyStatus {
         self.offered = progress.revision;
         self.applied = applied;
         self.refused = refused;
+        self.can_serve = progress.can_serve;
         self.problems = progress.problems;
         is_news
+    }
+
+    fn ability(&self) -> Ability {
+        Ability { can_serve: self.can_serve, application: self.application.clone() }
     }
 
     /// The revision that it has, where the whole fleet is at `fleet`.
@@ -482,6 +541,13 @@ fn log(proxy: &ProxyId, event: &Event) {
         ),
         Event::Removed { kind, name } => {
             tracing::debug!(proxy = proxy.0, kind = kind.noun(), name, "removed");
+        }
+        Event::Application(Application::Answers) => {
+            tracing::debug!(proxy = proxy.0, "its application answers");
+        }
+        Event::Application(Application::Silent { reason }) => {
+            let reason = visible(reason);
+            tracing::debug!(proxy = proxy.0, %reason, "its application does not answer");
         }
     }
 }

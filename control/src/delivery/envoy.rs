@@ -3,7 +3,7 @@
 //! ```text
 //! a caller's sidecar                                    the service's sidecar
 //! application --plain--> listener outbound/ns/svc       listener inbound <--mTLS, h2--+
-//!                          route outbound/ns/svc          | ECDS writ-inbound: policies
+//!                          route outbound/ns/svc          | ECDS evicted, ECDS writ-inbound: policies
 //!                          cluster mesh/ns/svc            | route inbound
 //!                            endpoints mesh/ns/svc --->---+ cluster local_app --plain--> application
 //! ```
@@ -15,6 +15,7 @@ pub mod access_log;
 pub mod cluster;
 mod descriptors;
 pub mod endpoints;
+pub mod evicted;
 pub mod extension;
 pub mod listener;
 mod message;
@@ -32,6 +33,8 @@ use chancery_policy_lang::checked::ServiceRef;
 pub const INBOUND: &str = "inbound";
 /// The extension that decides the requests that come in.
 pub const INBOUND_POLICY: &str = "writ-inbound";
+/// The extension that refuses who was evicted.
+pub const EVICTED: &str = "evicted";
 /// The cluster of the application beside the sidecar.
 pub const LOCAL_APP: &str = "local_app";
 /// The secret with the sidecar's certificate and key.

@@ -4,14 +4,14 @@
 //! its endpoint goes, and it joins anew when it comes back.
 //!
 //! That many are without a stream says more of the control plane and of the network than of them, and they go on
-//! serving with what they have. So the clock runs for a replica only while another one of its service is connected:
-//! the last ones of a service are never removed, and after a partition each has its whole time to come back from the
-//! first one of its service on. It stands still for all while most of the mesh is absent, and before the first
+//! serving with what they have. So the clock runs for a replica only while another one of its service is connected that
+//! is as ready: the last endpoints of a service are never removed, and after a partition each has its whole time to come
+//! back from the first one of its service on. For one that was never ready, which is no endpoint, the clock always runs. It stands still for all while most of the mesh is absent, and before the first
 //! configuration is there.
 
 use crate::delivery::acks::AckBoard;
 use crate::delivery::fleet::Fleet;
-use crate::mesh::model::{DesiredState, ProxyId, ProxyRegistration};
+use crate::mesh::model::{DesiredState, ProxyId, ProxyRegistration, Readiness};
 use crate::mesh::store::{Actor, Change, Store, StoreError};
 use chancery_policy_lang::checked::ServiceRef;
 use jiff::Timestamp;
@@ -85,12 +85,13 @@ impl Absences {
         if absent.len() >= MANY && absent.len() > state.proxies.len() / 2 {
             return Vec::new();
         }
-        let mut served: BTreeMap<&ServiceRef, bool> = BTreeMap::new();
+        let mut served: BTreeMap<&ServiceRef, Option<u8>> = BTreeMap::new();
         for id in absent {
             let Some(proxy) = state.proxies.get(id) else { continue };
-            let mut is_served =
-                || *served.entry(&proxy.service).or_insert_with(|| is_served(&proxy.service, absent, state));
-            if proxy.inbound.is_none() || is_served() {
+            let mut best =
+                || *served.entry(&proxy.service).or_insert_with(|| best(&proxy.service, absent, state));
+            let is_endpoint = proxy.inbound.is_some() && proxy.readiness != Readiness::Starting;
+            if !is_endpoint || best() >= Some(proxy.readiness.rank()) {
                 self.since.insert(id.clone(), earlier.remove(id).unwrap_or(now));
             }
         }
@@ -99,16 +100,17 @@ impl Absences {
     }
 }
 
-/// Whether a replica of a service is connected that others reach.
-fn is_served(service: &ServiceRef, absent: &BTreeSet<ProxyId>, state: &DesiredState) -> bool {
+/// How ready the best replica of a service is that is connected.
+fn best(service: &ServiceRef, absent: &BTreeSet<ProxyId>, state: &DesiredState) -> Option<u8> {
     let first = ProxyId(format!("{}/{}/", service.namespace, service.name));
     let replicas = state.proxies.range(first..).take_while(|(_, proxy)| proxy.service == *service);
     let counts =
-        |(id, proxy): (&ProxyId, &Arc<ProxyRegistration>)| proxy.inbound.is_some() && !absent.contains(id);
-    replicas.into_iter().any(counts)
+        |(id, proxy): &(&ProxyId, &Arc<ProxyRegistration>)| proxy.inbound.is_some() && !absent.contains(*id);
+    replicas.filter(counts).map(|(_, proxy)| proxy.readiness.rank()).max()
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::mesh::model::Inbound;
@@ -131,6 +133,8 @@ mod tests {
             let id = ProxyId((*name).to_owned());
             let proxy = ProxyRegistration {
                 token: None,
+                check: None,
+                readiness: Readiness::Ready,
                 id: id.clone(),
                 service,
                 labels: Arc::default(),
@@ -183,6 +187,25 @@ mod tests {
         let gone = removed(&state, &course);
         let client = |second| (second, "shop/client/1".to_owned());
         assert_eq!(gone, [client(60), client(600), (661, "shop/a/2".to_owned())]);
+    }
+
+    #[test]
+    fn the_last_endpoint_stays_though_another_replica_is_connected_that_is_not_ready() {
+        let mut state = mesh(&["shop/a/1", "shop/a/2", "shop/a/3"]);
+        let mut set = |name: &str, readiness| {
+            let id = ProxyId(name.to_owned());
+            let proxy = ProxyRegistration { readiness, ..(**state.proxies.get(&id).unwrap()).clone() };
+            state.proxies.insert(id, Arc::new(proxy));
+        };
+        set("shop/a/2", Readiness::Starting);
+        let silent = Readiness::Silent { since: Timestamp::UNIX_EPOCH };
+        set("shop/a/3", silent);
+        let gone = |absent: &[&str]| removed(&state, &[(0, absent), (60, absent)]);
+        assert_eq!(gone(&["shop/a/1"]), [], "those that are connected are not as ready");
+        assert_eq!(gone(&["shop/a/3"]).len(), 1, "another one is ready");
+        assert_eq!(gone(&["shop/a/1", "shop/a/3"]), []);
+        let all: &[&str] = &["shop/a/1", "shop/a/2", "shop/a/3"];
+        assert_eq!(gone(all), [(60, "shop/a/2".to_owned())], "who was never ready is no endpoint");
     }
 
     #[test]

@@ -16,10 +16,11 @@ mod plumbing;
 mod tests;
 
 use crate::delivery::acks::AckBoard;
-use crate::delivery::envoy::{ConnectionLife, INBOUND_POLICY};
+use crate::delivery::envoy::{ConnectionLife, INBOUND, INBOUND_POLICY, evicted};
 use crate::delivery::fleet::{Fleet, FleetChange};
 use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
-use crate::mesh::model::{DesiredState, ProxyId, ProxyRegistration, Revision};
+use crate::mesh::identity::evictions::Serial;
+use crate::mesh::model::{DesiredState, ProxyId, ProxyRegistration, Readiness, Revision};
 use crate::mesh::store::{Changes, Step};
 use crate::policies::effort::Effort;
 use crate::policies::in_force::{Current, InForce};
@@ -41,6 +42,7 @@ pub struct Reconciler {
     known: Option<Arc<InForce>>,
     plumbing: Plumbing,
     filters: Filters,
+    evicted: Evicted,
     snapshots: BTreeMap<ProxyId, Arc<Snapshot>>,
 }
 
@@ -53,14 +55,23 @@ pub struct Tools {
     pub programs: Arc<Programs>,
     /// How long connections between sidecars are used.
     pub life: ConnectionLife,
+    /// Who was evicted.
+    pub evicted: watch::Receiver<Arc<[Serial]>>,
     /// Ends work that nobody needs any more.
     pub stop: CancellationToken,
+}
+
+/// Who was evicted, and the configuration that says so.
+#[derive(Debug)]
+struct Evicted {
+    serials: Arc<[Serial]>,
+    resource: Arc<Resource>,
 }
 
 /// What a proxy gets that has something already.
 #[derive(Debug, Default)]
 struct News {
-    /// Because of a change of endpoints.
+    /// Because of a change of endpoints, or because somebody was evicted.
     resources: Vec<Arc<Resource>>,
     /// Because of a change of policies.
     filter: Option<Filter>,
@@ -71,10 +82,18 @@ impl Reconciler {
     #[must_use]
     pub fn new(tools: Tools) -> Self {
         let filters = Filters::new(tools.programs.clone());
-        Self { tools, known: None, plumbing: Plumbing::default(), filters, snapshots: BTreeMap::new() }
+        let evicted = Evicted::new(Arc::default());
+        Self {
+            tools,
+            known: None,
+            plumbing: Plumbing::default(),
+            filters,
+            evicted,
+            snapshots: BTreeMap::new(),
+        }
     }
 
-    /// Takes in a state: gives the snapshots that are others now than after the state before.
+    /// Takes in a state, and who was evicted: gives the snapshots that are others now than before.
     pub fn take_in(&mut self, state: &Arc<DesiredState>) -> FleetChange {
         let effort = Effort::unless(self.tools.stop.clone());
         let in_force = self.tools.in_force.at(state);
@@ -95,13 +114,20 @@ impl Reconciler {
                 news.entry(caller.clone()).or_default().resources.push(endpoints.clone());
             }
         }
+        for id in self.take_in_evicted() {
+            news.entry(id).or_default().resources.push(self.evicted.resource.clone());
+        }
         let targets = targets(&before, &in_force, &changes);
         for (id, filter) in self.filters.change(&in_force, &targets, &effort) {
             news.entry(id).or_default().filter = Some(filter);
         }
 
         let mut change = FleetChange { revision: state.revision, is_whole, ..FleetChange::default() };
-        for (id, Step { after, .. }) in &changes.proxies {
+        for (id, step) in &changes.proxies {
+            if is_of_readiness(step) {
+                continue;
+            }
+            let Step { after, .. } = step;
             news.remove(id);
             match after {
                 Some(proxy) => {
@@ -127,7 +153,9 @@ impl Reconciler {
         for step in changes.proxies.values() {
             if let Some(before) = &step.before {
                 self.plumbing.remove(before, moved);
-                self.filters.remove(before);
+                if !is_of_readiness(step) {
+                    self.filters.remove(before);
+                }
             }
             if let Some(after) = &step.after {
                 self.plumbing.add(after, moved);
@@ -135,13 +163,41 @@ impl Reconciler {
         }
     }
 
+    /// Takes in who was evicted; gives the proxies that have to be told: all that others can reach.
+    fn take_in_evicted(&mut self) -> Vec<ProxyId> {
+        let serials = self.tools.evicted.borrow().clone();
+        if serials == self.evicted.serials {
+            return Vec::new();
+        }
+        self.evicted = Evicted::new(serials);
+        let is_reached = |snapshot: &Snapshot| snapshot.of(ResourceType::Listener).contains(INBOUND);
+        let reached = self.snapshots.iter().filter(|(_, snapshot)| is_reached(snapshot));
+        reached.map(|(id, _)| id.clone()).collect()
+    }
+
     fn snapshot(&mut self, in_force: &InForce, proxy: &ProxyRegistration, effort: &Effort) -> Snapshot {
         let resources = self.plumbing.of_proxy(proxy);
         let mut snapshot = Snapshot::new(in_force.state.revision, resources);
         if proxy.inbound.is_some() {
+            snapshot.put(self.evicted.resource.clone());
             put_filter(&mut snapshot, self.filters.add(in_force, proxy, effort));
         }
         snapshot
+    }
+}
+
+/// Whether nothing changed but how ready a replica is: which its callers are told, and itself not.
+fn is_of_readiness(step: &Step<Arc<ProxyRegistration>>) -> bool {
+    let Step { before: Some(before), after: Some(after) } = step else { return false };
+    let leave_out =
+        |proxy: &ProxyRegistration| ProxyRegistration { readiness: Readiness::Ready, ..proxy.clone() };
+    before.readiness != after.readiness && leave_out(before) == leave_out(after)
+}
+
+impl Evicted {
+    fn new(serials: Arc<[Serial]>) -> Self {
+        let resource = Arc::new(evicted::resource(&serials));
+        Self { serials, resource }
     }
 }
 
@@ -188,7 +244,7 @@ fn put_filter(snapshot: &mut Snapshot, Filter { resource, problem }: Filter) {
     snapshot.problems = problem.into_iter().collect();
 }
 
-/// Follows the desired state and publishes what changes; of states that come while one is taken in only the newest is.
+/// Follows the desired state and evictions, and publishes what changes; of states that come while one is taken in only the newest is.
 pub async fn follow(
     tools: Tools,
     mut states: watch::Receiver<Arc<DesiredState>>,
@@ -196,7 +252,9 @@ pub async fn follow(
     board: Arc<AckBoard>,
 ) {
     let mut reconciler = Reconciler::new(tools.clone());
+    let mut evicted = tools.evicted.clone();
     loop {
+        evicted.mark_unchanged();
         let state = states.borrow_and_update().clone();
         let begun = Instant::now();
         // Thousands of rules take a second to compile: not on a thread that serves streams.
@@ -222,7 +280,11 @@ pub async fn follow(
                 reconciler = Reconciler::new(tools.clone());
             }
         }
-        if states.changed().await.is_err() {
+        let is_news = tokio::select! {
+            changed = states.changed() => changed.is_ok(),
+            changed = evicted.changed() => changed.is_ok(),
+        };
+        if !is_news {
             return;
         }
     }

@@ -17,6 +17,7 @@
 //! own Envoy: for the secrets that only the sidecar has, and for everything else while the control
 //! plane is away.
 
+pub mod application;
 pub mod conversation;
 mod grpc;
 pub mod memory;
@@ -26,6 +27,7 @@ mod stream;
 mod subscription;
 pub mod wire;
 
+pub use application::Application;
 pub use conversation::Conversation;
 pub use memory::Memory;
 pub use server::XdsServer;

@@ -2,6 +2,7 @@
 
 use chancery_policy_lang::checked::ServiceRef;
 use imbl::{OrdMap, OrdSet};
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -36,6 +37,25 @@ pub struct ProxyRegistration {
     pub outbounds: Vec<Outbound>,
     /// The id of the token that it joined with, if that is known.
     pub token: Option<String>,
+    /// How it looks whether its application answers, in the words of `chancery sidecar --check`; `None` if it does not.
+    pub check: Option<String>,
+    /// Whether others are sent to it. Not stated, but found out.
+    pub readiness: Readiness,
+}
+
+/// Whether requests are sent to a replica.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Readiness {
+    /// Not yet: it has not been ready since it was registered at its address.
+    #[default]
+    Starting,
+    /// It was ready, and its application does not answer. It gets requests while no replica of its service is ready.
+    Silent {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Yes.
+    Ready,
 }
 
 /// The mTLS listener of a sidecar and the application behind it.
@@ -206,6 +226,31 @@ fn lower<K: Ord + Clone>(counts: &mut OrdMap<K, usize>, key: &K) {
         Some(count) if *count > 1 => *count -= 1,
         _ => {
             counts.remove(key);
+        }
+    }
+}
+
+impl ProxyRegistration {
+    /// What it is once stated anew, where `present` is what is registered: a replica that is reached where it was before,
+    /// stays as ready as it was.
+    #[must_use]
+    pub fn after(&self, present: Option<&Self>) -> Self {
+        let readiness = match present {
+            Some(present) if present.inbound == self.inbound => present.readiness,
+            _ => Readiness::Starting,
+        };
+        Self { readiness, ..self.clone() }
+    }
+}
+
+impl Readiness {
+    /// How good a replica is for its callers: the higher, the better.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Starting => 0,
+            Self::Silent { .. } => 1,
+            Self::Ready => 2,
         }
     }
 }

@@ -20,7 +20,7 @@ pub mod history;
 mod record;
 pub mod redb;
 
-pub use change::{Change, Intent, Placement, PolicyChange};
+pub use change::{Change, Intent, Placement, PolicyChange, ReadinessChange};
 pub use errors::StoreError;
 pub use follow::{Changes, Follower, Step, Update};
 pub use history::{PoliciesAt, RevisionRecord};

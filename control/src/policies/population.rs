@@ -126,6 +126,8 @@ mod tests {
     fn joined(of: &str, version: &str) -> Step<Arc<ProxyRegistration>> {
         let registration = ProxyRegistration {
             token: None,
+            check: None,
+            readiness: crate::mesh::model::Readiness::Starting,
             id: ProxyId(format!("{of}/{version}")),
             service: service(of),
             labels: Arc::new([("version".to_owned(), version.to_owned())].into()),

@@ -74,6 +74,7 @@ fn join_request(token: String, service: &str, key: &KeyPair) -> JoinRequest {
             listen: "127.0.0.1:8080".parse().unwrap(),
             advertised: None,
             application: "127.0.0.1:9000".parse().unwrap(),
+            check: None,
         }),
         outbounds: Vec::new(),
     };

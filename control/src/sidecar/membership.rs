@@ -24,6 +24,16 @@ const TOKEN_POLL_EVERY: Duration = Duration::from_secs(5);
 /// The least time between two renewals, whatever asks for them.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 
+/// What the control plane calls the refusal of a sidecar that was evicted.
+const EVICTED: &str = "evicted";
+
+/// An identity that takes the place of another.
+struct Renewed {
+    identity: Identity,
+    /// Whether the one before is good no longer.
+    was_evicted: bool,
+}
+
 /// What joining needs to know.
 #[derive(Debug)]
 pub struct Membership {
@@ -48,6 +58,7 @@ impl Membership {
                 listen: inbound.listen,
                 advertised: Some(inbound.advertised).filter(|advertised| *advertised != inbound.listen),
                 application: inbound.application,
+                check: settings.looking.as_ref().map(|looking| looking.check.to_string()),
             }),
             outbounds: outbounds
                 .map(|outbound| OutboundBody { service: name(&outbound.service), listen: outbound.listen })
@@ -130,8 +141,9 @@ impl Membership {
     }
 
     /// Keeps the identity in `current` young: renews it at about half of its life, whenever
-    /// `register` asks for it, and when the token file names another control plane. Ends only by being dropped.
-    pub async fn keep(&self, current: &watch::Sender<Arc<Identity>>, register: &Notify) {
+    /// `register` asks for it, and when the token file names another control plane. Tells `evicted` when the sidecar was
+    /// shut out and is let in anew. Ends only by being dropped.
+    pub async fn keep(&self, current: &watch::Sender<Arc<Identity>>, register: &Notify, evicted: &Notify) {
         let mut backoff = Backoff::new(RETRY_BASE, RETRY_MAX);
         loop {
             let present = current.borrow().clone();
@@ -145,8 +157,12 @@ impl Membership {
             }
             loop {
                 match self.renew_or_join(&present).await {
-                    Ok(identity) => {
+                    Ok(Renewed { identity, was_evicted }) => {
                         current.send_replace(Arc::new(identity));
+                        if was_evicted {
+                            tracing::warn!("this sidecar was evicted, and has joined anew");
+                            evicted.notify_one();
+                        }
                         backoff.reset();
                         break;
                     }
@@ -181,18 +197,21 @@ impl Membership {
 
     /// A control plane that does not take the certificate any more may take the token; and a token
     /// of another control plane says that the sidecar belongs there now.
-    async fn renew_or_join(&self, present: &Identity) -> Result<Identity, SidecarError> {
+    async fn renew_or_join(&self, present: &Identity) -> Result<Renewed, SidecarError> {
+        let renewed = |identity| Renewed { identity, was_evicted: false };
         let is_over = present.remaining(Timestamp::now()).is_zero();
         let is_moved = self.read_token().is_ok_and(|(_, token)| !is_from(present, &token));
         if is_over || is_moved {
-            return self.join_once().await;
+            return self.join_once().await.map(renewed);
         }
         match self.renew_once(present).await {
-            Err(refused @ SidecarError::Refused { .. }) => match self.join_once().await {
-                Err(SidecarError::TokenFile { .. } | SidecarError::Token { .. }) => Err(refused),
-                outcome => outcome,
+            Err(SidecarError::Refused { code, message, help }) => match self.join_once().await {
+                Err(SidecarError::TokenFile { .. } | SidecarError::Token { .. }) => {
+                    Err(SidecarError::Refused { code, message, help })
+                }
+                outcome => outcome.map(|identity| Renewed { identity, was_evicted: code == EVICTED }),
             },
-            outcome => outcome,
+            outcome => outcome.map(renewed),
         }
     }
 

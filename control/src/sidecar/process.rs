@@ -11,9 +11,11 @@ use super::settings::EnvoySettings;
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +44,8 @@ pub struct Supervisor {
     pub bootstrap: PathBuf,
     /// How long it takes to take leave of its clients.
     pub drain_time: Duration,
+    /// Asks for an Envoy that knows nothing of the one before.
+    pub anew: Arc<Notify>,
 }
 
 impl Supervisor {
@@ -68,6 +72,11 @@ impl Supervisor {
                         () = sleep(delay) => {}
                         () = stop.cancelled() => return Ok(()),
                     }
+                }
+                () = self.anew.notified() => {
+                    tracing::info!("starting Envoy anew");
+                    terminate(&mut child).await;
+                    lines.join_all().await;
                 }
                 () = stop.cancelled() => {
                     terminate(&mut child).await;

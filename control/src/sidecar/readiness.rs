@@ -3,6 +3,7 @@
 use super::admin::Admin;
 use super::errors::SidecarError;
 use super::relay::{Link, RelayStatus};
+use crate::delivery::xds::Application;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -28,6 +29,8 @@ pub struct Sources {
     pub admin: Admin,
     /// Its configuration.
     pub relay: watch::Receiver<RelayStatus>,
+    /// Whether the application answers; `None` while that is not known.
+    pub application: watch::Receiver<Option<Application>>,
     /// Whether the sidecar is leaving.
     pub leaving: CancellationToken,
 }
@@ -64,7 +67,19 @@ async fn answer(State(sources): State<Sources>) -> (StatusCode, Json<Value>) {
         Link::Through => "control-plane",
         Link::StandIn => "last-good",
     };
-    (code, Json(json!({"ready": reason.is_none(), "reason": reason, "configuration": configuration})))
+    // That the sidecar is ready does not depend on it: there are applications that wait for their sidecar.
+    let application = match &*sources.application.borrow() {
+        None => "unknown".to_owned(),
+        Some(Application::Answers) => "answers".to_owned(),
+        Some(Application::Silent { reason }) => format!("does not answer: {reason}"),
+    };
+    let said = json!({
+        "ready": reason.is_none(),
+        "reason": reason,
+        "configuration": configuration,
+        "application": application,
+    });
+    (code, Json(said))
 }
 
 /// Why the sidecar is not ready; `None` when it is.

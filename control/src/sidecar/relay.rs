@@ -25,7 +25,7 @@ use crate::delivery::envoy::secret;
 use crate::delivery::snapshot::{ResourceType, Snapshot};
 use crate::delivery::xds::message::Event;
 use crate::delivery::xds::wire::{read_request, write_response};
-use crate::delivery::xds::{Conversation, Memory};
+use crate::delivery::xds::{Application, Conversation, Memory};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
 };
@@ -118,6 +118,8 @@ struct Shared {
     retired: Mutex<Option<Stream>>,
     /// Asks for a new registration.
     register: Arc<Notify>,
+    /// Whether the application answers; `None` while that is not known.
+    application: watch::Receiver<Option<Application>>,
     /// No stream to the control plane any more: the sidecar is leaving.
     leaving: CancellationToken,
     stop: CancellationToken,
@@ -138,6 +140,8 @@ pub struct Ties {
     pub identity: watch::Receiver<Arc<Identity>>,
     /// Notified when the control plane does not know this sidecar.
     pub register: Arc<Notify>,
+    /// Whether the application answers, which the control plane is told; `None` while that is not known.
+    pub application: watch::Receiver<Option<Application>>,
     /// Ends all streams to the control plane.
     pub leaving: CancellationToken,
     /// Ends all streams.
@@ -155,7 +159,7 @@ impl Relay {
     /// A relay that begins with what was on disk.
     #[must_use]
     pub fn new(last_good: LastGood, ties: Ties) -> Self {
-        let Ties { identity, register, leaving, stop, tasks } = ties;
+        let Ties { identity, register, application, leaving, stop, tasks } = ties;
         let shared = Shared {
             identity,
             last_good: Mutex::new(last_good),
@@ -168,6 +172,7 @@ impl Relay {
             prepared: Mutex::default(),
             retired: Mutex::default(),
             register,
+            application,
             leaving,
             stop,
             tasks,
@@ -378,6 +383,7 @@ impl Shared {
 struct Session {
     shared: Arc<Shared>,
     identity: watch::Receiver<Arc<Identity>>,
+    application: watch::Receiver<Option<Application>>,
     requests: Streaming<DeltaDiscoveryRequest>,
     responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
     /// What is answered here: secrets always, everything while standing in.
@@ -390,9 +396,9 @@ impl Session {
         requests: Streaming<DeltaDiscoveryRequest>,
         responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
     ) -> Self {
-        let identity = shared.identity.clone();
+        let (identity, application) = (shared.identity.clone(), shared.application.clone());
         let conversation = Conversation::new(Arc::new(Snapshot::default()), Memory::default());
-        Self { shared, identity, requests, responses, conversation }
+        Self { shared, identity, application, requests, responses, conversation }
     }
 
     async fn serve(mut self) {
@@ -419,6 +425,8 @@ impl Session {
         let control_plane = self.identity.borrow().url.clone();
         let mut tracker = Tracker::default();
         let mut is_silent = true;
+        // The first request of a stream says whose it is.
+        let mut has_begun = false;
         let mut quiet_at = Instant::now() + QUIET;
         let mut renewal: Renewal = Box::pin(std::future::pending());
         let mut renews_for = "";
@@ -429,6 +437,9 @@ impl Session {
                     let Some(request) = request? else { return Ok(()) };
                     quiet_at = Instant::now() + QUIET;
                     self.receive_through(request, &mut tracker, &upstream).await?;
+                    if !std::mem::replace(&mut has_begun, true) {
+                        self.report(&upstream).await?;
+                    }
                 }
                 response = upstream.responses.message() => {
                     quiet_at = Instant::now() + QUIET;
@@ -452,6 +463,7 @@ impl Session {
                         }
                     }
                 }
+                Ok(()) = self.application.changed(), if has_begun => self.report(&upstream).await?,
                 Ok(()) = self.identity.changed() => {
                     self.update(false);
                     if self.identity.borrow().url != control_plane {
@@ -526,8 +538,16 @@ impl Session {
             }
             None => {}
         }
-        let sent = upstream.requests.send_timeout(request, SEND_TIMEOUT).await;
-        sent.map_err(|_| Status::unavailable("the control plane does not listen"))
+        pass_up(upstream, request).await
+    }
+
+    /// Tells the control plane whether the application answers.
+    async fn report(&mut self, upstream: &Stream) -> End {
+        let application = self.application.borrow_and_update().clone();
+        match application {
+            Some(application) => pass_up(upstream, application.report()).await,
+            None => Ok(()),
+        }
     }
 
     /// What is said to Envoy when the stream of the control plane is over.
@@ -602,7 +622,7 @@ impl Session {
                 Event::Rejected { resource, message } => {
                     tracing::error!(kind = kind.noun(), name = resource.name, "Envoy refused: {message}");
                 }
-                Event::Started | Event::Accepted { .. } | Event::Removed { .. } => {}
+                Event::Started | Event::Accepted { .. } | Event::Removed { .. } | Event::Application(_) => {}
             }
         }
         Ok(())
@@ -619,6 +639,11 @@ impl Session {
         let sent = self.responses.send_timeout(Ok(response), SEND_TIMEOUT).await;
         sent.map_err(|_| Status::deadline_exceeded("Envoy does not read"))
     }
+}
+
+async fn pass_up(upstream: &Stream, request: DeltaDiscoveryRequest) -> End {
+    let sent = upstream.requests.send_timeout(request, SEND_TIMEOUT).await;
+    sent.map_err(|_| Status::unavailable("the control plane does not listen"))
 }
 
 #[cfg(test)]

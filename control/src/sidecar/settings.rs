@@ -1,5 +1,6 @@
 //! What a sidecar is told on its command line, and reading the forms that are written with colons.
 
+use super::application::Looking;
 use crate::mesh::identity::spiffe::{self, is_name};
 use crate::mesh::model::{Inbound, Outbound};
 use chancery_policy_lang::checked::ServiceRef;
@@ -22,6 +23,8 @@ pub struct Settings {
     pub labels: BTreeMap<String, String>,
     /// Where the service is offered, if it is.
     pub inbound: Option<Inbound>,
+    /// How it is looked whether the application answers, if it is.
+    pub looking: Option<Looking>,
     /// Services that the workload calls.
     pub outbounds: Vec<Outbound>,
     /// The file with the join token.

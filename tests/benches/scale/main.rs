@@ -314,7 +314,12 @@ impl Scene {
             instance: Some(format!("i{number}")),
             labels: [("version".to_owned(), "v1".to_owned()), ("host".to_owned(), format!("h{number}"))]
                 .into(),
-            inbound: Some(InboundBody { listen: at(8443), advertised: None, application: at(8080) }),
+            inbound: Some(InboundBody {
+                listen: at(8443),
+                advertised: None,
+                application: at(8080),
+                check: None,
+            }),
             outbounds: calls
                 .map(|(service, port)| OutboundBody { service: service.clone(), listen: at(port) })
                 .collect(),

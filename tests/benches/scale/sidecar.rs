@@ -177,7 +177,7 @@ fn take(
         let has_inbound = all.iter().any(|name| name == "inbound");
         follow(ResourceType::Route, all);
         if has_inbound {
-            follow(ResourceType::Extension, vec!["writ-inbound".to_owned()]);
+            follow(ResourceType::Extension, ["evicted", "writ-inbound"].map(str::to_owned).into());
         }
     }
     requests

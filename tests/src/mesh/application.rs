@@ -15,14 +15,16 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::task::AbortHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// A running application. It ends with its value.
 #[derive(Debug)]
 pub struct Application {
     /// Where it listens.
     pub address: SocketAddr,
-    task: AbortHandle,
+    name: Arc<str>,
+    /// `None` while it is stopped.
+    task: Option<JoinHandle<()>>,
 }
 
 impl Application {
@@ -33,9 +35,35 @@ impl Application {
     pub async fn start(name: &str) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let name = Arc::<str>::from(name);
-        let task = tokio::spawn(async move {
+        let mut application = Self { address, name: name.into(), task: None };
+        application.serve(listener);
+        Ok(application)
+    }
+
+    /// Ends it, with all its connections, as if it were killed.
+    pub async fn stop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+            let _aborted = task.await;
+        }
+    }
+
+    /// Starts it again where it was.
+    ///
+    /// # Errors
+    /// When its port is taken.
+    pub async fn start_again(&mut self) -> Result<()> {
+        let listener = TcpListener::bind(self.address).await?;
+        self.serve(listener);
+        Ok(())
+    }
+
+    fn serve(&mut self, listener: TcpListener) {
+        let name = self.name.clone();
+        self.task = Some(tokio::spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((connection, _)) = listener.accept().await {
+                while connections.try_join_next().is_some() {}
                 let name = name.clone();
                 let answer = service_fn(move |request: Request<Incoming>| {
                     let mut response = Response::new(Full::new(Bytes::from(answer(&name, &request))));
@@ -45,16 +73,17 @@ impl Application {
                         Ok::<_, Infallible>(response)
                     }
                 });
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(connection), answer));
+                connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(connection), answer));
             }
-        });
-        Ok(Self { address, task: task.abort_handle() })
+        }));
     }
 }
 
 impl Drop for Application {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 

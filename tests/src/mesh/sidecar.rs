@@ -182,6 +182,12 @@ impl Sidecar {
         Ok(())
     }
 
+    /// The services that it calls, and where.
+    #[must_use]
+    pub fn outbounds(&self) -> &[(String, SocketAddr)] {
+        self.member.outbounds()
+    }
+
     /// Its id in the mesh.
     #[must_use]
     pub fn id(&self) -> String {
@@ -209,6 +215,19 @@ impl Sidecar {
     #[must_use]
     pub fn application(&self) -> SocketAddr {
         self.application.address
+    }
+
+    /// Its application, to be stopped and started again.
+    pub fn application_mut(&mut self) -> &mut Application {
+        &mut self.application
+    }
+
+    /// How many replicas of a service its Envoy knows.
+    ///
+    /// # Errors
+    /// When Envoy does not answer, or knows nothing of the service.
+    pub async fn known_replicas(&self, service: &str) -> Result<u64> {
+        self.stat(&format!("cluster.mesh/{service}.membership_total")).await
     }
 
     /// Sends a request of its application to a service, through both sidecars.

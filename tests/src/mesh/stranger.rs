@@ -1,8 +1,13 @@
 //! A client of a sidecar's inbound port that is no sidecar: with any certificate, or none, and
 //! content with whatever certificate it is shown.
 
+use super::PATIENCE;
 use super::wire::{Answer, Request};
 use anyhow::{Context, Result};
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
@@ -13,6 +18,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -58,6 +65,51 @@ pub async fn ask(to: SocketAddr, certificate: Option<&Certificate>, request: &Re
 /// # Errors
 /// When the other side does not want to talk.
 pub async fn connect(to: SocketAddr, certificate: Option<&Certificate>) -> Result<TlsStream<TcpStream>> {
+    connect_speaking(to, certificate, "http/1.1").await
+}
+
+/// Connects over TLS as one who speaks HTTP/2.
+///
+/// # Errors
+/// When the other side does not want to talk.
+pub async fn connect_h2(to: SocketAddr, certificate: &Certificate) -> Result<Http2> {
+    let stream = connect_speaking(to, Some(certificate), "h2").await?;
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    Ok(Http2 { sender, connection })
+}
+
+/// An open connection over which requests of HTTP/2 are sent.
+#[derive(Debug)]
+pub struct Http2 {
+    sender: http2::SendRequest<Empty<Bytes>>,
+    connection: JoinHandle<hyper::Result<()>>,
+}
+
+impl Http2 {
+    /// The status that a GET of a path is answered with.
+    ///
+    /// # Errors
+    /// When no answer comes.
+    pub async fn get(&mut self, path: &str) -> Result<u16> {
+        let request = hyper::Request::get(format!("https://mesh.test{path}")).body(Empty::new())?;
+        let answer =
+            timeout(PATIENCE, self.sender.send_request(request)).await.context("no answer in time")?;
+        Ok(answer?.status().as_u16())
+    }
+}
+
+impl Drop for Http2 {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+async fn connect_speaking(
+    to: SocketAddr,
+    certificate: Option<&Certificate>,
+    protocol: &str,
+) -> Result<TlsStream<TcpStream>> {
     let provider = Arc::new(default_provider());
     let verifier = Arc::new(Anyone(provider.clone()));
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
@@ -70,7 +122,7 @@ pub async fn connect(to: SocketAddr, certificate: Option<&Certificate>) -> Resul
         }
         None => config.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     let name = ServerName::try_from("inbound.mesh.test")?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(to).await?).await;
     stream.context("the handshake failed")

@@ -4,13 +4,15 @@
 
 use super::application;
 use chancery_control::delivery::acks::{AckBoard, ProxyStatus, refusals};
-use chancery_control::delivery::envoy::{ConnectionLife, cluster, endpoints, listener, route, secret};
+use chancery_control::delivery::envoy::{
+    ConnectionLife, cluster, endpoints, evicted, listener, route, secret,
+};
 use chancery_control::delivery::fleet::{Fleet, FleetChange};
 use chancery_control::delivery::snapshot::{Resource, Snapshot};
 use chancery_control::delivery::xds::XdsServer;
 use chancery_control::mesh::identity::PeerIdentity;
 use chancery_control::mesh::model::{
-    DesiredState, Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Revision,
+    DesiredState, Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Readiness, Revision,
 };
 use chancery_control::mesh::store::Store;
 use chancery_control::mesh::store::redb::RedbStore;
@@ -113,6 +115,7 @@ impl Proxy {
             listener::inbound(&inbound, TRUST_DOMAIN, ConnectionLife::default()),
             route::inbound(),
             cluster::local_app(self.application),
+            evicted::resource(&[]),
             policy,
         ]);
         resources
@@ -140,6 +143,8 @@ impl Proxy {
             PolicyRecord { name: "orders".to_owned(), document: document.digest(), revision, set: None };
         let registration = ProxyRegistration {
             token: None,
+            check: None,
+            readiness: Readiness::Ready,
             id: ProxyId(NODE.to_owned()),
             service: service(),
             labels: Arc::default(),

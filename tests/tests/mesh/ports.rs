@@ -34,6 +34,7 @@ async fn an_inbound_port_that_was_taken_is_opened_when_it_is_free() {
 
     drop(taken);
     orders.until_ready().await.unwrap();
+    mesh.until_reached(std::slice::from_ref(&frontend)).await.unwrap();
     assert_eq!(frontend.call("shop/orders", &Request::get("/")).await.unwrap().status, 200);
 }
 
@@ -56,7 +57,7 @@ async fn a_sidecar_may_listen_everywhere_and_is_reached_at_one_address() {
     let status = mesh.status(None).await.unwrap();
     let orders = status.proxies.iter().find(|proxy| proxy.service == "shop/orders").unwrap();
     let advertised = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), port));
-    assert_eq!(orders.inbound.unwrap().advertised, Some(advertised));
+    assert_eq!(orders.inbound.as_ref().unwrap().advertised, Some(advertised));
     let clusters = frontend.admin("/clusters").await.unwrap();
     assert!(clusters.contains(&format!("mesh/shop/orders::{advertised}::")), "{clusters}");
 

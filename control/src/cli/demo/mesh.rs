@@ -9,7 +9,8 @@ use super::story::{FRONTEND, LEDGER, ORDERS};
 use crate::cli::exit::Failure;
 use crate::server::api::client::Client as ApiClient;
 use crate::server::api::types::{
-    ApplyRequest, ApplyResponse, DeleteResponse, FileBody, StatusResponse, TokenRequest, TokenResponse,
+    ApplyRequest, ApplyResponse, DeleteResponse, FileBody, ProxyBody, ProxyList, ReadinessState,
+    StatusResponse, TokenRequest, TokenResponse,
 };
 use crate::server::context::{ADMIN_CONTEXT, Context};
 use hyper::Method;
@@ -255,6 +256,27 @@ impl Mesh {
                 let logs: Vec<String> =
                     self.replicas.iter().filter_map(|r| Some(r.sidecar.as_ref()?.last_lines())).collect();
                 return Err(Failure::failed(format!("not all sidecars are ready:\n{}", logs.join("\n"))));
+            }
+            sleep(POLL_EVERY).await;
+        }
+    }
+
+    /// Waits until the control plane sends others to all replicas.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn wait_until_endpoints(&self) -> Result<(), Failure> {
+        let deadline = Instant::now() + SIDECARS_TIMEOUT;
+        let api = self.api()?;
+        loop {
+            let list: ProxyList = api.get("/v1/proxies").await?;
+            let is_ready =
+                |proxy: &ProxyBody| matches!(&proxy.readiness, Some(of) if of.state == ReadinessState::Ready);
+            if list.proxies.len() >= self.replicas.len() && list.proxies.iter().all(is_ready) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Failure::failed(format!("not all replicas get requests: {:?}", list.proxies)));
             }
             sleep(POLL_EVERY).await;
         }

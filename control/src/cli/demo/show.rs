@@ -81,6 +81,7 @@ impl Show<'_> {
         self.step(&format!("control plane at {url}"));
         mesh.start_sidecars().await?;
         mesh.wait_until_ready(|ready, total| self.step(&format!("{ready}/{total} sidecars ready"))).await?;
+        mesh.wait_until_endpoints().await?;
         let revision = mesh.apply(&POLICIES).await?;
         self.step(&format!("applied examples/quickstart/policies: revision {revision}"));
         self.wait_for_revision(mesh, revision).await

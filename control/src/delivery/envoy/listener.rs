@@ -1,7 +1,9 @@
 //! LDS: the mTLS listener that other sidecars connect to, and the plain local ones that lead out.
 
 use super::message::{address, ads, any, number, resource, seconds, yes};
-use super::{ConnectionLife, INBOUND, INBOUND_POLICY, access_log, extension, one_identity, outbound_listener, tls};
+use super::{
+    ConnectionLife, INBOUND, INBOUND_POLICY, access_log, evicted, extension, one_identity, outbound_listener, tls,
+};
 use crate::delivery::snapshot::{Resource, ResourceType};
 use crate::mesh::model::Inbound;
 use chancery_policy_lang::checked::ServiceRef;
@@ -32,7 +34,7 @@ const HEADERS_TIMEOUT_S: i64 = 15;
 #[must_use]
 pub fn inbound(inbound: &Inbound, trust_domain: &str, life: ConnectionLife) -> Resource {
     let manager = HttpConnectionManager {
-        http_filters: vec![policy_filter(), router()],
+        http_filters: vec![evicted::filter(), policy_filter(), router()],
         // What the policies see is what the application sees.
         normalize_path: yes(),
         merge_slashes: true,

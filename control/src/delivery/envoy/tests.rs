@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use super::{ConnectionLife, cluster, endpoints, extension, listener, route, secret, yaml};
+use super::{ConnectionLife, cluster, endpoints, evicted, extension, listener, route, secret, yaml};
 use crate::delivery::snapshot::{Resource, Snapshot};
 use crate::mesh::model::{Inbound, Revision};
 use chancery_policy_lang::checked::ServiceRef;
@@ -28,6 +28,7 @@ fn everything() -> Vec<Resource> {
         cluster::local_app(inbound.application),
         cluster::mesh(&cart, "mesh.test", life),
         endpoints::of_service(&cart, &replicas),
+        evicted::resource(&[[0x41; 16], [0x7f; 16]]),
         secret::identity("certificate", "private key"),
         secret::trust("bundle", None),
     ]

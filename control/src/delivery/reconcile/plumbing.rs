@@ -2,7 +2,7 @@
 
 use crate::delivery::envoy::{ConnectionLife, cluster, endpoints, listener, route};
 use crate::delivery::snapshot::Resource;
-use crate::mesh::model::{Inbound, ProxyId, ProxyRegistration};
+use crate::mesh::model::{Inbound, ProxyId, ProxyRegistration, Readiness};
 use chancery_policy_lang::checked::ServiceRef;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -25,10 +25,12 @@ pub(super) struct Plumbing {
 /// What is known of a service.
 #[derive(Debug, Default)]
 struct Service {
-    /// Where its replicas are, each with the number of proxies that say so.
-    replicas: BTreeMap<SocketAddr, usize>,
+    /// Where its replicas are that are ready, each with the number of proxies that say so.
+    ready: BTreeMap<SocketAddr, usize>,
+    /// The same of those that were ready and whose application does not answer.
+    silent: BTreeMap<SocketAddr, usize>,
     callers: BTreeSet<ProxyId>,
-    /// The endpoints, made from `replicas`.
+    /// The endpoints, made from those.
     endpoints: Option<Arc<Resource>>,
 }
 
@@ -53,9 +55,11 @@ impl Plumbing {
     pub(super) fn add(&mut self, proxy: &ProxyRegistration, moved: &mut BTreeSet<ServiceRef>) {
         if let Some(inbound) = proxy.inbound {
             let service = self.services.entry(proxy.service.clone()).or_default();
-            *service.replicas.entry(inbound.advertised).or_default() += 1;
-            service.endpoints = None;
-            moved.insert(proxy.service.clone());
+            if let Some(replicas) = service.replicas_like(proxy.readiness) {
+                *replicas.entry(inbound.advertised).or_default() += 1;
+                service.endpoints = None;
+                moved.insert(proxy.service.clone());
+            }
         }
         for outbound in &proxy.outbounds {
             let service = self.services.entry(outbound.service.clone()).or_default();
@@ -67,11 +71,12 @@ impl Plumbing {
     pub(super) fn remove(&mut self, proxy: &ProxyRegistration, moved: &mut BTreeSet<ServiceRef>) {
         if let Some(inbound) = proxy.inbound
             && let Some(service) = self.services.get_mut(&proxy.service)
+            && let Some(replicas) = service.replicas_like(proxy.readiness)
         {
-            match service.replicas.get_mut(&inbound.advertised) {
+            match replicas.get_mut(&inbound.advertised) {
                 Some(count) if *count > 1 => *count -= 1,
                 _ => {
-                    service.replicas.remove(&inbound.advertised);
+                    replicas.remove(&inbound.advertised);
                 }
             }
             service.endpoints = None;
@@ -83,8 +88,7 @@ impl Plumbing {
             }
         }
         for name in proxy.outbounds.iter().map(|outbound| &outbound.service).chain([&proxy.service]) {
-            let is_empty = |service: &Service| service.replicas.is_empty() && service.callers.is_empty();
-            if self.services.get(name).is_some_and(is_empty) {
+            if self.services.get(name).is_some_and(Service::is_empty) {
                 self.services.remove(name);
             }
         }
@@ -124,9 +128,8 @@ impl Plumbing {
 
     fn endpoints(&mut self, service: &ServiceRef) -> Arc<Resource> {
         let known = self.services.entry(service.clone()).or_default();
-        let replicas = &known.replicas;
-        let make = || Arc::new(endpoints::of_service(service, &replicas.keys().copied().collect()));
-        known.endpoints.get_or_insert_with(make).clone()
+        let replicas = known.replicas();
+        known.endpoints.get_or_insert_with(|| Arc::new(endpoints::of_service(service, &replicas))).clone()
     }
 
     fn resource(&mut self, key: Key) -> Arc<Resource> {
@@ -140,6 +143,28 @@ impl Plumbing {
         let resource = Arc::new(make(&key, &self.trust_domain, self.life));
         self.made.insert(key, Arc::downgrade(&resource));
         resource
+    }
+}
+
+impl Service {
+    /// The replicas of which one that is so ready is one; those that were never ready are not kept.
+    fn replicas_like(&mut self, readiness: Readiness) -> Option<&mut BTreeMap<SocketAddr, usize>> {
+        match readiness {
+            Readiness::Starting => None,
+            Readiness::Silent { .. } => Some(&mut self.silent),
+            Readiness::Ready => Some(&mut self.ready),
+        }
+    }
+
+    /// Where requests are sent: to replicas that are ready. If none is, to those that were: that all are silent may be
+    /// the fault of what is asked to find out, and who calls learns more from their sidecars than from nobody.
+    fn replicas(&self) -> BTreeSet<SocketAddr> {
+        let replicas = if self.ready.is_empty() { &self.silent } else { &self.ready };
+        replicas.keys().copied().collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.silent.is_empty() && self.callers.is_empty()
     }
 }
 

@@ -6,13 +6,16 @@ use super::Tools;
 use crate::delivery::envoy::ConnectionLife;
 use crate::delivery::fleet::FleetChange;
 use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
+use crate::mesh::identity::evictions::Serial;
 use crate::mesh::model::{
-    DesiredState, Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Revision,
+    DesiredState, Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Readiness, Revision,
 };
 use crate::policies::programs::Programs;
 use chancery_policy_lang::checked::ServiceRef;
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// All snapshots at one moment.
@@ -21,20 +24,23 @@ type Fleet = BTreeMap<ProxyId, Arc<Snapshot>>;
 /// A reconciler, and all that it gave.
 struct Reconciler {
     reconciler: super::Reconciler,
+    evicted: watch::Sender<Arc<[Serial]>>,
     fleet: Fleet,
     last: FleetChange,
 }
 
 impl Default for Reconciler {
     fn default() -> Self {
+        let (evicted, receiver) = watch::channel(Arc::default());
         let tools = Tools {
             in_force: Arc::default(),
             life: ConnectionLife::default(),
             programs: Arc::new(Programs::new().unwrap()),
+            evicted: receiver,
             stop: CancellationToken::new(),
         };
         let reconciler = super::Reconciler::new(tools);
-        Self { reconciler, fleet: Fleet::new(), last: FleetChange::default() }
+        Self { reconciler, evicted, fleet: Fleet::new(), last: FleetChange::default() }
     }
 }
 
@@ -62,7 +68,7 @@ fn a_proxy_gets_what_it_offers_and_what_it_calls() {
     let fleet = Reconciler::default().build(&state);
     assert_eq!(
         names(snapshot(&fleet, "shop/orders/1")),
-        "clusters local_app, listeners inbound, routes inbound, extensions writ-inbound"
+        "clusters local_app, listeners inbound, routes inbound, extensions evicted writ-inbound"
     );
     assert_eq!(
         names(snapshot(&fleet, "shop/cart/1")),
@@ -120,6 +126,49 @@ fn a_replica_that_leaves_is_no_endpoint_any_more() {
         .map(|fleet| crate::delivery::envoy::yaml::of_snapshot(snapshot(&fleet, "shop/cart/1")).unwrap());
     let replicas = shown.map(|text| text.matches("address: \"10.0.0.").count());
     assert_eq!(replicas, [2, 1]);
+}
+
+#[test]
+fn requests_go_to_replicas_that_are_ready_and_to_silent_ones_if_none_is() {
+    let as_ready = |proxy: Arc<ProxyRegistration>, readiness| {
+        Arc::new(ProxyRegistration { readiness, ..(*proxy).clone() })
+    };
+    let silent = Readiness::Silent { since: Timestamp::UNIX_EPOCH };
+    let mut reconciler = Reconciler::default();
+    let mut replicas = |one, other| {
+        let replicas = [as_ready(orders(1), one), as_ready(orders(2), other), cart(1)];
+        let fleet = reconciler.build(&mesh(&[], &replicas));
+        let shown = crate::delivery::envoy::yaml::of_snapshot(snapshot(&fleet, "shop/cart/1")).unwrap();
+        let given: Vec<String> = reconciler.given().into_iter().map(str::to_owned).collect();
+        (["1", "2"].map(|number| shown.contains(&format!("10.0.0.{number}"))), given)
+    };
+    assert_eq!(replicas(Readiness::Ready, Readiness::Starting).0, [true, false]);
+    // Who calls is told; the replica itself has what it had.
+    let callers = || vec!["shop/cart/1".to_owned()];
+    assert_eq!(replicas(Readiness::Ready, Readiness::Ready), ([true, true], callers()));
+    assert_eq!(replicas(silent, Readiness::Ready), ([false, true], callers()));
+    assert_eq!(replicas(silent, silent), ([true, true], callers()));
+    assert_eq!(replicas(silent, Readiness::Starting), ([true, false], callers()));
+    assert_eq!(replicas(Readiness::Starting, Readiness::Starting), ([false, false], callers()));
+}
+
+#[test]
+fn an_eviction_is_told_to_all_that_others_can_reach() {
+    let mut reconciler = Reconciler::default();
+    let state = mesh(&[], &[orders(1), cart(1)]);
+    reconciler.build(&state);
+    reconciler.evicted.send_replace([[0x41; 16]].into());
+    let mut later = state.clone();
+    later.proxies.insert(ProxyId("shop/orders/2".to_owned()), orders(2));
+    let fleet = reconciler.build(&later);
+    assert_eq!(reconciler.given(), ["shop/cart/1", "shop/orders/1", "shop/orders/2"]);
+    for proxy in ["shop/orders/1", "shop/orders/2"] {
+        let shown = crate::delivery::envoy::yaml::of_snapshot(snapshot(&fleet, proxy)).unwrap();
+        assert!(shown.contains(&format!("serialNumber={}", "41".repeat(16))), "{shown}");
+    }
+    assert_eq!(snapshot(&fleet, "shop/orders/1").revision, Revision(1));
+    reconciler.build(&later);
+    assert!(reconciler.given().is_empty(), "once");
 }
 
 #[test]
@@ -205,7 +254,7 @@ fn a_problem_from_the_beginning_takes_no_policy_away() {
     let state = mesh(&["auth broken on mesh {", ORDERS], &[orders(1)]);
     let fleet = Reconciler::default().build(&state);
     let snapshot = snapshot(&fleet, "shop/orders/1");
-    assert!(snapshot.of(ResourceType::Extension).is_empty());
+    assert!(!snapshot.of(ResourceType::Extension).contains("writ-inbound"));
     assert!(snapshot.is_unmade(ResourceType::Extension, "writ-inbound"));
     assert_eq!(snapshot.problems.len(), 1);
 }
@@ -234,6 +283,8 @@ fn service(namespace: &str, name: &str) -> ServiceRef {
 fn offering(namespace: &str, name: &str, number: u8) -> Arc<ProxyRegistration> {
     Arc::new(ProxyRegistration {
         token: None,
+        check: None,
+        readiness: Readiness::Ready,
         id: ProxyId(format!("{namespace}/{name}/{number}")),
         service: service(namespace, name),
         labels: Arc::default(),
@@ -253,6 +304,8 @@ fn orders(number: u8) -> Arc<ProxyRegistration> {
 fn cart(number: u8) -> Arc<ProxyRegistration> {
     Arc::new(ProxyRegistration {
         token: None,
+        check: None,
+        readiness: Readiness::Ready,
         id: ProxyId(format!("shop/cart/{number}")),
         service: service("shop", "cart"),
         labels: Arc::default(),

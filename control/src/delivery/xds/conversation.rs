@@ -66,6 +66,8 @@ pub struct Progress {
     pub revision: Revision,
     /// Whether it has all of it, and it is what the revision states.
     pub is_settled: bool,
+    /// Whether requests can be sent to it: it has taken all that there is for it, and listens.
+    pub can_serve: bool,
     /// Resources of the snapshot that it refused.
     pub refused: Vec<Refusal>,
     /// Why the snapshot is not what its revision states.
@@ -252,11 +254,18 @@ impl Conversation {
             let keeps_earlier = self.keeps_earlier(resource.kind, &resource.name);
             Some(Refusal { resource: resource.clone(), message, keeps_earlier })
         });
-        let is_as_stated = self.snapshot.problems.is_empty() && self.snapshot.unmade.is_empty();
+        let refused: Vec<_> = refused.collect();
+        let has_all = ResourceType::ALL.into_iter().all(is_settled);
+        let is_whole = self.snapshot.unmade.is_empty();
+        let listens = !refused
+            .iter()
+            .map(|refusal| &refusal.resource)
+            .any(|resource| resource.kind == ResourceType::Listener && resource.name == INBOUND);
         Progress {
             revision: self.snapshot.revision,
-            is_settled: is_as_stated && ResourceType::ALL.into_iter().all(is_settled),
-            refused: refused.collect(),
+            is_settled: has_all && is_whole && self.snapshot.problems.is_empty(),
+            can_serve: has_all && is_whole && listens,
+            refused,
             problems: self.snapshot.problems.clone(),
         }
     }

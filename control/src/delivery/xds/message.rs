@@ -1,5 +1,6 @@
 //! What is said on an xDS stream, without protobuf: requests, responses, and what they mean.
 
+use super::Application;
 use crate::delivery::snapshot::{Resource, ResourceType};
 use crate::mesh::model::Revision;
 use std::collections::BTreeMap;
@@ -70,4 +71,6 @@ pub enum Event {
         /// The name.
         name: String,
     },
+    /// The application beside it answers, or does not.
+    Application(Application),
 }

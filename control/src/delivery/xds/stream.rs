@@ -1,5 +1,6 @@
 //! The task of one xDS stream: moves messages between a socket and a [`Conversation`].
 
+use super::Application;
 use super::conversation::{Conversation, Progress};
 use super::grpc::Outgoing;
 use super::message::Event;
@@ -85,9 +86,11 @@ where
             };
             let events = match input {
                 Input::Request(Some(request)) => {
-                    let (kind, request) = read_request(*request.map_err(unreadable)?)?;
-                    let received = self.conversation.receive(kind, &request);
-                    received.map_err(|violation| Status::resource_exhausted(violation.to_string()))?
+                    let request = *request.map_err(unreadable)?;
+                    match Application::read(&request) {
+                        Some(application) => vec![Event::Application(application)],
+                        None => self.receive(request)?,
+                    }
                 }
                 Input::Request(None) => return Ok(()),
                 Input::Snapshot(Some(snapshot)) => {
@@ -103,5 +106,11 @@ where
             };
             note(&events, self.conversation.progress());
         }
+    }
+
+    fn receive(&mut self, request: DeltaDiscoveryRequest) -> Result<Vec<Event>, Status> {
+        let (kind, request) = read_request(request)?;
+        let received = self.conversation.receive(kind, &request);
+        received.map_err(|violation| Status::resource_exhausted(violation.to_string()))
     }
 }

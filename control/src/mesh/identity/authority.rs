@@ -6,7 +6,7 @@
 
 use super::evictions::{self, Serial};
 use super::{IdentityError, Vault};
-use crate::mesh::model::ProxyId;
+use crate::mesh::model::{ProxyId, hex};
 use crate::mesh::store::{Actor, Store};
 use ::ring::rand::{SecureRandom, SystemRandom};
 use chancery_policy_lang::checked::ServiceRef;
@@ -36,6 +36,8 @@ const SKEW: SignedDuration = SignedDuration::from_mins(5);
 const ROOT_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 3650);
 /// What stands before the id of the token in the organizational unit of a sidecar's certificate.
 pub(super) const TOKEN_UNIT: &str = "token ";
+/// The attribute `serialNumber` of a subject (RFC 4519).
+const SUBJECT_SERIAL_OID: [u64; 4] = [2, 5, 4, 5];
 /// The name of the item in the store.
 const ITEM: &str = "authority";
 /// An uncompressed point on P-256: 0x04 and two coordinates.
@@ -190,7 +192,10 @@ impl Authority {
             params.distinguished_name.push(DnType::OrganizationalUnitName, format!("{TOKEN_UNIT}{token}"));
         }
         let proxy = ProxyId(format!("{}/{}/{instance}", service.namespace, service.name));
-        params.serial_number = Some(SerialNumber::from_slice(&evictions::serial(&proxy, generation)));
+        let serial = evictions::serial(&proxy, generation);
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        // The last one: so the subject begins with it as Envoy writes it.
+        params.distinguished_name.push(DnType::CustomDnType(SUBJECT_SERIAL_OID.to_vec()), hex(&serial));
         let id = ServiceIdentity::new(&self.trust_domain, service);
         params.subject_alt_names = vec![SanType::URI(id.to_string().try_into()?)];
         params.extended_key_usages =
@@ -364,7 +369,8 @@ mod tests {
         let (_, certificate) = X509Certificate::from_der(&der).unwrap();
         let names = &certificate.subject_alternative_name().unwrap().unwrap().value.general_names;
         assert_eq!(names, &[GeneralName::URI("spiffe://chancery.local/ns/shop/sa/orders")]);
-        assert_eq!(certificate.subject().to_string(), "CN=1");
+        let number = hex(certificate.raw_serial());
+        assert_eq!(certificate.subject().to_string(), format!("CN=1, serialNumber={number}"));
         assert!(!certificate.is_ca());
         assert_eq!(certificate.public_key().subject_public_key.data, key.public_key_raw());
         assert_eq!(certificate.validity().not_before.timestamp(), (now - SKEW).as_second());

@@ -7,7 +7,7 @@
 
 use super::authority::{LIFETIME_MAX, Revoked};
 use super::{Authority, IdentityError, PeerIdentity};
-use crate::mesh::model::ProxyId;
+use crate::mesh::model::{ProxyId, hex};
 use crate::mesh::store::{Actor, Store};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
@@ -33,6 +33,8 @@ pub struct Evictions {
     evicted: Mutex<BTreeMap<(ProxyId, u32), Timestamp>>,
     /// The certificate revocation list, PEM; none as long as nobody was evicted.
     list: watch::Sender<Option<Arc<str>>>,
+    /// The numbers on it.
+    serials: watch::Sender<Arc<[Serial]>>,
 }
 
 /// Why nobody was evicted.
@@ -61,6 +63,13 @@ pub fn serial(proxy: &ProxyId, generation: u32) -> Serial {
     serial
 }
 
+/// What the subjects of the certificates of this number begin with, as Envoy writes them (RFC 2253, which turns their
+/// order round). The number of a certificate itself Envoy's filters cannot ask for.
+#[must_use]
+pub fn subject(serial: &Serial) -> String {
+    format!("serialNumber={},", hex(serial))
+}
+
 impl Evictions {
     /// Reads the evictions that still matter, and forgets the others.
     ///
@@ -83,8 +92,13 @@ impl Evictions {
                 None => tracing::warn!(key, "an item of the store is not understood"),
             }
         }
-        let evictions =
-            Self { store, authority, evicted: Mutex::new(evicted), list: watch::Sender::new(None) };
+        let evictions = Self {
+            store,
+            authority,
+            evicted: Mutex::new(evicted),
+            list: watch::Sender::new(None),
+            serials: watch::Sender::default(),
+        };
         evictions.publish(now)?;
         Ok(Arc::new(evictions))
     }
@@ -109,6 +123,12 @@ impl Evictions {
     #[must_use]
     pub fn list(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.list.subscribe()
+    }
+
+    /// The numbers on the list, now and whenever they change.
+    #[must_use]
+    pub fn serials(&self) -> watch::Receiver<Arc<[Serial]>> {
+        self.serials.subscribe()
     }
 
     /// Shuts an instance out. Durable when the future ends.
@@ -150,6 +170,7 @@ impl Evictions {
             };
             evicted.iter().map(revoked).collect()
         };
+        self.serials.send_replace(revoked.iter().map(|revoked| revoked.serial).collect());
         let list = if revoked.is_empty() { None } else { Some(self.authority.revoke(&revoked, now)?) };
         self.list.send_replace(list.map(Into::into));
         Ok(())

@@ -5,7 +5,9 @@
 //! change is refused. Changes of different policies never stand in each other's way.
 
 use super::StoreError;
-use crate::mesh::model::{DesiredState, Document, PolicyRecord, ProxyId, ProxyRegistration, Revision};
+use crate::mesh::model::{
+    DesiredState, Document, PolicyRecord, ProxyId, ProxyRegistration, Readiness, Revision,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,10 +16,21 @@ use std::sync::Arc;
 pub enum Change {
     /// Puts policies in force, replaces them, or takes them out of force; makes a revision.
     Policies(PolicyChange),
-    /// Adds a sidecar, or states it anew.
+    /// Adds a sidecar, or states it anew; how ready it is stays ([`ProxyRegistration::after`]).
     RegisterProxy(Arc<ProxyRegistration>),
+    /// Says how ready replicas are. Who was stated anew meanwhile is left as it is.
+    Readiness(Vec<ReadinessChange>),
     /// Forgets a sidecar.
     RemoveProxy(ProxyId),
+}
+
+/// How ready a replica is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadinessChange {
+    /// The registration that was looked at.
+    pub seen: Arc<ProxyRegistration>,
+    /// What was found out.
+    pub now: Readiness,
 }
 
 /// A change of policies; all that it does not name stay as they are.
@@ -78,7 +91,17 @@ impl Change {
         match self {
             Self::Policies(change) => change.apply_to(&mut next)?,
             Self::RegisterProxy(registration) => {
-                next.register(Arc::clone(registration));
+                let registration =
+                    registration.after(next.proxies.get(&registration.id).map(|present| &**present));
+                next.register(Arc::new(registration));
+            }
+            Self::Readiness(changes) => {
+                for ReadinessChange { seen, now } in changes {
+                    if next.proxies.get(&seen.id) == Some(seen) {
+                        let registration = ProxyRegistration { readiness: *now, ..(**seen).clone() };
+                        next.register(Arc::new(registration));
+                    }
+                }
             }
             Self::RemoveProxy(id) => {
                 if next.unregister(id).is_none() {
@@ -95,8 +118,23 @@ impl Change {
         match self {
             Self::Policies(change) => change.describe(),
             Self::RegisterProxy(registration) => format!("register proxy `{}`", registration.id.0),
+            Self::Readiness(changes) => {
+                let each = changes.iter().map(ReadinessChange::describe);
+                each.collect::<Vec<_>>().join("; ")
+            }
             Self::RemoveProxy(id) => format!("remove proxy `{}`", id.0),
         }
+    }
+}
+
+impl ReadinessChange {
+    fn describe(&self) -> String {
+        let found = match self.now {
+            Readiness::Starting => "is starting",
+            Readiness::Silent { .. } => "has an application that does not answer",
+            Readiness::Ready => "is ready",
+        };
+        format!("proxy `{}` {found}", self.seen.id.0)
     }
 }
 

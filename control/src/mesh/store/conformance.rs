@@ -1,8 +1,10 @@
 //! What every store must do; each implementation runs all of it from its own tests.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use super::{Actor, AuditLog, Change, Intent, Placement, PolicyChange, Store, StoreError};
-use crate::mesh::model::{DesiredState, Document, PolicyRecord, ProxyId, ProxyRegistration, Revision};
+use super::{Actor, AuditLog, Change, Intent, Placement, PolicyChange, ReadinessChange, Store, StoreError};
+use crate::mesh::model::{
+    DesiredState, Document, Inbound, PolicyRecord, ProxyId, ProxyRegistration, Readiness, Revision,
+};
 use chancery_policy_lang::checked::ServiceRef;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -58,6 +60,8 @@ pub(crate) fn proxy(id: &str) -> Arc<ProxyRegistration> {
     let service = ServiceRef { namespace: parts.next().unwrap(), name: parts.next().unwrap() };
     Arc::new(ProxyRegistration {
         token: None,
+        check: None,
+        readiness: Readiness::Starting,
         id: ProxyId(id.to_owned()),
         service,
         labels: Arc::new([("version".to_owned(), "v1".to_owned())].into()),
@@ -71,6 +75,7 @@ pub(crate) async fn check(store: &dyn Store) {
     a_new_store_is_at_revision_zero(store);
     a_change_is_seen_by_readers_and_in_the_audit_log(store).await;
     machines_write_into_a_log_of_their_own(store).await;
+    what_was_found_out_of_a_replica_stays_until_it_is_elsewhere(store).await;
     a_document_goes_when_its_last_policy_goes(store).await;
     only_a_change_of_the_same_policy_is_in_the_way(store).await;
     every_revision_keeps_its_documents(store).await;
@@ -115,6 +120,45 @@ async fn machines_write_into_a_log_of_their_own(store: &dyn Store) {
     let (left, joined) = (left.changes.first().unwrap(), joined.changes.first().unwrap());
     assert_eq!((joined.what.as_str(), &joined.before, &left.after), ("proxy `shop/orders/9`", &None, &None));
     assert!(joined.after.is_some() && joined.after == left.before);
+}
+
+async fn what_was_found_out_of_a_replica_stays_until_it_is_elsewhere(store: &dyn Store) {
+    let inbound = |port| {
+        let address = ([127, 0, 0, 1], port).into();
+        Some(Inbound { listen: address, advertised: address, application: address })
+    };
+    let stated = ProxyRegistration { inbound: inbound(1), ..(*proxy("shop/orders/9")).clone() };
+    let register = async |registration: ProxyRegistration| {
+        let change = Change::RegisterProxy(Arc::new(registration));
+        let state = store.commit(change, somebody()).await.unwrap();
+        Arc::clone(state.proxies.get(&ProxyId("shop/orders/9".to_owned())).unwrap())
+    };
+    let find = async |seen: Arc<ProxyRegistration>, now| {
+        let change = Change::Readiness(vec![ReadinessChange { seen, now }]);
+        store.commit(change, somebody()).await.unwrap()
+    };
+    let first = register(ProxyRegistration { readiness: Readiness::Ready, ..stated.clone() }).await;
+    assert_eq!(first.readiness, Readiness::Starting, "that is not stated");
+    let state = find(first.clone(), Readiness::Ready).await;
+    let entries = store.audit(AuditLog::People, 1).await.unwrap();
+    assert_eq!(entries.first().unwrap().action, "proxy `shop/orders/9` is ready");
+    let again = register(stated.clone()).await;
+    assert_eq!(again.readiness, Readiness::Ready, "stated as before");
+    assert_eq!(
+        *store.watch().borrow().proxies.get(&again.id).unwrap(),
+        *state.proxies.get(&again.id).unwrap()
+    );
+
+    let elsewhere = register(ProxyRegistration { inbound: inbound(2), ..stated }).await;
+    assert_eq!(elsewhere.readiness, Readiness::Starting);
+    find(again, Readiness::Silent { since: Timestamp::UNIX_EPOCH }).await;
+    find(first, Readiness::Ready).await;
+    assert_eq!(
+        *store.watch().borrow().proxies.get(&elsewhere.id).unwrap(),
+        elsewhere,
+        "nobody looked at that"
+    );
+    store.commit(Change::RemoveProxy(elsewhere.id.clone()), somebody()).await.unwrap();
 }
 
 async fn a_document_goes_when_its_last_policy_goes(store: &dyn Store) {

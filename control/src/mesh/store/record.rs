@@ -1,6 +1,8 @@
 //! The stored form of the model: JSON records, apart from the model so that either can change alone.
 
-use crate::mesh::model::{Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Revision};
+use crate::mesh::model::{
+    Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Readiness, Revision,
+};
 use crate::mesh::store::history::RevisionRecord;
 use crate::mesh::store::{AuditChange, AuditEntry, Step};
 use chancery_policy_lang::checked::ServiceRef;
@@ -42,6 +44,20 @@ pub(super) struct StoredProxy {
     outbounds: Vec<StoredOutbound>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    check: Option<String>,
+    /// Absent in records from before there was such a thing: whoever had joined was given requests.
+    #[serde(default)]
+    readiness: StoredReadiness,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredReadiness {
+    Starting,
+    SilentSince(i64),
+    #[default]
+    Ready,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -143,6 +159,12 @@ impl Record for StoredProxy {
             }),
             outbounds: model.outbounds.iter().map(outbound).collect(),
             token: model.token.clone(),
+            check: model.check.clone(),
+            readiness: match model.readiness {
+                Readiness::Starting => StoredReadiness::Starting,
+                Readiness::Silent { since } => StoredReadiness::SilentSince(since.as_millisecond()),
+                Readiness::Ready => StoredReadiness::Ready,
+            },
         }
     }
 
@@ -162,6 +184,14 @@ impl Record for StoredProxy {
             }),
             outbounds: self.outbounds.into_iter().map(outbound).collect(),
             token: self.token,
+            check: self.check,
+            readiness: match self.readiness {
+                StoredReadiness::Starting => Readiness::Starting,
+                StoredReadiness::SilentSince(at_ms) => {
+                    Readiness::Silent { since: jiff::Timestamp::from_millisecond(at_ms).unwrap_or_default() }
+                }
+                StoredReadiness::Ready => Readiness::Ready,
+            },
         }
     }
 }

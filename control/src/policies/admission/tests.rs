@@ -296,6 +296,8 @@ fn a_policy_for_a_service_that_nobody_runs_is_a_warning_once_anybody_is_known() 
     let invited = [service("web")].into();
     let proxy = crate::mesh::model::ProxyRegistration {
         token: None,
+        check: None,
+        readiness: crate::mesh::model::Readiness::Starting,
         id: crate::mesh::model::ProxyId("shop/orders/1".to_owned()),
         service: service("orders"),
         labels: Arc::default(),

@@ -8,7 +8,7 @@ use super::types::{
 use super::{Api, ApiError};
 use crate::mesh::identity::authority::Holder;
 use crate::mesh::identity::spiffe::{self, is_name};
-use crate::mesh::model::{Inbound, Outbound, ProxyId, ProxyRegistration, hex};
+use crate::mesh::model::{Inbound, Outbound, ProxyId, ProxyRegistration, Readiness, hex};
 use crate::mesh::store::{Actor, Change, StoreError};
 use crate::server::connections::Standing;
 use axum::extract::{Extension, State};
@@ -24,6 +24,8 @@ use std::sync::Arc;
 const LABELS_MAX: usize = 64;
 /// The longest name and the longest value of a label, in bytes.
 const LABEL_BYTES_MAX: usize = 253;
+/// The longest check of an application, in bytes.
+const CHECK_BYTES_MAX: usize = 2048;
 /// The most services that a workload calls.
 const OUTBOUNDS_MAX: usize = 256;
 
@@ -199,6 +201,8 @@ fn registration(
         outbounds.push(Outbound { service, listen: outbound.listen });
     }
     outbounds.sort();
+    let check = proxy.inbound.as_ref().and_then(|inbound| inbound.check.clone());
+    check_check(check.as_deref())?;
     let inbound = proxy.inbound.map(|inbound| Inbound {
         listen: inbound.listen,
         advertised: advertised(&inbound),
@@ -212,6 +216,8 @@ fn registration(
         inbound,
         outbounds,
         token: None,
+        check,
+        readiness: Readiness::Starting,
     })
 }
 
@@ -229,6 +235,18 @@ fn check_labels(proxy: &ProxyStatement) -> Result<(), ApiError> {
             .help(format!("state at most {LABELS_MAX}")));
     }
     Ok(())
+}
+
+/// A check is the affair of the sidecar, and shown as it was stated.
+fn check_check(check: Option<&str>) -> Result<(), ApiError> {
+    match check {
+        Some(check) if check.len() > CHECK_BYTES_MAX || check.chars().any(char::is_control) => {
+            Err(ApiError::bad_request("the check of the application cannot be kept").help(format!(
+                "state `tcp`, or `GET:/path` of at most {CHECK_BYTES_MAX} bytes without control characters"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Two listeners at one address would be refused by Envoy, or one of them fail later; a port of 0 nobody

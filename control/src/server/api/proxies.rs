@@ -4,13 +4,15 @@ use super::access::Caller;
 use super::client::REQUEST_TIMEOUT;
 use super::extract::{Json, Path, Query};
 use super::types::{
-    Done, Evicted, InboundBody, OutboundBody, Progress, ProxyBody, ProxyList, Rejection, StatusResponse,
+    Done, Evicted, InboundBody, OutboundBody, Progress, ProxyBody, ProxyList, ReadinessBody, ReadinessState,
+    Rejection, StatusResponse,
 };
 use super::{Api, ApiError};
 use crate::delivery::acks::{ProxyStatus, Refused};
 use crate::delivery::envoy::yaml;
+use crate::delivery::xds::Application;
 use crate::mesh::identity::spiffe;
-use crate::mesh::model::{ProxyId, ProxyRegistration, Revision};
+use crate::mesh::model::{ProxyId, ProxyRegistration, Readiness, Revision};
 use crate::mesh::store::{Actor, Change, StoreError};
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
@@ -238,6 +240,7 @@ fn body(registration: &ProxyRegistration, status: Option<ProxyStatus>, fleet: Op
             listen: inbound.listen,
             advertised: Some(inbound.advertised).filter(|advertised| *advertised != inbound.listen),
             application: inbound.application,
+            check: registration.check.clone(),
         }),
         outbounds: registration
             .outbounds
@@ -248,8 +251,32 @@ fn body(registration: &ProxyRegistration, status: Option<ProxyStatus>, fleet: Op
         revision: status.as_ref().and_then(|status| status.applied_of(fleet)).map(|revision| revision.0),
         offered: status.as_ref().and_then(|status| status.offered_of(fleet)).map(|revision| revision.0),
         rejections: refused.iter().map(rejection).collect(),
+        readiness: registration.inbound.map(|_| readiness(registration, status.as_ref())),
         problems: status.map(|status| status.problems.to_vec()).unwrap_or_default(),
     }
+}
+
+fn readiness(registration: &ProxyRegistration, status: Option<&ProxyStatus>) -> ReadinessBody {
+    let said = status.and_then(|status| match &status.application {
+        Some(Application::Silent { reason }) => Some(reason.to_string()),
+        _ => None,
+    });
+    let missing = || match status {
+        Some(status) if status.is_connected && status.can_serve => {
+            "whether its application answers is not known yet"
+        }
+        Some(status) if status.is_connected => "its sidecar has not taken its configuration yet",
+        _ => "its sidecar is not connected",
+    };
+    let (state, since, reason) = match registration.readiness {
+        Readiness::Ready => (ReadinessState::Ready, None, None),
+        Readiness::Silent { since } => (ReadinessState::NotAnswering, Some(since.to_string()), said),
+        Readiness::Starting => {
+            let said = said.map(|said| format!("its application does not answer: {said}"));
+            (ReadinessState::Starting, None, Some(said.unwrap_or_else(|| missing().to_owned())))
+        }
+    };
+    ReadinessBody { state, since, reason }
 }
 
 fn rejection(refused: &Refused) -> Rejection {

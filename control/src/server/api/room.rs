@@ -160,11 +160,14 @@ fn check(service: &ServiceRef, counts: Counts, is_new: bool, has_token: bool) ->
 #[expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 mod tests {
     use super::*;
+    use crate::mesh::model::Readiness;
     use jiff::SignedDuration;
     use tokio_util::sync::CancellationToken;
 
     fn replica(number: usize, token: &str) -> Arc<ProxyRegistration> {
         Arc::new(ProxyRegistration {
+            check: None,
+            readiness: Readiness::Starting,
             id: ProxyId(format!("shop/orders/{number}")),
             service: ServiceRef { namespace: "shop".to_owned(), name: "orders".to_owned() },
             labels: Arc::default(),

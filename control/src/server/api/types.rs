@@ -360,13 +360,41 @@ pub struct ProxyBody {
     pub offered: Option<u64>,
     /// What it refuses at present.
     pub rejections: Vec<Rejection>,
+    /// Whether requests are sent to it, if it offers its service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<ReadinessBody>,
     /// Why what it is given is not what the policies say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
 }
 
-/// Where a service is offered.
+/// Whether requests are sent to a replica.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
+pub struct ReadinessBody {
+    /// How it is.
+    pub state: ReadinessState,
+    /// Since when its application does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Why it is not ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How ready a replica is.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadinessState {
+    /// It gets no requests: it has not been ready since it joined.
+    Starting,
+    /// Its application does not answer; it gets requests only while no replica of its service is ready.
+    NotAnswering,
+    /// It gets requests.
+    Ready,
+}
+
+/// Where a service is offered.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct InboundBody {
     /// Where it listens.
@@ -376,6 +404,10 @@ pub struct InboundBody {
     pub advertised: Option<SocketAddr>,
     /// The application behind it.
     pub application: SocketAddr,
+    /// How the sidecar looks whether the application answers, which it then says on its stream: `tcp`, or `GET:/path`.
+    /// Absent if it does not look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
 }
 
 /// A service that a workload calls.

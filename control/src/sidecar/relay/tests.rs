@@ -57,6 +57,7 @@ impl Conversing {
         let ties = Ties {
             identity: receiver,
             register: Arc::default(),
+            application: watch::channel(None).1,
             leaving: CancellationToken::new(),
             stop: stop.clone(),
             tasks: TaskTracker::new(),

@@ -54,6 +54,8 @@ async fn serve_fleet(caller: Option<&'static str>, fleet: Arc<Fleet>, board: Arc
     let (mut state, slow) = (DesiredState::default(), ProxyId("shop/slow/1".to_owned()));
     let registration = ProxyRegistration {
         token: None,
+        check: None,
+        readiness: crate::mesh::model::Readiness::Starting,
         id: slow.clone(),
         service: ServiceRef { namespace: "shop".to_owned(), name: "slow".to_owned() },
         labels: Arc::default(),

@@ -82,25 +82,29 @@ impl Contents {
         limits: Limits,
         batch: &mut Batch,
     ) -> Result<(), Fault> {
-        if let Change::RegisterProxy(registration) = change
-            && self.state.proxies.get(&registration.id) == Some(registration)
-        {
+        let next = change.apply_to(&self.state)?;
+        let touched = touched(change);
+        let is_same = |id: &ProxyId| next.proxies.get(id) == self.state.proxies.get(id);
+        if !matches!(change, Change::Policies(_)) && touched.iter().all(is_same) {
             return Ok(());
         }
-        let next = change.apply_to(&self.state)?;
         let before = std::mem::replace(&mut self.state, next);
         self.meta.revision = self.state.revision.0;
-        let changes = changes(change, &before)?;
+        let changes = changes(change, &before, &self.state)?;
         match change {
             Change::Policies(policies) => {
                 let steps = self.write_policies(&before, policies, batch)?;
                 self.write_revision(steps, change.describe(), by, batch)?;
                 self.forget_old_revisions(limits, batch);
             }
-            Change::RegisterProxy(proxy) => {
-                batch.put(Table::Proxies, proxy.id.0.clone(), bytes(&StoredProxy::of(proxy))?);
+            Change::RegisterProxy(_) | Change::Readiness(_) | Change::RemoveProxy(_) => {
+                for id in touched {
+                    match self.state.proxies.get(&id) {
+                        Some(proxy) => batch.put(Table::Proxies, id.0, bytes(&StoredProxy::of(proxy))?),
+                        None => batch.remove(Table::Proxies, id.0),
+                    }
+                }
             }
-            Change::RemoveProxy(id) => batch.remove(Table::Proxies, id.0.clone()),
         }
         self.log(by, change.describe(), changes, limits, batch)
     }
@@ -289,13 +293,14 @@ impl History {
 }
 
 /// What a change changes, for the audit log.
-fn changes(change: &Change, before: &DesiredState) -> Result<Vec<AuditChange>, Fault> {
-    let registration = |id: &ProxyId| {
-        let stored = before.proxies.get(id).map(|proxy| bytes(&StoredProxy::of(proxy)));
+fn changes(change: &Change, before: &DesiredState, after: &DesiredState) -> Result<Vec<AuditChange>, Fault> {
+    let registration = |state: &DesiredState, id: &ProxyId| {
+        let stored = state.proxies.get(id).map(|proxy| bytes(&StoredProxy::of(proxy)));
         stored.transpose().map(|stored| stored.map(|stored| digest(&stored)))
     };
-    let of_proxy = |id: &ProxyId, after: Option<String>| {
-        Ok(vec![AuditChange { what: format!("proxy `{}`", id.0), before: registration(id)?, after }])
+    let of_proxy = |id: ProxyId| {
+        let (before, after) = (registration(before, &id)?, registration(after, &id)?);
+        Ok(AuditChange { what: format!("proxy `{}`", id.0), before, after })
     };
     match change {
         Change::Policies(policies) => {
@@ -310,8 +315,19 @@ fn changes(change: &Change, before: &DesiredState) -> Result<Vec<AuditChange>, F
                 |(name, before, after)| AuditChange { what: format!("policy `{name}`"), before, after };
             Ok(changed.map(entry).collect())
         }
-        Change::RegisterProxy(proxy) => of_proxy(&proxy.id, Some(digest(&bytes(&StoredProxy::of(proxy))?))),
-        Change::RemoveProxy(id) => of_proxy(id, None),
+        Change::RegisterProxy(_) | Change::Readiness(_) | Change::RemoveProxy(_) => {
+            touched(change).into_iter().map(of_proxy).collect()
+        }
+    }
+}
+
+/// The sidecars that a change is about.
+fn touched(change: &Change) -> BTreeSet<ProxyId> {
+    match change {
+        Change::Policies(_) => BTreeSet::new(),
+        Change::RegisterProxy(proxy) => [proxy.id.clone()].into(),
+        Change::Readiness(changes) => changes.iter().map(|change| change.seen.id.clone()).collect(),
+        Change::RemoveProxy(id) => [id.clone()].into(),
     }
 }
 
