@@ -28,6 +28,7 @@ mod scope;
 mod session;
 mod target;
 mod test_block;
+mod traffic;
 mod values;
 mod weight;
 

@@ -5,6 +5,10 @@
 //! bool counts as false where a condition is asked for. `let` names are already replaced by their
 //! expressions (shared by [`Arc`]), and a name of a later phase never gets here.
 
+mod traffic;
+
+pub use traffic::{Limit, Rate, TrafficBody};
+
 use crate::source::Span;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +24,7 @@ pub struct ServiceRef {
     pub name: String,
 }
 
-/// One `auth` policy. (Other kinds will be other variants of a policy; `auth` is what there is.)
+/// One policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedPolicy {
     /// Unique among all policies of a mesh.
@@ -29,14 +33,78 @@ pub struct CheckedPolicy {
     pub targets: Vec<Scope>,
     /// Whether it decides, only reports, or sleeps.
     pub mode: Mode,
-    /// All `exempt`, `deny` and `allow` statements.
-    pub rules: Vec<Rule>,
-    /// The `otherwise` statement; its rule id is `policy/otherwise`.
-    pub otherwise: Option<Otherwise>,
+    /// What it says.
+    pub body: Body,
     /// The whole policy block.
     pub span: Span,
     /// The policy's name in its header.
     pub name_span: Span,
+}
+
+/// What a policy says, by its kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// Of an `auth` policy.
+    Auth(AuthBody),
+    /// Of a `traffic` policy.
+    Traffic(TrafficBody),
+}
+
+/// The statements of an `auth` policy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AuthBody {
+    /// All `exempt`, `deny` and `allow` statements.
+    pub rules: Vec<Rule>,
+    /// The `otherwise` statement; its rule id is `policy/otherwise`.
+    pub otherwise: Option<Otherwise>,
+}
+
+impl CheckedPolicy {
+    /// Its rules; a policy of another kind than `auth` has none.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        match &self.body {
+            Body::Auth(auth) => &auth.rules,
+            Body::Traffic(_) => &[],
+        }
+    }
+
+    /// Its `otherwise`; a policy of another kind than `auth` has none.
+    #[must_use]
+    pub fn otherwise(&self) -> Option<&Otherwise> {
+        match &self.body {
+            Body::Auth(auth) => auth.otherwise.as_ref(),
+            Body::Traffic(_) => None,
+        }
+    }
+
+    /// Its limits; a policy of another kind than `traffic` has none.
+    #[must_use]
+    pub fn limits(&self) -> &[Limit] {
+        match &self.body {
+            Body::Auth(_) => &[],
+            Body::Traffic(traffic) => &traffic.limits,
+        }
+    }
+
+    /// The requests that its statements speak of, each with the whole statement's place.
+    pub fn guards(&self) -> impl Iterator<Item = (&Guard, Span)> {
+        let rules = self.rules().iter().map(|rule| (&rule.guard, rule.span));
+        rules.chain(self.limits().iter().map(|limit| (&limit.guard, limit.span)))
+    }
+
+    /// All expressions of its statements: conditions, and keys of limits.
+    pub fn expressions(&self) -> impl Iterator<Item = &Arc<Expr>> {
+        let conditions = self.guards().filter_map(|(guard, _)| guard.condition.as_ref());
+        conditions.chain(self.limits().iter().flat_map(|limit| &limit.keys))
+    }
+
+    /// The ids of its statements: `policy/name`.
+    pub fn ids(&self) -> impl Iterator<Item = Arc<str>> {
+        let otherwise = self.otherwise().map(|_| Arc::from(format!("{}/otherwise", self.name)));
+        let rules = self.rules().iter().map(|rule| rule.id.clone());
+        rules.chain(self.limits().iter().map(|limit| limit.id.clone())).chain(otherwise)
+    }
 }
 
 /// What a policy is attached to, with where the author wrote it.
@@ -473,24 +541,59 @@ pub struct CheckedTest {
     pub span: Span,
 }
 
+impl TestCase {
+    /// When the next case begins if this one begins then, in ns.
+    #[must_use]
+    pub fn end_ns(&self, begun_ns: u64) -> u64 {
+        begun_ns.saturating_add(self.within_ms.saturating_mul(1_000_000))
+    }
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// It passes.
+    Allow,
+    /// No rule allows it, or it is refused before any rule is asked.
+    Deny,
+    /// The rules let it pass, and it is more than a limit lets pass.
+    Limited,
+}
+
+impl Verdict {
+    /// The word in tests.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Limited => "limited",
+        }
+    }
+}
+
 /// `given REQUEST expect …`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TestCase {
-    /// How often the request is made; every time must meet the expectations.
+    /// How often the request is made, all at one time.
     pub repeat: u32,
+    /// How long after that the next case begins, in ms.
+    pub within_ms: u64,
     /// The request.
     pub request: crate::request::RawRequest,
-    /// All of which must hold.
+    /// All of which must hold: one with a count of so many requests exactly, others of every one.
     pub expect: Vec<Expectation>,
     /// From `given` to the end of the last expectation.
     pub span: Span,
 }
 
-/// `expect allow|deny [STATUS] [by NAME]`.
+/// `expect [COUNT] allow|deny|limited [STATUS] [by NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expectation {
-    /// allow or deny
-    pub allow: bool,
+    /// Of how many of the requests it is expected; `None`: of all.
+    pub count: Option<u32>,
+    /// What becomes of them.
+    pub verdict: Verdict,
     /// The status of the answer, if stated.
     pub status: Option<u16>,
     /// The rule, without the policy's name or with it, if stated.

@@ -1,6 +1,6 @@
 //! What a policy says of a request.
 
-use crate::checked::Respond;
+use crate::checked::{Respond, Verdict};
 use std::sync::Arc;
 
 /// The id that stands where no rule of a policy decided: nothing matched and nothing was stated.
@@ -46,6 +46,8 @@ pub enum Outcome {
     OtherwiseDenied,
     /// No rule matched and no `otherwise` is stated: denied.
     DefaultDenied,
+    /// The rules let it pass, and it is one more than a limit lets pass.
+    Limited,
 }
 
 /// The decision on one request.
@@ -66,7 +68,17 @@ impl Outcome {
     /// Whether the request passes.
     #[must_use]
     pub fn allows(self) -> bool {
-        matches!(self, Self::Exempt | Self::Allowed | Self::OtherwiseAllowed)
+        self.verdict() == Verdict::Allow
+    }
+
+    /// What tests call it.
+    #[must_use]
+    pub fn verdict(self) -> Verdict {
+        match self {
+            Self::Exempt | Self::Allowed | Self::OtherwiseAllowed => Verdict::Allow,
+            Self::Refused | Self::Denied | Self::OtherwiseDenied | Self::DefaultDenied => Verdict::Deny,
+            Self::Limited => Verdict::Limited,
+        }
     }
 
     /// The word used in counters, logs and tables.
@@ -80,6 +92,7 @@ impl Outcome {
             Self::OtherwiseAllowed => "otherwise-allowed",
             Self::OtherwiseDenied => "otherwise-denied",
             Self::DefaultDenied => "default-denied",
+            Self::Limited => "limited",
         }
     }
 }

@@ -10,6 +10,7 @@
 //!     scan the headers, once      -> where the asked ones lie          scan
 //!     refuse what has no single meaning                                refusal, path
 //!     decide                      -> the answer of the deciding rule   words
+//!     count, if it may pass       -> the answer of a limit             limits
 //!         class of an attribute   -> lazily, at most once              class, path, source, address, condition
 //!     answer                      -> filter state, counter, local reply
 //! ```
@@ -31,6 +32,7 @@ mod entry;
 mod errors;
 mod globals;
 mod keys;
+mod limits;
 mod memo;
 mod memory;
 mod parts;

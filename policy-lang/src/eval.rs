@@ -4,11 +4,13 @@
 //! compiled module, `explain` and the analyses are tested against it.
 
 mod expression;
+mod limits;
 mod strings;
 
 pub(crate) use expression::{Computed, Scope};
+pub use limits::Buckets;
 
-use crate::checked::{Effect, Expr, Guard, Peer, Respond, Rule, Value};
+use crate::checked::{Effect, Expr, Guard, Limit, Peer, Respond, Rule, Value};
 use crate::decision::{Decision, Outcome};
 use crate::linked::{LinkedOtherwise, LinkedProgram, Workload};
 use crate::request::{RawRequest, Request, received, service_of};
@@ -18,23 +20,54 @@ use std::sync::Arc;
 /// The status of the answer to a denied request when the policy states none.
 pub const DENIED_STATUS: u16 = 403;
 
-/// What the program decides of the request.
+/// What the program decides of the request, the first one that it sees: no bucket of a limit is empty.
 ///
 /// A request without a single meaning is refused first. Then the first matching `exempt` allows, else
 /// the first matching `deny` denies, else the first matching `allow` allows, else the `otherwise`
 /// holds. The shadow decision is the same with the shadow policies' rules taken in.
 #[must_use]
 pub fn evaluate(program: &LinkedProgram, request: &Request) -> Decision {
+    evaluate_at(program, request, &mut Buckets::default(), 0)
+}
+
+/// What the program decides of the request at a time, in ns since 1970.
+///
+/// A request that the `auth` policies let pass is counted by all limits that match it: if one of them has no
+/// token left, it is refused and takes none from the others; else it takes one from each. With the shadow
+/// policies in force, their limits are asked too; they have buckets of their own, from which only a request takes
+/// that passes.
+#[must_use]
+pub fn evaluate_at(
+    program: &LinkedProgram,
+    request: &Request,
+    buckets: &mut Buckets,
+    now_ns: u64,
+) -> Decision {
     if let Some(refusal) = program.refusal(request) {
         return refusal.decision();
     }
     let auth = &program.auth;
-    let shadow = auth.shadow_otherwise.as_ref().map(|otherwise| {
+    let mut shadow = auth.shadow_otherwise.as_ref().map(|otherwise| {
         let rules = auth.rules.iter().map(|linked| linked.rule.as_ref());
         Box::new(decide(rules, otherwise, &program.workload, request))
     });
     let enforced = auth.rules.iter().filter(|linked| !linked.shadow).map(|linked| linked.rule.as_ref());
-    let decision = decide(enforced, &auth.otherwise, &program.workload, request);
+    let mut decision = decide(enforced, &auth.otherwise, &program.workload, request);
+    let counting = limits::Counting::of(program, request);
+    let with_shadow = counting.refusal(buckets, now_ns, true);
+    if decision.outcome.allows() {
+        match counting.refusal(buckets, now_ns, false) {
+            Some(refusal) => decision = refusal,
+            None => counting.take(buckets, now_ns, false),
+        }
+    }
+    if let Some(shadow) = shadow.as_mut().filter(|shadow| shadow.outcome.allows()) {
+        match with_shadow {
+            Some(refusal) => **shadow = refusal,
+            None if decision.outcome.allows() => counting.take(buckets, now_ns, true),
+            None => {}
+        }
+    }
     Decision { shadow, ..decision }
 }
 
@@ -70,6 +103,11 @@ fn by_rule(rule: &Rule) -> Decision {
         Effect::Allow => (Outcome::Allowed, None),
     };
     Decision { outcome, rule: rule.id.clone(), respond, shadow: None }
+}
+
+fn by_limit(limit: &Limit) -> Decision {
+    let respond = Some(limit.respond.clone());
+    Decision { outcome: Outcome::Limited, rule: limit.id.clone(), respond, shadow: None }
 }
 
 fn by_otherwise(otherwise: &LinkedOtherwise) -> Decision {

@@ -44,19 +44,19 @@ pub fn unknown_inhabitants(
                 nobody(place, &name, near, "the policy is for sidecars that join later")
             }));
         }
-        for rule in &policy.rules {
+        for (guard, span) in policy.guards() {
             // Of very many the first are told, as elsewhere: each is compared with all that are known.
             if found.len() >= FINDINGS_MAX {
                 return found;
             }
-            for peer in &rule.guard.peers {
+            for peer in &guard.peers {
                 let named = match peer {
                     Peer::Service(service) => named(service),
                     Peer::Namespace(namespace) => Named::Namespace(namespace),
                     Peer::Ip(_) | Peer::Spiffe(_) | Peer::Anyone => continue,
                 };
                 found.extend(named.unless_known(known).map(|(name, near)| {
-                    let place = narrowed(rule.span, &name, sources);
+                    let place = narrowed(span, &name, sources);
                     nobody(place, &name, near, "until it has, no caller is meant by it")
                 }));
             }

@@ -19,9 +19,9 @@ pub(crate) use index::Index;
 pub use scope::{Specificity, covers, reach};
 
 use crate::budget::{Budget, Overrun, Work};
-use crate::checked::{CheckedPolicy, Direction, Guard, Mode, Peer, Rule};
+use crate::checked::{CheckedPolicy, Direction, Expr, Guard, Limit, Mode, Peer, Rule};
 use crate::diagnostic::Diagnostic;
-use crate::linked::{LinkedAuth, LinkedProgram, LinkedRule, Workload};
+use crate::linked::{LinkedAuth, LinkedLimit, LinkedProgram, LinkedRule, LinkedTraffic, Workload};
 use crate::literals::star_positions;
 use crate::source::Span;
 use std::collections::BTreeMap;
@@ -71,6 +71,7 @@ pub fn link_within<'a>(
         workload: workload.clone(),
         direction,
         auth: auth(&concerned, at, budget)?,
+        traffic: traffic(&concerned, at, budget).map_err(|overrun| vec![overrun.diagnostic()])?,
         policies: concerned.iter().map(|policy| policy.name.clone()).collect(),
     }))
 }
@@ -85,8 +86,9 @@ fn auth(
     let mut rules = Vec::new();
     for policy in concerned {
         let shadow = policy.mode != Mode::Enforce;
-        for rule in &policy.rules {
-            let entries = entries(rule, at, budget).map_err(|overrun| vec![overrun.diagnostic()])?;
+        for rule in policy.rules() {
+            let entries =
+                entries(&rule.guard, rule.span, at, budget).map_err(|overrun| vec![overrun.diagnostic()])?;
             let linked = entries.into_iter().map(|guard| {
                 let (id, respond) = (rule.id.clone(), rule.respond.clone());
                 Arc::new(Rule { id, effect: rule.effect, guard, respond, span: rule.span })
@@ -94,14 +96,33 @@ fn auth(
             rules.extend(linked.map(|rule| LinkedRule { rule, shadow }));
         }
     }
-    order::sort(&mut rules);
+    order::sort_rules(&mut rules);
     Ok(LinkedAuth { rules, otherwise, shadow_otherwise })
 }
 
-/// The guards that stand for a rule at a workload; none if it can never match there.
-fn entries(rule: &Rule, at: At<'_>, budget: &mut Budget) -> Result<Vec<Guard>, Overrun> {
-    match fold::Folding::new(at.workload, budget).guard(&rule.guard)? {
-        Some(guard) => split(guard, rule.span, budget),
+/// The `traffic` part of a program; the policies are sorted by name and all concern the workload.
+fn traffic(concerned: &[&CheckedPolicy], at: At<'_>, budget: &mut Budget) -> Result<LinkedTraffic, Overrun> {
+    let mut limits = Vec::new();
+    for policy in concerned {
+        let shadow = policy.mode != Mode::Enforce;
+        for limit in policy.limits() {
+            let mut folding = fold::Folding::new(at.workload, budget);
+            let keys: Vec<Arc<Expr>> =
+                limit.keys.iter().map(|key| folding.expression(key)).collect::<Result<_, Overrun>>()?;
+            for guard in entries(&limit.guard, limit.span, at, budget)? {
+                let limit = Limit { guard, keys: keys.clone(), ..limit.clone() };
+                limits.push(LinkedLimit { limit: Arc::new(limit), shadow });
+            }
+        }
+    }
+    order::sort_limits(&mut limits);
+    Ok(LinkedTraffic { limits })
+}
+
+/// The guards that stand for one at a workload; none if it can never match there.
+fn entries(guard: &Guard, span: Span, at: At<'_>, budget: &mut Budget) -> Result<Vec<Guard>, Overrun> {
+    match fold::Folding::new(at.workload, budget).guard(guard)? {
+        Some(guard) => split(guard, span, budget),
         None => Ok(Vec::new()),
     }
 }

@@ -1,7 +1,7 @@
 //! Linked programs: all policies that concern one workload in one direction, combined. Made by `link`.
 
-use crate::checked::{Attribute, Direction, Respond, Rule};
-use crate::literals::{asked_by, header_of};
+use crate::checked::{Attribute, Direction, Limit, Respond, Rule};
+use crate::literals::{asked_by, attributes_of, header_of};
 use crate::module::{BYTES_SEEN_MAX, QUERY_PARAMETERS_MAX};
 use crate::request::{ALWAYS_READ, Refusal, Request, trim};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +30,8 @@ pub struct LinkedProgram {
     pub direction: Direction,
     /// Who may call what.
     pub auth: LinkedAuth,
+    /// What becomes of those who may.
+    pub traffic: LinkedTraffic,
     /// Names of the policies linked in, sorted.
     pub policies: Vec<String>,
 }
@@ -53,6 +55,12 @@ impl LinkedProgram {
             Err(_) => 0,
         });
         others.fold(pseudo, u64::saturating_add)
+    }
+
+    /// Whether what is decided of a request depends on the requests before it.
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        !self.traffic.limits.is_empty()
     }
 
     /// Why a request is refused before any rule is asked, if it is: it is too long to be judged, or has no single
@@ -80,6 +88,10 @@ impl LinkedProgram {
         for linked in &self.auth.rules {
             asked_by(&linked.rule.guard, &mut asked);
         }
+        for linked in &self.traffic.limits {
+            asked_by(&linked.limit.guard, &mut asked);
+            linked.limit.keys.iter().for_each(|key| attributes_of(key, &mut asked));
+        }
         asked
     }
 }
@@ -97,6 +109,24 @@ pub struct LinkedAuth {
     pub otherwise: LinkedOtherwise,
     /// The same with the shadow policies enforced too; `None` if no shadow policy concerns the workload.
     pub shadow_otherwise: Option<LinkedOtherwise>,
+}
+
+/// What the `traffic` policies of a program say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LinkedTraffic {
+    /// All limits that concern the workload, folded for it, in an order that depends on their content only.
+    /// Of those that refuse a request the first is the one that is named and whose answer is given. As with
+    /// rules, several entries may stand for one limit.
+    pub limits: Vec<LinkedLimit>,
+}
+
+/// A limit in a program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkedLimit {
+    /// The limit; `target.*` is folded in it as in rules.
+    pub limit: Arc<Limit>,
+    /// Whether its policy is in shadow mode.
+    pub shadow: bool,
 }
 
 /// A rule in a program.

@@ -313,6 +313,12 @@ pub(crate) fn asked_by(guard: &Guard, into: &mut BTreeSet<Attribute>) {
     }
 }
 
+/// Whether an attribute is folded to a constant for a workload.
+#[must_use]
+pub(crate) fn is_of_target(attribute: &Attribute) -> bool {
+    matches!(attribute, Attribute::TargetService | Attribute::TargetNamespace | Attribute::TargetLabel(_))
+}
+
 /// Whether computing an expression can need a property of the host.
 #[must_use]
 pub(crate) fn reads_properties(expr: &Expr) -> bool {

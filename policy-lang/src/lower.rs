@@ -6,6 +6,7 @@
 mod answers;
 mod auth;
 mod dump;
+mod traffic;
 
 pub use answers::{Answer, Answers};
 pub use dump::dump;
@@ -20,12 +21,14 @@ use crate::plan::Plan;
 /// If an invariant of the compiler does not hold.
 pub fn lower(program: &LinkedProgram) -> Result<Plan, Bug> {
     let mut strands = Vec::new();
-    let auth = auth::lower(&program.auth, &mut strands)?;
+    let auth = auth::lower(program, &mut strands)?;
+    let traffic = traffic::lower(&program.traffic, &auth.answers, &mut strands)?;
     Ok(Plan {
         direction: program.direction,
         trust_domain: program.workload.trust_domain.clone(),
         strands,
         auth,
+        traffic,
         policies: program.policies.clone(),
     })
 }

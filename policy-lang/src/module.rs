@@ -53,6 +53,15 @@ pub const QUERY_PARAMETERS_MAX: usize = 256;
 /// promised, depending on what a policy asks (the benchmark `steps` has both).
 pub const STEPS_MAX: u64 = 5_000_000;
 
+/// How many buckets there is room for in a proxy, for all limits with keys in one direction: what tells requests
+/// apart may be chosen by a client, and what a module shares between workers is never freed. A key has a bucket by
+/// its hash, so two may share one.
+pub const SLOTS: u32 = 1 << 16;
+
+/// By so much the clocks of a proxy's workers may differ. A bucket that is full later than one that was emptied now,
+/// by more than this, was filled before the clock was put back.
+pub const CLOCK_SLACK_NS: u64 = 10_000_000_000;
+
 /// About so many of them any policy may take: for reading the path and the headers of a request of
 /// [`BYTES_SEEN_MAX`] bytes.
 pub const STEPS_OF_ANY_POLICY: u64 = 2_300_000;

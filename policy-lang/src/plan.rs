@@ -4,8 +4,8 @@
 //! which guard is the first that matches or which ones do, by an index. What an index means is known to
 //! the strand's owner alone: classes and tables handle guards of all kinds alike.
 
-use crate::checked::{Attribute, Direction, Guard};
-use crate::literals::asked_by;
+use crate::checked::{Attribute, Direction, Expr, Guard};
+use crate::literals::{asked_by, attributes_of};
 use crate::lower::Answers;
 use crate::source::Span;
 use std::collections::BTreeSet;
@@ -22,6 +22,8 @@ pub struct Plan {
     pub strands: Vec<Strand>,
     /// What the auth policies make of the answers.
     pub auth: AuthPlan,
+    /// What the traffic policies make of them; `None` if they have no limits.
+    pub traffic: Option<TrafficPlan>,
     /// Names of the policies, sorted.
     pub policies: Vec<String>,
 }
@@ -33,6 +35,8 @@ impl Plan {
         for entry in self.strands.iter().flat_map(|strand| &strand.entries) {
             asked_by(&entry.guard, &mut asked);
         }
+        let limits = self.traffic.iter().flat_map(|traffic| &traffic.limits);
+        limits.flat_map(|limit| &limit.keys).for_each(|key| attributes_of(key, &mut asked));
         asked
     }
 }
@@ -77,4 +81,30 @@ pub struct AuthPlan {
     pub strand: usize,
     /// What is said.
     pub answers: Answers,
+}
+
+/// What the traffic policies decide: the strand `strand` picks limits by their indexes in `limits`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrafficPlan {
+    /// The place of the strand.
+    pub strand: usize,
+    /// The limits.
+    pub limits: Vec<LimitPlan>,
+}
+
+/// A limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitPlan {
+    /// Its id.
+    pub id: Arc<str>,
+    /// How long a bucket takes for a token, in ns.
+    pub step_ns: u64,
+    /// How long an empty bucket takes to be full, in ns; less than 2^56.
+    pub filling_ns: u64,
+    /// By what requests are told apart.
+    pub keys: Vec<Arc<Expr>>,
+    /// The index of the answer to a request for which no token is left.
+    pub answer: u32,
+    /// Whether its policy is in shadow mode.
+    pub shadow: bool,
 }

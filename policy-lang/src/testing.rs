@@ -7,11 +7,13 @@ mod left_out;
 pub use left_out::left_out;
 
 use crate::check::TEST_TRUST_DOMAIN;
-use crate::checked::{CheckedPolicy, CheckedTest, Direction, Expectation, Mode, Target};
+use crate::checked::{CheckedPolicy, CheckedTest, Direction, Expectation, Mode, Target, TestCase, Verdict};
 use crate::decision::Decision;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::eval::{Buckets, evaluate_at};
 use crate::link::link;
 use crate::linked::{LinkedProgram, Workload};
+use crate::request::received;
 use std::collections::BTreeMap;
 
 /// The namespace of a test whose policy is on the whole mesh.
@@ -77,20 +79,73 @@ fn not_concerned(test: &CheckedTest, policy: &CheckedPolicy, workload: &Workload
         .help("a test is run for the first target of the first policy that it names: write another test")
 }
 
-/// What is wrong with a decision, in words; `None` if it is as expected.
+/// When a test begins, in ns since 1970: any time, for nothing depends on it.
+pub const BEGINNING_NS: u64 = 1_700_000_000_000_000_000;
+
+/// What the evaluator decides of the requests of a test: of each case, of each of its requests. The test begins
+/// with full buckets; the requests of a case are made at one time, and the next case begins when the time of
+/// `within` is over.
 #[must_use]
-pub fn failure(expected: &Expectation, found: &Decision) -> Option<String> {
-    let allowed = found.outcome.allows();
-    let status = found.respond.as_ref().map(|respond| respond.status);
-    let by = expected.by.as_deref();
-    let as_expected = allowed == expected.allow
-        && expected.status.is_none_or(|expected| Some(expected) == status)
-        && by.is_none_or(|by| is_rule(by, &found.rule));
-    if as_expected {
+pub fn decisions(test: &CheckedTest, program: &LinkedProgram) -> Vec<Vec<Decision>> {
+    let mut buckets = Buckets::default();
+    let mut now_ns = BEGINNING_NS;
+    let of_case = |case: &TestCase| {
+        let decide = |_| match received(case.request.clone()) {
+            Ok(request) => evaluate_at(program, &request, &mut buckets, now_ns),
+            // Envoy refuses it, so that no module sees it.
+            Err(refusal) => refusal.decision(),
+        };
+        let decisions = (0..case.repeat.max(1)).map(decide).collect();
+        now_ns = case.end_ns(now_ns);
+        decisions
+    };
+    test.cases.iter().map(of_case).collect()
+}
+
+/// What is wrong with the decisions on the requests of a case, in words.
+#[must_use]
+pub fn failures(case: &TestCase, found: &[Decision]) -> Vec<String> {
+    case.expect.iter().filter_map(|expected| failure(expected, found)).collect()
+}
+
+fn failure(expected: &Expectation, found: &[Decision]) -> Option<String> {
+    let as_expected = found.iter().filter(|decision| meets(decision, expected)).count();
+    let wanted = expected.count.map_or(found.len(), |count| count as usize);
+    if as_expected == wanted {
         return None;
     }
-    let found = verdict_text(allowed, status, Some(&found.rule));
-    Some(format!("expected {}, got {found}", verdict_text(expected.allow, expected.status, by)))
+    let verdict = verdict_text(expected.verdict, expected.status, expected.by.as_deref());
+    if expected.count.is_some() {
+        return Some(format!("expected {wanted} {verdict}, got {}", counted(found)));
+    }
+    let other = found.iter().find(|decision| !meets(decision, expected)).map(found_text);
+    let of_all = if found.len() > 1 { format!(" ({})", counted(found)) } else { String::new() };
+    other.map(|other| format!("expected {verdict}, got {other}{of_all}"))
+}
+
+fn meets(found: &Decision, expected: &Expectation) -> bool {
+    let status = found.respond.as_ref().map(|respond| respond.status);
+    found.outcome.verdict() == expected.verdict
+        && expected.status.is_none_or(|expected| Some(expected) == status)
+        && expected.by.as_deref().is_none_or(|by| is_rule(by, &found.rule))
+}
+
+/// How many decisions there are of each kind.
+fn counted(found: &[Decision]) -> String {
+    let mut kinds: Vec<(String, usize)> = Vec::new();
+    for text in found.iter().map(found_text) {
+        match kinds.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((text, 1)),
+        }
+    }
+    let kinds: Vec<String> = kinds.into_iter().map(|(text, count)| format!("{count} {text}")).collect();
+    kinds.join(", ")
+}
+
+fn found_text(found: &Decision) -> String {
+    let status = found.respond.as_ref().map(|respond| respond.status);
+    verdict_text(found.outcome.verdict(), status, Some(&found.rule))
 }
 
 /// Whether a rule named in a test is the one of this id: `rule` or `policy/rule`.
@@ -98,8 +153,8 @@ fn is_rule(written: &str, id: &str) -> bool {
     written == id || id.rsplit_once('/').is_some_and(|(_, name)| name == written)
 }
 
-fn verdict_text(allow: bool, status: Option<u16>, by: Option<&str>) -> String {
-    let verdict = if allow { "allow" } else { "deny" };
+fn verdict_text(verdict: Verdict, status: Option<u16>, by: Option<&str>) -> String {
+    let verdict = verdict.as_str();
     let status = status.map(|status| format!(" {status}")).unwrap_or_default();
     let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
     format!("{verdict}{status}{by}")
@@ -112,21 +167,44 @@ mod tests {
     use crate::decision::Outcome;
     use crate::source::Span;
 
-    fn check(allow: bool, status: Option<u16>, by: Option<&str>, expected: Option<&str>) {
-        let expectation = Expectation { allow, status, by: by.map(str::to_owned), span: Span::default() };
+    fn expected(verdict: Verdict, status: Option<u16>, by: Option<&str>) -> Expectation {
+        Expectation { count: None, verdict, status, by: by.map(str::to_owned), span: Span::default() }
+    }
+
+    fn denied() -> Decision {
         let respond = Some(Respond { status: 403, body: String::new() });
-        let decision =
-            Decision { outcome: Outcome::Denied, rule: "orders/ban".into(), respond, shadow: None };
-        assert_eq!(failure(&expectation, &decision).as_deref(), expected);
+        Decision { outcome: Outcome::Denied, rule: "orders/ban".into(), respond, shadow: None }
+    }
+
+    fn limited() -> Decision {
+        let respond = Some(Respond { status: 429, body: String::new() });
+        Decision { outcome: Outcome::Limited, rule: "orders/burst".into(), respond, shadow: None }
+    }
+
+    fn check(verdict: Verdict, status: Option<u16>, by: Option<&str>, words: Option<&str>) {
+        assert_eq!(failure(&expected(verdict, status, by), &[denied()]).as_deref(), words);
     }
 
     #[test]
     fn a_failure_says_what_was_expected_and_what_came() {
-        check(false, None, None, None);
-        check(false, Some(403), Some("ban"), None);
-        check(false, None, Some("orders/ban"), None);
-        check(true, None, None, Some("expected allow, got deny 403 by orders/ban"));
-        check(false, Some(401), None, Some("expected deny 401, got deny 403 by orders/ban"));
-        check(false, None, Some("an"), Some("expected deny by an, got deny 403 by orders/ban"));
+        check(Verdict::Deny, None, None, None);
+        check(Verdict::Deny, Some(403), Some("ban"), None);
+        check(Verdict::Deny, None, Some("orders/ban"), None);
+        check(Verdict::Allow, None, None, Some("expected allow, got deny 403 by orders/ban"));
+        check(Verdict::Limited, None, None, Some("expected limited, got deny 403 by orders/ban"));
+        check(Verdict::Deny, Some(401), None, Some("expected deny 401, got deny 403 by orders/ban"));
+        check(Verdict::Deny, None, Some("an"), Some("expected deny by an, got deny 403 by orders/ban"));
+    }
+
+    #[test]
+    fn of_many_requests_so_many_must_be_as_expected() {
+        let found = [denied(), limited(), limited()];
+        let counted = |count| Expectation { count: Some(count), ..expected(Verdict::Limited, None, None) };
+        let words = "got 1 deny 403 by orders/ban, 2 limited 429 by orders/burst";
+        assert_eq!(failure(&counted(2), &found), None);
+        assert_eq!(failure(&counted(3), &found), Some(format!("expected 3 limited, {words}")));
+        let all = failure(&expected(Verdict::Deny, None, None), &found);
+        let of_all = "(1 deny 403 by orders/ban, 2 limited 429 by orders/burst)";
+        assert_eq!(all, Some(format!("expected deny, got limited 429 by orders/burst {of_all}")));
     }
 }

@@ -16,7 +16,7 @@ use chancery_policy_lang::diagnostic::render;
 use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::source::SOURCE_BYTES_MAX;
 use chancery_policy_lang::{
-    Analysis, Diagnostic, FileId, SourceSet, analyse, classify, emit, eval, inhabitants, lex, link, lower,
+    Analysis, Diagnostic, FileId, SourceSet, analyse, classify, emit, inhabitants, lex, link, lower,
     parse, print, tabulate, testing, together,
 };
 use std::fmt::Write as _;
@@ -143,14 +143,19 @@ fn run_eval(_: FileId, text: &str) -> Made {
                 continue;
             }
         };
-        for case in &test.cases {
-            let decision = eval::evaluate_raw(&program, &case.request);
-            let failures: Vec<String> =
-                case.expect.iter().filter_map(|expected| testing::failure(expected, &decision)).collect();
+        for (case, decisions) in test.cases.iter().zip(testing::decisions(test, &program)) {
+            let failures = testing::failures(case, &decisions);
             assert!(failures.is_empty(), "{}: {}", test.name, failures.join(", "));
             let path = String::from_utf8_lossy(&case.request.path).into_owned();
-            let status = decision.respond.map(|respond| format!(" {}", respond.status)).unwrap_or_default();
-            writeln!(out, "  {path}: {}{status} by {}", decision.outcome.as_str(), decision.rule).unwrap();
+            // Equal ones that follow each other stand as one.
+            for same in decisions.chunk_by(|a, b| a == b) {
+                let decision = &same[0];
+                let count = if same.len() > 1 { format!("{} x ", same.len()) } else { String::new() };
+                let respond = decision.respond.as_ref();
+                let status = respond.map(|respond| format!(" {}", respond.status)).unwrap_or_default();
+                let outcome = decision.outcome.as_str();
+                writeln!(out, "  {count}{path}: {outcome}{status} by {}", decision.rule).unwrap();
+            }
         }
     }
     (out, analysis.diagnostics)

@@ -50,7 +50,7 @@ fn the_id_of_a_rule_depends_on_its_words_alone() {
         let mut ids: Vec<String> = analysis
             .policies
             .iter()
-            .flat_map(|policy| &policy.rules)
+            .flat_map(|policy| policy.rules())
             .map(|rule| rule.id.to_string())
             .collect();
         ids.sort();

@@ -61,9 +61,8 @@ fn said_in_mesh(text: &str, known: &BTreeSet<ServiceRef>) -> (Vec<Diagnostic>, S
             match testing::link_test(test, &analysis.policies) {
                 Err(found) => analysis.diagnostics.extend(found),
                 Ok(program) => {
-                    for case in &test.cases {
-                        let decision = eval::evaluate_raw(&program, &case.request);
-                        for failure in case.expect.iter().filter_map(|e| testing::failure(e, &decision)) {
+                    for (case, decisions) in test.cases.iter().zip(testing::decisions(test, &program)) {
+                        for failure in testing::failures(case, &decisions) {
                             failures += &format!("{}: {failure}\n", test.name);
                         }
                     }

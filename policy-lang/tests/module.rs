@@ -18,6 +18,8 @@ mod cost;
 mod generated;
 #[path = "module/hostile.rs"]
 mod hostile;
+#[path = "module/limits.rs"]
+mod limits;
 #[path = "module/order.rs"]
 mod order;
 #[path = "module/rules.rs"]

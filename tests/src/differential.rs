@@ -131,7 +131,7 @@ fn compare_program(
     summary.programs += 1;
     for request in requests {
         let expected = Ran::of(&evaluate(program, request));
-        let got = runner.run(request).map_err(|error| error.to_string());
+        let got = runner.run(request, 0).map_err(|error| error.to_string());
         if got.as_ref() != Ok(&expected) {
             return Err(smallest(host, sketch, request));
         }
@@ -200,7 +200,7 @@ fn decisions(host: &Host, sketch: &Sketch, request: &Request) -> Option<(Ran, Re
     let program = program_of(sketch).ok()?;
     let expected = Ran::of(&evaluate(&program, request));
     let got = runner(host, &program)
-        .and_then(|(mut runner, _)| runner.run(request).map_err(|error| error.to_string()));
+        .and_then(|(mut runner, _)| runner.run(request, 0).map_err(|error| error.to_string()));
     Some((expected, got))
 }
 

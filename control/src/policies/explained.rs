@@ -137,7 +137,7 @@ fn decided(policies: Policies<'_>, rules: &[RuleFinding], decision: &Decision) -
 fn otherwise_span(policies: Policies<'_>, id: &str) -> Option<Span> {
     let name = id.strip_suffix("/otherwise")?;
     let policy = policies.checked.iter().find(|policy| policy.name == name)?;
-    policy.otherwise.as_ref().map(|otherwise| otherwise.span)
+    policy.otherwise().map(|otherwise| otherwise.span)
 }
 
 impl Rule {

@@ -10,17 +10,19 @@ use chancery_policy_lang::module::Module;
 use chancery_policy_lang::request::Request;
 use chancery_sdk_host::abi::Action;
 use chancery_sdk_host::{
-    ClosedStream, HeaderMap, Host, HostError, Limits, Plugin, PluginConfiguration, Properties, PropertyValue,
+    ClosedStream, HeaderMap, Host, HostError, Limits, LoadedModule, Plugin, PluginConfiguration, Properties,
+    PropertyValue,
 };
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The filter state in which a module leaves the deciding rule.
 pub const RULE_STATE: &str = "rule";
 /// The filter state in which a module leaves the rule of a differing shadow decision.
 pub const SHADOW_STATE: &str = "shadow";
 
-const OUTCOMES: [Outcome; 7] = [
+const OUTCOMES: [Outcome; 8] = [
     Outcome::Refused,
     Outcome::Exempt,
     Outcome::Denied,
@@ -28,11 +30,13 @@ const OUTCOMES: [Outcome; 7] = [
     Outcome::OtherwiseAllowed,
     Outcome::OtherwiseDenied,
     Outcome::DefaultDenied,
+    Outcome::Limited,
 ];
 
 /// A module of a policy, ready for requests.
 #[derive(Debug)]
 pub struct PolicyRunner {
+    module: LoadedModule,
     plugin: Plugin,
     /// Values of counters after the last request.
     counts: HashMap<String, u64>,
@@ -85,15 +89,27 @@ impl PolicyRunner {
     /// # Errors
     /// When the module breaks the contract of proxy-wasm or does not start.
     pub fn on_host(host: &Host, module: &[u8]) -> Result<Self, RunError> {
-        let plugin = host.load(module)?.start(PluginConfiguration::default())?;
-        Ok(Self { plugin, counts: HashMap::new() })
+        let module = host.load(module)?;
+        let plugin = start(&module)?;
+        Ok(Self { module, plugin, counts: HashMap::new() })
     }
 
-    /// What the module says of a request.
+    /// Starts the module anew: all buckets of limits are full.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn restart(&mut self) -> Result<(), RunError> {
+        self.plugin = start(&self.module)?;
+        self.counts.clear();
+        Ok(())
+    }
+
+    /// What the module says of a request at a time, in ns since 1970.
     ///
     /// # Errors
     /// When the module fails or contradicts itself.
-    pub fn run(&mut self, request: &Request) -> Result<Ran, RunError> {
+    pub fn run(&mut self, request: &Request, now_ns: u64) -> Result<Ran, RunError> {
+        self.plugin.set_time_ns(now_ns);
         let changes = self.plugin.metrics().changes();
         let mut stream = self.plugin.open(properties_of(request))?;
         let outcome = stream.on_request_headers(headers_of(request), request.end_of_stream)?;
@@ -169,6 +185,13 @@ impl PolicyRunner {
         }
         value == before + 1
     }
+}
+
+/// The module in a VM that shares buckets with no other.
+fn start(module: &LoadedModule) -> Result<Plugin, RunError> {
+    static STARTED: AtomicU64 = AtomicU64::new(0);
+    let vm_id = STARTED.fetch_add(1, Ordering::Relaxed).to_string();
+    Ok(module.start(PluginConfiguration { vm_id, ..PluginConfiguration::default() })?)
 }
 
 impl Ran {

@@ -6,10 +6,11 @@
 
 use crate::policies::policy_runner::{PolicyRunner, Ran};
 use chancery_policy_lang::checked::ServiceRef;
-use chancery_policy_lang::eval::evaluate;
+use chancery_policy_lang::eval::{Buckets, evaluate_at};
 use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::module::Module;
 use chancery_policy_lang::request::{Request, ServiceIdentity, Source};
+use chancery_policy_lang::testing::BEGINNING_NS;
 use chancery_sdk_host::{Host, HostError, Limits};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -83,9 +84,10 @@ impl Preflight {
     fn run(&self, program: &LinkedProgram, module: &[u8]) -> Result<(), String> {
         let mut runner =
             PolicyRunner::on_host(&self.trial_ground, module).map_err(|error| error.to_string())?;
+        let mut buckets = Buckets::default();
         for request in requests(program) {
-            let ran = runner.run(&request).map_err(|error| error.to_string())?;
-            let defined = Ran::of(&evaluate(program, &request));
+            let ran = runner.run(&request, BEGINNING_NS).map_err(|error| error.to_string())?;
+            let defined = Ran::of(&evaluate_at(program, &request, &mut buckets, BEGINNING_NS));
             if ran != defined {
                 let path = String::from_utf8_lossy(&request.path).into_owned();
                 return Err(format!("it decides `{path}` as {ran:?}, which is defined as {defined:?}"));

@@ -11,6 +11,7 @@ use crate::policies::workloads;
 use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, TestCase};
 use chancery_policy_lang::decision::Decision;
+use chancery_policy_lang::eval::Buckets;
 use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::request::{Request, received};
 use chancery_policy_lang::{Diagnostic, SourceSet, Span, emit, eval, testing};
@@ -60,6 +61,12 @@ pub struct TestLimits {
     pub requests_max: u64,
     /// How long all of them may take.
     pub time_max: Duration,
+}
+
+/// What goes on from case to case of a test.
+struct State {
+    buckets: Buckets,
+    now_ns: u64,
 }
 
 /// Why tests gave no result.
@@ -143,8 +150,7 @@ impl<'a> TestBench<'a> {
             Some(made) => made,
             None => self.prepare(test)?,
         };
-        let ran: Result<Vec<CaseRun>, TestError> =
-            test.cases.iter().map(|case| self.run_case(&program, &mut runner, case)).collect();
+        let ran = self.run_cases(&program, &mut runner, test);
         let target = workloads::shown(&program.workload);
         if self.programs.len() >= PROGRAMS_MAX {
             self.programs.clear();
@@ -175,25 +181,49 @@ impl<'a> TestBench<'a> {
         runner.map(|runner| (program, runner)).map_err(|error| self.broken(test.span, &error))
     }
 
+    /// Runs the cases of a test one after the other, beginning with full buckets.
+    fn run_cases(
+        &self,
+        program: &LinkedProgram,
+        runner: &mut PolicyRunner,
+        test: &CheckedTest,
+    ) -> Result<Vec<CaseRun>, TestError> {
+        if program.has_limits() {
+            runner.restart().map_err(|error| self.broken(test.span, &error))?;
+        }
+        let mut at = State { buckets: Buckets::default(), now_ns: testing::BEGINNING_NS };
+        let mut runs = Vec::new();
+        for case in &test.cases {
+            runs.push(self.run_case(program, runner, case, &mut at)?);
+            at.now_ns = case.end_ns(at.now_ns);
+        }
+        Ok(runs)
+    }
+
     fn run_case(
         &self,
         program: &LinkedProgram,
         runner: &mut PolicyRunner,
         case: &TestCase,
+        at: &mut State,
     ) -> Result<CaseRun, TestError> {
-        let decision = match received(case.request.clone()) {
+        let repeat = case.repeat.max(1);
+        let mut decisions = Vec::with_capacity(repeat as usize);
+        match received(case.request.clone()) {
             Ok(request) => {
-                let decision = eval::evaluate(program, &request);
-                for _ in 0..case.repeat.max(1) {
-                    self.must_agree(case, runner, &request, &decision)?;
+                for _ in 0..repeat {
+                    let decision = match decisions.first() {
+                        Some(first) if !program.has_limits() => Decision::clone(first),
+                        _ => eval::evaluate_at(program, &request, &mut at.buckets, at.now_ns),
+                    };
+                    self.must_agree(case, runner, &request, at.now_ns, &decision)?;
+                    decisions.push(decision);
                 }
-                decision
             }
             // Envoy refuses it, so that no module sees it.
-            Err(refusal) => refusal.decision(),
-        };
-        let failures: Vec<String> =
-            case.expect.iter().filter_map(|expected| testing::failure(expected, &decision)).collect();
+            Err(refusal) => decisions.resize(repeat as usize, refusal.decision()),
+        }
+        let failures = testing::failures(case, &decisions);
         let words: Vec<&str> = self.sources.snippet(case.span).split_whitespace().collect();
         Ok(CaseRun {
             line: self.line_of(case.span),
@@ -209,9 +239,10 @@ impl<'a> TestBench<'a> {
         case: &TestCase,
         runner: &mut PolicyRunner,
         request: &Request,
+        now_ns: u64,
         decision: &Decision,
     ) -> Result<(), TestError> {
-        let ran = runner.run(request).map_err(|error| self.broken(case.span, &error))?;
+        let ran = runner.run(request, now_ns).map_err(|error| self.broken(case.span, &error))?;
         let defined = Ran::of(decision);
         if ran == defined {
             return Ok(());

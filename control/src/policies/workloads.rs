@@ -78,15 +78,14 @@ fn both(one: &Workload, other: &Workload) -> Option<Workload> {
 mod tests {
     use super::*;
     use chancery_policy_lang::Span;
-    use chancery_policy_lang::checked::{Direction, Mode, Scope, ServiceRef};
+    use chancery_policy_lang::checked::{AuthBody, Body, Direction, Mode, Scope, ServiceRef};
 
     fn policy(target: Target) -> CheckedPolicy {
         CheckedPolicy {
             name: "p".to_owned(),
             targets: vec![Scope { target, direction: Direction::Inbound, span: Span::default() }],
             mode: Mode::Enforce,
-            rules: Vec::new(),
-            otherwise: None,
+            body: Body::Auth(AuthBody::default()),
             span: Span::default(),
             name_span: Span::default(),
         }

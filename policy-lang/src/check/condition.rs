@@ -47,18 +47,7 @@ pub(super) fn check(
 
 fn check_one(node: &Condition, guard: &Guard, captures: &Captures, around: &mut Around<'_>) -> Option<Typed> {
     let expr = node.expr()?;
-    let mut checker = Checker {
-        tree: around.tree,
-        scope: around.scope,
-        policy_lets: around.lets,
-        captures,
-        in_let: false,
-        guard: Some(guard),
-        variables: Vec::new(),
-        depth: 0,
-        is_too_deep: false,
-        diagnostics: around.diagnostics,
-    };
+    let mut checker = Checker::of_statement(around, guard, captures);
     let typed = checker.expr(&expr)?;
     let span = around.tree.span(expr.range());
     if typed.expr.ty.base != BaseType::Bool {
@@ -96,7 +85,7 @@ fn truth(expr: &Expr) -> Option<bool> {
 
 /// The expression with its bound variables numbered from 0 in the order of the text, so that
 /// numbers do not depend on what else stands in the file.
-fn renumbered(expr: &Arc<Expr>) -> Arc<Expr> {
+pub(super) fn renumbered(expr: &Arc<Expr>) -> Arc<Expr> {
     Renumbering { next: 0, bound: BTreeMap::new() }.expr(expr)
 }
 

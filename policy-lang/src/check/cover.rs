@@ -21,15 +21,15 @@ const PIECES_MAX: usize = 64;
 pub(super) fn warn(policies: &[CheckedPolicy], beside: &[&CheckedPolicy], diagnostics: &mut Findings) {
     let all: Vec<&CheckedPolicy> = policies.iter().chain(beside.iter().copied()).collect();
     let denies_otherwise =
-        all.iter().filter_map(|policy| policy.otherwise.as_ref()).any(|otherwise| !otherwise.allow);
+        all.iter().filter_map(|policy| policy.otherwise()).any(|otherwise| !otherwise.allow);
     let mut search = Search::new(&all);
     for policy in policies.iter().filter(|policy| policy.mode != Mode::Off) {
         let around = search.around(policy);
         search.covered(policy, &around, diagnostics);
         // Another policy may say that what no rule allows is denied, and then an allowance counts.
-        let mut otherwise = around.iter().filter_map(|policy| policy.otherwise.as_ref());
+        let mut otherwise = around.iter().filter_map(|policy| policy.otherwise());
         if !denies_otherwise && let Some(otherwise) = otherwise.find(|otherwise| otherwise.allow) {
-            for rule in policy.rules.iter().filter(|rule| rule.effect == Effect::Allow) {
+            for rule in policy.rules().iter().filter(|rule| rule.effect == Effect::Allow) {
                 diagnostics.push(warnings::allowed_otherwise(rule.span, name_of(rule), otherwise.span));
             }
         }
@@ -84,18 +84,18 @@ impl<'a> Search<'a> {
 
     fn covered(&mut self, policy: &CheckedPolicy, around: &[&CheckedPolicy], diagnostics: &mut Findings) {
         let of = |effects: &[Effect]| -> Vec<Cover<'_>> {
-            let rules = around.iter().flat_map(|policy| &policy.rules);
+            let rules = around.iter().flat_map(|policy| policy.rules());
             rules.filter(|rule| effects.contains(&rule.effect)).map(Cover::of).collect()
         };
         let (bans, allowances) = (of(&[Effect::Deny]), of(&[Effect::Exempt, Effect::Allow]));
-        for rule in policy.rules.iter().filter(|rule| rule.effect == Effect::Allow) {
+        for rule in policy.rules().iter().filter(|rule| rule.effect == Effect::Allow) {
             let weight =
                 |covers: &[Cover<'_>]| covers.iter().map(|cover| parts(&cover.rule.guard)).sum::<usize>();
             let pairs = parts(&rule.guard).saturating_mul(weight(&bans) + weight(&allowances));
             let Some(left) = self.pairs_left.checked_sub(pairs) else { return };
             self.pairs_left = left;
             let allowance = Cover::of(rule);
-            let shown = |cover: &Rule| match policy.rules.iter().any(|own| own.id == cover.id) {
+            let shown = |cover: &Rule| match policy.rules().iter().any(|own| own.id == cover.id) {
                 true => name_of(cover).to_owned(),
                 false => cover.id.to_string(),
             };

@@ -1,7 +1,7 @@
 //! The text form of checked policies and tests (`--emit checked`).
 
 use crate::checked::{
-    CheckedPolicy, CheckedTest, Effect, Expectation, Guard, Mode, Peer, Respond, Rule, Target,
+    Body, CheckedPolicy, CheckedTest, Effect, Expectation, Guard, Limit, Mode, Peer, Respond, Rule, Target,
 };
 use crate::literals::expression_text;
 use crate::request::RawRequest;
@@ -24,7 +24,11 @@ pub fn dump(policies: &[CheckedPolicy], tests: &[CheckedTest]) -> String {
 // Writing to a string does not fail, so the results below are of no interest.
 
 fn dump_policy(out: &mut String, policy: &CheckedPolicy) {
-    let _ = writeln!(out, "auth {}", policy.name);
+    let kind = match policy.body {
+        Body::Auth(_) => "auth",
+        Body::Traffic(_) => "traffic",
+    };
+    let _ = writeln!(out, "{kind} {}", policy.name);
     for scope in &policy.targets {
         let _ = writeln!(out, "  on {}", target_text(&scope.target));
     }
@@ -35,12 +39,15 @@ fn dump_policy(out: &mut String, policy: &CheckedPolicy) {
         Mode::Off => "off".to_owned(),
     };
     let _ = writeln!(out, "  mode {mode}");
-    for rule in &policy.rules {
+    for rule in policy.rules() {
         let _ = writeln!(out, "  {}", rule_text(rule));
     }
-    if let Some(otherwise) = &policy.otherwise {
+    if let Some(otherwise) = policy.otherwise() {
         let effect = if otherwise.allow { "allow" } else { "deny" };
         let _ = writeln!(out, "  otherwise {effect}{}", respond_text(otherwise.respond.as_ref()));
+    }
+    for limit in policy.limits() {
+        let _ = writeln!(out, "  {}", limit_text(limit));
     }
 }
 
@@ -66,6 +73,19 @@ pub(crate) fn rule_text(rule: &Rule) -> String {
     let mut text = format!("{}: {effect}", rule.id);
     text.push_str(&guard_text(&rule.guard));
     text + &respond_text(rule.respond.as_ref())
+}
+
+pub(crate) fn limit_text(limit: &Limit) -> String {
+    let mut text = format!("{}: limit {} burst {}", limit.id, limit.rate, limit.burst);
+    if !limit.keys.is_empty() {
+        let keys: Vec<String> = limit.keys.iter().map(|key| expression_text(key)).collect();
+        let _ = write!(text, " per {}", keys.join(", "));
+    }
+    let guard = guard_text(&limit.guard);
+    if !guard.is_empty() {
+        let _ = write!(text, " for{guard}");
+    }
+    text + &respond_text(Some(&limit.respond))
 }
 
 /// The parts of a guard, each with a space in front of it.
@@ -143,7 +163,8 @@ fn path_text(path: &str) -> String {
 }
 
 fn expectation_text(expectation: &Expectation) -> String {
-    let mut text = if expectation.allow { "allow" } else { "deny" }.to_owned();
+    let count = expectation.count.map(|count| format!("{count} ")).unwrap_or_default();
+    let mut text = count + expectation.verdict.as_str();
     if let Some(status) = expectation.status {
         let _ = write!(text, " {status}");
     }

@@ -35,6 +35,8 @@ const UNKNOWN_RULE: Code = Code("E223");
 const EXPECTATION: Code = Code("E224");
 const HEADER_TAKEN_AWAY: Code = Code("E225");
 const LONG_NAME: Code = Code("E226");
+const RATE: Code = Code("E227");
+const LIMIT_KEY: Code = Code("E228");
 
 pub(super) fn duplicate_policy(span: Span, name: &str, first: Span) -> Diagnostic {
     Diagnostic::error(DUPLICATE_POLICY, span, format!("there is another policy `{name}`"))
@@ -212,4 +214,34 @@ pub(super) fn status_of_allowed(span: Span) -> Diagnostic {
 pub(super) fn bad_repeat(span: Span, maximum: i64) -> Diagnostic {
     Diagnostic::error(EXPECTATION, span, format!("a request is made 1 to {maximum} times"))
         .help("leave the number out: without `limit` every request is decided alike")
+}
+
+pub(super) fn bad_rate(span: Span, per_second_max: u64) -> Diagnostic {
+    Diagnostic::error(
+        RATE,
+        span,
+        format!("a limit lets pass from 1 request a day to {per_second_max} a second"),
+    )
+    .help("to let nothing pass, an `auth` policy denies it: `deny POST /a`")
+}
+
+pub(super) fn bad_burst(span: Span, most: u64) -> Diagnostic {
+    Diagnostic::error(RATE, span, format!("the burst of this limit is from 1 to {most}"))
+        .help("a burst is how many requests may come at once; at the rate, it has come back within a year")
+}
+
+pub(super) fn many_keys(span: Span, most: usize) -> Diagnostic {
+    Diagnostic::error(LIMIT_KEY, span, format!("a limit has at most {most} keys"))
+        .help("all keys together tell requests apart: leave out those that follow from others")
+}
+
+pub(super) fn list_as_key(span: Span) -> Diagnostic {
+    Diagnostic::error(LIMIT_KEY, span, "a list is no key of a limit")
+        .help("count by one value: `per source`, `per ip`, `per headers[\"x-tenant\"]`")
+}
+
+pub(super) fn more_answers_than_requests(span: Span, answers: u32, requests: u32) -> Diagnostic {
+    let message = format!("{answers} answers are expected of {requests} requests");
+    Diagnostic::error(EXPECTATION, span, message)
+        .help("say how often the request is made: `given 101 x GET /a expect 100 allow, 1 limited`")
 }

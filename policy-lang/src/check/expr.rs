@@ -9,6 +9,7 @@ mod operator;
 use super::errors::expression as errors;
 use super::errors::later;
 use super::lets::Let;
+use super::rule::Around;
 use super::scope::{Captures, FileScope, ROOTS};
 use super::session::Session;
 use crate::checked::{BaseType, BinaryOp, Conversion, Expr, ExprKind, Guard, Type, UnaryOp, Value};
@@ -75,6 +76,28 @@ pub(super) struct Checker<'a> {
     pub(super) is_too_deep: bool,
     /// What is wrong.
     pub(super) diagnostics: &'a mut Findings,
+}
+
+impl<'a> Checker<'a> {
+    /// A checker for an expression of a statement that speaks of these requests.
+    pub(super) fn of_statement<'b: 'a>(
+        around: &'a mut Around<'b>,
+        guard: &'a Guard,
+        captures: &'a Captures,
+    ) -> Self {
+        Self {
+            tree: around.tree,
+            scope: around.scope,
+            policy_lets: around.lets,
+            captures,
+            in_let: false,
+            guard: Some(guard),
+            variables: Vec::new(),
+            depth: 0,
+            is_too_deep: false,
+            diagnostics: around.diagnostics,
+        }
+    }
 }
 
 impl Typed {

@@ -2,7 +2,7 @@
 
 use super::scope::FileScope;
 use super::{CheckOptions, errors, lets, rule, target};
-use crate::checked::{CheckedPolicy, Mode, Otherwise, Rule, Scope, Target};
+use crate::checked::{AuthBody, Body, CheckedPolicy, Mode, Otherwise, Scope, Target, TrafficBody};
 use crate::diagnostic::Findings;
 use crate::source::Span;
 use crate::syntax::SyntaxTree;
@@ -44,7 +44,8 @@ pub(super) fn check(
     } else {
         place.names.insert(name.clone(), name_span);
     }
-    if node.kind()? != PolicyKind::Auth {
+    let kind = node.kind()?;
+    if matches!(kind, PolicyKind::Log | PolicyKind::Filter) {
         let keyword = node.kind_token()?;
         diagnostics.push(errors::later::policy(tree.span(keyword.text_range()), keyword.text()));
         return None;
@@ -52,10 +53,23 @@ pub(super) fn check(
     let targets = target::check(node, tree, diagnostics);
     let mode = mode(node, tree, place.options, diagnostics);
     let lets = lets::check_policy(node, tree, scope, diagnostics);
-    let mut rules = Vec::new();
-    let mut otherwise = None;
     let narrow = targets.iter().find(|scope| !may_exempt(scope));
     let mut around = rule::Around { tree, policy: &name, scope, lets: &lets, diagnostics };
+    let (body, is_complete) = match kind {
+        PolicyKind::Traffic => traffic_body(node, &mut around),
+        _ => auth_body(node, narrow, &mut around),
+    };
+    if !is_complete {
+        place.incomplete.insert(name.clone());
+    }
+    Some(CheckedPolicy { name, targets, mode, body, span: tree.span(node.range()), name_span })
+}
+
+/// What an `auth` policy says, and whether no statement had to be left out.
+fn auth_body(node: &Policy, narrow: Option<&Scope>, around: &mut rule::Around<'_>) -> (Body, bool) {
+    let mut rules = Vec::new();
+    let mut otherwise = None;
+    let mut is_complete = true;
     for statement in node.statements() {
         if around.diagnostics.is_full() {
             break;
@@ -63,9 +77,7 @@ pub(super) fn check(
         match statement {
             Statement::Rule(node) => match around.rule(&node) {
                 Some(rule) => rules.push(rule),
-                None => {
-                    place.incomplete.insert(name.clone());
-                }
+                None => is_complete = false,
             },
             Statement::Exempt(node) => {
                 around.exempt_is_at_home(&node, narrow);
@@ -78,12 +90,39 @@ pub(super) fn check(
             Statement::Mode(_) | Statement::Let(_) | Statement::Other(_) => {}
         }
     }
-    let rules = unique(rules, around.diagnostics);
-    Some(CheckedPolicy { name, targets, mode, rules, otherwise, span: tree.span(node.range()), name_span })
+    let rules = unique(rules, |rule| (&rule.id, rule.span), around.diagnostics);
+    (Body::Auth(AuthBody { rules, otherwise }), is_complete)
 }
 
-/// A rule and where its name stands, if it has one.
-pub(super) type NamedRule = (Rule, Option<Span>);
+/// What a `traffic` policy says, and whether no statement had to be left out.
+fn traffic_body(node: &Policy, around: &mut rule::Around<'_>) -> (Body, bool) {
+    let mut limits = Vec::new();
+    let mut is_complete = true;
+    for statement in node.statements() {
+        if around.diagnostics.is_full() {
+            break;
+        }
+        // The parser has said that a statement of another kind does not stand here.
+        let Statement::Other(statement) = statement else { continue };
+        let limit = match ast::Limit::of(&statement) {
+            Some(node) => around.limit(&node),
+            None => {
+                if let Some(keyword) = statement.keyword() {
+                    let place = around.tree.span(keyword.text_range());
+                    around.diagnostics.push(errors::later::statement(place, keyword.text()));
+                }
+                None
+            }
+        };
+        is_complete &= limit.is_some();
+        limits.extend(limit);
+    }
+    let limits = unique(limits, |limit| (&limit.id, limit.span), around.diagnostics);
+    (Body::Traffic(TrafficBody { limits }), is_complete)
+}
+
+/// A statement and where its name stands, if it has one.
+pub(super) type Named<T> = (T, Option<Span>);
 
 fn add_otherwise(otherwise: &mut Option<Otherwise>, found: Option<Otherwise>, diagnostics: &mut Findings) {
     match (otherwise.as_ref(), found) {
@@ -95,23 +134,28 @@ fn add_otherwise(otherwise: &mut Option<Otherwise>, found: Option<Otherwise>, di
     }
 }
 
-/// The rules without those whose id is taken. Two statements that say the same in the same words
+/// The statements without those whose id is taken. Two that say the same in the same words
 /// are one, with a warning; two with one name are an error.
-fn unique(rules: Vec<NamedRule>, diagnostics: &mut Findings) -> Vec<Rule> {
+fn unique<T>(
+    statements: Vec<Named<T>>,
+    known_by: impl Fn(&T) -> (&Arc<str>, Span),
+    diagnostics: &mut Findings,
+) -> Vec<T> {
     let mut places: BTreeMap<Arc<str>, Span> = BTreeMap::new();
-    let mut kept = Vec::with_capacity(rules.len());
-    for (rule, name_span) in rules {
-        match (places.get(&rule.id), name_span) {
+    let mut kept = Vec::with_capacity(statements.len());
+    for (statement, name_span) in statements {
+        let (id, whole) = known_by(&statement);
+        match (places.get(id), name_span) {
             (None, _) => {
-                places.insert(rule.id.clone(), name_span.unwrap_or(rule.span));
-                kept.push(rule);
+                places.insert(id.clone(), name_span.unwrap_or(whole));
+                kept.push(statement);
             }
             (Some(first), Some(span)) => {
-                let name = rule.id.rsplit('/').next().unwrap_or_default();
+                let name = id.rsplit('/').next().unwrap_or_default();
                 diagnostics.push(errors::duplicate_rule(span, name, *first));
             }
             (Some(first), None) => {
-                diagnostics.push(errors::warnings::said_twice(rule.span, "this statement", *first));
+                diagnostics.push(errors::warnings::said_twice(whole, "this statement", *first));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::expr::Reporter;
 use super::lets::Let;
-use super::policy::{NamedRule, OTHERWISE};
+use super::policy::{Named, OTHERWISE};
 use super::scope::{Captures, FileScope};
 use super::{condition, errors, pattern, peer, repeated};
 use crate::checked::{Effect, Guard, Otherwise, Respond, Rule, Scope};
@@ -10,10 +10,12 @@ use crate::diagnostic::Findings;
 use crate::diagnostic::near::nearest;
 use crate::lex::literal;
 use crate::request::received::HTTP1_METHODS;
+use crate::source::Span;
 use crate::syntax::ast::{self, AstNode, RuleEffect};
-use crate::syntax::{SyntaxNode, SyntaxTree};
+use crate::syntax::{SyntaxNode, SyntaxToken, SyntaxTree};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The statuses that an answer to a denied request may have.
 const STATUSES: std::ops::RangeInclusive<i64> = 400..=599;
@@ -67,10 +69,21 @@ pub(super) struct Around<'a> {
 }
 
 /// The parts of a `match`.
-struct Matched {
+pub(super) struct Matched {
     /// Without a condition.
-    guard: Guard,
-    captures: Captures,
+    pub(super) guard: Guard,
+    /// What its paths name.
+    pub(super) captures: Captures,
+}
+
+/// By what a statement is known.
+pub(super) struct StatementName {
+    /// `policy/name`, or for a statement without a name `policy/word-hhhhhh`.
+    pub(super) id: Arc<str>,
+    /// Where the name stands, if it has one.
+    pub(super) span: Option<Span>,
+    /// The name or the word that begins it, for people.
+    pub(super) shown: String,
 }
 
 impl Around<'_> {
@@ -80,7 +93,7 @@ impl Around<'_> {
     }
 
     /// An `allow` or `deny`. `None` if something in it is wrong.
-    pub(super) fn rule(&mut self, node: &ast::Rule) -> Option<NamedRule> {
+    pub(super) fn rule(&mut self, node: &ast::Rule) -> Option<Named<Rule>> {
         let matched = node.matcher().and_then(|matcher| self.matched(&matcher));
         // If the match is wrong its captures are not known, so nothing is said about the condition.
         let condition = match &matched {
@@ -88,53 +101,63 @@ impl Around<'_> {
             None => None,
         };
         let respond = node.respond().map(|respond| self.respond(&respond));
-        let name = node.name();
         let (word, effect) = match node.effect()? {
             RuleEffect::Allow => ("allow", Effect::Allow),
             RuleEffect::Deny => ("deny", Effect::Deny),
         };
         let span = self.tree.span(node.range());
-        let shown = name.as_ref().map_or(word, |token| token.text()).to_owned();
         if effect == Effect::Allow {
             self.warn_respond(node.syntax());
         }
         let condition = condition?;
+        let name = self.statement_name(node.name(), word, node.syntax());
         if let Some(expr) = &condition {
+            let shown = node.name().map_or(word.to_owned(), |token| token.text().to_owned());
             condition::warn_constant(expr, &shown, self.diagnostics);
             if effect == Effect::Deny {
                 repeated::warn(expr, &mut self.scope.session, self.diagnostics);
             }
         }
-        let name_span = name.as_ref().map(|token| self.tree.span(token.text_range()));
-        if let (Some(OTHERWISE), Some(place)) = (name.as_ref().map(|token| token.text()), name_span) {
-            self.diagnostics.push(errors::reserved_rule(place));
-            return None;
-        }
-        if let (Some(token), Some(place)) = (&name, name_span)
-            && token.text().len() > NAME_BYTES_MAX
-        {
-            self.diagnostics.push(errors::name_too_long(place, token.text().len()));
-            return None;
-        }
-        let id = match &name {
-            Some(token) => format!("{}/{}", self.policy, token.text()),
-            None => self.derived_id(word, node.syntax()),
-        };
+        let name = name?;
         let matched = matched?;
         // An error in the answer leaves the rule out.
         let respond = respond.map_or(Some(None), |respond| respond.map(Some))?;
         let rule = Rule {
-            id: id.into(),
+            id: name.id,
             effect,
             guard: Guard { condition, ..matched.guard },
             respond: respond.filter(|_| effect == Effect::Deny),
             span,
         };
-        Some((rule, name_span))
+        Some((rule, name.span))
+    }
+
+    /// The name of a statement of this kind. `None` if it is one that no statement may have.
+    pub(super) fn statement_name(
+        &mut self,
+        name: Option<SyntaxToken>,
+        word: &str,
+        node: &SyntaxNode,
+    ) -> Option<StatementName> {
+        let Some(token) = name else {
+            let id = self.derived_id(word, node).into();
+            return Some(StatementName { id, span: None, shown: word.to_owned() });
+        };
+        let (text, place) = (token.text(), self.tree.span(token.text_range()));
+        if text == OTHERWISE {
+            self.diagnostics.push(errors::reserved_rule(place));
+            return None;
+        }
+        if text.len() > NAME_BYTES_MAX {
+            self.diagnostics.push(errors::name_too_long(place, text.len()));
+            return None;
+        }
+        let id = format!("{}/{text}", self.policy).into();
+        Some(StatementName { id, span: Some(place), shown: text.to_owned() })
     }
 
     /// An `exempt`. `None` if something in it is wrong.
-    pub(super) fn exempt(&mut self, node: &ast::Exempt) -> Option<NamedRule> {
+    pub(super) fn exempt(&mut self, node: &ast::Exempt) -> Option<Named<Rule>> {
         if let Some(condition) = node.conditions().next() {
             self.diagnostics.push(errors::exempt_with_condition(self.tree.span(condition.range())));
             return None;
@@ -178,7 +201,7 @@ impl Around<'_> {
         }
     }
 
-    fn matched(&mut self, node: &ast::Match) -> Option<Matched> {
+    pub(super) fn matched(&mut self, node: &ast::Match) -> Option<Matched> {
         let mut methods = BTreeSet::new();
         for token in node.methods() {
             let method = token.text();
@@ -194,7 +217,7 @@ impl Around<'_> {
         Some(Matched { guard: Guard { methods, paths, peers: peers?, condition: None }, captures })
     }
 
-    fn respond(&mut self, node: &ast::Respond) -> Option<Respond> {
+    pub(super) fn respond(&mut self, node: &ast::Respond) -> Option<Respond> {
         let token = node.status()?;
         let status = literal::int(token.text())?;
         if !STATUSES.contains(&status) {

@@ -5,7 +5,7 @@ use super::session::Session;
 use super::weight::steps_of_asking;
 use super::{TEST_TRUST_DOMAIN, errors, request};
 use crate::budget::Work;
-use crate::checked::{CheckedPolicy, CheckedTest, Expectation, TestCase};
+use crate::checked::{CheckedPolicy, CheckedTest, Expectation, TestCase, Verdict};
 use crate::decision::{DEFAULT_DENY, REFUSALS, UNRESTRICTED};
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::lex::literal;
@@ -50,12 +50,11 @@ impl<'a> Known<'a> {
         let mut wrong = BTreeSet::new();
         for (number, policy) in policies.iter().enumerate() {
             numbers.entry(policy.name.as_str()).or_insert(number);
-            let otherwise = policy.otherwise.iter().map(|_| format!("{}/{OTHERWISE}", policy.name));
-            for id in policy.rules.iter().map(|rule| rule.id.to_string()).chain(otherwise) {
+            for id in policy.ids() {
                 if let Some((_, short)) = id.split_once('/') {
                     rules.entry(short.to_owned()).or_default().push(number);
                 }
-                rules.entry(id).or_default().push(number);
+                rules.entry(id.to_string()).or_default().push(number);
             }
             let is_in = |found: &Diagnostic| found.is_error() && policy.span.contains(found.primary.span);
             if incomplete.contains(&policy.name) || findings.is_full() || findings.iter().any(is_in) {
@@ -100,7 +99,10 @@ impl<'a> Known<'a> {
         let is_wrong = tested.iter().any(|number| self.wrong.contains(number));
         let weights = tested.iter().filter_map(|number| self.weights.get(*number));
         let weight = weights.fold(0_u64, |sum, weight| sum.saturating_add(*weight));
-        let mut around = Surroundings { tree, known: self, tested, is_wrong, weight, session, diagnostics };
+        let mut policies = tested.iter().filter_map(|number| self.policies.get(*number));
+        let has_limits = policies.any(|policy| !policy.limits().is_empty());
+        let mut around =
+            Surroundings { tree, known: self, tested, is_wrong, weight, has_limits, session, diagnostics };
         let cases = node.cases().filter_map(|case| around.case(&case)).collect();
         Some(CheckedTest {
             name: node.title().map(|token| literal::string(token.text())).unwrap_or_default(),
@@ -131,6 +133,8 @@ struct Surroundings<'a> {
     is_wrong: bool,
     /// What asking all of them about a request counts.
     weight: u64,
+    /// Whether one of them has limits, so that one request can be decided in two ways.
+    has_limits: bool,
     session: &'a mut Session,
     diagnostics: &'a mut Findings,
 }
@@ -141,16 +145,18 @@ impl Surroundings<'_> {
             Some(token) => self.repeat(&token)?,
             None => 1,
         };
-        if let Some(token) = node.within() {
-            self.diagnostics.push(later::test(self.tree.span(token.text_range()), "`within`"));
-        }
-        // The module is asked each time, and the evaluator, which asks every rule, once.
-        let steps = (u64::from(repeat) * STEPS_PER_REQUEST).saturating_add(self.weight);
+        let within = node.within().and_then(|token| literal::duration_ms(token.text())).unwrap_or(0);
+        let within_ms = u64::try_from(within).unwrap_or(0);
+        // Without limits the evaluator, which asks every rule, is asked once; the module is asked each time.
+        let evaluated = if self.has_limits { u64::from(repeat) } else { 1 };
+        let steps = u64::from(repeat) * STEPS_PER_REQUEST;
+        let steps = steps.saturating_add(self.weight.saturating_mul(evaluated));
         self.session.spend(Work::TestSteps, steps, self.tree.span(node.range()), self.diagnostics)?;
         let request = request::check(&node.request()?, self.tree, TEST_TRUST_DOMAIN, self.diagnostics);
         let expect: Vec<Expectation> =
             node.expectations().filter_map(|expectation| self.expectation(&expectation)).collect();
-        Some(TestCase { repeat, request: request?, expect, span: self.tree.span(node.range()) })
+        self.counts_fit(&expect, repeat);
+        Some(TestCase { repeat, within_ms, request: request?, expect, span: self.tree.span(node.range()) })
     }
 
     fn repeat(&mut self, token: &SyntaxToken) -> Option<u32> {
@@ -162,13 +168,26 @@ impl Surroundings<'_> {
         None
     }
 
+    /// Says if counts cannot be: all that are stated together are no more than there are requests.
+    fn counts_fit(&mut self, expect: &[Expectation], repeat: u32) {
+        let mut counted =
+            expect.iter().filter_map(|expectation| expectation.count.zip(Some(expectation.span)));
+        let Some((first, place)) = counted.next() else { return };
+        let (sum, place) = counted.fold((first, place), |(sum, place), (count, span)| {
+            let end = Span { end: span.end, ..place };
+            (sum.saturating_add(count), end)
+        });
+        if sum > repeat {
+            self.diagnostics.push(errors::more_answers_than_requests(place, sum, repeat));
+        }
+    }
+
     fn expectation(&mut self, node: &Expect) -> Option<Expectation> {
         let span = self.tree.span(node.range());
         let what = match node.kind()? {
-            ExpectKind::Allow | ExpectKind::Deny if node.count().is_some() => "a number of answers",
-            ExpectKind::Allow => return self.verdict(node, true),
-            ExpectKind::Deny => return self.verdict(node, false),
-            ExpectKind::Limited => "`limited`",
+            ExpectKind::Allow => return self.verdict(node, Verdict::Allow),
+            ExpectKind::Deny => return self.verdict(node, Verdict::Deny),
+            ExpectKind::Limited => return self.verdict(node, Verdict::Limited),
             ExpectKind::To => "`to`",
             ExpectKind::Logged => "`logged`",
             ExpectKind::Header => "`header`",
@@ -177,10 +196,15 @@ impl Surroundings<'_> {
         None
     }
 
-    fn verdict(&mut self, node: &Expect, allow: bool) -> Option<Expectation> {
+    fn verdict(&mut self, node: &Expect, verdict: Verdict) -> Option<Expectation> {
+        let count = match node.count() {
+            // More than there are requests is said of all together.
+            Some(token) => Some(u32::try_from(literal::int(token.text())?).unwrap_or(u32::MAX)),
+            None => None,
+        };
         let mut status = None;
         if let Some(token) = node.status() {
-            if allow {
+            if verdict == Verdict::Allow {
                 self.diagnostics.push(errors::status_of_allowed(self.tree.span(token.text_range())));
                 return None;
             }
@@ -190,7 +214,7 @@ impl Surroundings<'_> {
             Some(name) => Some(self.rule_name(&name)?),
             None => None,
         };
-        Some(Expectation { allow, status, by, span: self.tree.span(node.range()) })
+        Some(Expectation { count, verdict, status, by, span: self.tree.span(node.range()) })
     }
 
     /// A rule of the policies under test: `rule` or `policy/rule`.
@@ -203,11 +227,12 @@ impl Surroundings<'_> {
         }
         let rules = || {
             let policies = self.tested.iter().filter_map(|number| self.known.policies.get(*number));
-            policies.flat_map(|policy| &policy.rules).map(|rule| &*rule.id)
+            policies.flat_map(|policy| policy.ids()).collect::<Vec<_>>()
         };
-        let short = rules().filter_map(|id| id.split_once('/')).map(|(_, name)| name);
-        let known = short.chain(rules()).chain(fixed).chain([OTHERWISE]);
-        let count = rules().count();
+        let ids = rules();
+        let short = ids.iter().filter_map(|id| id.split_once('/')).map(|(_, name)| name);
+        let known = short.chain(ids.iter().map(|id| &**id)).chain(fixed).chain([OTHERWISE]);
+        let count = ids.len();
         let near = self.session.nearest(&written, count, known);
         self.diagnostics.push(errors::unknown_rule(self.tree.span(node.range()), &written, near));
         None

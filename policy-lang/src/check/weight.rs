@@ -1,20 +1,21 @@
-//! What asking the rules of a policy about a request counts, before it is done.
+//! What asking the statements of a policy about a request counts, before it is done.
 
-use crate::checked::{CheckedPolicy, Expr, ExprKind, Rule, Value};
+use crate::checked::{CheckedPolicy, Expr, ExprKind, Guard, Value};
 
 /// What matching a pattern counts.
 const PATTERN_STEPS: u64 = 50;
 /// The most elements of a list that a request can have.
 const ELEMENTS_MAX: u64 = 64;
 
-/// What asking all rules of a policy counts, roughly.
+/// What asking all statements of a policy counts, roughly.
 pub(crate) fn steps_of_asking(policy: &CheckedPolicy) -> u64 {
-    policy.rules.iter().map(steps).fold(1_u64, u64::saturating_add)
+    let guards = policy.guards().map(|(guard, _)| steps(guard));
+    let keys = policy.limits().iter().flat_map(|limit| &limit.keys).map(|key| steps_of(key));
+    guards.chain(keys).fold(1_u64, u64::saturating_add)
 }
 
-/// What asking a rule counts.
-fn steps(rule: &Rule) -> u64 {
-    let guard = &rule.guard;
+/// What asking whether a guard matches counts.
+fn steps(guard: &Guard) -> u64 {
     let parts = 1 + guard.methods.len() + guard.paths.len() + guard.peers.len();
     (parts as u64).saturating_add(guard.condition.as_ref().map_or(0, |condition| steps_of(condition)))
 }

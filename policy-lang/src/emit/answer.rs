@@ -183,6 +183,11 @@ impl Emitter<'_> {
         b
     }
 
+    /// Whether an answer lets the request pass.
+    pub(super) fn passes(&self, answer: Local) -> Value {
+        answer.load16(STATUS).eqz()
+    }
+
     /// Reports a shadow decision that says something else: another verdict, or another rule.
     pub(super) fn say_shadow(&mut self, b: &mut Body, answer: Local, shadow: Local) {
         let verdicts = answer.load16(STATUS).eqz().ne(shadow.load16(STATUS).eqz());

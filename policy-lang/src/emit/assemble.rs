@@ -5,7 +5,7 @@ use super::code::{Body, Func};
 use super::emitter::Emitter;
 use super::memory;
 use crate::bug::{Bug, OrBug as _};
-use chancery_sdk_abi::{ENV_MODULE, MEMORY, ValueType};
+use chancery_sdk_abi::{ENV_MODULE, MEMORY, ValueType, WASI_MODULES, host_calls};
 use std::collections::BTreeMap;
 use wasm_encoder as wasm;
 use wasm_encoder::ValType;
@@ -25,7 +25,10 @@ pub(super) fn module(
     let mut imports = wasm::ImportSection::new();
     for import in emitter.functions.imports() {
         let ty = types.number(&abi_types(import.signature.params), &abi_types(import.signature.results));
-        imports.import(ENV_MODULE, import.name, wasm::EntityType::Function(ty));
+        // What the host gives beside its own calls is of WASI.
+        let [_, wasi] = WASI_MODULES;
+        let module = if host_calls::wasi::ALL.contains(import) { wasi } else { ENV_MODULE };
+        imports.import(module, import.name, wasm::EntityType::Function(ty));
     }
     let mut functions = wasm::FunctionSection::new();
     let mut code = wasm::CodeSection::new();

@@ -158,6 +158,13 @@ pub(super) trait Operand: Into<Value> {
         })
     }
 
+    /// Its 64 bits, turned to the left by so many.
+    fn rotl(self, bits: i64) -> Value {
+        self.into().with(bits).then(I64, |sink| {
+            sink.i64_rotl();
+        })
+    }
+
     /// Whether it is 0.
     fn eqz(self) -> Value {
         let value = self.into();

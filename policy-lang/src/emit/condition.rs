@@ -184,7 +184,8 @@ impl Emitter<'_> {
         }
     }
 
-    fn value(&mut self, b: &mut Body, expr: &Expr, bound: &mut Bound) -> Place {
+    /// Where the value of an expression lies.
+    pub(super) fn value(&mut self, b: &mut Body, expr: &Expr, bound: &mut Bound) -> Place {
         match self.memo_of(expr) {
             Some(memo) => self.remembered(b, expr, memo),
             None => self.computed(b, expr, bound),

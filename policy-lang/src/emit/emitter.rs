@@ -7,6 +7,7 @@ use super::cost::{Costs, Linear, Source, Tally};
 use super::data::Data;
 use super::globals::Globals;
 use super::keys::{self, Keys};
+use super::limits::LimitRecords;
 use super::memo::{Memos, memo};
 use super::memory::Layout;
 use super::parts::{Functions, Part};
@@ -46,6 +47,10 @@ pub(super) struct Emitter<'a> {
     pub(super) attributes: Vec<AttributeCode>,
     /// Answers as they stand in memory.
     pub(super) answers: AnswerRecords,
+    /// Limits as they stand in memory.
+    pub(super) limits: LimitRecords,
+    /// Where the words of all strands lie, once they are laid out.
+    pub(super) words_at: Option<u32>,
     /// By strand, what its owner means by each index: what the function of the strand gives.
     pub(super) meanings: Vec<Vec<u32>>,
     pub(super) functions: Functions,
@@ -91,7 +96,13 @@ impl<'a> Emitter<'a> {
         let mut meanings = vec![Vec::new(); plan.strands.len()];
         let of_auth = meanings.get_mut(plan.auth.strand).or_bug("the strand of auth is one of the plan")?;
         of_auth.clone_from(&answers.addresses);
-        let functions = Functions::new(imports(options, &asked));
+        let limits = LimitRecords::new(plan.traffic.as_ref(), &answers.addresses, &mut data)?;
+        if let Some(traffic) = &plan.traffic {
+            let of_limits =
+                meanings.get_mut(traffic.strand).or_bug("the strand of limits is one of the plan")?;
+            of_limits.clone_from(&limits.addresses);
+        }
+        let functions = Functions::new(imports(options, &asked, &limits));
         Ok(Self {
             plan,
             classes,
@@ -105,6 +116,8 @@ impl<'a> Emitter<'a> {
             asked,
             attributes,
             answers,
+            limits,
+            words_at: None,
             meanings,
             functions,
             globals: Globals::default(),
@@ -342,7 +355,7 @@ fn keeps_classes(tables: &Tables) -> bool {
 }
 
 /// The host calls that a module of these options makes.
-fn imports(options: ModuleOptions, asked: &BTreeSet<Attribute>) -> Vec<Function> {
+fn imports(options: ModuleOptions, asked: &BTreeSet<Attribute>, limits: &LimitRecords) -> Vec<Function> {
     let mut imports = vec![
         host_calls::GET_HEADER_MAP_PAIRS,
         host_calls::DEFINE_METRIC,
@@ -354,6 +367,16 @@ fn imports(options: ModuleOptions, asked: &BTreeSet<Attribute>) -> Vec<Function>
     }
     if asked.iter().any(|attribute| property_of(attribute).is_some()) {
         imports.push(host_calls::GET_PROPERTY);
+    }
+    if !limits.addresses.is_empty() {
+        imports.extend([
+            host_calls::GET_CURRENT_TIME_NANOSECONDS,
+            host_calls::GET_SHARED_DATA,
+            host_calls::SET_SHARED_DATA,
+        ]);
+    }
+    if limits.have_keys() {
+        imports.push(host_calls::wasi::RANDOM_GET);
     }
     imports
 }

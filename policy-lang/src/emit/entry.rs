@@ -1,8 +1,9 @@
 //! The callback and the allocator: what the host calls.
 
 use super::answer::ANSWER;
-use super::code::{Body, I32, I64, Operand, Value};
+use super::code::{Body, I32, I64, Local, Operand, Value};
 use super::emitter::Emitter;
+use super::limits::{LIMITS, TAKE};
 use super::memory::ARENA_BYTES;
 use super::parts::Part;
 use super::refusal::REFUSAL;
@@ -38,7 +39,10 @@ impl Emitter<'_> {
     ///     forget the request before; scan
     ///     answer = refusal, if there is one; else decide(enforced)
     ///     if something could not be read or had no room: answer = that
-    ///     shadow = decide(all); if it says something else: report it
+    ///     shadow = decide(all), if there are shadow policies
+    ///     if one of them lets the request pass: look at limits
+    ///     if the answer lets it pass: answer = limit without a token, if there is one; else take tokens
+    ///     the same for shadow; if it says something else: report it
     ///     say the answer
     /// ```
     pub(super) fn write_request_headers(&mut self) -> Body {
@@ -61,7 +65,17 @@ impl Emitter<'_> {
             b.if_(answer.eqz(), |b| {
                 let mode = self.mode_enforced(strand);
                 b.set(answer, Value::call(decide, &[mode, otherwise.into()], I32));
-                self.report_shadow(b, answer);
+                match (self.answers.shadow_otherwise, self.plan.traffic.is_some()) {
+                    (Some(otherwise), counts) => self.with_shadow(b, answer, otherwise, counts),
+                    (None, true) => {
+                        let passes = self.passes(answer);
+                        b.if_(passes, |b| {
+                            b.call(self.part(LIMITS), &[], &[]);
+                            self.count(b, answer);
+                        });
+                    }
+                    (None, false) => {}
+                }
             });
         });
         b.if_(fault, |b| b.set(answer, fault));
@@ -69,22 +83,44 @@ impl Emitter<'_> {
         b
     }
 
-    /// Reports what the shadow policies would change, unless the request cannot be judged.
-    fn report_shadow(&mut self, b: &mut Body, answer: super::code::Local) {
-        let Some(otherwise) = self.answers.shadow_otherwise else { return };
+    /// Counts a request, and reports what the shadow policies would change, unless it cannot be judged.
+    fn with_shadow(&mut self, b: &mut Body, answer: Local, otherwise: u32, counts: bool) {
         let fault = self.fault();
         let strand = self.plan.auth.strand;
         let decide = self.decide(strand);
         b.if_(Value::from(fault).eqz(), |b| {
             let mode = self.mode_all(strand);
             let shadow = b.let_(Value::call(decide, &[mode, otherwise.into()], I32));
-            b.if_else(
-                fault,
-                // What only the shadow policies needed could not be read: the decision stands.
-                |b| b.set_global(fault, 0),
-                |b| self.say_shadow(b, answer, shadow),
-            );
+            let unknown = b.let_(fault);
+            // What only the shadow policies needed could not be read: the decision stands.
+            b.set_global(fault, 0);
+            if counts {
+                let (passes, passes_shadow) = (self.passes(answer), self.passes(shadow));
+                b.if_(passes | passes_shadow, |b| b.call(self.part(LIMITS), &[], &[]));
+                let passes = self.passes(answer);
+                b.if_(passes, |b| self.count(b, answer));
+                let passes_shadow = self.passes(shadow);
+                b.if_(passes_shadow, |b| self.count_shadow(b, answer, shadow));
+            }
+            b.if_(unknown.eqz(), |b| self.say_shadow(b, answer, shadow));
         });
+    }
+
+    /// Takes a token from each bucket of the enforced limits; a limit without one answers.
+    fn count(&mut self, b: &mut Body, answer: Local) {
+        let (refusing, take) = (self.refusing(), self.part(TAKE));
+        let refused = b.let_(refusing);
+        b.if_(refused.eqz(), |b| b.set(refused, Value::call(take, &[0.into()], I32)));
+        b.if_(refused, |b| b.set(answer, refused));
+    }
+
+    /// The same of the shadow decision and the limits of shadow policies, from which only a request takes that passes.
+    fn count_shadow(&mut self, b: &mut Body, answer: Local, shadow: Local) {
+        let (refusing, take) = (self.refusing_in_shadow(), self.part(TAKE));
+        let refused = b.let_(refusing);
+        let passes = self.passes(answer);
+        b.if_(refused.eqz() & passes, |b| b.set(refused, Value::call(take, &[1.into()], I32)));
+        b.if_(refused, |b| b.set(shadow, refused));
     }
 
     /// Whether the headers end the request.

@@ -2,14 +2,17 @@
 
 use super::class::CLASS_ONCE;
 use super::class::class;
-use super::code::{Body, Func, I32, I64, Operand, Value};
+use super::code::{Body, Func, I32, I64, Local, Operand, Value};
 use super::cost::{Linear, Source, Tally};
 use super::emitter::Emitter;
+use super::limits::NOTE;
 use super::parts::Part;
 use crate::bug::{Bug, OrBug as _};
 use crate::plan::Pick;
-use crate::tabulate::{FETCHED, Group, StrandTables, Tables, Word, cost};
+use crate::tabulate::{FETCHED, Group, StrandTables, Tables, Test, Word, cost};
 
+/// Asks all that one word picks.
+const WORD_FOR_ALL: Part = Part::new("word for all", |emitter, _| emitter.write_word_for_all());
 /// What one word picks.
 pub(super) const WORD: Part = Part::new("word", |emitter, _| emitter.write_word());
 /// The bits of a class in a word.
@@ -35,6 +38,8 @@ const DIFFERENCE_BYTES: u32 = 12;
 const DIFFERENCE_BITS: u32 = 4;
 const IS_LIST: u32 = 1 << 31;
 
+/// The steps of going on to another entry of a word.
+const NOTE_STEPS: u64 = 16;
 /// The steps of going on to another word of a list.
 const VISIT_STEPS: u64 = 32;
 /// The most halvings of a list of words.
@@ -48,6 +53,8 @@ enum Form<'a> {
     Many(&'a StrandTables),
 }
 
+/// The function that asks the strand of this number for all that match.
+const DECIDE_ALL: Part = Part::new("decide all", |emitter, strand| emitter.write_decide_all(strand));
 /// The function that asks the strand of this number.
 const DECIDE: Part = Part::new("decide", |emitter, strand| emitter.write_decide(strand));
 
@@ -57,6 +64,35 @@ impl<'a> Emitter<'a> {
     pub(super) fn decide(&mut self, strand: usize) -> Func {
         let number = self.number(strand);
         self.part(DECIDE.numbered(number))
+    }
+
+    /// The function that asks a strand for all entries that match, of whatever mode, and notes each.
+    pub(super) fn decide_all(&mut self, strand: usize) -> Func {
+        let number = self.number(strand);
+        self.part(DECIDE_ALL.numbered(number))
+    }
+
+    /// How many entries of a strand match a request at most.
+    pub(super) fn matches_max(&self, strand: usize) -> u64 {
+        let tables = self.tables;
+        let Some(strand) = tables.strands.get(strand) else { return 0 };
+        let of_group = |group: &Group| {
+            let classes = (0..).zip(&group.visits);
+            let matches = |(class, words): (u32, &Vec<u32>)| {
+                let of_word = |number: &u32| {
+                    tables.words.get(*number as usize).map_or(0, |word| {
+                        let test = word.tests.iter().find(|test| Some(test.attribute) == group.pivot);
+                        let left = test.map_or(word.all, |test| {
+                            word.all & (test.base ^ tables.difference(test.attribute, class, *number))
+                        });
+                        u64::from(left.count_ones())
+                    })
+                };
+                words.iter().map(of_word).sum::<u64>()
+            };
+            classes.map(matches).max().unwrap_or(0)
+        };
+        strand.groups.iter().map(of_group).sum()
     }
 
     /// What the function of a strand is told to join the enforced entries only.
@@ -133,21 +169,66 @@ impl<'a> Emitter<'a> {
                     let first = v & (Value::from(0_i64) - v);
                     b.br_if(decided, (first & rest).eqz());
                 }
-                let differences = self.differences_in(test.attribute, number);
-                let class = self.class_of(test.attribute);
-                let difference = match differences.as_slice() {
-                    [0, only] => Value::from(*only).when(class, 0_i64),
-                    _ => {
-                        let bytes: Vec<u8> = differences.iter().flat_map(|bits| bits.to_le_bytes()).collect();
-                        (class << 3).load64(self.data.table(&bytes))
-                    }
-                };
-                b.if_((v & test.testers).eqz().eqz(), |b| b.set(v, v & (difference ^ test.base)));
+                self.join_test(b, v, test, number);
             }
         });
         b.if_(v.eqz(), |b| b.return_value(otherwise));
         let picks: Vec<u8> = self.picked(strand, &word).into_iter().flat_map(u32::to_le_bytes).collect();
         b.push((v.ctz().wrap() << 2).load32(self.data.table(&picks)));
+        b
+    }
+
+    /// Leaves of the bits of a word, which is written as code, those that a test leaves.
+    fn join_test(&mut self, b: &mut Body, v: Local, test: &Test, word: u32) {
+        let differences = self.differences_in(test.attribute, word);
+        let class = self.class_of(test.attribute);
+        let difference = match differences.as_slice() {
+            [0, only] => Value::from(*only).when(class, 0_i64),
+            _ => {
+                let bytes: Vec<u8> = differences.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+                (class << 3).load64(self.data.table(&bytes))
+            }
+        };
+        b.if_((v & test.testers).eqz().eqz(), |b| b.set(v, v & (difference ^ test.base)));
+    }
+
+    /// ```text
+    /// decide_all():                               one word, or many words
+    ///     join the tests of the word; note what each bit that is left picks
+    /// ```
+    fn write_decide_all(&mut self, strand: u32) -> Body {
+        let mut b = Body::new(&[], &[]);
+        match self.form(strand as usize) {
+            Form::Single(None) => {}
+            Form::Single(Some((number, word))) => {
+                let v = b.let_(word.all);
+                for test in &word.tests {
+                    self.join_test(&mut b, v, test, number);
+                }
+                let picks = self.picked(strand as usize, word);
+                let bytes: Vec<u8> = picks.into_iter().flat_map(u32::to_le_bytes).collect();
+                let picks = b.let_(self.data.table(&bytes));
+                let most = self.matches_max(strand as usize);
+                let note = self.part(NOTE);
+                b.while_times(most, v.eqz().eqz(), |b, _| {
+                    let record = (picks + (v.ctz().wrap() << 2)).load32(0);
+                    b.call_over(note, &[record], &[], Linear::default());
+                    b.set(v, v & (v - 1_i64));
+                });
+            }
+            Form::Many(tables) => {
+                let most = self.matches_max(strand as usize);
+                let word = self.part(WORD_FOR_ALL);
+                let group_count = self.account_visits(&mut b, &tables.groups, word);
+                let note = self.part(NOTE);
+                b.account(&Tally::calls(note, most, Linear::default()));
+                b.account(&Tally::steps(most.saturating_mul(NOTE_STEPS)));
+                self.visit_groups(&mut b, &tables.groups, group_count, |b, number| {
+                    b.push(number);
+                    b.call_uncounted(word);
+                });
+            }
+        }
         b
     }
 
@@ -179,15 +260,31 @@ impl<'a> Emitter<'a> {
     /// ```
     fn decide_many(&mut self, groups: &[Group]) -> Body {
         let mut b = Body::new(&[I32, I32], &[I32]);
-        let group_count = self.account_visits(&mut b, groups);
-        let (groups, end) = self.lay_out_groups(groups);
         let word = self.part(WORD);
-        let class_once = self.part(CLASS_ONCE);
+        let group_count = self.account_visits(&mut b, groups, word);
         let (mode, otherwise) = (b.param(0), b.param(1));
+        let found = b.local(I32);
+        self.visit_groups(&mut b, groups, group_count, |b, number| {
+            b.set(found, Value::call_uncounted(word, &[number, mode.into()], I32));
+            b.if_(found, |b| b.return_value(found));
+        });
+        b.push(otherwise);
+        b
+    }
+
+    /// Visits the words that can match, in order.
+    fn visit_groups(
+        &mut self,
+        b: &mut Body,
+        groups: &[Group],
+        group_count: u64,
+        visit: impl Fn(&mut Body, Value),
+    ) {
+        let (groups, end) = self.lay_out_groups(groups);
+        let class_once = self.part(CLASS_ONCE);
         let group = b.let_(groups);
         let visits = b.local(I32);
         let list_end = b.local(I32);
-        let found = b.local(I32);
         b.while_times(group_count, group.lt_u(end), |b, _| {
             b.set(visits, group.load32(4));
             let attribute = b.let_(group.load32(0));
@@ -197,19 +294,14 @@ impl<'a> Emitter<'a> {
             });
             b.if_else(
                 visits & 1,
-                |b| {
-                    b.set(found, Value::call_uncounted(word, &[visits >> 1, mode.into()], I32));
-                    b.if_(found, |b| b.return_value(found));
-                },
+                |b| visit(b, visits >> 1),
                 |b| {
                     b.if_(visits, |b| {
                         b.set(list_end, visits + 4 + (visits.load32(0) << 2));
                         b.set(visits, visits + 4);
                         // All lists together are as long as all visits; see `account_visits`.
                         b.while_elsewhere(visits.lt_u(list_end), |b, _| {
-                            let arguments = [visits.load32(0), mode.into()];
-                            b.set(found, Value::call_uncounted(word, &arguments, I32));
-                            b.if_(found, |b| b.return_value(found));
+                            visit(b, visits.load32(0));
                             b.set(visits, visits + 4);
                         });
                     });
@@ -217,13 +309,11 @@ impl<'a> Emitter<'a> {
             );
             b.set(group, group + GROUP_BYTES);
         });
-        b.push(otherwise);
-        b
     }
 
     /// Tallies the words that a request visits at most, with their tests, and the classes that these ask
     /// for, each once; gives the number of groups.
-    fn account_visits(&mut self, b: &mut Body, groups: &[Group]) -> u64 {
+    fn account_visits(&mut self, b: &mut Body, groups: &[Group], word: Func) -> u64 {
         let tests = |number: &u32| self.tables.words.get(*number as usize).map_or(0, |word| word.tests.len());
         let (mut visits_max, mut tests_max) = (0, 0);
         for group in groups {
@@ -231,7 +321,6 @@ impl<'a> Emitter<'a> {
             let of_class = |words: &Vec<u32>| words.iter().map(|word| tests(word) as u64).sum::<u64>();
             tests_max += group.visits.iter().map(of_class).max().unwrap_or(0);
         }
-        let word = self.part(WORD);
         b.account(&Tally::calls(word, visits_max, Linear::constant(tests_max)));
         b.account(&Tally::steps(visits_max * VISIT_STEPS));
         for (attribute, _) in (0..).zip(&self.classes.attributes) {
@@ -285,12 +374,44 @@ impl<'a> Emitter<'a> {
     ///     answer of the first bit
     /// ```
     pub(super) fn write_word(&mut self) -> Body {
-        let words = self.lay_out_words();
-        let (class_once, difference) = (self.part(CLASS_ONCE), self.part(DIFFERENCE));
         let mut b = Body::new(&[I32, I32], &[I32]);
         let (number, mode) = (b.param(0), b.param(1));
+        let (word, v) = self.join_word(&mut b, number, mode.into(), |b| b.return_value(0));
+        b.push((word.load32(WORD_PICKS) + (v.ctz().wrap() << 2)).load32(0));
+        b
+    }
+
+    /// ```text
+    /// word_for_all(w):
+    ///     as in word, of entries of any mode; note what each bit that is left picks
+    /// ```
+    fn write_word_for_all(&mut self) -> Body {
+        let mut b = Body::new(&[I32], &[]);
+        let number = b.param(0);
+        let note = self.part(NOTE);
+        let (word, v) = self.join_word(&mut b, number, WORD_ALL.into(), Body::return_);
+        let picks = b.let_(word.load32(WORD_PICKS));
+        // What is noted in all words together is tallied where they are visited.
+        b.while_elsewhere(v.eqz().eqz(), |b, _| {
+            b.push((picks + (v.ctz().wrap() << 2)).load32(0));
+            b.call_uncounted(note);
+            b.set(v, v & (v - 1_i64));
+        });
+        b
+    }
+
+    /// Joins the tests of a word; leaves where none of its bits is left.
+    fn join_word(
+        &mut self,
+        b: &mut Body,
+        number: Local,
+        mode: Value,
+        leave: impl Fn(&mut Body),
+    ) -> (Local, Local) {
+        let words = self.words();
+        let (class_once, difference) = (self.part(CLASS_ONCE), self.part(DIFFERENCE));
         let word = b.let_(number * WORD_BYTES + words);
-        let v = b.let_((word + mode).load64(0));
+        let v = b.let_((Value::from(word) + mode).load64(0));
         let test = b.let_(word.load32(WORD_TESTS));
         let left = b.let_(test.load32(0));
         b.set(test, test + 4);
@@ -302,13 +423,22 @@ impl<'a> Emitter<'a> {
                 let bits = Value::call(difference, &[attribute, class, number.into()], I64);
                 b.set(v, v & (bits ^ test.load64(TEST_BASE)));
             });
-            b.if_(v.eqz(), |b| b.return_value(0));
+            b.if_(v.eqz(), &leave);
             b.set(test, test + TEST_BYTES);
             b.set(left, left - 1);
         });
-        b.if_(v.eqz(), |b| b.return_value(0));
-        b.push((word.load32(WORD_PICKS) + (v.ctz().wrap() << 2)).load32(0));
-        b
+        b.if_(v.eqz(), &leave);
+        (word, v)
+    }
+
+    /// Where the words of all strands lie.
+    fn words(&mut self) -> u32 {
+        if let Some(known) = self.words_at {
+            return known;
+        }
+        let words = self.lay_out_words();
+        self.words_at = Some(words);
+        words
     }
 
     fn lay_out_words(&mut self) -> u32 {

@@ -1,6 +1,6 @@
 //! The text form of linked programs (`--emit linked`).
 
-use crate::check::dump::{respond_text, rule_text};
+use crate::check::dump::{limit_text, respond_text, rule_text};
 use crate::checked::Direction;
 use crate::linked::{LinkedOtherwise, LinkedProgram};
 use std::fmt::Write as _;
@@ -28,6 +28,10 @@ pub fn dump(program: &LinkedProgram) -> String {
     let _ = writeln!(out, "{}", otherwise_text(&program.auth.otherwise));
     if let Some(otherwise) = &program.auth.shadow_otherwise {
         let _ = writeln!(out, "{} (shadow)", otherwise_text(otherwise));
+    }
+    for linked in &program.traffic.limits {
+        let shadow = if linked.shadow { " (shadow)" } else { "" };
+        let _ = writeln!(out, "{}{shadow}", limit_text(&linked.limit));
     }
     out
 }

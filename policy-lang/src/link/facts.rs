@@ -18,12 +18,11 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// What the conditions of a policy read.
+    /// What the expressions of a policy read.
     #[must_use]
     pub fn of(policy: &CheckedPolicy) -> Self {
         let mut facts = Self::default();
-        let conditions = policy.rules.iter().filter_map(|rule| rule.guard.condition.as_ref());
-        conditions.for_each(|condition| facts.read(condition));
+        policy.expressions().for_each(|expr| facts.read(expr));
         facts
     }
 

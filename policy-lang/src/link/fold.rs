@@ -4,9 +4,10 @@
 //! around it depends on more, and then computed once.
 
 use crate::budget::{Budget, Overrun, Work};
-use crate::checked::{Attribute, BinaryOp, Expr, ExprKind, Guard, UnaryOp, Value};
+use crate::checked::{BinaryOp, Expr, ExprKind, Guard, UnaryOp, Value};
 use crate::eval;
 use crate::linked::Workload;
+use crate::literals::is_of_target;
 use crate::request::Request;
 use std::sync::Arc;
 
@@ -57,7 +58,7 @@ impl<'a> Folding<'a> {
 
     /// An expression with `target.*` as constants, and with what depends on nothing else computed by
     /// the evaluator. What is absent has no constant and stays as it is.
-    fn expression(&mut self, expr: &Arc<Expr>) -> Result<Arc<Expr>, Overrun> {
+    pub(super) fn expression(&mut self, expr: &Arc<Expr>) -> Result<Arc<Expr>, Overrun> {
         match self.fold(expr)? {
             Folded::Closed => self.computed(expr),
             Folded::Open { expr, .. } => Ok(expr),
@@ -120,10 +121,6 @@ impl<'a> Folding<'a> {
             Err(eval::StepsAreOut) => Err(self.budget.overrun(Work::FoldingSteps)),
         }
     }
-}
-
-fn is_of_target(attribute: &Attribute) -> bool {
-    matches!(attribute, Attribute::TargetService | Attribute::TargetNamespace | Attribute::TargetLabel(_))
 }
 
 /// What an expression without its parts counts as: a list as its elements.

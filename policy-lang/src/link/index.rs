@@ -102,7 +102,7 @@ impl<'a> Index<'a> {
 impl Concerned<'_> {
     /// How these policies contradict each other at the workload.
     pub(crate) fn conflicts(&self, workload: &Workload, direction: Direction) -> Vec<Diagnostic> {
-        if self.policies.iter().filter(|policy| policy.otherwise.is_some()).nth(1).is_none() {
+        if self.policies.iter().filter(|policy| policy.otherwise().is_some()).nth(1).is_none() {
             return Vec::new();
         }
         let made = otherwise::of_all(&self.policies, At { workload, direction });

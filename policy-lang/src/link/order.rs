@@ -6,37 +6,52 @@
 //! the words that `tabulate` makes of neighbours have as few tests as possible, and the rule that
 //! is named when several match does not depend on where any of them was written.
 
-use crate::checked::Effect;
-use crate::linked::LinkedRule;
+use crate::checked::Guard;
+use crate::linked::{LinkedLimit, LinkedRule};
 use crate::literals::{Formula, Literals, Subject, literals_of};
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::Arc;
 
-/// What decides the place of a rule. The derived order is the decision order.
+/// What decides the place of a statement. The derived order is the order in which they are asked.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    effect: Effect,
-    /// Rules that nothing finds are asked last.
+struct Key<First, Last> {
+    first: First,
+    /// Statements that nothing finds are asked last.
     no_pivot: bool,
     pivot: Option<(Subject, Formula)>,
     rest: Vec<(Reverse<u32>, Subject, Formula)>,
-    id: Arc<str>,
-    respond: Option<crate::checked::Respond>,
-    shadow: bool,
+    last: Last,
 }
 
 /// Sorts rules into decision order.
-pub(super) fn sort(rules: &mut Vec<LinkedRule>) {
-    let literals: Vec<Literals> = rules.iter().map(|linked| literals_of(&linked.rule.guard)).collect();
+pub(super) fn sort_rules(rules: &mut Vec<LinkedRule>) {
+    let last = |linked: &LinkedRule| (linked.rule.id.clone(), linked.rule.respond.clone(), linked.shadow);
+    sort(rules, |linked| &linked.rule.guard, |linked| linked.rule.effect, last);
+}
+
+/// Sorts limits into the order in which they are asked.
+pub(super) fn sort_limits(limits: &mut Vec<LinkedLimit>) {
+    let last = |linked: &LinkedLimit| (linked.limit.id.clone(), linked.shadow);
+    sort(limits, |linked| &linked.limit.guard, |_| (), last);
+}
+
+/// Sorts statements by what decides first, then by what they ask, then by what decides last.
+fn sort<T, First: Ord, Last: Ord>(
+    statements: &mut Vec<T>,
+    guard: impl Fn(&T) -> &Guard,
+    first: impl Fn(&T) -> First,
+    last: impl Fn(&T) -> Last,
+) {
+    let literals: Vec<Literals> = statements.iter().map(|statement| literals_of(guard(statement))).collect();
     let sharing = sharing(&literals);
-    let mut keyed: Vec<(Key, LinkedRule)> = rules
-        .drain(..)
-        .zip(literals)
-        .map(|(linked, literals)| (key(&linked, literals, &sharing), linked))
-        .collect();
+    let place = |(statement, literals): (T, Literals)| {
+        let (pivot, rest) = by_literals(literals, &sharing);
+        let (first, last) = (first(&statement), last(&statement));
+        (Key { first, no_pivot: pivot.is_none(), pivot, rest, last }, statement)
+    };
+    let mut keyed: Vec<(Key<First, Last>, T)> = statements.drain(..).zip(literals).map(place).collect();
     keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
-    rules.extend(keyed.into_iter().map(|(_, linked)| linked));
+    statements.extend(keyed.into_iter().map(|(_, statement)| statement));
 }
 
 /// How many guards have each literal.
@@ -61,7 +76,12 @@ pub(crate) fn pivot<'a>(literals: &'a Literals, sharing: &Sharing) -> Option<&'a
     ranked.min().map(|(_, _, subject)| subject)
 }
 
-fn key(linked: &LinkedRule, mut literals: Literals, sharing: &Sharing) -> Key {
+/// The literal by which a statement is found, and the others, those first that many share.
+#[expect(clippy::type_complexity, reason = "two parts of a key, named where they are kept")]
+fn by_literals(
+    mut literals: Literals,
+    sharing: &Sharing,
+) -> (Option<(Subject, Formula)>, Vec<(Reverse<u32>, Subject, Formula)>) {
     let subject = pivot(&literals, sharing).cloned();
     let pivot = subject.and_then(|subject| literals.remove_entry(&subject));
     let mut rest: Vec<_> = literals
@@ -72,13 +92,5 @@ fn key(linked: &LinkedRule, mut literals: Literals, sharing: &Sharing) -> Key {
         })
         .collect();
     rest.sort();
-    Key {
-        effect: linked.rule.effect,
-        no_pivot: pivot.is_none(),
-        pivot,
-        rest,
-        id: linked.rule.id.clone(),
-        respond: linked.rule.respond.clone(),
-        shadow: linked.shadow,
-    }
+    (pivot, rest)
 }

@@ -2,7 +2,7 @@
 
 use super::scope::{Specificity, reach};
 use super::{At, errors};
-use crate::checked::{CheckedPolicy, Mode, Otherwise};
+use crate::checked::{Body, CheckedPolicy, Mode, Otherwise};
 use crate::decision::{DEFAULT_DENY, UNRESTRICTED};
 use crate::diagnostic::Diagnostic;
 use crate::linked::LinkedOtherwise;
@@ -23,12 +23,9 @@ pub(super) fn of_all(
     Ok((otherwise, shadow_otherwise))
 }
 
-/// The answer of the enforced policies; with none of them everything is allowed.
+/// The answer of the enforced policies; with no `auth` policy among them everything is allowed.
 fn of_enforced(enforced: &[&CheckedPolicy], at: At<'_>) -> Result<LinkedOtherwise, Vec<Diagnostic>> {
-    if enforced.is_empty() {
-        return Ok(LinkedOtherwise { rule: UNRESTRICTED.into(), allow: true, respond: None });
-    }
-    Ok(choose(enforced, at)?.map_or_else(nothing_stated, |(_, chosen)| chosen))
+    Ok(choose(enforced, at)?.map_or_else(|| nothing_stated(enforced.iter().copied()), |(_, chosen)| chosen))
 }
 
 /// The answer with the shadow policies in force too. At equal scope a shadow `otherwise` replaces the
@@ -43,11 +40,17 @@ fn with_shadow(
         (Some(present), Some(tried)) if present.0 > tried.0 => Some(present),
         (present, tried) => tried.or(present),
     };
-    Ok(chosen.map_or_else(nothing_stated, |(_, chosen)| chosen))
+    let policies = enforced.iter().chain(shadowed).copied();
+    Ok(chosen.map_or_else(|| nothing_stated(policies), |(_, chosen)| chosen))
 }
 
-fn nothing_stated() -> LinkedOtherwise {
-    LinkedOtherwise { rule: DEFAULT_DENY.into(), allow: false, respond: None }
+/// What holds where no policy has an `otherwise`: once an `auth` policy is there, what nothing allows is denied.
+fn nothing_stated<'a>(policies: impl IntoIterator<Item = &'a CheckedPolicy>) -> LinkedOtherwise {
+    let is_auth = |policy: &CheckedPolicy| matches!(policy.body, Body::Auth(_));
+    match policies.into_iter().any(is_auth) {
+        true => LinkedOtherwise { rule: DEFAULT_DENY.into(), allow: false, respond: None },
+        false => LinkedOtherwise { rule: UNRESTRICTED.into(), allow: true, respond: None },
+    }
 }
 
 /// The `otherwise` of the narrowest scope, with that; of equal ones that of the first policy by name, and two
@@ -60,7 +63,7 @@ fn choose(
     let mut conflicts = Vec::new();
     for policy in policies {
         let (Some(otherwise), Some(specificity)) =
-            (&policy.otherwise, reach(policy, at.workload, at.direction))
+            (policy.otherwise(), reach(policy, at.workload, at.direction))
         else {
             continue;
         };

@@ -1,10 +1,11 @@
 //! How policies combine, on policies made by hand.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::panic, reason = "a test that cannot go on fails")]
 
 use super::link;
 use crate::checked::{
-    CheckedPolicy, Direction, Effect, Guard, Mode, Otherwise, PathPattern, Peer, Rule, Scope, Segment,
-    ServiceRef, Target,
+    AuthBody, Body, CheckedPolicy, Direction, Effect, Guard, Mode, Otherwise, PathPattern, Peer, Rule, Scope,
+    Segment, ServiceRef, Target,
 };
 use crate::linked::Workload;
 use crate::source::Span;
@@ -24,10 +25,16 @@ fn policy(name: &str, target: Target) -> CheckedPolicy {
         name: name.to_owned(),
         targets: vec![Scope { target, direction: Direction::Inbound, span: Span::default() }],
         mode: Mode::Enforce,
-        rules: Vec::new(),
-        otherwise: None,
+        body: Body::Auth(AuthBody::default()),
         span: Span::default(),
         name_span: Span::default(),
+    }
+}
+
+fn auth(policy: &mut CheckedPolicy) -> &mut AuthBody {
+    match &mut policy.body {
+        Body::Auth(auth) => auth,
+        Body::Traffic(_) => panic!("the policies here are of auth"),
     }
 }
 
@@ -46,7 +53,7 @@ fn otherwise(allow: bool) -> Option<Otherwise> {
 #[test]
 fn without_a_policy_there_is_no_program() {
     let mut elsewhere = policy("a", Target::Namespace("pay".to_owned()));
-    elsewhere.otherwise = otherwise(true);
+    auth(&mut elsewhere).otherwise = otherwise(true);
     let mut off = policy("b", Target::Mesh);
     off.mode = Mode::Off;
     assert_eq!(link(&[elsewhere, off], &orders(), Direction::Inbound), Ok(None));
@@ -55,9 +62,9 @@ fn without_a_policy_there_is_no_program() {
 #[test]
 fn the_narrowest_otherwise_wins() {
     let mut mesh = policy("a", Target::Mesh);
-    mesh.otherwise = otherwise(false);
+    auth(&mut mesh).otherwise = otherwise(false);
     let mut narrow = policy("b", service());
-    narrow.otherwise = otherwise(true);
+    auth(&mut narrow).otherwise = otherwise(true);
     let program = link(&[mesh, narrow], &orders(), Direction::Inbound).unwrap().unwrap();
     assert_eq!((program.auth.otherwise.rule.as_ref(), program.auth.otherwise.allow), ("b/otherwise", true));
 }
@@ -65,12 +72,12 @@ fn the_narrowest_otherwise_wins() {
 #[test]
 fn two_otherwise_of_one_scope_must_agree() {
     let mut first = policy("a", service());
-    first.otherwise = otherwise(true);
+    auth(&mut first).otherwise = otherwise(true);
     let mut second = policy("b", service());
-    second.otherwise = otherwise(true);
+    auth(&mut second).otherwise = otherwise(true);
     let agreed = link(&[second.clone(), first.clone()], &orders(), Direction::Inbound).unwrap().unwrap();
     assert_eq!(agreed.auth.otherwise.rule.as_ref(), "a/otherwise");
-    second.otherwise = otherwise(false);
+    auth(&mut second).otherwise = otherwise(false);
     let errors = link(&[second, first], &orders(), Direction::Inbound).unwrap_err();
     assert_eq!(errors.iter().map(|error| error.code.0).collect::<Vec<_>>(), ["E401"]);
 }
@@ -95,7 +102,7 @@ fn a_rule_over_several_subjects_stands_as_several_entries() {
     ];
     mixed.guard.peers = vec![Peer::Namespace("shop".to_owned()), Peer::Ip("10.0.0.0/8".parse().unwrap())];
     let mut only = policy("a", Target::Mesh);
-    only.rules = vec![mixed];
+    auth(&mut only).rules = vec![mixed];
     let program = link(&[only], &orders(), Direction::Inbound).unwrap().unwrap();
     assert_eq!(program.auth.rules.len(), 4);
 }
@@ -103,12 +110,13 @@ fn a_rule_over_several_subjects_stands_as_several_entries() {
 #[test]
 fn the_order_of_policies_and_rules_does_not_matter() {
     let mut first = policy("a", Target::Mesh);
-    first.rules = vec![rule("a/x", Effect::Allow), rule("a/y", Effect::Deny), rule("a/z", Effect::Exempt)];
+    auth(&mut first).rules =
+        vec![rule("a/x", Effect::Allow), rule("a/y", Effect::Deny), rule("a/z", Effect::Exempt)];
     let mut second = policy("b", service());
-    second.rules = vec![rule("b/x", Effect::Allow), rule("b/y", Effect::Deny)];
+    auth(&mut second).rules = vec![rule("b/x", Effect::Allow), rule("b/y", Effect::Deny)];
     let forward = link(&[first.clone(), second.clone()], &orders(), Direction::Inbound).unwrap().unwrap();
-    first.rules.reverse();
-    second.rules.reverse();
+    auth(&mut first).rules.reverse();
+    auth(&mut second).rules.reverse();
     assert_eq!(link(&[second, first], &orders(), Direction::Inbound).unwrap().unwrap(), forward);
     let ids: Vec<&str> = forward.auth.rules.iter().map(|linked| linked.rule.id.as_ref()).collect();
     assert_eq!(ids, ["a/z", "a/y", "b/y", "a/x", "b/x"]);

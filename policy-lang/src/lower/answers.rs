@@ -1,10 +1,10 @@
 //! What a module says when something decides: the rule's id, a status, a body, a counter.
 
 use crate::bug::{Bug, OrBug as _};
-use crate::checked::{Effect, Respond, Rule};
+use crate::checked::{Effect, Limit, Respond, Rule};
 use crate::decision::{DEFAULT_DENY, Outcome};
 use crate::eval::DENIED_STATUS;
-use crate::linked::{LinkedAuth, LinkedOtherwise};
+use crate::linked::{LinkedOtherwise, LinkedProgram};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,14 +32,16 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// The answers of the auth policies.
-    pub(super) fn new(auth: &LinkedAuth) -> Result<Self, Bug> {
+    /// The answers of the policies of a program.
+    pub(super) fn new(program: &LinkedProgram) -> Result<Self, Bug> {
+        let auth = &program.auth;
         let otherwise = of_otherwise(&auth.otherwise);
         let shadow = auth.shadow_otherwise.as_ref().map(of_otherwise);
         let mut numbers: BTreeMap<Answer, u32> =
             auth.rules.iter().map(|linked| (of_rule(&linked.rule), 0)).collect();
         numbers.insert(otherwise.clone(), 0);
         numbers.extend(shadow.iter().map(|answer| (answer.clone(), 0)));
+        numbers.extend(program.traffic.limits.iter().map(|linked| (of_limit(&linked.limit), 0)));
         for (number, slot) in (0..).zip(numbers.values_mut()) {
             *slot = number;
         }
@@ -57,6 +59,15 @@ impl Answers {
     pub(super) fn of_rule(&self, rule: &Rule) -> Result<u32, Bug> {
         self.numbers.get(&of_rule(rule)).copied().or_bug("each rule of the program has an answer")
     }
+
+    /// The index of the answer when no token of a limit is left.
+    pub(super) fn of_limit(&self, limit: &Limit) -> Result<u32, Bug> {
+        self.numbers.get(&of_limit(limit)).copied().or_bug("each limit of the program has an answer")
+    }
+}
+
+fn of_limit(limit: &Limit) -> Answer {
+    Answer { outcome: Outcome::Limited, rule: limit.id.clone(), respond: Some(limit.respond.clone()) }
 }
 
 fn of_rule(rule: &Rule) -> Answer {

@@ -2,14 +2,14 @@
 
 use super::Answers;
 use crate::bug::Bug;
-use crate::linked::LinkedAuth;
+use crate::linked::LinkedProgram;
 use crate::plan::{AuthPlan, Entry, Pick, Strand};
 use std::sync::Arc;
 
 /// Adds the strand of the rules; gives what its indexes mean.
-pub(super) fn lower(auth: &LinkedAuth, strands: &mut Vec<Strand>) -> Result<AuthPlan, Bug> {
-    let answers = Answers::new(auth)?;
-    let entries = auth.rules.iter().map(|linked| {
+pub(super) fn lower(program: &LinkedProgram, strands: &mut Vec<Strand>) -> Result<AuthPlan, Bug> {
+    let answers = Answers::new(program)?;
+    let entries = program.auth.rules.iter().map(|linked| {
         Ok(Entry {
             guard: Arc::new(linked.rule.guard.clone()),
             shadow: linked.shadow,

@@ -3,7 +3,8 @@
 use super::{Answer, Answers};
 use crate::check::dump::guard_text;
 use crate::checked::Direction;
-use crate::plan::{Pick, Plan, Strand};
+use crate::literals::expression_text;
+use crate::plan::{LimitPlan, Pick, Plan, Strand};
 use std::fmt::Write as _;
 
 /// The strands with their guards and what each picks, then what the picks mean to their owners.
@@ -18,6 +19,8 @@ pub fn dump(plan: &Plan) -> String {
     let _ = writeln!(out, "policies {}", plan.policies.join(", "));
     plan.strands.iter().for_each(|strand| dump_strand(&mut out, strand));
     dump_answers(&mut out, &plan.auth.answers);
+    let limits = plan.traffic.iter().flat_map(|traffic| &traffic.limits);
+    limits.enumerate().for_each(|(number, limit)| dump_limit(&mut out, number, limit));
     out
 }
 
@@ -41,6 +44,16 @@ fn dump_answers(out: &mut String, answers: &Answers) {
     if let Some(otherwise) = answers.shadow_otherwise {
         let _ = writeln!(out, "no rule matches (shadow): answer {otherwise}");
     }
+}
+
+fn dump_limit(out: &mut String, number: usize, limit: &LimitPlan) {
+    let keys: Vec<String> = limit.keys.iter().map(|key| expression_text(key)).collect();
+    let keys = if keys.is_empty() { String::new() } else { format!(" per {}", keys.join(", ")) };
+    let (step, filling, answer) = (limit.step_ns, limit.filling_ns, limit.answer);
+    let _ = writeln!(
+        out,
+        "limit {number}: a token in {step} ns, full in {filling} ns{keys}, else answer {answer}"
+    );
 }
 
 fn answer_text(answer: &Answer) -> String {

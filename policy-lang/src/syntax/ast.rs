@@ -8,6 +8,7 @@ mod auth;
 mod expr;
 mod items;
 mod test_block;
+mod traffic;
 
 pub use auth::{Condition, Exempt, Match, Otherwise, Peer, PeerKind, Respond, Rule, RuleEffect};
 pub use expr::{
@@ -19,6 +20,7 @@ pub use items::{
     SchemaHeader, SchemaJwt, Statement, StatementNode, Target, TargetKind, TypeKind, TypeName, Use,
 };
 pub use test_block::{Expect, ExpectKind, Given, Request, RuleName, Test, With, WithKind};
+pub use traffic::Limit;
 
 use super::{SyntaxKind, SyntaxNode, SyntaxToken, Writ};
 use rowan::TextRange;

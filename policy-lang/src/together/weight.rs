@@ -11,7 +11,7 @@ use crate::checked::{
     Attribute, BinaryOp, CheckedPolicy, Expr, ExprKind, Mode, PathPattern, Peer, Rule, Segment, Value,
 };
 use crate::emit::{CLASS_MEMBERS_MAX, MODULE_BYTES_MAX, STAR_DEPTHS_MAX, table_bytes};
-use crate::literals::star_positions;
+use crate::literals::{attributes_of, is_of_target, star_positions};
 use crate::module::{BYTES_SEEN_MAX, HEADERS_MAX, STEPS_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -75,8 +75,12 @@ impl Weight {
     pub(super) fn of(policy: &CheckedPolicy) -> Self {
         let mut this = Self { has_shadow: matches!(policy.mode, Mode::Shadow { .. }), ..Self::default() };
         let mut asked = Asked::default();
-        policy.rules.iter().for_each(|rule| this.add_rule(rule, &mut asked));
+        policy.rules().iter().for_each(|rule| this.add_rule(rule, &mut asked));
         this.look_ups = asked.look_ups();
+        // What limits take depends on how many can match at once, which the module itself knows best.
+        this.is_dear |= !policy.limits().is_empty();
+        this.is_of_workload |=
+            policy.limits().iter().flat_map(|limit| &limit.keys).any(|key| reads_target(key));
         this
     }
 
@@ -209,12 +213,17 @@ impl Weight {
                 self.longest = self.longest.max(name.len() as u64);
                 self.longest_name = self.longest_name.max(name.len() as u64);
             }
-            Attribute::TargetService | Attribute::TargetNamespace | Attribute::TargetLabel(_) => {
-                self.is_of_workload = true;
-            }
+            attribute if is_of_target(attribute) => self.is_of_workload = true,
             _ => {}
         }
     }
+}
+
+/// Whether an expression depends on the workload.
+fn reads_target(expr: &Expr) -> bool {
+    let mut asked = BTreeSet::new();
+    attributes_of(expr, &mut asked);
+    asked.iter().any(is_of_target)
 }
 
 /// What the rules of a policy ask about.

@@ -4,7 +4,7 @@ use chancery_policy_lang::check::{CheckOptions, check};
 use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::decision::Decision;
 use chancery_policy_lang::emit::{ModuleOptions, compile_with};
-use chancery_policy_lang::eval::evaluate;
+use chancery_policy_lang::eval::{Buckets, evaluate_at};
 use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::module::Module;
@@ -51,6 +51,8 @@ pub(crate) struct Pair {
     pub(crate) program: LinkedProgram,
     pub(crate) module: Module,
     plugin: Plugin,
+    buckets: Buckets,
+    now_ns: u64,
 }
 
 /// What was decided, in words that both sides can say.
@@ -77,15 +79,26 @@ impl Pair {
         let host = Host::new(Limits::default()).unwrap();
         let loaded = host.load(&module.bytes).unwrap();
         let plugin = loaded.start(PluginConfiguration::default()).unwrap();
-        Self { program, module, plugin }
+        Self { program, module, plugin, buckets: Buckets::default(), now_ns: 0 }
     }
 
     /// Asserts that both sides say the same of a request, and gives it.
     pub(crate) fn agree(&mut self, request: &Request) -> Said {
-        let wanted = said_by(&evaluate(&self.program, request));
+        let wanted = said_by(&evaluate_at(&self.program, request, &mut self.buckets, self.now_ns));
         let found = self.run(request);
         assert_eq!(found, wanted, "module (left) and evaluator differ on {request:?}");
         found
+    }
+
+    /// Lets time pass.
+    pub(crate) fn wait_ns(&mut self, ns: u64) {
+        self.set_time_ns(self.now_ns + ns);
+    }
+
+    /// Sets the clock.
+    pub(crate) fn set_time_ns(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+        self.plugin.set_time_ns(now_ns);
     }
 
     /// What the module says.

@@ -1,6 +1,7 @@
 //! A running module: one VM with one plugin, as one Envoy worker has it.
 
 use crate::abi::{Function, LogLevel, guest_exports as e};
+use crate::shared_data::Share;
 use crate::state::{GuestExports, Phase, ROOT_CONTEXT, State, StreamState};
 use crate::stream::Stream;
 use crate::{HostError, Limits, LogLine, Metrics, Properties, SharedData, abi, error, limits};
@@ -53,6 +54,8 @@ impl Default for PluginConfiguration {
 pub struct Plugin {
     store: Store<State>,
     pub(crate) callbacks: Callbacks,
+    /// Keeps what the VM shares with others of its id.
+    _share: Share,
     failed: bool,
     last_context: u32,
     fuel_used: u64,
@@ -80,6 +83,7 @@ impl Plugin {
         shared_data: SharedData,
         configuration: PluginConfiguration,
     ) -> Result<Self, HostError> {
+        let share = shared_data.share(&configuration.vm_id);
         let mut store =
             Store::new(instance.module().engine(), State::new(limits, shared_data, configuration));
         store.limiter(|state| &mut state.store_limits);
@@ -89,7 +93,8 @@ impl Plugin {
         let exports = exports(&mut store, &instance)?;
         store.data_mut().guest = Some(exports);
         let callbacks = Callbacks::find(&mut store, &instance);
-        let mut plugin = Self { store, callbacks, failed: false, last_context: ROOT_CONTEXT, fuel_used: 0 };
+        let mut plugin =
+            Self { store, callbacks, _share: share, failed: false, last_context: ROOT_CONTEXT, fuel_used: 0 };
         plugin.run_constructors(&instance)?;
         plugin.configure(&instance)?;
         Ok(plugin)

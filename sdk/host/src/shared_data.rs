@@ -16,6 +16,15 @@ struct Inner {
     entries: BTreeMap<(String, Vec<u8>), Entry>,
     bytes: usize,
     versions: u32,
+    /// By id, how many VMs there are.
+    vms: BTreeMap<String, usize>,
+}
+
+/// A VM's part in the data of its id. As in Envoy, the data goes with the last VM.
+#[derive(Debug)]
+pub(crate) struct Share {
+    data: SharedData,
+    vm_id: String,
 }
 
 #[derive(Clone, Debug)]
@@ -55,15 +64,56 @@ impl SharedData {
         Ok(())
     }
 
+    /// Lets a VM take part in the data of an id, until what is given is dropped.
+    pub(crate) fn share(&self, vm_id: &str) -> Share {
+        *self.lock().vms.entry(vm_id.to_owned()).or_default() += 1;
+        Share { data: self.clone(), vm_id: vm_id.to_owned() }
+    }
+
     /// No code that holds the lock can panic half way, so a poisoned lock still guards whole data.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut inner = self.data.lock();
+        let left = inner.vms.get(&self.vm_id).map_or(0, |count| count - 1);
+        if left > 0 {
+            inner.vms.insert(self.vm_id.clone(), left);
+            return;
+        }
+        inner.vms.remove(&self.vm_id);
+        let first = (self.vm_id.clone(), Vec::new());
+        let of_id = inner.entries.range(first..).take_while(|((vm_id, _), _)| *vm_id == self.vm_id);
+        let keys: Vec<(String, Vec<u8>)> = of_id.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            if let Some(entry) = inner.entries.remove(&key) {
+                inner.bytes -= key.1.len() + entry.value.len();
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn data_goes_with_the_last_vm_of_its_id() {
+        let shared = SharedData::default();
+        let (first, second, other) = (shared.share("vm"), shared.share("vm"), shared.share("vm2"));
+        assert_eq!(shared.set("vm", b"k", b"1".to_vec(), 0), Ok(()));
+        assert_eq!(shared.set("vm2", b"k", b"2".to_vec(), 0), Ok(()));
+        drop(first);
+        assert!(shared.get("vm", b"k").is_some());
+        drop(second);
+        assert_eq!(shared.get("vm", b"k"), None);
+        assert!(shared.get("vm2", b"k").is_some());
+        drop(other);
+        assert_eq!(shared.lock().bytes, 0);
+    }
 
     #[test]
     fn an_outdated_version_changes_nothing() {

@@ -98,7 +98,7 @@ impl Opinions {
             seen,
             believed: Some(Seen::of(&request)),
             evaluator: Verdict::of(&evaluate(program, &request)),
-            host: Verdict::of_run(runner.run(&request)),
+            host: Verdict::of_run(runner.run(&request, 0)),
             explained: Verdict::of_explanation(&explain(program, &request)),
         })
     }

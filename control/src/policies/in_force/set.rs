@@ -179,7 +179,7 @@ impl PolicySet {
         for scope in &policy.policy.targets {
             self.by_place.entry(Place::of(&scope.target)).or_default().insert(name.clone());
         }
-        if policy.policy.otherwise.as_ref().is_some_and(|otherwise| !otherwise.allow) {
+        if policy.policy.otherwise().is_some_and(|otherwise| !otherwise.allow) {
             self.denying_otherwise.insert(name.clone());
         }
         self.policies.insert(name.clone(), policy);

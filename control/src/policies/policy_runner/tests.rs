@@ -38,8 +38,8 @@ fn run(calls: &str) -> Result<Ran, String> {
     );
     let host = Host::new(Limits::default()).unwrap();
     let mut runner = PolicyRunner::on_host(&host, &wat::parse_str(text).unwrap()).unwrap();
-    let first = runner.run(&Request::default()).map_err(|error| error.to_string());
-    let second = runner.run(&Request::default()).map_err(|error| error.to_string());
+    let first = runner.run(&Request::default(), 0).map_err(|error| error.to_string());
+    let second = runner.run(&Request::default(), 0).map_err(|error| error.to_string());
     assert_eq!(first, second, "a runner shall not remember");
     first
 }

@@ -113,7 +113,7 @@ pub(in crate::check) fn unknown_function(span: Span, name: &str, near: Option<&s
 }
 
 pub(in crate::check) fn later_phase(span: Span, name: &str, phase: &str, why: &str) -> Diagnostic {
-    Diagnostic::error(LATER_PHASE, span, format!("`{name}` is not known when `auth` rules run"))
+    Diagnostic::error(LATER_PHASE, span, format!("`{name}` is not known when requests are decided"))
         .labelled(format!("known from the {phase} phase on"))
         .help(format!("{why}; what came of each request is in the access log of the sidecar"))
 }

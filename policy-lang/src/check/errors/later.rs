@@ -12,6 +12,7 @@ const AUTHENTICATION: Code = Code("E904");
 const GRADUAL: Code = Code("E905");
 const EXPRESSION: Code = Code("E906");
 const TEST: Code = Code("E907");
+const STATEMENT: Code = Code("E908");
 
 /// `use` and `prove`.
 pub(in crate::check) fn item(tree: &SyntaxTree, node: &impl AstNode, keyword: &str) -> Diagnostic {
@@ -29,19 +30,35 @@ pub(in crate::check) fn item(tree: &SyntaxTree, node: &impl AstNode, keyword: &s
     })
 }
 
-/// `traffic`, `log` and `filter` policies.
+/// `log` and `filter` policies.
 pub(in crate::check) fn policy(span: Span, kind: &str) -> Diagnostic {
     Diagnostic::error(POLICY, span, format!("`{kind}` policies are not supported yet")).help(match kind {
         "log" => {
             "each sidecar logs each request with the rule that decided, the status and the duration, as JSON; \
              choose among them where the logs are collected"
         }
-        "traffic" => {
-            "no statement does this yet: of traffic, sidecars balance, and retry what was never sent; an `auth` \
-             policy can refuse requests by what they are (`deny when request.size > 64KiB`), not by how many"
-        }
         _ => "no statement does this yet; `auth` policies decide by what a request's headers and its caller say",
     })
+}
+
+/// Statements of `traffic` policies.
+pub(in crate::check) fn statement(span: Span, keyword: &str) -> Diagnostic {
+    Diagnostic::error(STATEMENT, span, format!("`{keyword}` is not supported yet")).help(match keyword {
+        "retry" => "sidecars try again what was never sent, and nothing else",
+        "balance" => {
+            "sidecars send each request to the replica that has the fewest under way of two that are drawn"
+        }
+        "eject" => "sidecars leave a replica alone for a while that cannot be reached three times in a row",
+        "route" => "the policy of each service says who may call it; which one is called the caller chooses",
+        _ => "of traffic, this version has `limit`; docs/language.md says what each statement will do",
+    })
+}
+
+/// `shared` of a limit.
+pub(in crate::check) fn shared_limit(span: Span) -> Diagnostic {
+    Diagnostic::error(STATEMENT, span, "`shared` is not supported yet").help(
+        "each replica counts by itself: state a share of the rate, such as 50/s for 100/s over two replicas",
+    )
 }
 
 /// Gateways, routes, `outbound`.
@@ -123,12 +140,9 @@ fn instead(what: &str) -> Option<&'static str> {
 /// Parts of `test` blocks.
 pub(in crate::check) fn test(span: Span, what: &str) -> Diagnostic {
     Diagnostic::error(TEST, span, format!("{what} is not supported yet in tests")).help(match what {
-        "a number of answers" | "`within`" | "`limited`" => {
-            "without limits each request of a kind is decided alike: write `given GET /a expect allow`"
-        }
         "`with jwt`" => {
             "tests have callers (`from service shop/cart`), headers and addresses, for nothing else is asked"
         }
-        _ => "a test expects `allow` or `deny`, with a status and `by RULE`; nothing else is decided yet",
+        _ => "a test expects `allow`, `deny` or `limited`, with a status and `by RULE`; nothing else is decided yet",
     })
 }

@@ -277,6 +277,21 @@ impl Body {
         self.sink().end();
     }
 
+    /// Writes what happens where the condition holds, and what happens where it does not.
+    pub(in crate::emit) fn choose(
+        &mut self,
+        condition: impl Into<Value>,
+        mut write: impl FnMut(&mut Self, bool),
+    ) {
+        self.push(condition);
+        self.sink().if_(BlockType::Empty);
+        let mut one = self.apart(|body| body.inside(|body| write(body, true)));
+        self.sink().else_();
+        one.join(&self.apart(|body| body.inside(|body| write(body, false))));
+        self.account(&one);
+        self.sink().end();
+    }
+
     /// A block; a branch to its label goes behind it.
     pub(in crate::emit) fn block(&mut self, write: impl FnOnce(&mut Self, Label)) {
         self.sink().block(BlockType::Empty);
