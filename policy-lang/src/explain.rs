@@ -4,7 +4,7 @@
 //! condition holds are all asked of [`crate::eval`]. A condition is taken apart at its `&&` only,
 //! so that the part that failed can be named together with the values it looked at.
 
-use crate::checked::{BinaryOp, Effect, Expr, ExprKind, Rule, UnaryOp};
+use crate::checked::{BinaryOp, Effect, Expr, ExprKind, Guard, UnaryOp};
 use crate::decision::Decision;
 use crate::eval::{self, Computed, Scope};
 use crate::linked::{LinkedProgram, Workload};
@@ -17,8 +17,17 @@ use std::sync::Arc;
 pub struct Explanation {
     /// The decision.
     pub decision: Decision,
-    /// All rules that concern the target, in decision order, each once.
+    /// All rules that concern the target, in decision order, each once, then all limits in theirs.
     pub rules: Vec<RuleFinding>,
+}
+
+/// What a statement does when it matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Does {
+    /// `exempt`, `deny` or `allow`.
+    Decides(Effect),
+    /// `limit`, in the bucket of these values of its keys, in the order in which they are written.
+    Counts(Vec<AttributeFinding>),
 }
 
 /// How one rule met the request.
@@ -29,7 +38,7 @@ pub struct RuleFinding {
     /// Where it is written.
     pub span: Span,
     /// What it does when it matches.
-    pub effect: Effect,
+    pub does: Does,
     /// Whether its policy is in shadow mode.
     pub shadow: bool,
     /// Whether the request's method is one of the rule's.
@@ -76,8 +85,17 @@ impl RuleFinding {
 #[must_use]
 pub fn explain(program: &LinkedProgram, request: &Request) -> Explanation {
     let mut rules: Vec<RuleFinding> = Vec::new();
-    for linked in &program.auth.rules {
-        let finding = rule_finding(&linked.rule, linked.shadow, &program.workload, request);
+    let of_rules = program.auth.rules.iter().map(|linked| {
+        let rule = &linked.rule;
+        let does = Does::Decides(rule.effect);
+        finding((&rule.id, rule.span, linked.shadow), &rule.guard, does, &program.workload, request)
+    });
+    let of_limits = program.traffic.limits.iter().map(|linked| {
+        let limit = &linked.limit;
+        let does = Does::Counts(values(&limit.keys, &program.workload, request));
+        finding((&limit.id, limit.span, linked.shadow), &limit.guard, does, &program.workload, request)
+    });
+    for finding in of_rules.chain(of_limits) {
         // One rule may stand as several entries, of which any may match; they differ in paths and peers.
         match rules.iter_mut().find(|known| known.rule == finding.rule) {
             Some(known) if finding.matches() => *known = finding,
@@ -92,21 +110,38 @@ pub fn explain(program: &LinkedProgram, request: &Request) -> Explanation {
     Explanation { decision: eval::evaluate(program, request), rules }
 }
 
-fn rule_finding(rule: &Rule, shadow: bool, workload: &Workload, request: &Request) -> RuleFinding {
+/// How a statement met the request: one of this id, at this place, in shadow mode or not.
+fn finding(
+    (id, span, shadow): (&Arc<str>, Span, bool),
+    guard: &Guard,
+    does: Does,
+    workload: &Workload,
+    request: &Request,
+) -> RuleFinding {
     let mut conditions = Vec::new();
-    if let Some(condition) = &rule.guard.condition {
+    if let Some(condition) = &guard.condition {
         take_apart(condition, true, &mut Scope::new(request, workload), &mut conditions);
     }
     RuleFinding {
-        rule: rule.id.clone(),
-        span: rule.span,
-        effect: rule.effect,
+        rule: id.clone(),
+        span,
+        does,
         shadow,
-        method: eval::method_matches(&rule.guard, request),
-        path: eval::path_matches(&rule.guard, request),
-        peer: eval::caller_matches(&rule.guard, workload, request),
+        method: eval::method_matches(guard, request),
+        path: eval::path_matches(guard, request),
+        peer: eval::caller_matches(guard, workload, request),
         conditions,
     }
+}
+
+/// What keys are for the request.
+fn values(keys: &[Arc<Expr>], workload: &Workload, request: &Request) -> Vec<AttributeFinding> {
+    let mut scope = Scope::new(request, workload);
+    let value = |key: &Arc<Expr>| {
+        let value = scope.value(key).as_ref().map(literal);
+        AttributeFinding { span: key.span, value }
+    };
+    keys.iter().map(value).collect()
 }
 
 /// Adds the parts that must all hold for `expr` to be `wanted`.

@@ -16,8 +16,8 @@ use chancery_policy_lang::diagnostic::render;
 use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::source::SOURCE_BYTES_MAX;
 use chancery_policy_lang::{
-    Analysis, Diagnostic, FileId, SourceSet, analyse, classify, emit, inhabitants, lex, link, lower,
-    parse, print, tabulate, testing, together,
+    Analysis, Diagnostic, FileId, SourceSet, analyse, classify, emit, inhabitants, lex, link, lower, parse,
+    print, tabulate, testing, together,
 };
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@
 use chancery_policy_lang::check::CheckOptions;
 use chancery_policy_lang::checked::{CheckedPolicy, ServiceRef};
 use chancery_policy_lang::diagnostic::render;
-use chancery_policy_lang::{Diagnostic, SourceSet, analyse, eval, inhabitants, testing};
+use chancery_policy_lang::{Diagnostic, SourceSet, analyse, inhabitants, testing};
 use std::collections::BTreeSet;
 use std::path::Path;
 

@@ -43,7 +43,15 @@ impl Envoy {
     /// # Errors
     /// When there is no Envoy and none can be got, or it does not become ready; with the end of its log.
     pub async fn start(folder: TempDir, static_resources: Value) -> Result<Self> {
-        Self::start_with(folder, json!({"static_resources": static_resources})).await
+        Self::start_with_workers(folder, static_resources, 1).await
+    }
+
+    /// The same with so many workers.
+    ///
+    /// # Errors
+    /// As [`Envoy::start`].
+    pub async fn start_with_workers(folder: TempDir, static_resources: Value, workers: u32) -> Result<Self> {
+        Self::start_with(folder, json!({"static_resources": static_resources}), workers).await
     }
 
     /// Starts Envoy with one listener, given as the message that a control plane would send, and waits
@@ -62,10 +70,10 @@ impl Envoy {
             "node": {"id": "test", "cluster": "test"},
             "dynamic_resources": {"lds_config": source},
         });
-        Self::start_with(folder, bootstrap).await
+        Self::start_with(folder, bootstrap, 1).await
     }
 
-    async fn start_with(folder: TempDir, mut bootstrap: Value) -> Result<Self> {
+    async fn start_with(folder: TempDir, mut bootstrap: Value, workers: u32) -> Result<Self> {
         let binary =
             tokio::task::spawn_blocking(|| Search::from_environment(None).find_or_install(&mut |_| {}))
                 .await?
@@ -83,15 +91,8 @@ impl Envoy {
             .arg(path("admin"))
             .arg("--log-path")
             .arg(path("log"))
-            .args([
-                "--concurrency",
-                "1",
-                "--disable-hot-restart",
-                "-l",
-                "warning",
-                "--file-flush-interval-msec",
-                "50",
-            ])
+            .args(["--concurrency", &workers.to_string()])
+            .args(["--disable-hot-restart", "-l", "warning", "--file-flush-interval-msec", "50"])
             .kill_on_drop(true)
             .spawn()?;
         let mut envoy = Self { process, folder, admin: SocketAddr::from(([127, 0, 0, 1], 0)) };

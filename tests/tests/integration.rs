@@ -8,6 +8,7 @@ mod delivery;
 mod demo;
 mod differential;
 mod envoy_model;
+mod limits;
 mod mesh;
 mod one_identity;
 mod plain_envoy;

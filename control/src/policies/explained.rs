@@ -6,7 +6,7 @@
 use crate::policies::workloads;
 use chancery_policy_lang::checked::{CheckedPolicy, Direction, Effect};
 use chancery_policy_lang::decision::{Decision, Outcome};
-use chancery_policy_lang::explain::{ConditionFinding, RuleFinding, explain};
+use chancery_policy_lang::explain::{AttributeFinding, ConditionFinding, Does, RuleFinding, explain};
 use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::request::{RawRequest, Refusal, Request, received, service_of};
@@ -29,7 +29,7 @@ pub struct Explained {
     refusal: Option<&'static str>,
     /// What would be decided with the shadow policies enforced too; `None` if there are none.
     shadow: Option<Decided>,
-    /// All rules that concern the workload, in the order in which they are asked.
+    /// All rules that concern the workload, in the order in which they are asked, then all limits.
     rules: Vec<Rule>,
 }
 
@@ -51,6 +51,8 @@ struct Rule {
     place: String,
     shadow: bool,
     matches: bool,
+    /// Of a limit, by what values it counts the request, in words; empty if it counts all in one.
+    counted_by: Vec<String>,
     /// Each part of the rule that the request does not meet, in words; empty if it matches.
     failed: Vec<String>,
 }
@@ -152,14 +154,19 @@ impl Rule {
         if !finding.peer {
             failed.push(format!("the caller is {}", caller_text(request, workload)));
         }
+        let counted_by = match &finding.does {
+            Does::Decides(_) => Vec::new(),
+            Does::Counts(keys) => keys.iter().map(|key| value_text(policies, key)).collect(),
+        };
         let unsatisfied = finding.conditions.iter().filter(|part| !part.satisfied);
         failed.extend(unsatisfied.map(|part| condition_text(policies, part)));
         Self {
             rule: finding.rule.to_string(),
-            effect: effect_word(finding.effect),
+            effect: word(&finding.does),
             place: policies.sources.location(finding.span),
             shadow: finding.shadow,
             matches: finding.matches(),
+            counted_by,
             failed,
         }
     }
@@ -180,24 +187,29 @@ fn caller_text(request: &Request, workload: &Workload) -> String {
 
 /// `` `headers["x-role"] == "lead"` is false: headers["x-role"] is absent ``
 fn condition_text(policies: Policies<'_>, part: &ConditionFinding) -> String {
-    let snippet = |span| policies.sources.snippet(span).split_whitespace().collect::<Vec<_>>().join(" ");
-    let attributes: Vec<String> = part
-        .attributes
-        .iter()
-        .map(|attribute| {
-            let value = attribute.value.as_deref().unwrap_or("absent");
-            format!("{} is {value}", snippet(attribute.span))
-        })
-        .collect();
+    let attributes: Vec<String> =
+        part.attributes.iter().map(|attribute| value_text(policies, attribute)).collect();
     let because = if attributes.is_empty() { String::new() } else { format!(": {}", attributes.join(", ")) };
-    format!("`{}` is {}{because}", snippet(part.span), part.value)
+    format!("`{}` is {}{because}", snippet(policies, part.span), part.value)
 }
 
-fn effect_word(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Exempt => "exempt",
-        Effect::Deny => "deny",
-        Effect::Allow => "allow",
+/// `headers["x-role"] is absent`
+fn value_text(policies: Policies<'_>, attribute: &AttributeFinding) -> String {
+    let value = attribute.value.as_deref().unwrap_or("absent");
+    format!("{} is {value}", snippet(policies, attribute.span))
+}
+
+/// What is written somewhere, on one line.
+fn snippet(policies: Policies<'_>, span: Span) -> String {
+    policies.sources.snippet(span).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn word(does: &Does) -> &'static str {
+    match does {
+        Does::Decides(Effect::Exempt) => "exempt",
+        Does::Decides(Effect::Deny) => "deny",
+        Does::Decides(Effect::Allow) => "allow",
+        Does::Counts(_) => "limit",
     }
 }
 
@@ -220,6 +232,9 @@ impl fmt::Display for Explained {
             let shadow = if rule.shadow { " (shadow)" } else { "" };
             let met = if rule.matches { "matches" } else { "does not match" };
             writeln!(f, "{} {} ({}){shadow} {met}", rule.effect, rule.rule, rule.place)?;
+            if rule.matches && !rule.counted_by.is_empty() {
+                writeln!(f, "    {}", rule.counted_by.join(", "))?;
+            }
             for failed in &rule.failed {
                 writeln!(f, "    {failed}")?;
             }

@@ -4,7 +4,7 @@ use super::*;
 use crate::checked::{
     Attribute, BaseType, BinaryOp, Direction, Expr, ExprKind, PathPattern, Segment, Type, UnaryOp, Value,
 };
-use crate::linked::{LinkedAuth, LinkedRule};
+use crate::linked::{LinkedAuth, LinkedRule, LinkedTraffic};
 use crate::source::Span;
 use std::collections::BTreeMap;
 
@@ -30,7 +30,13 @@ fn program(enforced: Vec<Rule>, shadow: Vec<Rule>, otherwise: LinkedOtherwise) -
         trust_domain: "mesh.local".into(),
     };
     let auth = LinkedAuth { rules, otherwise, shadow_otherwise };
-    LinkedProgram { workload, direction: Direction::Inbound, auth, policies: Vec::new() }
+    LinkedProgram {
+        workload,
+        direction: Direction::Inbound,
+        auth,
+        traffic: LinkedTraffic::default(),
+        policies: Vec::new(),
+    }
 }
 
 fn nothing_stated() -> LinkedOtherwise {

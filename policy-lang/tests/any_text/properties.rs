@@ -56,7 +56,7 @@ pub(crate) fn check(text: &str) {
         assert_eq!(checked.policies.len(), policies, "each policy of a right text is checked");
         let is_rule = |kind| matches!(kind, SyntaxKind::Rule | SyntaxKind::Exempt);
         let statements = tree.root().descendants().filter(|node| is_rule(node.kind())).count();
-        let rules: usize = checked.policies.iter().map(|policy| policy.rules.len()).sum();
+        let rules: usize = checked.policies.iter().map(|policy| policy.rules().len()).sum();
         let said_twice = checked.diagnostics.iter().filter(|found| found.code.0 == "W106").count();
         assert!(rules + said_twice >= statements, "each rule of a right text is checked");
     }

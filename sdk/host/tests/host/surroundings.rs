@@ -126,9 +126,13 @@ fn shared_data_is_seen_by_the_vms_of_one_id_and_guarded_by_its_version() {
         let configuration = PluginConfiguration { vm_id: id.to_owned(), ..PluginConfiguration::default() };
         loaded.start(configuration).unwrap()
     };
-    assert_eq!(log_of_request(&mut with_id("one"), Properties::new()), ["1", "", "0"]);
+    let mut first = with_id("one");
+    assert_eq!(log_of_request(&mut first, Properties::new()), ["1", "", "0"]);
     assert_eq!(log_of_request(&mut with_id("one"), Properties::new()), ["0", "v", "8"]);
     assert_eq!(log_of_request(&mut with_id("two"), Properties::new()), ["1", "", "0"]);
+    // The data goes with the last VM of its id.
+    drop(first);
+    assert_eq!(log_of_request(&mut with_id("one"), Properties::new()), ["1", "", "0"]);
 }
 
 #[test]
