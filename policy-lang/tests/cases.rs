@@ -149,7 +149,7 @@ fn run_eval(_: FileId, text: &str) -> Made {
             let path = String::from_utf8_lossy(&case.request.path).into_owned();
             // Equal ones that follow each other stand as one.
             for same in decisions.chunk_by(|a, b| a == b) {
-                let decision = &same[0];
+                let Some(decision) = same.first() else { continue };
                 let count = if same.len() > 1 { format!("{} x ", same.len()) } else { String::new() };
                 let respond = decision.respond.as_ref();
                 let status = respond.map(|respond| format!(" {}", respond.status)).unwrap_or_default();

@@ -52,6 +52,7 @@ struct Rule {
     shadow: bool,
     matches: bool,
     /// Of a limit, by what values it counts the request, in words; empty if it counts all in one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     counted_by: Vec<String>,
     /// Each part of the rule that the request does not meet, in words; empty if it matches.
     failed: Vec<String>,
