@@ -96,7 +96,7 @@ fn a_module_takes_the_same_steps_however_it_is_compiled() {
         let (mut one, _) = differential::runner(&well, &program).unwrap();
         let (mut other, _) = differential::runner(&fast, &program).unwrap();
         for request in differential::requests_of(&sketch, REQUESTS_OF_EACH, &mut random) {
-            assert_eq!(one.run(&request).unwrap(), other.run(&request).unwrap());
+            assert_eq!(one.run(&request, 0).unwrap(), other.run(&request, 0).unwrap());
             assert_eq!(one.fuel_used(), other.fuel_used(), "{request:?} of\n{}", sketch.text());
             compared += 1;
         }
