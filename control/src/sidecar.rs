@@ -117,8 +117,15 @@ pub async fn run(
     };
     let relay = Relay::new(read_last_good(&state.last_good()), ties);
     let admin = Admin::new(state.admin_socket());
-    let sources =
-        Sources { admin: admin.clone(), relay: relay.status(), application, leaving: leaving.clone() };
+    let (trouble, _) = watch::channel(None);
+    let sources = Sources {
+        admin: admin.clone(),
+        relay: relay.status(),
+        identity: identity.subscribe(),
+        trouble: trouble.subscribe(),
+        application,
+        leaving: leaving.clone(),
+    };
     tasks.spawn(serve_relay(listen(&state.ads_socket())?, relay.clone(), end.clone()));
     tasks.spawn(log_failure("the readiness endpoint", readiness.serve(sources, end.clone())));
     tasks.spawn(keep_last_good(relay.clone(), state.last_good(), end.clone()));
@@ -136,7 +143,7 @@ pub async fn run(
     let mut envoy = std::pin::pin!(supervisor.run(&stop_envoy));
     let outcome = tokio::select! {
         outcome = &mut envoy => outcome,
-        () = membership.keep(&identity, &register, &evicted) => Ok(()),
+        () = membership.keep(&identity, &register, (&evicted, &trouble)) => Ok(()),
         () = relay.keep_open(&admin) => Ok(()),
         () = stop.leave.cancelled() => {
             leaving.cancel();

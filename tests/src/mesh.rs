@@ -10,6 +10,7 @@
 //! dies with its value and with the test, and shows the end of its log when the test fails.
 
 pub mod application;
+pub mod clock;
 pub mod load;
 pub mod ports;
 pub mod process;
@@ -28,6 +29,7 @@ use chancery_control::server::api::types::{
 };
 use chancery_control::server::context::{ADMIN_CONTEXT, Context};
 use chancery_control::sidecar::envoy_binary::Search;
+use clock::Clock;
 use process::{Log, Process};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -54,6 +56,7 @@ pub struct Mesh {
     folder: TempDir,
     log: Log,
     options: Vec<String>,
+    clock: Option<Clock>,
 }
 
 impl Mesh {
@@ -94,6 +97,7 @@ impl Mesh {
             folder: tempfile::tempdir()?,
             log,
             options: options.iter().map(|&option| option.to_owned()).collect(),
+            clock: None,
         };
         mesh.start_control_plane().await?;
         Ok(mesh)
@@ -104,13 +108,7 @@ impl Mesh {
     /// # Errors
     /// When it does not.
     pub async fn start_control_plane(&mut self) -> Result<()> {
-        let data = self.folder.path().join("control-plane");
-        let arguments = ["--log-format", "json", "control-plane", "--listen", &self.listen.to_string()];
-        let mut arguments: Vec<String> = arguments.map(str::to_owned).into();
-        arguments.extend(["--data-dir".to_owned(), data.display().to_string()]);
-        arguments.extend(self.options.iter().cloned());
-        let started = Process::start_logging("control plane", &self.chancery, &arguments, self.log)?;
-        self.control_plane = Some(started);
+        self.spawn_control_plane()?;
         let deadline = Instant::now() + PATIENCE;
         loop {
             let answer = match self.context() {
@@ -125,6 +123,30 @@ impl Mesh {
                 Err(_) => sleep(LOOK_AGAIN).await,
             }
         }
+    }
+
+    /// As [`Mesh::start_control_plane`], without waiting for an answer.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn_control_plane(&mut self) -> Result<()> {
+        let data = self.folder.path().join("control-plane");
+        let arguments = ["--log-format", "json", "control-plane", "--listen", &self.listen.to_string()];
+        let mut arguments: Vec<String> = arguments.map(str::to_owned).into();
+        arguments.extend(["--data-dir".to_owned(), data.display().to_string()]);
+        arguments.extend(self.options.iter().cloned());
+        let clock = self.clock.as_ref();
+        let started = Process::start_with("control plane", &self.chancery, &arguments, self.log, clock)?;
+        self.control_plane = Some(started);
+        Ok(())
+    }
+
+    /// Lets the control plane go by a clock of its own when it is started the next time.
+    ///
+    /// # Errors
+    /// When there can be none.
+    pub fn give_clock(&mut self) -> Result<Clock> {
+        Ok(self.clock.insert(Clock::new(self.folder.path(), "control-plane")?).clone())
     }
 
     /// The process of the control plane.

@@ -8,6 +8,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test that cannot go on shall say so")]
 
 mod bystanders;
+mod clocks;
 mod decisions;
 mod eviction;
 mod failures;

@@ -12,6 +12,8 @@ use crate::sidecar::envoy_binary::EnvoyError;
 use chancery_policy_lang::bug::Bug;
 use reqwest::StatusCode;
 
+/// What to do about clocks that differ.
+const SET_CLOCK: &str = "set the clock that is wrong: certificates are good for a certain time only";
 /// What to do about a mistake that is ours.
 const REPORT: &str = "this is a mistake in Chancery; please report it with the policy";
 
@@ -26,6 +28,7 @@ impl From<ClientError> for Failure {
                 "the context is of another control plane: name the context file of this one with --context \
                  or CHANCERY_CONTEXT; it writes one to DATA-DIR/admin.json",
             ),
+            ClientError::Clock { .. } => Self::failed(message).help(SET_CLOCK),
             ClientError::Refused { status, body } => {
                 let mut findings: Vec<String> = body
                     .diagnostics
@@ -93,6 +96,7 @@ impl From<SidecarError> for Failure {
                     None => failure,
                 }
             }
+            SidecarError::Clock(_) => Self::failed(message).help(SET_CLOCK),
             SidecarError::Untrusted { .. } => Self::refused(message)
                 .help("make a token with `chancery token` at the control plane that is there now"),
             SidecarError::Token { .. }

@@ -108,8 +108,8 @@ impl<'a> Standing<'a> {
         self.print_refusals()?;
         let mut who = Vec::new();
         if !self.away.is_empty() {
-            let verb = if self.away.len() == 1 { "is" } else { "are" };
-            who.push(format!("{} {verb} away and may serve with what they had", names(&self.away)));
+            let (verb, pronoun) = if self.away.len() == 1 { ("is", "it") } else { ("are", "they") };
+            who.push(format!("{} {verb} away and may serve with what {pronoun} had", names(&self.away)));
         }
         if !self.waiting.is_empty() {
             who.push(format!("{} did not acknowledge it", names(&self.waiting)));
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(late.exit, Exit::Unacknowledged);
         assert_eq!(
             late.message,
-            "after 5s revision 12 is not in force everywhere: a/b/3 is away and may serve with what they had; \
+            "after 5s revision 12 is not in force everywhere: a/b/3 is away and may serve with what it had; \
              a/b/2 did not acknowledge it"
         );
         assert!(late.help.is_some_and(|help| help.contains("evict") && help.contains("forget")));

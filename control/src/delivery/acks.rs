@@ -536,7 +536,7 @@ fn log(proxy: &ProxyId, event: &Event) {
             name = resource.name,
             version = resource.version,
             policies = resource.policies.join(", "),
-            message,
+            words = message,
             "refused"
         ),
         Event::Removed { kind, name } => {

@@ -6,25 +6,30 @@
 //! client cert -+         | key sealed by Vault        +--> PeerIdentity of a caller
 //! ```
 
+mod any_time;
 pub mod authority;
 pub mod evictions;
 pub mod join_token;
 pub mod spiffe;
 pub mod tls;
 pub mod tokens;
+pub mod validity;
 pub mod vault;
 
+pub use any_time::is_about_time;
 pub use authority::Authority;
 pub use evictions::Evictions;
 pub use join_token::JoinToken;
 pub use tokens::{Role, Tokens};
+pub use validity::{Clocks, Timeliness, Validity};
 pub use vault::Vault;
 
 use crate::mesh::model::ProxyId;
 use crate::mesh::store::StoreError;
 use chancery_policy_lang::checked::ServiceRef;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::path::PathBuf;
+use validity::to_seconds;
 
 /// The sidecar at the other end of a connection, by its verified certificate. Stands in the
 /// extensions of every HTTP request (and so of every gRPC request) that came with one.
@@ -34,14 +39,38 @@ pub struct PeerIdentity {
     pub service: ServiceRef,
     /// The whole id, from the URI SAN and the subject's common name (the instance).
     pub proxy: ProxyId,
-    /// When the certificate ends.
-    pub expires_at: Timestamp,
+    /// When the certificate is valid.
+    pub validity: Validity,
     /// The certificate's serial number ([`evictions::serial`]).
     pub serial: evictions::Serial,
     /// The id of the token that the sidecar joined with, if the certificate says it.
     pub token: Option<String>,
     /// SHA-256 of the certificate's key (its SubjectPublicKeyInfo).
     pub key: [u8; 32],
+}
+
+/// The sidecar at the other end of a connection, by a certificate that is verified but for its time: it has ended, or
+/// has not begun, by the clock of the control plane. All that it is good for is to be renewed, within
+/// [`RENEWABLE_WITHIN`]. Stands in the extensions of requests in the place of a [`PeerIdentity`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UntimelyPeer(pub PeerIdentity);
+
+/// How long after its end, or before its beginning, a certificate is good for being renewed. Who has its key could
+/// have renewed it all the time before; an eviction is remembered for longer ([`evictions`]).
+pub const RENEWABLE_WITHIN: SignedDuration = SignedDuration::from_hours(24 * 7);
+
+impl UntimelyPeer {
+    /// Why it may do nothing, in the words of the certificate and the clock of the control plane.
+    #[must_use]
+    pub fn complaint(&self, now: Timestamp) -> String {
+        let Self(peer) = self;
+        let complaint = peer.validity.complaint(now).unwrap_or_else(|| "was out of its time".to_owned());
+        format!(
+            "the certificate of proxy `{}` {complaint}, and the clock of the control plane says {}",
+            peer.proxy,
+            to_seconds(now)
+        )
+    }
 }
 
 /// Why an identity could not be given or checked.
@@ -64,6 +93,17 @@ pub enum IdentityError {
     /// A renewal is for another key.
     #[error("the certificate request is refused: a renewal keeps the key of the certificate that it renews")]
     OtherKey,
+    /// The authority's own certificate is not valid by the clock of this machine.
+    #[error(
+        "the authority of this mesh can issue nothing now: its certificate {complaint}, and the clock of the \
+         control plane says {}", to_seconds(*.now)
+    )]
+    Clock {
+        /// What is wrong with its time.
+        complaint: String,
+        /// What the clock says.
+        now: Timestamp,
+    },
     /// A certificate request is not acceptable.
     #[error("the certificate request is refused: {0}")]
     BadCsr(String),
@@ -105,10 +145,15 @@ pub enum TokenError {
     #[error("this token was not signed by this control plane: make a new one with `chancery token`")]
     WrongSignature,
     /// Its time is over.
-    #[error("this token expired at {at}: make a new one with `chancery token`")]
+    #[error(
+        "this token expired at {at}, and the clock of the control plane says {}: make a new one with \
+         `chancery token`", to_seconds(*.now)
+    )]
     Expired {
         /// When.
         at: Timestamp,
+        /// What the clock says.
+        now: Timestamp,
     },
     /// Its record was removed.
     #[error("this token was revoked: make a new one with `chancery token`")]

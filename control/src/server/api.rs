@@ -150,7 +150,7 @@ impl Endpoint {
 
 /// All endpoints.
 fn endpoints() -> Vec<Endpoint> {
-    use Access::{Admin, Open, Reader, Sidecar};
+    use Access::{Admin, Open, Reader, Renewal, Sidecar};
     vec![
         Endpoint::post("/v1/policies", Reader, policies::apply)
             .body_bytes_max(APPLY_BODY_BYTES_MAX)
@@ -235,8 +235,8 @@ fn endpoints() -> Vec<Endpoint> {
             .summary("Become a sidecar of the mesh with a join token")
             .takes::<types::JoinRequest>()
             .gives::<types::IdentityResponse>(),
-        Endpoint::post("/v1/renew", Sidecar, joining::renew)
-            .summary("Renew the client certificate, and state the sidecar anew")
+        Endpoint::post("/v1/renew", Renewal, joining::renew)
+            .summary("Renew the client certificate, also for a while after it has ended, and state the sidecar anew")
             .takes::<types::RenewRequest>()
             .gives::<types::IdentityResponse>(),
         Endpoint::post("/v1/leave", Sidecar, joining::leave)

@@ -1,7 +1,8 @@
 //! Accepting connections: TLS, who is at the other end, HTTP, and an orderly end.
 //!
 //! ```text
-//! accept --> stranger --- certificate of the mesh ---> member   until the certificate ends
+//! accept --> stranger --- certificate of the mesh ---> member   until the certificate ends (one that is out of
+//!               |                                                its time leaves a stranger what it is)
 //!               |  '----- token, with a request -----> bearer   until it asks nothing for long
 //!               '-- nothing for 10 s, or others need the room: ended
 //! ```
@@ -15,7 +16,7 @@ mod standing;
 pub use standing::Ender;
 pub(super) use standing::{Pools, Standing};
 
-use crate::mesh::identity::{PeerIdentity, tls};
+use crate::mesh::identity::{PeerIdentity, Timeliness, UntimelyPeer, tls};
 use axum::Router;
 use axum::body::Body;
 use hyper::Request;
@@ -55,6 +56,27 @@ const BUFFER_BYTES: usize = 64 * 1024;
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long to wait after the system refused to accept, so that a lack of file descriptors burns no CPU.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+enum Peer {
+    /// A sidecar, by a good certificate.
+    Member(PeerIdentity),
+    /// A sidecar whose certificate is out of its time: a stranger that may have it renewed.
+    Untimely(UntimelyPeer),
+    /// Nobody in particular yet.
+    Stranger,
+}
+
+impl Peer {
+    fn of(identity: Option<PeerIdentity>, now: Timestamp) -> Self {
+        match identity {
+            Some(peer) if peer.validity.at(now) == Timeliness::Good => Self::Member(peer),
+            Some(peer) => Self::Untimely(UntimelyPeer(peer)),
+            None => Self::Stranger,
+        }
+    }
+}
 
 /// Serves a router on all connections of a listener.
 #[derive(Clone)]
@@ -113,8 +135,9 @@ impl Connections {
         let Some(stream) = Box::pin(self.handshake(stream, from)).await else { return };
         let chain = stream.get_ref().1.peer_certificates();
         let peer = chain.and_then(|chain| tls::peer_identity(chain, &self.trust_domain));
+        let peer = Peer::of(peer, Timestamp::now());
         match &peer {
-            Some(peer) if !standing.is_member(peer) => {
+            Peer::Member(peer) if !standing.is_member(peer) => {
                 tracing::warn!(%from, proxy = %peer.proxy, "no room for the connection of a sidecar");
             }
             _ => self.http(TokioIo::new(stream), peer, from, standing).await,
@@ -144,18 +167,23 @@ impl Connections {
     async fn http(
         self,
         io: TokioIo<Box<TlsStream<TcpStream>>>,
-        peer: Option<PeerIdentity>,
+        peer: Peer,
         from: SocketAddr,
         standing: Standing,
     ) {
         let router = self.router;
-        let expires_at = peer.as_ref().map(|peer| peer.expires_at);
-        let builder = http_builder(peer.is_some());
+        let expires_at = match &peer {
+            Peer::Member(peer) => Some(peer.validity.ends_at),
+            Peer::Untimely(_) | Peer::Stranger => None,
+        };
+        let builder = http_builder(matches!(peer, Peer::Member(_)));
         let of_requests = standing.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
-            if let Some(peer) = &peer {
-                request.extensions_mut().insert(peer.clone());
+            match &peer {
+                Peer::Member(peer) => _ = request.extensions_mut().insert(peer.clone()),
+                Peer::Untimely(peer) => _ = request.extensions_mut().insert(peer.clone()),
+                Peer::Stranger => {}
             }
             request.extensions_mut().insert(of_requests.clone());
             let asking = of_requests.ask();

@@ -1,6 +1,8 @@
 //! The API over real TLS, as people and sidecars use it.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod late;
+
 use super::{Server, ServerOptions};
 use crate::delivery::snapshot::ResourceType;
 use crate::mesh::identity::authority;

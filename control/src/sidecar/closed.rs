@@ -26,7 +26,7 @@ impl Closed {
         for name in names {
             match refusal {
                 Some(reason) if names.len() == 1 || reason.contains(name.as_str()) => {
-                    self.reasons.insert(name.clone(), reason.to_owned());
+                    self.reasons.insert(name.clone(), reason.trim_end().to_owned());
                 }
                 Some(_) => {}
                 None => {

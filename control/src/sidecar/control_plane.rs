@@ -3,12 +3,14 @@
 
 use super::errors::SidecarError;
 use super::identity::Identity;
-use crate::server::api::client::{Client, ClientError, Credentials};
+use crate::mesh::identity::validity::to_seconds;
+use crate::server::api::client::{Client, ClientError, Credentials, failed_for_its_time};
 use crate::server::api::types::{
     Done, IdentityResponse, JoinRequest, LeaveRequest, ProxyStatement, RenewRequest,
 };
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use jiff::Timestamp;
 use reqwest::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -95,7 +97,11 @@ async fn call_for_stream(identity: &Identity) -> Result<Stream, SidecarError> {
         Ok(response) => Ok(Stream { requests, responses: response.into_inner() }),
         Err(status) if is_stranger(&status) => Err(SidecarError::Refused {
             code: "stream-refused".to_owned(),
-            message: status.message().to_owned(),
+            message: format!(
+                "{}; the clock of this machine says {}",
+                status.message(),
+                to_seconds(Timestamp::now())
+            ),
             help: None,
         }),
         Err(status) => Err(unreachable(&identity.url, status.message().to_owned())),
@@ -109,9 +115,18 @@ pub fn is_stranger(status: &Status) -> bool {
 }
 
 async fn connect(identity: &Identity) -> Result<Channel, SidecarError> {
-    let failed = |error: tonic::transport::Error| unreachable(&identity.url, chain(&error));
     let endpoint = endpoint(identity).and_then(|endpoint| endpoint.tls_config(tls_config(identity)));
-    endpoint.map_err(failed)?.connect().await.map_err(failed)
+    let error = match endpoint {
+        Ok(endpoint) => match endpoint.connect().await {
+            Ok(channel) => return Ok(channel),
+            Err(error) => error,
+        },
+        Err(error) => error,
+    };
+    match failed_for_its_time(&identity.url, &identity.root_pem, &error).await {
+        Some(of_time) => Err(of_time.into()),
+        None => Err(unreachable(&identity.url, chain(&error))),
+    }
 }
 
 fn endpoint(identity: &Identity) -> Result<Endpoint, tonic::transport::Error> {
@@ -154,6 +169,7 @@ impl From<ClientError> for SidecarError {
                 Self::Refused { code: body.code, message: body.message, help: body.help }
             }
             ClientError::Refused { body, .. } => Self::Busy(body.message),
+            error @ ClientError::Clock { .. } => Self::Clock(error.to_string()),
             ClientError::Untrusted { url, detail } => Self::Untrusted { url, problem: detail },
             ClientError::Unreachable { url, detail } | ClientError::Odd { url, detail } => {
                 Self::Unreachable { url, problem: detail }

@@ -66,6 +66,9 @@ pub enum SidecarError {
         /// What is wrong with its certificate.
         problem: String,
     },
+    /// A certificate is not valid by the clock of this machine; the words name both clocks.
+    #[error("the clocks differ: {0}")]
+    Clock(String),
     /// The control plane is not well at present.
     #[error("the control plane does not serve at present: {0}")]
     Busy(String),

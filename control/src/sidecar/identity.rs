@@ -4,8 +4,9 @@
 use super::errors::SidecarError;
 use crate::delivery::envoy::secret;
 use crate::delivery::snapshot::Resource;
+use crate::mesh::identity::{Clocks, Validity};
 use crate::server::api::types::IdentityResponse;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rcgen::{CertificateParams, KeyPair};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -64,10 +65,30 @@ impl Request {
         Ok(Self { key_pem: key.serialize_pem(), csr_pem: request.pem().map_err(failed)? })
     }
 
-    /// The identity that the control plane's answer makes of the key.
-    #[must_use]
-    pub fn grant(self, url: &str, root_pem: &str, answer: IdentityResponse, now: Timestamp) -> Identity {
-        Identity {
+    /// The identity that the control plane's answer makes of the key. It lives as long as the clock of this machine
+    /// says.
+    ///
+    /// # Errors
+    /// When the certificate, or a root of the mesh, is not valid by the clock of this machine: others would not take
+    /// it, or this sidecar would not take theirs.
+    pub fn grant(
+        self,
+        url: &str,
+        root_pem: &str,
+        answer: IdentityResponse,
+        now: Timestamp,
+    ) -> Result<Identity, SidecarError> {
+        let own = Validity::of_pem(&answer.certificate_pem);
+        let roots = Validity::of_pem(&answer.bundle_pem);
+        let named = own.iter().map(|of| ("the certificate that the control plane issued", of));
+        for (what, validity) in named.chain(roots.iter().map(|of| ("the root certificate of the mesh", of))) {
+            if let Some(complaint) = validity.complaint(now) {
+                let clocks = Clocks { here: now, control_plane: clock_at_issue(&answer) };
+                return Err(SidecarError::Clock(format!("{what} {complaint}, and {clocks}")));
+            }
+        }
+        let left = own.first().and_then(|own| u64::try_from(own.ends_at.duration_since(now).as_secs()).ok());
+        Ok(Identity {
             url: url.to_owned(),
             root_pem: root_pem.to_owned(),
             proxy_id: answer.proxy_id,
@@ -75,9 +96,16 @@ impl Request {
             certificate_pem: answer.certificate_pem,
             bundle_pem: answer.bundle_pem,
             issued_at: now.as_second(),
-            lifetime_seconds: answer.lifetime_seconds,
-        }
+            lifetime_seconds: left.map_or(answer.lifetime_seconds, |left| left.min(answer.lifetime_seconds)),
+        })
     }
+}
+
+/// What the clock of the control plane said when it issued a certificate.
+fn clock_at_issue(answer: &IdentityResponse) -> Option<Timestamp> {
+    let lifetime = i64::try_from(answer.lifetime_seconds).ok()?;
+    let ends_at: Timestamp = answer.expires_at.parse().ok()?;
+    ends_at.checked_sub(SignedDuration::from_secs(lifetime)).ok()
 }
 
 fn failed(error: rcgen::Error) -> SidecarError {
@@ -90,6 +118,18 @@ impl Identity {
     pub fn remaining(&self, now: Timestamp) -> Duration {
         let age = u64::try_from(now.as_second().saturating_sub(self.issued_at)).unwrap_or(0);
         Duration::from_secs(self.lifetime_seconds.saturating_sub(age))
+    }
+
+    /// When the certificate is valid; `None` if it cannot be read.
+    #[must_use]
+    pub fn validity(&self) -> Option<Validity> {
+        Validity::of_pem(&self.certificate_pem).into_iter().next()
+    }
+
+    /// Why nobody takes the certificate at a moment; `None` if they do.
+    #[must_use]
+    pub fn complaint(&self, now: Timestamp) -> Option<String> {
+        self.validity()?.complaint(now)
     }
 
     /// The secrets as Envoy gets them, with the list of revoked identities if there is one.
@@ -122,7 +162,8 @@ mod tests {
             lifetime_seconds: 3600,
             expires_at: String::new(),
         };
-        Request::new().unwrap().grant("https://c", "ROOT", answer, Timestamp::from_second(1000).unwrap())
+        let now = Timestamp::from_second(1000).unwrap();
+        Request::new().unwrap().grant("https://c", "ROOT", answer, now).unwrap()
     }
 
     #[test]

@@ -105,7 +105,11 @@ impl Membership {
         let mut backoff = Backoff::new(RETRY_BASE, RETRY_MAX);
         loop {
             match self.join_once().await {
-                Err(error @ (SidecarError::Unreachable { .. } | SidecarError::Busy(_))) => {
+                Err(
+                    error @ (SidecarError::Unreachable { .. }
+                    | SidecarError::Busy(_)
+                    | SidecarError::Clock(_)),
+                ) => {
                     let delay = backoff.next(backoff::random());
                     tracing::warn!("{error}; trying again in {delay:.1?}");
                     sleep(delay).await;
@@ -125,7 +129,7 @@ impl Membership {
             proxy: self.statement.clone(),
         };
         let answer = control_plane::join(&token.url, &token.root_pem, &join).await?;
-        let identity = request.grant(&token.url, &token.root_pem, answer, Timestamp::now());
+        let identity = request.grant(&token.url, &token.root_pem, answer, Timestamp::now())?;
         self.save(&identity);
         tracing::info!(proxy = identity.proxy_id, "joined the mesh");
         Ok(identity)
@@ -134,7 +138,7 @@ impl Membership {
     async fn renew_once(&self, present: &Identity) -> Result<Identity, SidecarError> {
         let request = Request::again(present)?;
         let answer = control_plane::renew(present, request.csr_pem.clone(), self.statement.clone()).await?;
-        let identity = request.grant(&present.url, &present.root_pem, answer, Timestamp::now());
+        let identity = request.grant(&present.url, &present.root_pem, answer, Timestamp::now())?;
         self.save(&identity);
         tracing::info!(proxy = identity.proxy_id, "renewed the certificate");
         Ok(identity)
@@ -142,8 +146,14 @@ impl Membership {
 
     /// Keeps the identity in `current` young: renews it at about half of its life, whenever
     /// `register` asks for it, and when the token file names another control plane. Tells `evicted` when the sidecar was
-    /// shut out and is let in anew. Ends only by being dropped.
-    pub async fn keep(&self, current: &watch::Sender<Arc<Identity>>, register: &Notify, evicted: &Notify) {
+    /// shut out and is let in anew; why it was not renewed when it was last tried is in `trouble`. Ends only by being
+    /// dropped.
+    pub async fn keep(
+        &self,
+        current: &watch::Sender<Arc<Identity>>,
+        register: &Notify,
+        (evicted, trouble): (&Notify, &watch::Sender<Option<String>>),
+    ) {
         let mut backoff = Backoff::new(RETRY_BASE, RETRY_MAX);
         loop {
             let present = current.borrow().clone();
@@ -159,6 +169,7 @@ impl Membership {
                 match self.renew_or_join(&present).await {
                     Ok(Renewed { identity, was_evicted }) => {
                         current.send_replace(Arc::new(identity));
+                        trouble.send_replace(None);
                         if was_evicted {
                             tracing::warn!("this sidecar was evicted, and has joined anew");
                             evicted.notify_one();
@@ -172,6 +183,8 @@ impl Membership {
                         tracing::warn!(
                             "the certificate is not renewed ({left} s left): {error}; trying again in {delay:.1?}"
                         );
+                        trouble.send_replace(Some(error.to_string()));
+                        // A new token in the file may be the remedy: it is looked at with each try.
                         sleep(delay).await;
                     }
                 }
@@ -196,22 +209,26 @@ impl Membership {
     }
 
     /// A control plane that does not take the certificate any more may take the token; and a token
-    /// of another control plane says that the sidecar belongs there now.
+    /// of another control plane says that the sidecar belongs there now. A certificate that has ended is shown as well: it
+    /// is renewed for some days after, so that nobody needs a token because the control plane was away for long.
     async fn renew_or_join(&self, present: &Identity) -> Result<Renewed, SidecarError> {
         let renewed = |identity| Renewed { identity, was_evicted: false };
-        let is_over = present.remaining(Timestamp::now()).is_zero();
-        let is_moved = self.read_token().is_ok_and(|(_, token)| !is_from(present, &token));
-        if is_over || is_moved {
+        if self.read_token().is_ok_and(|(_, token)| !is_from(present, &token)) {
             return self.join_once().await.map(renewed);
         }
-        match self.renew_once(present).await {
-            Err(SidecarError::Refused { code, message, help }) => match self.join_once().await {
-                Err(SidecarError::TokenFile { .. } | SidecarError::Token { .. }) => {
-                    Err(SidecarError::Refused { code, message, help })
-                }
-                outcome => outcome.map(|identity| Renewed { identity, was_evicted: code == EVICTED }),
-            },
-            outcome => outcome.map(renewed),
+        let (code, message, help) = match self.renew_once(present).await {
+            Err(SidecarError::Refused { code, message, help }) => (code, message, help),
+            outcome => return outcome.map(renewed),
+        };
+        match self.join_once().await {
+            Err(SidecarError::TokenFile { .. } | SidecarError::Token { .. }) => {
+                Err(SidecarError::Refused { code, message, help })
+            }
+            Err(SidecarError::Refused { message: of_token, help, .. }) => {
+                let message = format!("{message}; and it does not take the token: {of_token}");
+                Err(SidecarError::Refused { code, message, help })
+            }
+            outcome => outcome.map(|identity| Renewed { identity, was_evicted: code == EVICTED }),
         }
     }
 

@@ -2,14 +2,18 @@
 
 use super::admin::Admin;
 use super::errors::SidecarError;
+use super::identity::Identity;
 use super::relay::{Link, RelayStatus};
 use crate::delivery::xds::Application;
+use crate::mesh::identity::validity::to_seconds;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +35,10 @@ pub struct Sources {
     pub relay: watch::Receiver<RelayStatus>,
     /// Whether the application answers; `None` while that is not known.
     pub application: watch::Receiver<Option<Application>>,
+    /// Its certificate.
+    pub identity: watch::Receiver<Arc<Identity>>,
+    /// Why the certificate was not renewed, when that was last tried.
+    pub trouble: watch::Receiver<Option<String>>,
     /// Whether the sidecar is leaving.
     pub leaving: CancellationToken,
 }
@@ -60,7 +68,8 @@ impl Readiness {
 async fn answer(State(sources): State<Sources>) -> (StatusCode, Json<Value>) {
     let status = sources.relay.borrow().clone();
     let is_live = sources.admin.is_live().await;
-    let reason = reason(&status, is_live, sources.leaving.is_cancelled());
+    let untimely = untimely(&sources.identity.borrow(), &sources.trouble.borrow(), Timestamp::now());
+    let reason = reason(&status, untimely, is_live, sources.leaving.is_cancelled());
     let code = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let configuration = match status.link {
         Link::None | Link::Waiting => "none",
@@ -82,10 +91,22 @@ async fn answer(State(sources): State<Sources>) -> (StatusCode, Json<Value>) {
     (code, Json(said))
 }
 
+/// Why nobody takes the certificate, and what keeps it from being renewed; `None` if it is good.
+fn untimely(identity: &Identity, trouble: &Option<String>, now: Timestamp) -> Option<String> {
+    let complaint = identity.complaint(now)?;
+    let why = trouble.as_deref().unwrap_or("it is being renewed");
+    Some(format!(
+        "the certificate {complaint}, and the clock of this machine says {}: {why}",
+        to_seconds(now)
+    ))
+}
+
 /// Why the sidecar is not ready; `None` when it is.
-fn reason(status: &RelayStatus, is_live: bool, is_leaving: bool) -> Option<String> {
+fn reason(status: &RelayStatus, untimely: Option<String>, is_live: bool, is_leaving: bool) -> Option<String> {
     let reason = if is_leaving {
         "the sidecar is leaving"
+    } else if untimely.is_some() {
+        return untimely;
     } else if let Some((name, reason)) = status.closed.first_key_value() {
         return Some(format!("Envoy cannot open the listener {name}, and tries again: {reason}"));
     } else if status.link == Link::Waiting {
@@ -107,7 +128,7 @@ mod tests {
     #[test]
     fn a_sidecar_is_ready_when_envoy_is_live_with_a_configuration() {
         let status = |link, is_configured| RelayStatus { link, is_configured, ..RelayStatus::default() };
-        let said = |status: RelayStatus, is_live, is_leaving| reason(&status, is_live, is_leaving);
+        let said = |status: RelayStatus, is_live, is_leaving| reason(&status, None, is_live, is_leaving);
         assert_eq!(said(status(Link::Through, true), true, false), None);
         assert_eq!(said(status(Link::StandIn, true), true, false), None);
         assert!(said(status(Link::None, false), true, false).is_some());
@@ -117,5 +138,7 @@ mod tests {
         let closed = [("inbound".to_owned(), "127.0.0.1:8080 is in use".to_owned())].into();
         let why = said(RelayStatus { closed, ..status(Link::Through, true) }, true, false);
         assert!(why.is_some_and(|why| why.contains("inbound") && why.contains("8080")));
+        let over = Some("the certificate ended at noon".to_owned());
+        assert_eq!(reason(&status(Link::StandIn, true), over.clone(), true, false), over);
     }
 }

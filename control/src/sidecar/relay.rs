@@ -32,7 +32,9 @@ use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
+use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::mem::discriminant;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -58,6 +60,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How soon, and how seldom, Envoy is given a listener again that it could not open.
 const REOPEN_BASE: Duration = Duration::from_secs(1);
 const REOPEN_MAX: Duration = Duration::from_secs(5);
+/// How seldom, at least, it is asked by a sidecar whose certificate is not valid now: it waits for a new one.
+const UNTIMELY_PAUSE: Duration = Duration::from_secs(15);
 /// Why a stream takes the place of another.
 const REOPENING: &str = "listeners that could not be opened are sent again";
 const RENEWED: &str = "the certificate was renewed";
@@ -109,6 +113,8 @@ struct Shared {
     closed: Mutex<Closed>,
     /// Ends the stream of Envoy, so that listeners that are not open are sent to it again.
     retry: Notify,
+    /// Why there was no stream to the control plane when it was last asked for one.
+    trouble: Mutex<Option<SidecarError>>,
     /// Until when the control plane is not asked for a stream, and with which identity.
     pause: Mutex<Option<(Instant, Arc<Identity>)>>,
     /// A stream to the control plane for the next one of Envoy.
@@ -168,6 +174,7 @@ impl Relay {
             status: watch::Sender::default(),
             closed: Mutex::default(),
             retry: Notify::new(),
+            trouble: Mutex::default(),
             pause: Mutex::default(),
             prepared: Mutex::default(),
             retired: Mutex::default(),
@@ -286,6 +293,17 @@ impl Shared {
         }
     }
 
+    /// Another kind of trouble than before is said at once; the same again is not.
+    fn note_trouble(&self, error: SidecarError) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.as_ref().is_some_and(|before| discriminant(before) == discriminant(&error)) {
+            tracing::debug!("no stream to the control plane: {error}");
+        } else {
+            tracing::warn!("no stream to the control plane: {error}");
+        }
+        *trouble = Some(error);
+    }
+
     fn note_closed(&self, note: impl FnOnce(&mut Closed) -> bool) {
         let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         if note(&mut closed) {
@@ -339,12 +357,15 @@ impl Shared {
             return None;
         }
         match control_plane::open_stream(identity).await {
-            Ok(stream) => Some(stream),
+            Ok(stream) => {
+                *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                Some(stream)
+            }
             Err(error) => {
-                tracing::debug!("{error}");
                 if matches!(error, SidecarError::Refused { .. }) {
                     self.register.notify_one();
                 }
+                self.note_trouble(error);
                 None
             }
         }
@@ -357,8 +378,12 @@ impl Shared {
         let mut identity = self.identity.clone();
         identity.mark_unchanged();
         loop {
+            let mut pause = backoff.next(backoff::random());
+            if identity.borrow().complaint(Timestamp::now()).is_some() {
+                pause = pause.max(UNTIMELY_PAUSE);
+            }
             tokio::select! {
-                () = sleep(backoff.next(backoff::random())) => {}
+                () = sleep(pause) => {}
                 // It was there just now, and knows this sidecar.
                 Ok(()) = identity.changed() => {}
             }

@@ -65,7 +65,7 @@ impl Sidecar {
                 Err(error) => bail!("{error}"),
             }
         };
-        let identity = Arc::new(key.grant(url, root_pem, answer, Timestamp::now()));
+        let identity = Arc::new(key.grant(url, root_pem, answer, Timestamp::now())?);
         let task = tokio::spawn(run(identity.clone(), tally));
         Ok(Self { identity, statement, task })
     }

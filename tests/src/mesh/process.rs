@@ -1,5 +1,6 @@
 //! A process of the command under test, with all that it prints.
 
+use super::clock::Clock;
 use super::{LOOK_AGAIN, PATIENCE};
 use anyhow::{Context, Result, bail};
 use std::fs::File;
@@ -46,14 +47,20 @@ impl Process {
     /// # Errors
     /// When it cannot be started.
     pub fn start(name: &str, chancery: &Path, arguments: &[String]) -> Result<Self> {
-        Self::start_logging(name, chancery, arguments, Log::Kept)
+        Self::start_with(name, chancery, arguments, Log::Kept, None)
     }
 
-    /// As [`Process::start`], with something wrong with the log.
+    /// As [`Process::start`], with something wrong with the log, or with a clock of its own.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start_logging(name: &str, chancery: &Path, arguments: &[String], log: Log) -> Result<Self> {
+    pub fn start_with(
+        name: &str,
+        chancery: &Path,
+        arguments: &[String],
+        log: Log,
+        clock: Option<&Clock>,
+    ) -> Result<Self> {
         // Whoever runs the tests may ignore SIGHUP, as `nohup` does; what they start must not.
         let mut command = Command::new("env");
         command.arg("--default-signal=HUP").arg(chancery).args([
@@ -64,6 +71,7 @@ impl Process {
             "--",
         ]);
         command.arg(chancery).args(arguments).env_remove("CHANCERY_LOG");
+        command.envs(clock.iter().flat_map(|clock| clock.environment()));
         let mut unread = None;
         let stderr = match log {
             Log::Kept => Stdio::piped(),

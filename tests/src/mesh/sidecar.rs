@@ -1,6 +1,7 @@
 //! A sidecar with its Envoy, the application behind it, and what it lets one see.
 
 use super::application::Application;
+use super::clock::Clock;
 use super::process::{Log, Process, children};
 use super::stranger::{self, Certificate};
 use super::wire::{Answer, Request};
@@ -30,6 +31,7 @@ pub struct Member {
     labels: Vec<String>,
     log: Log,
     options: Vec<String>,
+    clock: Option<Clock>,
 }
 
 impl Member {
@@ -46,6 +48,7 @@ impl Member {
             labels: Vec::new(),
             log: Log::default(),
             options: Vec::new(),
+            clock: None,
         })
     }
 
@@ -92,6 +95,13 @@ impl Member {
     #[must_use]
     pub fn logging(mut self, log: Log) -> Self {
         self.log = log;
+        self
+    }
+
+    /// Goes by this clock, and its Envoy too.
+    #[must_use]
+    pub fn going_by(mut self, clock: &Clock) -> Self {
+        self.clock = Some(clock.clone());
         self
     }
 
@@ -388,6 +398,6 @@ impl Sidecar {
 impl Start {
     fn process(&self, member: &Member) -> Result<Process> {
         let name = format!("sidecar {}", member.instance);
-        Process::start_logging(&name, &self.chancery, &self.arguments, member.log)
+        Process::start_with(&name, &self.chancery, &self.arguments, member.log, member.clock.as_ref())
     }
 }

@@ -103,7 +103,7 @@ impl ControlPlane {
     pub(super) async fn run_with(context: &Path, arguments: &[&str]) -> Ended {
         let running = command().args(arguments).env("CHANCERY_CONTEXT", context).output();
         let output = timeout(PATIENCE, running).await.unwrap().unwrap();
-        let known = [Exit::Well, Exit::Failed, Exit::BadInput, Exit::Refused];
+        let known = [Exit::Well, Exit::Failed, Exit::BadInput, Exit::Refused, Exit::Unacknowledged];
         let code = output.status.code().unwrap();
         Ended {
             exit: known.into_iter().find(|exit| i32::from(exit.code()) == code).unwrap(),

@@ -10,7 +10,7 @@ use chancery_control::delivery::envoy::{
 use chancery_control::delivery::fleet::{Fleet, FleetChange};
 use chancery_control::delivery::snapshot::{Resource, Snapshot};
 use chancery_control::delivery::xds::XdsServer;
-use chancery_control::mesh::identity::PeerIdentity;
+use chancery_control::mesh::identity::{PeerIdentity, Validity};
 use chancery_control::mesh::model::{
     DesiredState, Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Readiness, Revision,
 };
@@ -19,6 +19,7 @@ use chancery_control::mesh::store::redb::RedbStore;
 use chancery_control::sidecar::envoy_binary::Search;
 use chancery_policy_lang::checked::ServiceRef;
 use chancery_tests::mesh::wire::Request;
+use jiff::Timestamp;
 use reqwest::StatusCode;
 use serde_json::json;
 use std::net::{SocketAddr, TcpListener};
@@ -391,11 +392,11 @@ fn service() -> ServiceRef {
 }
 
 fn identity() -> PeerIdentity {
-    let in_an_hour = std::time::SystemTime::now() + Duration::from_secs(3600);
+    let validity = Validity { begins_at: Timestamp::MIN, ends_at: Timestamp::MAX };
     PeerIdentity {
         service: service(),
         proxy: ProxyId(NODE.to_owned()),
-        expires_at: in_an_hour.try_into().unwrap(),
+        validity,
         serial: [0; 16],
         token: None,
         key: [0; 32],

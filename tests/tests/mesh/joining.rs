@@ -25,7 +25,8 @@ async fn a_token_that_is_no_good_is_refused_at_once_and_clearly() {
         ("cut", good.get(..good.len() / 2).unwrap(), 2, "not a token of Chancery"),
         ("other-service", &other, 2, "it is for the service shop/cart, not for shop/orders"),
         ("wrong", &signature_of_another, 3, "was not signed by this control plane"),
-        ("expired", &short, 3, "expired"),
+        ("expired", &short, 3, "and the clock of the control plane says 20"),
+        ("expired-here", &short, 3, "; the clock of this machine says 20"),
         ("revoked", &revoked, 3, "was revoked"),
     ];
     for (name, token, code, words) in cases {

@@ -84,7 +84,7 @@ impl Memory {
 
     /// Of a long message the end is kept.
     fn refuse(&mut self, resource: &Resource, message: &str) {
-        let message = tail(message, MESSAGE_BYTES_MAX).into();
+        let message = tail(message.trim_end(), MESSAGE_BYTES_MAX).into();
         self.note_refusal(resource.kind, &resource.name, &resource.version, message);
     }
 

@@ -13,7 +13,7 @@ use super::wire::unreadable;
 use crate::delivery::acks::AckBoard;
 use crate::delivery::envoy::secret;
 use crate::delivery::fleet::{Cell, Fleet};
-use crate::mesh::identity::{Evictions, PeerIdentity};
+use crate::mesh::identity::{Evictions, PeerIdentity, UntimelyPeer};
 use crate::mesh::model::{DesiredState, ProxyId};
 use axum::body::{Body, HttpBody};
 use axum::http::{Request, Response};
@@ -122,6 +122,9 @@ impl XdsServer {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let Some(identity) = request.extensions().get::<PeerIdentity>() else {
+            if let Some(late) = request.extensions().get::<UntimelyPeer>() {
+                return Err(Status::unauthenticated(late.complaint(Timestamp::now())));
+            }
             return Err(Status::unauthenticated(
                 "a sidecar shows the certificate that it got by joining: start it with a join token",
             ));

@@ -5,7 +5,7 @@
 //! itself (DNS names and addresses, no URI SAN), so neither can pass for the other.
 
 use super::evictions::{self, Serial};
-use super::{IdentityError, Vault};
+use super::{IdentityError, Validity, Vault};
 use crate::mesh::model::{ProxyId, hex};
 use crate::mesh::store::{Actor, Store};
 use ::ring::rand::{SecureRandom, SystemRandom};
@@ -48,6 +48,7 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     root: CertificateDer<'static>,
     root_pem: String,
+    validity: Validity,
     trust_domain: String,
     lifetime: SignedDuration,
 }
@@ -180,10 +181,14 @@ impl Authority {
     /// names it asks for are ignored.
     ///
     /// # Errors
+    /// [`IdentityError::Clock`] if the root certificate is not valid by the clock;
     /// [`IdentityError::BadCsr`] if the request is malformed, too large, wrongly signed or for a key
     /// that is not on P-256.
     pub fn issue(&self, csr_pem: &str, holder: Holder<'_>, now: Timestamp) -> Result<Issued, IdentityError> {
         let Holder { service, instance, token, generation } = holder;
+        if let Some(complaint) = self.validity.complaint(now) {
+            return Err(IdentityError::Clock { complaint, now });
+        }
         let mut request = parse_csr(csr_pem)?;
         let expires_at = now + self.lifetime;
         let mut params = leaf_params(now, expires_at)?;
@@ -266,7 +271,8 @@ impl Authority {
     ) -> Result<Self, IdentityError> {
         let root = CertificateDer::from_pem_slice(stored.certificate_pem.as_bytes()).map_err(odd)?;
         let issuer = Issuer::from_ca_cert_der(&root, KeyPair::from_pem(&stored.key_pem)?)?;
-        Ok(Self { issuer, root, root_pem: stored.certificate_pem, trust_domain, lifetime })
+        let validity = Validity::of(&root).ok_or_else(|| odd("the root certificate cannot be read"))?;
+        Ok(Self { issuer, root, root_pem: stored.certificate_pem, validity, trust_domain, lifetime })
     }
 }
 

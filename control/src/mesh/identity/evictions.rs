@@ -6,7 +6,7 @@
 //! An eviction is kept, in the store, for as long as a certificate from before it can live.
 
 use super::authority::{LIFETIME_MAX, Revoked};
-use super::{Authority, IdentityError, PeerIdentity};
+use super::{Authority, IdentityError, PeerIdentity, RENEWABLE_WITHIN};
 use crate::mesh::model::{ProxyId, hex};
 use crate::mesh::store::{Actor, Store};
 use jiff::{SignedDuration, Timestamp};
@@ -17,8 +17,9 @@ use tokio::sync::watch;
 
 /// The most evictions that are kept. Each is some forty bytes in every sidecar.
 pub const EVICTIONS_MAX: usize = 10_000;
-/// How long an eviction is kept: no certificate lives longer, whatever life they were given before.
-const KEPT: SignedDuration = LIFETIME_MAX;
+/// How long an eviction is kept: no certificate can be renewed for longer, whatever life they were given before.
+const KEPT_HOURS: i64 = LIFETIME_MAX.as_hours() + RENEWABLE_WITHIN.as_hours();
+const KEPT: SignedDuration = SignedDuration::from_hours(KEPT_HOURS);
 /// What keys of items begin with; the rest is `PROXY/GENERATION`.
 const PREFIX: &str = "evicted/";
 

@@ -87,7 +87,7 @@ impl JoinToken {
             return Err(TokenError::WrongSignature);
         }
         if token.expires_at <= now {
-            return Err(TokenError::Expired { at: token.expires_at });
+            return Err(TokenError::Expired { at: token.expires_at, now });
         }
         Ok(token)
     }

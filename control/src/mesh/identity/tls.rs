@@ -1,13 +1,16 @@
 //! TLS of the control plane: its own certificate, and who is at the other end.
 //!
 //! Client certificates are optional (people come with a token, joining sidecars with nothing yet),
-//! but one that is shown must be of this mesh, or the handshake fails.
+//! but one that is shown must be of this mesh, or the handshake fails. Whether it is valid *now* is for whoever
+//! accepts the connection to judge: a refusal can then be told in words.
 
+use super::any_time::{ClientsOfAnyTime, ServerOfAnyTime};
 use super::authority::TOKEN_UNIT;
-use super::{Authority, IdentityError, PeerIdentity, spiffe};
+use super::{Authority, IdentityError, PeerIdentity, Validity, spiffe};
 use crate::mesh::model::ProxyId;
 use chancery_policy_lang::request::service_of;
 use jiff::{SignedDuration, Timestamp};
+use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
@@ -36,7 +39,7 @@ pub fn server_config(authority: Arc<Authority>, names: Vec<String>) -> Result<Se
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(odd)?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(Arc::new(ClientsOfAnyTime(verifier)))
         .with_cert_resolver(Arc::new(certificate));
     // A resumed session would carry an identity on without looking at its certificate again.
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -65,10 +68,28 @@ pub fn client_config(root_pem: &str, identity: Option<(&str, &str)>) -> Result<C
     }
 }
 
-/// Who shows this chain, which the handshake verified; `None` if it is not a sidecar of the mesh.
+/// As [`client_config`], of a client that shows nothing and takes a certificate of the control plane out of its time:
+/// good for asking what time it is there, and for nothing else.
+///
+/// # Errors
+/// If a PEM text has no certificate.
+pub fn clock_reader_config(root_pem: &str) -> Result<ClientConfig, IdentityError> {
+    let provider = Arc::new(ring::default_provider());
+    let roots = Arc::new(roots_of(&certificates(root_pem)?)?);
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(odd)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(ServerOfAnyTime(verifier.map_err(odd)?)));
+    Ok(config.with_no_client_auth())
+}
+
+/// Who shows this chain, which the handshake verified but for its time; `None` if it is not a sidecar of the mesh.
 #[must_use]
 pub fn peer_identity(chain: &[CertificateDer<'_>], trust_domain: &str) -> Option<PeerIdentity> {
-    let (_, certificate) = X509Certificate::from_der(chain.first()?).ok()?;
+    let der = chain.first()?;
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let names = certificate.subject_alternative_name().ok()??;
     let [GeneralName::URI(uri)] = names.value.general_names.as_slice() else { return None };
     let service = service_of(uri.as_bytes(), trust_domain)?;
@@ -83,7 +104,7 @@ pub fn peer_identity(chain: &[CertificateDer<'_>], trust_domain: &str) -> Option
     Some(PeerIdentity {
         service,
         proxy,
-        expires_at: Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?,
+        validity: Validity::of(der)?,
         serial: certificate.raw_serial().try_into().ok()?,
         token,
         key: Sha256::digest(certificate.public_key().raw).into(),
@@ -122,6 +143,7 @@ struct OwnCertificate {
 #[derive(Clone, Debug)]
 struct Current {
     certified: Arc<CertifiedKey>,
+    made_at: Timestamp,
     renew_at: Timestamp,
 }
 
@@ -140,7 +162,8 @@ impl OwnCertificate {
 
     fn at(&self, now: Timestamp) -> Arc<CertifiedKey> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if now < current.renew_at {
+        // Made by a clock that was ahead and was set right since, it may be one that nobody takes yet.
+        if (current.made_at..current.renew_at).contains(&now) {
             return current.certified;
         }
         match self.maker.make(now) {
@@ -167,7 +190,7 @@ impl Maker {
     fn make(&self, now: Timestamp) -> Result<Current, IdentityError> {
         let identity = self.authority.server_identity(&self.names, SERVER_LIFETIME, now)?;
         let certified = CertifiedKey::from_der(identity.chain, identity.key, &self.provider).map_err(odd)?;
-        Ok(Current { certified: Arc::new(certified), renew_at: now + SERVER_LIFETIME / 2 })
+        Ok(Current { certified: Arc::new(certified), made_at: now, renew_at: now + SERVER_LIFETIME / 2 })
     }
 }
 

@@ -177,7 +177,7 @@ impl Tokens {
             return Err(TokenError::Unknown);
         }
         match end_of(stored.expires) {
-            Some(at) if at <= now => Err(TokenError::Expired { at }),
+            Some(at) if at <= now => Err(TokenError::Expired { at, now }),
             _ => Ok(Grant { id: id.to_owned(), role: stored.role }),
         }
     }

@@ -1,12 +1,12 @@
 //! Who may call an endpoint: checked before its handler sees the request.
 
 use super::{Api, ApiError};
-use crate::mesh::identity::{PeerIdentity, Role};
+use crate::mesh::identity::{PeerIdentity, RENEWABLE_WITHIN, Role, Timeliness, UntimelyPeer};
 use crate::mesh::store::Actor;
 use crate::server::connections::Standing;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::MethodRouter;
@@ -23,6 +23,8 @@ pub enum Access {
     Admin,
     /// A sidecar, by its client certificate.
     Sidecar,
+    /// A sidecar, by its client certificate; also by one that is out of its time, if it may be renewed.
+    Renewal,
 }
 
 /// Who called, for the audit log; in the extensions of each request that passed.
@@ -73,18 +75,75 @@ async fn check(
     };
     let caller = match access {
         Access::Open => Caller::without_role("anybody".to_owned()),
-        Access::Sidecar => {
-            let peer = request.extensions().get::<PeerIdentity>().ok_or_else(no_certificate)?;
-            if api.evictions.is_evicted(peer) {
-                return Err(evicted(peer));
-            }
-            Caller::without_role(format!("proxy {}", peer.proxy))
+        Access::Sidecar | Access::Renewal => {
+            let may_be_late = access == Access::Renewal;
+            let peer = sidecar(&api, request.extensions(), may_be_late, standing.as_ref())?;
+            let caller = Caller::without_role(format!("proxy {}", peer.proxy));
+            request.extensions_mut().insert(peer);
+            caller
         }
         Access::Reader => bearer(&api, request.headers(), standing.as_ref(), Role::Reader).await?,
         Access::Admin => bearer(&api, request.headers(), standing.as_ref(), Role::Admin).await?,
     };
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+/// The sidecar that calls. One whose certificate is out of its time may renew it as long as it would not have lost
+/// its place without that.
+fn sidecar(
+    api: &Api,
+    shown: &Extensions,
+    may_be_late: bool,
+    standing: Option<&Standing>,
+) -> Result<PeerIdentity, ApiError> {
+    let late = shown.get::<UntimelyPeer>();
+    let peer = shown.get::<PeerIdentity>().or(late.map(|late| &late.0)).ok_or_else(no_certificate)?;
+    if api.evictions.is_evicted(peer) {
+        return Err(evicted(peer));
+    }
+    if let Some(late) = late {
+        if !may_be_late {
+            return Err(untimely(late, "", Timestamp::now()));
+        }
+        check_renewable(api, late, Timestamp::now())?;
+        if let Some(standing) = standing {
+            standing.recognise(&format!("proxy {}", peer.proxy));
+        }
+    }
+    Ok(peer.clone())
+}
+
+/// Refuses a certificate that is too far out of its time, or of a sidecar that is not there any more, or is there.
+fn check_renewable(api: &Api, late: &UntimelyPeer, now: Timestamp) -> Result<(), ApiError> {
+    let UntimelyPeer(peer) = late;
+    if peer.validity.missed_by(now) > RENEWABLE_WITHIN {
+        let limit = RENEWABLE_WITHIN.as_hours() / 24;
+        return Err(untimely(late, &format!("; it could be renewed within {limit} days of its time"), now));
+    }
+    if !api.store.watch().borrow().proxies.contains_key(&peer.proxy) {
+        return Err(untimely(late, "; the sidecar is not registered any more", now));
+    }
+    if api.board.is_connected(&peer.proxy) {
+        let message =
+            format!("{}; proxy `{}` is connected with another one", late.complaint(now), peer.proxy);
+        return Err(ApiError::new(StatusCode::CONFLICT, "proxy-connected", message)
+            .help("give this replica another --instance; or stop the other one first"));
+    }
+    tracing::info!(proxy = %peer.proxy, "renews a certificate that is out of its time: {}", late.complaint(now));
+    Ok(())
+}
+
+fn untimely(late: &UntimelyPeer, and: &str, now: Timestamp) -> ApiError {
+    let message = format!("{}{and}", late.complaint(now));
+    match late.0.validity.at(now) {
+        Timeliness::NotYet => ApiError::new(StatusCode::UNAUTHORIZED, "certificate-not-valid-yet", message)
+            .help("set the clock that is wrong; or join again with a token that is in force"),
+        Timeliness::Good | Timeliness::Over => {
+            ApiError::new(StatusCode::UNAUTHORIZED, "certificate-expired", message)
+                .help("join again with a token that is in force, if the clocks are right")
+        }
+    }
 }
 
 async fn bearer(

@@ -1,7 +1,13 @@
 //! A client of the REST API, for the command line and for joining sidecars.
+//!
+//! What fails for its time is told with both clocks. That of the control plane stands in its refusal; where its
+//! certificate does not fit the clock of this machine, in the `date` of an answer that is got for nothing else.
 
 use super::types::ErrorBody;
-use crate::mesh::identity::{IdentityError, tls};
+use crate::mesh::identity::validity::to_seconds;
+use crate::mesh::identity::{Clocks, IdentityError, is_about_time, tls};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
@@ -13,6 +19,10 @@ use std::time::Duration;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request may take; applying many policies compiles them first.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long it may take to ask what time it is at the control plane.
+const CLOCK_TIMEOUT: Duration = Duration::from_secs(3);
+/// The codes of refusals for the time alone.
+const TIME_CODES: [&str; 4] = ["token-expired", "certificate-expired", "certificate-not-valid-yet", "clock"];
 
 /// What a caller shows.
 #[derive(Clone, Debug)]
@@ -35,6 +45,7 @@ pub enum Credentials {
 pub struct Client {
     http: reqwest::Client,
     url: String,
+    root_pem: String,
     token: Option<String>,
 }
 
@@ -56,6 +67,16 @@ pub enum ClientError {
         url: String,
         /// What is wrong with its certificate.
         detail: String,
+    },
+    /// Its certificate, or one that it issued, is not valid by the clock of this machine.
+    #[error("{what} {complaint}, and {clocks}")]
+    Clock {
+        /// Whose certificate.
+        what: String,
+        /// What is wrong with its time.
+        complaint: String,
+        /// What the clocks say.
+        clocks: Clocks,
     },
     /// It answered that it would not.
     #[error("{}", .body.message)]
@@ -102,7 +123,7 @@ impl Client {
             .user_agent(concat!("chancery/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| ClientError::Odd { url: url.clone(), detail: chain(&error) })?;
-        Ok(Self { http, url, token })
+        Ok(Self { http, url, root_pem: root_pem.to_owned(), token })
     }
 
     /// Where the control plane is.
@@ -124,8 +145,10 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn get_text(&self, path: &str) -> Result<String, ClientError> {
-        let response = self.send(self.request(Method::GET, path)).await?;
-        response.text().await.map_err(|error| self.unreachable(&error))
+        match self.send(self.request(Method::GET, path)).await?.text().await {
+            Ok(text) => Ok(text),
+            Err(error) => Err(self.unreachable(&error).await),
+        }
     }
 
     /// `POST`, JSON both ways.
@@ -157,33 +180,99 @@ impl Client {
     }
 
     async fn json<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
-        let bytes = self.send(request).await?.bytes().await.map_err(|error| self.unreachable(&error))?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| ClientError::Odd { url: self.url.clone(), detail: error.to_string() })
+        match self.send(request).await?.bytes().await {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| ClientError::Odd { url: self.url.clone(), detail: error.to_string() }),
+            Err(error) => Err(self.unreachable(&error).await),
+        }
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ClientError> {
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return Err(self.unreachable(&error).await),
+        };
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
-        let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
-        match serde_json::from_slice(&bytes) {
-            Ok(body) => Err(ClientError::Refused { status, body }),
+        let bytes = match response.bytes().await {
+            Ok(bytes) => bytes,
+            Err(error) => return Err(self.unreachable(&error).await),
+        };
+        match serde_json::from_slice::<ErrorBody>(&bytes) {
+            Ok(mut body) => {
+                // It says what the clock says where it was refused.
+                if TIME_CODES.contains(&body.code.as_str()) {
+                    let here = to_seconds(Timestamp::now());
+                    body.message = format!("{}; the clock of this machine says {here}", body.message);
+                }
+                Err(ClientError::Refused { status, body })
+            }
             Err(_) => {
                 Err(ClientError::Odd { url: self.url.clone(), detail: format!("it answered {status}") })
             }
         }
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> ClientError {
+    async fn unreachable(&self, error: &reqwest::Error) -> ClientError {
         let url = self.url.clone();
         match wrong_certificate(error) {
-            Some(detail) => ClientError::Untrusted { url, detail },
+            Some(wrong) if is_about_time(wrong) => untimely(&url, &self.root_pem, wrong).await,
+            Some(wrong) => ClientError::Untrusted { url, detail: wrong.to_string() },
             None => ClientError::Unreachable { url, detail: chain(error) },
         }
     }
+}
+
+/// What a failure to connect means that is one of time; `None` if it is another.
+pub async fn failed_for_its_time(
+    url: &str,
+    root_pem: &str,
+    error: &(dyn Error + Send + Sync + 'static),
+) -> Option<ClientError> {
+    let wrong = wrong_certificate(error).filter(|wrong| is_about_time(wrong))?;
+    Some(untimely(url, root_pem, wrong).await)
+}
+
+/// The control plane's certificate is refused for its time: says what is wrong, with both clocks.
+async fn untimely(url: &str, root_pem: &str, wrong: &rustls::Error) -> ClientError {
+    use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
+    let moment = |time: &rustls::pki_types::UnixTime| {
+        i64::try_from(time.as_secs()).ok().and_then(|second| Timestamp::from_second(second).ok())
+    };
+    let complaint = match wrong {
+        rustls::Error::InvalidCertificate(ExpiredContext { not_after, .. }) => {
+            moment(not_after).map(|at| format!("ended at {at}"))
+        }
+        rustls::Error::InvalidCertificate(NotValidYetContext { not_before, .. }) => {
+            moment(not_before).map(|at| format!("is not valid before {at}"))
+        }
+        _ => None,
+    };
+    ClientError::Clock {
+        what: format!("the certificate of the control plane at {url}"),
+        complaint: complaint.unwrap_or_else(|| "is not valid now".to_owned()),
+        clocks: Clocks { here: Timestamp::now(), control_plane: clock_of(url, root_pem).await },
+    }
+}
+
+/// What time it is at the control plane; `None` if it does not say. All of its certificate is verified but the time.
+async fn clock_of(url: &str, root_pem: &str) -> Option<Timestamp> {
+    let http = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::clock_reader_config(root_pem).ok()?)
+        .https_only(true)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(CLOCK_TIMEOUT)
+        .build();
+    let response = http.ok()?.get(format!("{url}/healthz")).send().await;
+    date_of(&response.ok()?)
+}
+
+fn date_of(response: &reqwest::Response) -> Option<Timestamp> {
+    let date = response.headers().get(reqwest::header::DATE)?;
+    rfc2822::DateTimeParser::new().parse_timestamp(date.as_bytes()).ok()
 }
 
 /// Escapes a part of a path.
@@ -207,11 +296,11 @@ fn chain(error: &dyn Error) -> String {
 }
 
 /// What is wrong with the certificate of the other side, if that is what is wrong.
-fn wrong_certificate(error: &reqwest::Error) -> Option<String> {
+fn wrong_certificate<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next = error.source();
     while let Some(cause) = next {
         if let Some(wrong @ rustls::Error::InvalidCertificate(_)) = carried(cause).downcast_ref() {
-            return Some(wrong.to_string());
+            return Some(wrong);
         }
         next = cause.source();
     }

@@ -128,6 +128,11 @@ impl From<IdentityError> for ApiError {
                 .help("send a PKCS #10 request in PEM, signed by an ECDSA key on the curve P-256"),
             IdentityError::OtherKey => Self::new(StatusCode::BAD_REQUEST, "other-key", error.to_string())
                 .help("ask for the same key again; with another one, join again with a token"),
+            IdentityError::Clock { .. } => {
+                tracing::error!(%error, "set the clock of this machine");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "clock", error.to_string())
+                    .help("set the clock of the machine on which the control plane runs")
+            }
             IdentityError::Store(error) => error.into(),
             other => Self::internal(&other),
         }

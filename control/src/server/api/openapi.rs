@@ -60,7 +60,7 @@ fn operation(endpoint: &Endpoint, schemas: &mut SchemaGenerator) -> Value {
         Access::Open => json!([]),
         Access::Reader => json!([{ "token": ["reader"] }]),
         Access::Admin => json!([{ "token": ["admin"] }]),
-        Access::Sidecar => json!([{ "certificate": [] }]),
+        Access::Sidecar | Access::Renewal => json!([{ "certificate": [] }]),
     };
     let mut operation = json!({
         "summary": endpoint.summary,

@@ -6,7 +6,7 @@ use super::XdsServer;
 use crate::delivery::acks::AckBoard;
 use crate::delivery::fleet::{Fleet, FleetChange};
 use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
-use crate::mesh::identity::PeerIdentity;
+use crate::mesh::identity::{PeerIdentity, Validity};
 use crate::mesh::model::{DesiredState, ProxyId, ProxyRegistration, Revision};
 use chancery_policy_lang::checked::ServiceRef;
 use envoy_types::pb::envoy::config::core::v3::Node;
@@ -70,8 +70,8 @@ async fn serve_fleet(caller: Option<&'static str>, fleet: Arc<Fleet>, board: Arc
             let service = ServiceRef { namespace: "shop".to_owned(), name: "orders".to_owned() };
             let proxy = ProxyId(caller.to_owned());
             let (serial, key) = ([0; 16], [0; 32]);
-            let expires_at = Timestamp::MAX;
-            let peer = PeerIdentity { service, proxy, expires_at, serial, token: None, key };
+            let validity = Validity { begins_at: Timestamp::MIN, ends_at: Timestamp::MAX };
+            let peer = PeerIdentity { service, proxy, validity, serial, token: None, key };
             request.extensions_mut().insert(peer);
         }
         Ok(request)
