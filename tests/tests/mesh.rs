@@ -19,6 +19,7 @@ mod operating;
 mod ports;
 mod readiness;
 mod waiting;
+mod words;
 
 use crate::command_line::transcript::CHANCERY;
 use chancery_tests::mesh::wire::{Answer, Request};
