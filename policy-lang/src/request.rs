@@ -7,6 +7,7 @@ pub(crate) mod received;
 mod refusal;
 
 pub(crate) use authority::parse as parse_authority;
+pub(crate) use identity::is_name_byte;
 pub use identity::{IDENTITY_BYTES_MAX, ServiceIdentity, service_of};
 pub use received::{Protocol, RawRequest, received};
 pub use refusal::{REFUSED_STATUS, Refusal};

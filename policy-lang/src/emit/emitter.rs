@@ -202,6 +202,11 @@ impl<'a> Emitter<'a> {
         keeps_classes(self.tables)
     }
 
+    /// Whether the module is large, so that a little room more for its code does not count.
+    pub(super) fn is_large(&self) -> bool {
+        self.keeps_classes()
+    }
+
     /// What an invariant promises; if it is broken, that is reported in the place of the module, and what
     /// is written from the stand-in never leaves the compiler.
     pub(super) fn sound<T>(&mut self, found: Result<T, Bug>, stand_in: T) -> T {

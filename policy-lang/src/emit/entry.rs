@@ -167,7 +167,8 @@ impl Emitter<'_> {
             b.set_global(flag, zero);
         }
         let (from, to) = self.layout.cleared();
-        if to - from <= UNROLLED_BYTES_MAX {
+        let unrolled_max = if self.is_large() { UNROLLED_BYTES_MAX } else { UNROLLED_BYTES_MAX_OF_SMALL };
+        if to - from <= unrolled_max {
             for address in (from..to).step_by(8) {
                 b.store64(0, address, 0_i64);
             }
@@ -178,5 +179,7 @@ impl Emitter<'_> {
     }
 }
 
-/// So many bytes are cleared by single stores.
-const UNROLLED_BYTES_MAX: u32 = 64;
+/// So many bytes are cleared by single stores, which take more room than a call of the host's and less time.
+const UNROLLED_BYTES_MAX: u32 = 512;
+/// The same in a small module.
+const UNROLLED_BYTES_MAX_OF_SMALL: u32 = 64;

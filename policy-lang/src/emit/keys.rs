@@ -22,13 +22,19 @@ pub(super) const LOOKUP_LONG: Part = Part::new("lookup long", |emitter, _| emitt
 /// Compares two strings of one length.
 pub(super) const EQUAL: Part = Part::new("equal", |emitter, _| emitter.write_equal());
 
+/// What strings are multiplied with, or odd multiples of it.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+/// So many multipliers are tried for a table of few keys, so many hashes computed for any.
+const MULTIPLIERS_MAX: usize = 64;
+const HASHES_MAX: usize = 1 << 16;
+/// A table of so many keys has fewer empty places.
+const FEW_KEYS_MAX: usize = 64;
 /// Strings of up to so many bytes are short.
 const SHORT_BYTES_MAX: usize = 8;
 /// Bytes of an entry of both tables.
 const ENTRY_BYTES: usize = 16;
 
-// An entry of a short string: its bytes as a word; space and length, of which `LENGTH_BITS` are the
+// An entry of a short string: its bytes as a word, the missing ones in front; space and length, of which `LENGTH_BITS` are the
 // length, 0 for an empty entry; the number.
 const SHORT_META: u32 = 8;
 const SHORT_NUMBER: u32 = 12;
@@ -70,6 +76,7 @@ pub(super) struct Tables {
 struct Table {
     address: u32,
     capacity: u32,
+    multiplier: u64,
 }
 
 impl Keys {
@@ -91,7 +98,7 @@ impl Keys {
     /// Lays the tables out.
     pub(super) fn finish(&self, data: &mut Data) -> Result<Tables, Bug> {
         let (short, short_chain) = lay_out(&self.short, data, Key::short_hash, |key, _| {
-            let [low, high] = halves(word(&key.text));
+            let [low, high] = halves(high_word(&key.text));
             Ok([low, high, short_meta(key.space, key.text.len()), key.number])
         })?;
         let (long, long_chain) = lay_out(&self.long, data, Key::long_hash, |key, data| {
@@ -105,50 +112,80 @@ impl Keys {
 
 impl Key {
     /// The same hash as the generated function computes of a short string.
-    fn short_hash(&self) -> u64 {
-        let meta = u64::from(short_meta(self.space, self.text.len()));
-        let hash = (word(&self.text) ^ meta.wrapping_mul(MULTIPLIER)).wrapping_mul(MULTIPLIER);
-        (hash ^ (hash >> 32)).wrapping_mul(MULTIPLIER)
+    fn short_hash(&self, multiplier: u64) -> u64 {
+        let meta = short_meta(self.space, self.text.len());
+        (high_word(&self.text) ^ u64::from(meta)).wrapping_mul(multiplier)
     }
 
     /// The same hash as the generated function computes of a long string.
-    fn long_hash(&self) -> u64 {
+    fn long_hash(&self, multiplier: u64) -> u64 {
         let meta = self.text.len() as u64 | u64::from(self.space) << 32;
-        self.text.chunks(8).fold(meta.wrapping_mul(MULTIPLIER), |hash, chunk| {
-            let hash = (hash ^ word(chunk)).wrapping_mul(MULTIPLIER);
+        self.text.chunks(8).fold(meta.wrapping_mul(multiplier), |hash, chunk| {
+            let hash = (hash ^ word(chunk)).wrapping_mul(multiplier);
             hash ^ (hash >> 32)
         })
     }
 }
 
-/// A table of entries at their hashes, and its longest chain. Half of it stays empty, so that chains are
-/// short: whoever sends a request can ask for the longest one again and again.
+/// A table of entries at their hashes, and its longest chain: whoever sends a request can ask for the longest one
+/// again and again.
 fn lay_out(
     keys: &[Key],
     data: &mut Data,
-    hash: fn(&Key) -> u64,
+    hash: fn(&Key, u64) -> u64,
     entry: fn(&Key, &mut Data) -> Result<[u32; 4], Bug>,
 ) -> Result<(Table, u32), Bug> {
-    let capacity = 2 * keys.len() + 1;
-    let mut slots: Vec<Option<&Key>> = vec![None; capacity];
-    let mut chain_max = 1;
+    let Placed { places, multiplier, chain_max, .. } = place_best(keys, hash)?;
+    let mut bytes = Vec::with_capacity(places.len() * ENTRY_BYTES);
+    for place in &places {
+        let words = place.map_or(Ok([0; 4]), |key| entry(key, data))?;
+        bytes.extend(words.into_iter().flat_map(u32::to_le_bytes));
+    }
+    let capacity = number(places.len())?;
+    Ok((Table { address: data.table(&bytes), capacity, multiplier }, chain_max))
+}
+
+/// Where the keys of a table stand.
+struct Placed<'a> {
+    places: Vec<Option<&'a Key>>,
+    multiplier: u64,
+    /// The most entries that a look-up compares.
+    chain_max: u32,
+    /// How many entries are compared if each key is looked up.
+    compared: u32,
+}
+
+/// The keys by the multiplier with which the longest chain is the shortest, and then all of them together.
+fn place_best(keys: &[Key], hash: fn(&Key, u64) -> u64) -> Result<Placed<'_>, Bug> {
+    let mut best = place(keys, hash, MULTIPLIER)?;
+    for at in 1..(HASHES_MAX / keys.len().max(1)).min(MULTIPLIERS_MAX) as u64 {
+        // Odd, so that nothing of a string is lost.
+        let other = place(keys, hash, MULTIPLIER.wrapping_mul(2 * at + 1))?;
+        if (other.chain_max, other.compared) < (best.chain_max, best.compared) {
+            best = other;
+        }
+    }
+    Ok(best)
+}
+
+/// Each key at its hash, or at the next free place behind it.
+fn place(keys: &[Key], hash: fn(&Key, u64) -> u64, multiplier: u64) -> Result<Placed<'_>, Bug> {
+    // Places stay empty, so that chains are short; fewer where a good multiplier is found for so few keys.
+    let empty = if keys.len() <= FEW_KEYS_MAX { keys.len() / 2 } else { keys.len() };
+    let capacity = keys.len() + empty + 1;
+    let mut placed = Placed { places: vec![None; capacity], multiplier, chain_max: 1, compared: 0 };
     for key in keys {
-        let mut at = (((hash(key) >> 32) * capacity as u64) >> 32) as usize;
+        let mut at = (((hash(key, multiplier) >> 32) * capacity as u64) >> 32) as usize;
         let mut chain = 1;
-        while slots.get(at).is_some_and(Option::is_some) {
+        while placed.places.get(at).is_some_and(Option::is_some) {
             at = (at + 1) % capacity;
             chain += 1;
         }
-        chain_max = chain_max.max(chain);
-        *slots.get_mut(at).or_bug("a table has room for all its keys")? = Some(key);
+        placed.chain_max = placed.chain_max.max(chain);
+        placed.compared += chain;
+        *placed.places.get_mut(at).or_bug("a table has room for all its keys")? = Some(key);
     }
-    let mut bytes = Vec::with_capacity(capacity * ENTRY_BYTES);
-    for slot in slots {
-        let words = slot.map_or(Ok([0; 4]), |key| entry(key, data))?;
-        bytes.extend(words.into_iter().flat_map(u32::to_le_bytes));
-    }
-    let capacity = number(capacity)?;
-    Ok((Table { address: data.table(&bytes), capacity }, chain_max))
+    Ok(placed)
 }
 
 /// Up to 8 bytes as a word, the missing ones 0.
@@ -158,6 +195,12 @@ fn word(bytes: &[u8]) -> u64 {
         *byte = *value;
     }
     u64::from_le_bytes(word)
+}
+
+/// Up to 8 bytes as a word, the missing ones 0 and in front.
+fn high_word(bytes: &[u8]) -> u64 {
+    let missing = SHORT_BYTES_MAX.saturating_sub(bytes.len()) as u32;
+    word(bytes).checked_shl(u8::BITS * missing).unwrap_or_default()
 }
 
 fn halves(word: u64) -> [u32; 2] {
@@ -212,11 +255,11 @@ impl Emitter<'_> {
             }
         });
         let meta = b.let_((space << LENGTH_BITS) | length);
-        let unused = (Value::from(SHORT_BYTES_MAX as u32) - length) << 3;
-        let word = b.let_(text.load64(0) & (Value::from(-1_i64) >> unused.extend()));
-        let multiplier = b.let_(MULTIPLIER);
-        let hash = b.let_((word ^ (meta.extend() * multiplier)) * multiplier);
-        let entry = b.let_(first_entry((hash ^ (hash >> 32_i64)) * multiplier, table));
+        // What is read behind the string is shifted out; of the distance the low six bits count.
+        let missing = (Value::from(0) - length) << 3;
+        let word = b.let_(text.load64(0) << missing.extend());
+        let hash = (word ^ meta.extend()) * table.multiplier;
+        let entry = b.let_(first_entry(hash, table));
         b.while_times(self.keys.chain_max.into(), entry.load32(SHORT_META), |b, _| {
             b.if_(entry.load64(0).eq(word) & entry.load32(SHORT_META).eq(meta), |b| {
                 b.return_value(entry.load32(SHORT_NUMBER));
@@ -248,7 +291,7 @@ impl Emitter<'_> {
     fn find_long(&mut self, b: &mut Body, table: Table, (space, text, length): (Local, Local, Local)) {
         let meta = b.let_(length.extend() | (space.extend() << 32_i64));
         // In a variable it takes less room.
-        let multiplier = b.let_(MULTIPLIER);
+        let multiplier = b.let_(table.multiplier);
         let hash = b.let_(meta * multiplier);
         let at = b.let_(text);
         let left = b.let_(length);

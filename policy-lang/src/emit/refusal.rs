@@ -5,7 +5,6 @@
 use super::code::{Body, Global, I32, I64, Label, Local, Operand, Value};
 use super::emitter::Emitter;
 use super::parts::Part;
-use super::source::IS_NAME_BYTE;
 use crate::checked::Attribute;
 
 /// The answer to a request that is refused before any rule is asked.
@@ -83,7 +82,6 @@ impl Emitter<'_> {
     /// then the end, or a colon and perhaps a port
     /// ```
     fn read_authority(&mut self, b: &mut Body, refused: Label) {
-        let is_name_byte = self.part(IS_NAME_BYTE);
         let host = self.asked.contains(&Attribute::Host).then(|| self.host_text());
         let stated_port = self.asked.contains(&Attribute::Port).then(|| self.stated_port());
         let (at, end) = self.slot_bounds(b, ":authority");
@@ -91,10 +89,11 @@ impl Emitter<'_> {
         let bracket = b.let_(at.load8(0).eq(i32::from(b'[')));
         b.set(at, at + bracket);
         let start = b.let_(at);
+        let is_name_byte = self.is_name_byte(byte);
         b.while_(at.lt_u(end), |b, out| {
             b.set(byte, at.load8(0));
             let is_colon = byte.eq(COLON) & Value::from(bracket);
-            b.br_if(out, (Value::call(is_name_byte, &[byte.into()], I32) | is_colon).eqz());
+            b.br_if(out, (is_name_byte | is_colon).eqz());
             b.set(at, at + 1);
         });
         b.br_if(refused, at.eq(start));

@@ -108,7 +108,7 @@ impl Emitter<'_> {
         let value = b.let_(key + key_length + 1);
         b.br_if(unreadable, value_length.ge_u(end - value));
         let next = b.let_(value + value_length + 1);
-        b.if_(self.may_be_asked(key_length), |b| {
+        b.if_(self.may_be_asked(key, key_length), |b| {
             let longest = self.longest_name();
             let slot = self.lookup_within(self.names, key, key_length, longest);
             let slot = b.let_(slot);
@@ -128,14 +128,16 @@ impl Emitter<'_> {
         b.set(entry, entry + ENTRY_BYTES);
     }
 
-    /// Whether a name of this length can be one that is asked for. Lengths that differ by 64 share a bit; the
-    /// look-up tells them apart.
-    fn may_be_asked(&mut self, length: Local) -> Value {
-        let mask = self.layout.slots.keys().fold(0_u64, |mask, name| mask | 1 << (name.len() % 64));
-        let known = (Value::from(mask) >> length.extend()).wrap();
-        // A longer one is not even hashed, for its sender chose it: a look-up knows by itself what is longer
-        // than all strings.
-        if self.keys.bytes_max < 64 { known & 1 } else { known & length.le_u(self.longest_name()) }
+    /// Whether a name can be one that is asked for, by its length and its last byte. Their sum modulo 64 is a bit;
+    /// the look-up tells names apart that share one.
+    fn may_be_asked(&mut self, name: Local, length: Local) -> Value {
+        let bit = |name: &Arc<str>| name.len() + usize::from(name.bytes().last().unwrap_or_default());
+        let mask = self.layout.slots.keys().fold(0_u64, |mask, name| mask | 1 << (bit(name) % 64));
+        // In front of a name that is empty something is there to be read, too.
+        let last = (name + length - 1).load8(0);
+        let known = (Value::from(mask) >> (last + length).extend()).wrap();
+        // A longer one is not even hashed, for its sender chose it.
+        known & length.le_u(self.longest_name())
     }
 
     /// How long the longest name is that is asked for.

@@ -2,7 +2,7 @@
 
 use super::address::{ADDRESS_V4, ADDRESS_V6};
 use super::class::AttributeCode;
-use super::code::{Body, Func, Global, I32, I64, Local, Operand, Value};
+use super::code::{Body, Global, I32, I64, Local, Operand, Value};
 use super::cost::Linear;
 use super::emitter::Emitter;
 use super::keys::EQUAL;
@@ -12,7 +12,7 @@ use crate::bug::OrBug as _;
 use crate::checked::Attribute;
 use crate::classify::IdentityClasses;
 use crate::literals::property_of;
-use crate::request::IDENTITY_BYTES_MAX;
+use crate::request::{self, IDENTITY_BYTES_MAX};
 use chancery_sdk_abi::host_calls;
 
 /// Reads a property.
@@ -22,7 +22,7 @@ pub(super) const PRINCIPAL: Part = Part::new("principal", |emitter, _| emitter.w
 /// Finds namespace and service in the principal.
 pub(super) const SERVICE: Part = Part::new("service", |emitter, _| emitter.write_service());
 /// Whether a byte may stand in a name.
-pub(super) const IS_NAME_BYTE: Part = Part::new("is name byte", |emitter, _| emitter.write_is_name_byte());
+const IS_NAME_BYTE: Part = Part::new("is name byte", |emitter, _| emitter.write_is_name_byte());
 /// Reads the caller's address.
 pub(super) const ADDRESS: Part = Part::new("address", |emitter, _| emitter.write_address());
 /// Whether the connection is mutual TLS.
@@ -156,10 +156,10 @@ impl Emitter<'_> {
         let (principal, namespace, name) = (self.principal(), self.namespace(), self.service_name());
         let (prefix_at, prefix_length) = self.string(format!("spiffe://{}/ns/", self.plan.trust_domain));
         let (read, equal) = (self.part(PRINCIPAL), self.part(EQUAL));
-        let is_name_byte = self.part(IS_NAME_BYTE);
         let mut b = Body::new(&[], &[I32]);
         b.call(read, &[], &[]);
         let at = b.let_(Value::from(principal.at));
+        let is_name_byte = self.is_name_byte(at.load8(0));
         let end = b.let_(at + principal.length);
         b.block(|b, no| {
             b.br_if(no, at.eqz());
@@ -168,14 +168,14 @@ impl Emitter<'_> {
             b.br_if(no, begins.eqz());
             b.set(at, at + prefix_length);
             b.set_global(namespace.at, at);
-            skip_name(b, at, end, is_name_byte);
+            skip_name(b, at, end, &is_name_byte);
             b.set_global(namespace.length, at - namespace.at);
             b.br_if(no, Value::from(namespace.length).eqz());
             b.br_if(no, (end - at).lt_u(4));
             b.br_if(no, at.load32(0).ne(u32::from_le_bytes(*b"/sa/")));
             b.set(at, at + 4);
             b.set_global(name.at, at);
-            skip_name(b, at, end, is_name_byte);
+            skip_name(b, at, end, &is_name_byte);
             b.set_global(name.length, at - name.at);
             b.return_value(Value::from(name.length).eqz().eqz() & at.eq(end));
         });
@@ -183,8 +183,18 @@ impl Emitter<'_> {
         b
     }
 
+    /// Whether a byte is one of A-Z a-z 0-9 . _ -, by a table where there is room for one.
+    pub(super) fn is_name_byte(&mut self, byte: impl Into<Value>) -> Value {
+        if self.is_large() {
+            let table: Vec<u8> = (0..=u8::MAX).map(|byte| u8::from(request::is_name_byte(byte))).collect();
+            let (address, _) = self.string(table);
+            return byte.into().load8(address);
+        }
+        Value::call(self.part(IS_NAME_BYTE), &[byte.into()], I32)
+    }
+
     /// `is_name_byte(byte)`: whether it is one of A-Z a-z 0-9 . _ -
-    pub(super) fn write_is_name_byte(&mut self) -> Body {
+    fn write_is_name_byte(&mut self) -> Body {
         let mut b = Body::new(&[I32], &[I32]);
         let byte = b.param(0);
         let letter = ((byte | 0x20) - i32::from(b'a')).lt_u(26);
@@ -302,9 +312,9 @@ fn find_byte(b: &mut Body, at: Local, end: Local, byte: u8) {
 }
 
 /// Moves `at` behind the characters that names of services have.
-fn skip_name(b: &mut Body, at: Local, end: Local, is_name_byte: Func) {
+fn skip_name(b: &mut Body, at: Local, end: Local, is_name_byte: &Value) {
     b.while_(at.lt_u(end), |b, out| {
-        b.br_if(out, Value::call(is_name_byte, &[at.load8(0)], I32).eqz());
+        b.br_if(out, is_name_byte.clone().eqz());
         b.set(at, at + 1);
     });
 }

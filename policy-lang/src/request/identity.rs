@@ -52,8 +52,12 @@ pub fn service_of(principal: &[u8], trust_domain: &str) -> Option<ServiceRef> {
 }
 
 fn is_name(text: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    !text.is_empty() && text.bytes().all(is_allowed)
+    !text.is_empty() && text.bytes().all(is_name_byte)
+}
+
+/// Whether a byte may stand in the names of services and namespaces, and in those of hosts.
+pub(crate) fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
 #[cfg(test)]
