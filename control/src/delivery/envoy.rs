@@ -35,6 +35,9 @@ pub const INBOUND: &str = "inbound";
 pub const INBOUND_POLICY: &str = "writ-inbound";
 /// The extension that refuses who was evicted.
 pub const EVICTED: &str = "evicted";
+/// The header of an answer by which a sidecar tells another that no byte of the request reached an application, so that
+/// it may be sent to another replica. Nobody else sees it, or can set it.
+pub const UNSENT: &str = "x-chancery-unsent";
 /// The cluster of the application beside the sidecar.
 pub const LOCAL_APP: &str = "local_app";
 /// The secret with the sidecar's certificate and key.

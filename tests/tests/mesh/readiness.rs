@@ -9,6 +9,8 @@ use chancery_tests::mesh::{LOOK_AGAIN, Member, Mesh, PATIENCE, Sidecar};
 use hyper::Method;
 use std::path::Path;
 use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 const CALLS: [Call; 1] = [Call { method: Method::GET, path: "/orders/7", statuses: &[200] }];
@@ -16,6 +18,8 @@ const CALLS: [Call; 1] = [Call { method: Method::GET, path: "/orders/7", statuse
 const NOTICED_WITHIN: Duration = Duration::from_secs(6);
 /// How long requests may be under way that were sent before.
 const UNDER_WAY: Duration = Duration::from_millis(500);
+/// Requests of a load that may be in the hands of an application that ends: as many as it has callers.
+const UNDER_WAY_MAX: u64 = 4;
 /// How long it is watched that nothing happens.
 const WATCHED: Duration = Duration::from_secs(2);
 
@@ -61,6 +65,7 @@ async fn a_replica_whose_application_ends_gets_no_requests_until_it_is_back() {
     // What is under way is answered, and Envoy's workers hear a moment later what its main thread knows.
     sleep(UNDER_WAY).await;
     let (failed, sent) = (load.so_far().failed, load.so_far().sent());
+    assert!(failed <= UNDER_WAY_MAX, "{:#?}", load.so_far().failures);
     sleep(WATCHED).await;
     let tally = load.so_far();
     assert_eq!(tally.failed, failed, "{:#?}", tally.failures);
@@ -86,6 +91,29 @@ async fn a_replica_whose_application_ends_gets_no_requests_until_it_is_back() {
     shop.orders_2.entries_after(before, 20).await.unwrap();
     let tally = load.finish().await;
     assert_eq!(tally.failed, failed, "{:#?}", tally.failures);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_control_plane_requests_go_on_to_a_replica_that_answers() {
+    let mut shop = Shop::start().await;
+    shop.mesh.kill_control_plane().await.unwrap();
+    let to = shop.frontend.outbound("shop/orders").unwrap();
+    let load = Load::start(to, &CALLS);
+    shop.orders_2.application_mut().stop().await;
+    sleep(WATCHED).await;
+    let tally = load.finish().await;
+    assert!(tally.failed <= UNDER_WAY_MAX && tally.sent() > 50, "{tally:#?}");
+    assert_eq!(shop.frontend.known_replicas("shop/orders").await.unwrap(), 2);
+
+    // When nobody answers, the last one that was asked says why; what sidecars say to each other stays between them.
+    shop.orders.application_mut().stop().await;
+    let mut answer = Vec::new();
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    Request::new("POST", "/orders/7").begin(&mut stream).await.unwrap();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("connection failure"), "{answer}");
+    assert!(!answer.contains("chancery"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

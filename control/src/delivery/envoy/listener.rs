@@ -2,13 +2,17 @@
 
 use super::message::{address, ads, any, number, resource, seconds, yes};
 use super::{
-    ConnectionLife, INBOUND, INBOUND_POLICY, access_log, evicted, extension, one_identity, outbound_listener, tls,
+    ConnectionLife, INBOUND, INBOUND_POLICY, UNSENT, access_log, evicted, extension, one_identity, outbound_listener, tls,
 };
 use crate::delivery::snapshot::{Resource, ResourceType};
 use crate::mesh::model::Inbound;
 use chancery_policy_lang::checked::ServiceRef;
+use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
+use envoy_types::pb::envoy::config::accesslog::v3::{AccessLogFilter, ResponseFlagFilter};
+use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{
-    ExtensionConfigSource, Http2ProtocolOptions, HttpProtocolOptions, TrafficDirection,
+    ExtensionConfigSource, HeaderValue, HeaderValueOption, Http2ProtocolOptions, HttpProtocolOptions,
+    TrafficDirection,
 };
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType as FilterConfig;
 use envoy_types::pb::envoy::config::listener::v3::{AdditionalAddress, Filter, FilterChain, Listener};
@@ -19,7 +23,7 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 };
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
-    HttpConnectionManager, HttpFilter, Rds,
+    HttpConnectionManager, HttpFilter, LocalReplyConfig, Rds, ResponseMapper,
 };
 use envoy_types::pb::google::protobuf::BoolValue;
 use std::net::SocketAddr;
@@ -46,6 +50,7 @@ pub fn inbound(inbound: &Inbound, trust_domain: &str, life: ConnectionLife) -> R
             ..Default::default()
         }),
         access_log: vec![access_log::to_stdout("inbound")],
+        local_reply_config: Some(LocalReplyConfig { mappers: vec![unsent()], ..Default::default() }),
         common_http_protocol_options: Some(HttpProtocolOptions {
             max_connection_duration: Some(seconds(life.seconds)),
             ..Default::default()
@@ -96,6 +101,21 @@ pub fn outbound(service: &ServiceRef, listens: &[SocketAddr]) -> Resource {
         ..Default::default()
     };
     resource(ResourceType::Listener, name, &listener)
+}
+
+/// Says of an answer that stands for an application which could not be connected to, that it does.
+fn unsent() -> ResponseMapper {
+    let flags = ResponseFlagFilter { flags: vec!["UF".to_owned()] };
+    let header = HeaderValue { key: UNSENT.to_owned(), value: "1".to_owned(), ..Default::default() };
+    ResponseMapper {
+        filter: Some(AccessLogFilter { filter_specifier: Some(FilterSpecifier::ResponseFlagFilter(flags)) }),
+        headers_to_add: vec![HeaderValueOption {
+            header: Some(header),
+            append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
 }
 
 /// No port is shared: with `SO_REUSEPORT`, Envoy's default, two sidecars that were given the same port

@@ -1,7 +1,7 @@
 //! RDS: where requests go. Apart from listeners, so that a route changes without draining anything.
 
 use super::message::{milliseconds, number, resource, seconds};
-use super::{INBOUND, LOCAL_APP, mesh_cluster, outbound_listener};
+use super::{INBOUND, LOCAL_APP, UNSENT, mesh_cluster, outbound_listener};
 use crate::delivery::snapshot::{Resource, ResourceType};
 use chancery_policy_lang::checked::ServiceRef;
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
@@ -19,8 +19,9 @@ use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::Previou
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 
-/// What is tried again: requests of which no byte has reached an application, so that trying again is safe.
-const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request";
+/// What is tried again: requests of which no byte has reached an application, so that trying again is safe. Of those
+/// that reached the other sidecar, that one says so ([`UNSENT`]).
+const RETRY_ON: &str = "connect-failure,refused-stream,reset-before-request,retriable-headers";
 /// Tries after the first.
 const RETRIES: u32 = 3;
 /// The first pause before a retry.
@@ -99,9 +100,22 @@ fn all_to(cluster: String) -> Route {
 fn configuration(name: String, routes: Vec<Route>) -> Resource {
     let host =
         VirtualHost { name: name.clone(), domains: vec!["*".to_owned()], routes, ..Default::default() };
-    let configuration =
-        RouteConfiguration { name: name.clone(), virtual_hosts: vec![host], ..Default::default() };
+    let configuration = RouteConfiguration {
+        name: name.clone(),
+        virtual_hosts: vec![host],
+        // An application's own is no word of its sidecar, and the word of a sidecar is for the other one alone.
+        response_headers_to_remove: vec![UNSENT.to_owned()],
+        ..Default::default()
+    };
     resource(ResourceType::Route, name, &configuration)
+}
+
+fn is_unsent() -> HeaderMatcher {
+    HeaderMatcher {
+        name: UNSENT.to_owned(),
+        header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),
+        ..Default::default()
+    }
 }
 
 fn retry_unsent() -> RetryPolicy {
@@ -110,6 +124,7 @@ fn retry_unsent() -> RetryPolicy {
     RetryPolicy {
         retry_on: RETRY_ON.to_owned(),
         num_retries: number(RETRIES),
+        retriable_headers: vec![is_unsent()],
         retry_host_predicate: vec![RetryHostPredicate {
             name,
             config_type: Some(retry_host_predicate::ConfigType::TypedConfig(predicate)),
