@@ -5,8 +5,8 @@
 //! ```
 //!
 //! One look that fails says little: an application that is started anew is away for a moment. So it counts as silent
-//! after [`FALL`] looks in a row, and as answering again after [`RISE`]. The first look counts by itself, for it decides
-//! only how soon the replica gets its first request.
+//! after [`FALL`] looks in a row, and as answering again after [`RISE`]. Until it has answered for the first time, as when
+//! both are started together, it is looked more often, and one look counts by itself.
 
 use crate::delivery::xds::Application;
 use crate::mesh::words::visible;
@@ -21,12 +21,14 @@ use std::str::FromStr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{sleep, timeout};
 
 /// Looks in a row that have to fail until the application counts as silent.
 const FALL: u32 = 2;
 /// Looks in a row that have to succeed until it counts as answering again.
 const RISE: u32 = 2;
+/// How often it is looked, at least, until it has answered for the first time.
+const EAGER_EVERY: Duration = Duration::from_millis(200);
 /// How long an answer may take. More than a busy application does.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How much of an answer's body is read.
@@ -89,23 +91,25 @@ impl Looking {
     /// Looks again and again, and says what it finds out. Ends only by being dropped.
     pub async fn run(self, found: watch::Sender<Option<Application>>) {
         let mut judge = Judge::default();
-        let mut ticks = interval(self.every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            let Some(verdict) = judge.take_in(self.look().await) else { continue };
-            match &verdict {
-                Application::Answers => {
-                    tracing::info!(application = %self.application, "the application answers")
-                }
-                Application::Silent { reason } => tracing::warn!(
-                    application = %self.application,
-                    check = %self.check,
-                    "the application does not answer, and gets no requests while other replicas are ready: {}",
-                    visible(reason)
-                ),
+            if let Some(verdict) = judge.take_in(self.look().await) {
+                self.log(&verdict);
+                found.send_replace(Some(verdict));
             }
-            found.send_replace(Some(verdict));
+            sleep(if judge.has_answered { self.every } else { self.every.min(EAGER_EVERY) }).await;
+        }
+    }
+
+    fn log(&self, verdict: &Application) {
+        let Self { application, check, .. } = self;
+        match verdict {
+            Application::Answers => tracing::info!(%application, "the application answers"),
+            Application::Silent { reason } => tracing::warn!(
+                %application,
+                %check,
+                "the application does not answer, and others are sent to replicas whose application does: {}",
+                visible(reason)
+            ),
         }
     }
 
@@ -150,6 +154,8 @@ impl Looking {
 /// Judges an application by what looks at it gave.
 #[derive(Debug, Default)]
 struct Judge {
+    /// Whether it has answered at all.
+    has_answered: bool,
     /// What was said of it last.
     said: Option<Application>,
     /// How many looks in a row gave the opposite.
@@ -165,8 +171,10 @@ impl Judge {
             Some(Application::Answers) if answered => 0,
             Some(Application::Silent { .. }) if !answered => 0,
             Some(Application::Answers) => FALL,
+            Some(Application::Silent { .. }) if !self.has_answered => 1,
             Some(Application::Silent { .. }) => RISE,
         };
+        self.has_answered |= answered;
         if needed == 0 {
             self.contrary = 0;
             return None;
@@ -204,11 +212,12 @@ mod tests {
     }
 
     #[test]
-    fn the_first_look_counts_at_once_and_later_ones_in_a_row() {
+    fn the_first_answer_counts_at_once_and_later_looks_in_a_row() {
         assert_eq!(said("+++"), "+..");
-        assert_eq!(said("--+-++"), "-....+");
+        assert_eq!(said("--+-++"), "-.+...", "it has just been started");
         assert_eq!(said("+-+-+--"), "+.....-");
         assert_eq!(said("+---+-++-"), "+.-....+.");
+        assert_eq!(said("-+--+-++"), "-+.-...+");
     }
 
     #[test]
