@@ -19,12 +19,16 @@ async fn run(mesh: &Mesh, arguments: &[&str]) -> Said {
     Said { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// Applies a policy for a service that lets nothing but a path through, and waits for a moment.
-async fn apply(mesh: &Mesh, service: &str, path: &str) -> Said {
+/// How long is waited for those who will answer, and for those who will not.
+const ANSWERED: &str = "50s";
+const UNANSWERED: &str = "3s";
+
+/// Applies a policy for a service that lets nothing but a path through, and waits.
+async fn apply(mesh: &Mesh, service: &str, path: &str, timeout: &str) -> Said {
     let name = service.replace('/', "-");
     let file = mesh.folder().join(format!("{name}.writ"));
     std::fs::write(&file, format!("auth {name} on service {service} {{\n  allow GET {path}\n}}\n")).unwrap();
-    run(mesh, &["apply", "-f", file.to_str().unwrap(), "--wait", "--timeout", "3s"]).await
+    run(mesh, &["apply", "-f", file.to_str().unwrap(), "--wait", "--timeout", timeout]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,7 +38,7 @@ async fn nothing_is_called_in_force_that_a_registered_sidecar_has_not_acknowledg
     let frontend = member("shop/frontend", "frontend").calling(&["shop/orders"]).unwrap();
     let members = [frontend, member("shop/orders", "orders-1"), member("shop/orders", "orders-2")];
     let [mut frontend, mut orders_1, mut orders_2] = mesh.join(members).await.unwrap();
-    let said = apply(&mesh, "shop/orders", "/one").await;
+    let said = apply(&mesh, "shop/orders", "/one", ANSWERED).await;
     assert_eq!(
         (said.code, said.stdout.ends_with("\n3/3 sidecars on revision 1\n")),
         (0, true),
@@ -46,7 +50,7 @@ async fn nothing_is_called_in_force_that_a_registered_sidecar_has_not_acknowledg
     // One whose launcher is frozen has a stream, and does not answer.
     let launcher = orders_2.process.pid().unwrap();
     signal("STOP", launcher).await.unwrap();
-    let said = apply(&mesh, "shop/orders", "/two").await;
+    let said = apply(&mesh, "shop/orders", "/two", UNANSWERED).await;
     assert_eq!(said.code, 4, "{}{}", said.stdout, said.stderr);
     assert!(said.stdout.contains("2/3 sidecars on revision 2\n"), "{}", said.stdout);
     assert!(said.stderr.contains("shop/orders/orders-2 did not acknowledge it"), "{}", said.stderr);
@@ -59,7 +63,7 @@ async fn nothing_is_called_in_force_that_a_registered_sidecar_has_not_acknowledg
     // One that is away and has all of it stands in nobody's way, and is no success of `status`.
     orders_2.process.kill().await.unwrap();
     mesh.until_status(None, |status| status.away == 1).await.unwrap();
-    let said = apply(&mesh, "shop/frontend", "/three").await;
+    let said = apply(&mesh, "shop/frontend", "/three", ANSWERED).await;
     assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
     assert!(said.stderr.contains("1 sidecar is away, for which this changes nothing"), "{}", said.stderr);
     let said = run(&mesh, &["status"]).await;
@@ -69,7 +73,7 @@ async fn nothing_is_called_in_force_that_a_registered_sidecar_has_not_acknowledg
 
     // What is for it is not in force.
     for said in [
-        apply(&mesh, "shop/orders", "/four").await,
+        apply(&mesh, "shop/orders", "/four", UNANSWERED).await,
         run(&mesh, &["delete", "policy", "shop-orders", "--wait", "--timeout", "1s"]).await,
         run(&mesh, &["rollback", "3", "--wait", "--timeout", "1s"]).await,
     ] {
