@@ -5,7 +5,7 @@
 //! ```
 //!
 //! One look that fails says little: an application that is started anew is away for a moment. So it counts as silent
-//! after [`FALL`] looks in a row, and as answering again after [`RISE`]. Until it has answered for the first time, as when
+//! after `FALL` looks in a row, and as answering again after `RISE`. Until it has answered for the first time, as when
 //! both are started together, it is looked more often, and one look counts by itself.
 
 use crate::delivery::xds::Application;
