@@ -35,9 +35,14 @@ impl Plan {
         for entry in self.strands.iter().flat_map(|strand| &strand.entries) {
             asked_by(&entry.guard, &mut asked);
         }
-        let limits = self.traffic.iter().flat_map(|traffic| &traffic.limits);
-        limits.flat_map(|limit| &limit.keys).for_each(|key| attributes_of(key, &mut asked));
+        self.keys().for_each(|key| attributes_of(key, &mut asked));
         asked
+    }
+
+    /// The keys of all limits.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Arc<Expr>> {
+        let limits = self.traffic.iter().flat_map(|traffic| &traffic.limits);
+        limits.flat_map(|limit| &limit.keys)
     }
 }
 

@@ -27,10 +27,11 @@ use chancery_control::policies::policy_runner::{PolicyRunner, Ran};
 use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::decision::Outcome;
 use chancery_policy_lang::emit::{ModuleOptions, compile_with};
-use chancery_policy_lang::eval::evaluate;
+use chancery_policy_lang::eval::{Buckets, evaluate, evaluate_at};
 use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::module::{CostBound, Module};
 use chancery_policy_lang::request::Request;
+use chancery_policy_lang::testing::BEGINNING_NS;
 use chancery_sdk_host::{Host, HostError, Limits};
 use std::collections::BTreeMap;
 
@@ -45,6 +46,9 @@ pub struct Extent {
 
 /// So many of the requests of a program are made to be dear, or half of them.
 const DEAR_REQUESTS: usize = 2;
+
+/// How often a request is made of a program with limits.
+const TIMES_WITH_LIMITS: usize = 3;
 
 /// What was compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -129,11 +133,14 @@ fn compare_program(
 ) -> Result<(), Box<Difference>> {
     let (mut runner, cost) = runner(host, program).map_err(|error| Difference::no_module(sketch, &error))?;
     summary.programs += 1;
-    for request in requests {
-        let expected = Ran::of(&evaluate(program, request));
-        let got = runner.run(request, 0).map_err(|error| error.to_string());
+    let mut buckets = Buckets::default();
+    for (number, request) in sequence(requests, program).enumerate() {
+        let now_ns = time_of(number);
+        let expected = Ran::of(&evaluate_at(program, request, &mut buckets, now_ns));
+        let got = runner.run(request, now_ns).map_err(|error| error.to_string());
         if got.as_ref() != Ok(&expected) {
-            return Err(smallest(host, sketch, request));
+            let before: Vec<&Request> = sequence(requests, program).take(number).collect();
+            return Err(smallest(host, sketch, &before, request));
         }
         check_cost(sketch, program, request, cost, runner.fuel_used())?;
         summary.pairs += 1;
@@ -141,6 +148,18 @@ fn compare_program(
         *summary.outcomes.entry(Outcome::as_str(expected.outcome)).or_default() += 1;
     }
     Ok(())
+}
+
+/// The requests that are made of a program: where it has limits, each several times.
+fn sequence<'a>(requests: &'a [Request], program: &LinkedProgram) -> impl Iterator<Item = &'a Request> {
+    let times = if program.has_limits() { TIMES_WITH_LIMITS } else { 1 };
+    requests.iter().flat_map(move |request| std::iter::repeat_n(request, times))
+}
+
+/// When a request of a sequence is made: some follow each other at once, some after a while.
+fn time_of(number: usize) -> u64 {
+    let minutes = (number / TIMES_WITH_LIMITS) as u64 * 20 + (number % 2) as u64;
+    BEGINNING_NS + minutes * 60_000_000_000
 }
 
 /// The module of a program; what is refused for its cost alone shall be decided right, too.
@@ -182,11 +201,12 @@ fn check_cost(
     }))
 }
 
-fn smallest(host: &Host, sketch: &Sketch, request: &Request) -> Box<Difference> {
+/// The smallest version of a sketch and a request that differ, behind the requests that were made before.
+fn smallest(host: &Host, sketch: &Sketch, before: &[&Request], request: &Request) -> Box<Difference> {
     let (sketch, request) = shrink::shrink(sketch.clone(), request.clone(), |sketch, request| {
-        decisions(host, sketch, request).is_some_and(|(expected, got)| got != Ok(expected))
+        decisions(host, sketch, before, request).is_some_and(|(expected, got)| got != Ok(expected))
     });
-    match decisions(host, &sketch, &request) {
+    match decisions(host, &sketch, before, &request) {
         Some((expected, got)) => {
             let request = Box::new(request);
             Box::new(Difference::Decision { sketch, request, expected, got })
@@ -195,13 +215,27 @@ fn smallest(host: &Host, sketch: &Sketch, request: &Request) -> Box<Difference> 
     }
 }
 
-/// What both say, if the sketch is a program.
-fn decisions(host: &Host, sketch: &Sketch, request: &Request) -> Option<(Ran, Result<Ran, String>)> {
+/// What both say of a request behind others, if the sketch is a program.
+fn decisions(
+    host: &Host,
+    sketch: &Sketch,
+    before: &[&Request],
+    request: &Request,
+) -> Option<(Ran, Result<Ran, String>)> {
     let program = program_of(sketch).ok()?;
-    let expected = Ran::of(&evaluate(&program, request));
-    let got = runner(host, &program)
-        .and_then(|(mut runner, _)| runner.run(request, 0).map_err(|error| error.to_string()));
-    Some((expected, got))
+    let mut buckets = Buckets::default();
+    let mut runner = match runner(host, &program) {
+        Ok((runner, _)) => runner,
+        Err(error) => return Some((Ran::of(&evaluate(&program, request)), Err(error))),
+    };
+    for (number, earlier) in before.iter().enumerate() {
+        let _ = evaluate_at(&program, earlier, &mut buckets, time_of(number));
+        // What differed before was told before.
+        let _ = runner.run(earlier, time_of(number));
+    }
+    let now_ns = time_of(before.len());
+    let expected = Ran::of(&evaluate_at(&program, request, &mut buckets, now_ns));
+    Some((expected, runner.run(request, now_ns).map_err(|error| error.to_string())))
 }
 
 impl Difference {

@@ -72,9 +72,16 @@ fn check_reach(summaries: &[Summary]) {
     for (outcome, count) in summaries.iter().flat_map(|summary| &summary.outcomes) {
         *outcomes.entry(outcome).or_default() += count;
     }
-    for outcome in
-        ["refused", "exempt", "denied", "allowed", "otherwise-allowed", "otherwise-denied", "default-denied"]
-    {
+    for outcome in [
+        "refused",
+        "exempt",
+        "denied",
+        "allowed",
+        "otherwise-allowed",
+        "otherwise-denied",
+        "default-denied",
+        "limited",
+    ] {
         assert!(outcomes.contains_key(outcome), "no pair was decided `{outcome}`: {outcomes:?}");
     }
     let (programs, refused, shadows) =

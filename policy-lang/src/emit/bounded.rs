@@ -66,8 +66,9 @@ impl Patterns {
     fn of(plan: &Plan) -> Self {
         let mut this = Self::default();
         let mut known = BTreeSet::new();
-        for condition in entries(plan).filter_map(|entry| entry.guard.condition.as_ref()) {
-            this.add(condition, &mut known);
+        let conditions = entries(plan).filter_map(|entry| entry.guard.condition.as_ref());
+        for expr in conditions.chain(plan.keys()) {
+            this.add(expr, &mut known);
         }
         this
     }

@@ -14,7 +14,7 @@ use super::parts::{Functions, Part};
 use super::walk::{Walks, walk};
 use super::{ModuleOptions, assemble, entry, errors, scan};
 use crate::bug::{Bug, CompileError, OrBug as _, number};
-use crate::checked::Attribute;
+use crate::checked::{Attribute, Expr};
 use crate::classify::{AttributeKind, Classes};
 use crate::literals::{header_of, property_of};
 use crate::module::CostBound;
@@ -121,8 +121,8 @@ impl<'a> Emitter<'a> {
             meanings,
             functions,
             globals: Globals::default(),
-            walks: Walks::of(classes)?,
-            memos: Memos::of(classes),
+            walks: Walks::of(computed(plan, classes))?,
+            memos: Memos::of(computed(plan, classes)),
             sizes: Vec::new(),
             once: BTreeSet::new(),
             bug: None,
@@ -352,6 +352,15 @@ impl<'a> Emitter<'a> {
 
 fn cost_bound(line: &Linear) -> CostBound {
     CostBound { fixed: line.fixed(), per_header: line.per(Source::Pairs), per_byte: line.per_byte() }
+}
+
+/// All expressions that a module computes, each where it stands: conditions, and keys of limits.
+fn computed<'e>(plan: &'e Plan, classes: &'e Classes) -> impl Iterator<Item = &'e Arc<Expr>> {
+    let conditions = classes.attributes.iter().filter_map(|attribute| match &attribute.kind {
+        AttributeKind::Condition(condition) => Some(&condition.expr),
+        _ => None,
+    });
+    conditions.chain(plan.keys())
 }
 
 /// Whether more than one word can ask for a class.

@@ -8,7 +8,6 @@ use super::emitter::Emitter;
 use super::parts::Part;
 use crate::bug::{Bug, OrBug as _};
 use crate::checked::{BaseType, Builtin, Conversion, Expr, ExprKind};
-use crate::classify::{AttributeKind, Classes};
 use crate::literals::{children, expression_text, is_closed};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,13 +34,10 @@ impl Memos {
         self.parts.iter()
     }
 
-    pub(super) fn of(classes: &Classes) -> Self {
+    /// What is worth remembering in these expressions.
+    pub(super) fn of<'e>(expressions: impl Iterator<Item = &'e Arc<Expr>>) -> Self {
         let mut uses: BTreeMap<String, (Arc<Expr>, bool)> = BTreeMap::new();
-        for attribute in &classes.attributes {
-            if let AttributeKind::Condition(condition) = &attribute.kind {
-                collect(&condition.expr, false, &mut uses);
-            }
-        }
+        expressions.for_each(|expr| collect(expr, false, &mut uses));
         let mut this = Self::default();
         for (text, (expr, _)) in uses.into_iter().filter(|(_, (_, is_repeated))| *is_repeated) {
             this.numbers.insert(text, this.parts.len() as u32);

@@ -7,7 +7,6 @@ use super::parts::Part;
 use super::strings::MATCHES;
 use crate::bug::{Bug, OrBug as _};
 use crate::checked::{Builtin, Expr, ExprKind, Value as Constant};
-use crate::classify::{AttributeKind, Classes};
 use crate::literals::{children, expression_text, is_closed};
 use crate::walk::{JOIN_STEPS_MAX, Question, Walk, row_bytes, walks};
 use std::collections::BTreeMap;
@@ -30,14 +29,10 @@ pub(super) struct Walks {
 }
 
 impl Walks {
-    /// The walks for all that conditions ask about texts that are the same wherever they stand.
-    pub(super) fn of(classes: &Classes) -> Result<Self, Bug> {
+    /// The walks for all that these expressions ask about texts that are the same wherever they stand.
+    pub(super) fn of<'e>(expressions: impl Iterator<Item = &'e Arc<Expr>>) -> Result<Self, Bug> {
         let mut asked = Asked::new();
-        for attribute in &classes.attributes {
-            if let AttributeKind::Condition(condition) = &attribute.kind {
-                collect(&condition.expr, &mut asked);
-            }
-        }
+        expressions.for_each(|expr| collect(expr, &mut asked));
         let mut this = Self::default();
         let mut steps = JOIN_STEPS_MAX;
         for (text, (expr, questions)) in asked {

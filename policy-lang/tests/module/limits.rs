@@ -58,10 +58,12 @@ fn keys_tell_requests_apart() {
         by-part: limit 1/h per headers["x-tenant"].lowerAscii() for /part
         by-size: limit 1/h per request.size for /size
         by-path: limit 1/h per path.id for /path/{id}
+        by-walk: limit 1/h per headers["x-tenant"].contains("much"), headers["x-tenant"].matches("u$") for /walk
     }"#;
     let mut pair = Pair::of_text(text);
-    let paths =
-        ["/source", "/ip", "/header", "/two", "/int", "/bool", "/part", "/size", "/path/1", "/path/2"];
+    let paths = [
+        "/source", "/ip", "/header", "/two", "/int", "/bool", "/part", "/size", "/path/1", "/path/2", "/walk",
+    ];
     let mut requests = Vec::new();
     for path in paths {
         for service in [None, Some("shop/frontend"), Some("shop/cart")] {
@@ -87,8 +89,9 @@ fn keys_tell_requests_apart() {
         }
     }
     let limited = requests.iter().filter(|request| pair.agree(request).status() == 429).count();
-    // Of 36 requests each: 3 callers, 2 addresses, 6 tenants, 18 pairs, 2 ports, 2 of mtls, 5 in small letters, 2 sizes.
-    let passed = 3 + 2 + 6 + 18 + 2 + 2 + 5 + 2 + 1 + 1;
+    // Of 36 requests each: 3 callers, 2 addresses, 6 tenants, 18 pairs, 2 ports, 2 of mtls, 5 in small letters, 2 sizes, 3
+    // answers of two questions.
+    let passed = 3 + 2 + 6 + 18 + 2 + 2 + 5 + 2 + 1 + 1 + 3;
     assert_eq!(requests.len() - limited, passed);
     for request in &requests {
         assert_eq!(pair.agree(request).status(), 429);

@@ -23,6 +23,10 @@ const TARGETS: &[&str] = &[
     "service pay/ledger, service shop/orders",
     "namespace elsewhere",
 ];
+/// Of limits, slow ones: what a few requests in some hours can empty.
+const RATES: &[&str] = &["1/h", "2/h", "3/h", "40/d", "1/m"];
+const KEYS: &[&str] =
+    &["source", "ip", "headers[\"x-team\"]", "request.path", "source.port", "source.mtls", "request.size"];
 const STATUSES: &[&str] = &["403", "401", "404", "451", "503"];
 
 /// The workload that programs are linked for.
@@ -37,8 +41,48 @@ pub(super) fn target() -> Workload {
 
 /// A few policies.
 pub(super) fn sketch(random: &mut Random) -> Sketch {
-    let policies = (0..=random.below(3)).map(|number| policy(random, number)).collect();
+    let mut policies: Vec<PolicySketch> =
+        (0..=random.below(3)).map(|number| policy(random, number)).collect();
+    if random.chance(30) {
+        policies.extend((0..=random.below(2)).map(|number| traffic(random, number)));
+    }
     Sketch { policies }
+}
+
+/// A policy of limits.
+fn traffic(random: &mut Random, number: usize) -> PolicySketch {
+    let target = random.one_of(TARGETS).to_owned();
+    let mode = random.one_of(&["", "", "", "shadow"]).to_owned();
+    let most = if random.chance(8) { MANY_RULES_MAX } else { RULES_MAX };
+    let simple = most == MANY_RULES_MAX;
+    let rules = (0..=random.below(most)).map(|number| limit(random, number, simple)).collect();
+    PolicySketch {
+        kind: "traffic".to_owned(),
+        name: format!("t{number}"),
+        target,
+        mode,
+        rules,
+        otherwise: None,
+    }
+}
+
+/// A limit: a rule with another beginning and an answer of its own.
+fn limit(random: &mut Random, number: usize, simple: bool) -> RuleSketch {
+    let mut limit = format!("limit {}", random.one_of(RATES));
+    if random.chance(60) {
+        limit.push_str(&format!(" burst {}", 1 + random.below(3)));
+    }
+    let keys = if random.chance(60) { 1 + random.below(2) } else { 0 };
+    for key in 0..keys {
+        limit.push_str(if key == 0 { " per " } else { ", " });
+        let scope = Scope::default();
+        match random.below(4) {
+            0 => limit.push_str(&expressions::condition(random, &scope, 1).text()),
+            _ => limit.push_str(random.one_of(KEYS)),
+        }
+    }
+    let rule = rule(random, number, simple, false);
+    RuleSketch { effect: limit, respond: respond(random), ..rule }
 }
 
 fn policy(random: &mut Random, number: usize) -> PolicySketch {
@@ -54,7 +98,7 @@ fn policy(random: &mut Random, number: usize) -> PolicySketch {
             format!("deny{}", respond(random).map(|text| format!(" respond {text}")).unwrap_or_default())
         }
     });
-    PolicySketch { name: format!("p{number}"), target, mode, rules, otherwise }
+    PolicySketch { kind: "auth".to_owned(), name: format!("p{number}"), target, mode, rules, otherwise }
 }
 
 fn rule(random: &mut Random, number: usize, simple: bool, exempts: bool) -> RuleSketch {

@@ -12,24 +12,26 @@ pub struct Sketch {
 /// One policy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PolicySketch {
+    /// `auth` or `traffic`.
+    pub kind: String,
     /// Its name.
     pub name: String,
     /// Its target as written.
     pub target: String,
     /// Its mode as written.
     pub mode: String,
-    /// Its rules.
+    /// Its rules, or its limits.
     pub rules: Vec<RuleSketch>,
     /// What stands behind `otherwise`, if that is there.
     pub otherwise: Option<String>,
 }
 
-/// One rule.
+/// One rule, or one limit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuleSketch {
     /// Its name, if it has one.
     pub name: Option<String>,
-    /// `exempt`, `deny` or `allow`.
+    /// `exempt`, `deny` or `allow`; of a limit all up to its keys.
     pub effect: String,
     /// Its methods.
     pub methods: Vec<String>,
@@ -80,7 +82,7 @@ impl Sketch {
 
 impl PolicySketch {
     fn write(&self, text: &mut String) {
-        text.push_str(&format!("auth {} on {} {{\n", self.name, self.target));
+        text.push_str(&format!("{} {} on {} {{\n", self.kind, self.name, self.target));
         if !self.mode.is_empty() {
             text.push_str(&format!("  mode {}\n", self.mode));
         }
@@ -101,6 +103,10 @@ impl RuleSketch {
             text.push_str(&format!("{name}: "));
         }
         text.push_str(&self.effect);
+        let matches = [&self.methods, &self.paths, &self.peers].into_iter().any(|list| !list.is_empty());
+        if self.effect.starts_with("limit") && matches {
+            text.push_str(" for");
+        }
         for list in [&self.methods, &self.paths] {
             if !list.is_empty() {
                 text.push_str(&format!(" {}", list.join(", ")));
