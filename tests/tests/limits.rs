@@ -170,8 +170,12 @@ fn the_example_says_what_its_commands_do() {
     let mut printed = String::new();
     for command in commands {
         let arguments = words(command);
-        let output =
-            Command::new(CHANCERY).args(&arguments[1..]).current_dir(root()).env_clear().output().unwrap();
+        let output = Command::new(CHANCERY)
+            .args(arguments.iter().skip(1))
+            .current_dir(root())
+            .env_clear()
+            .output()
+            .unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{command}: {stderr}");
         printed.push_str(&String::from_utf8(output.stdout).unwrap());
