@@ -8,9 +8,10 @@ mod modules;
 mod proxy;
 
 use chancery_control::delivery::envoy::ConnectionLife;
-use chancery_control::delivery::envoy::extension;
+use chancery_control::delivery::envoy::{evicted, extension};
 use chancery_control::delivery::reconcile::{Reconciler, Tools};
 use chancery_control::delivery::snapshot::ResourceType;
+use chancery_control::mesh::identity::evictions::EVICTIONS_MAX;
 use chancery_control::mesh::model::Revision;
 use chancery_control::policies::programs::Programs;
 use modules::{answering, garbage, silent};
@@ -101,6 +102,22 @@ async fn when_the_policy_goes_away_everything_is_denied() {
     proxy.give(2, resources);
     proxy.until(|status| status.applied == Some(Revision(2))).await;
     proxy.get_until("/", StatusCode::FORBIDDEN).await;
+    proxy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_most_evictions_are_taken_and_shut_out_nobody_else() {
+    let proxy = Proxy::start().await;
+    let serials: Vec<_> = (0..EVICTIONS_MAX as u128)
+        .map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes())
+        .collect();
+    let most = evicted::resource(&serials);
+    let mut resources = proxy.resources(extension::unrestricted());
+    resources.retain(|resource| resource.name != most.name);
+    resources.push(most);
+    proxy.give(1, resources);
+    proxy.until(|status| status.applied == Some(Revision(1))).await;
+    proxy.get_until("/", StatusCode::OK).await;
     proxy.stop().await;
 }
 
