@@ -140,7 +140,12 @@ impl Connections {
             Peer::Member(peer) if !standing.is_member(peer) => {
                 tracing::warn!(%from, proxy = %peer.proxy, "no room for the connection of a sidecar");
             }
-            _ => self.http(TokioIo::new(stream), peer, from, standing).await,
+            known => {
+                if known.is_none() {
+                    standing.is_stranger();
+                }
+                self.http(TokioIo::new(stream), peer, from, standing).await;
+            }
         }
     }
 

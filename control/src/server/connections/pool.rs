@@ -2,9 +2,15 @@
 //!
 //! An owner beyond its share loses the oldest of its own connections. In a pool that is full, the owner with the
 //! most loses one; where all have but one, the pool's rule says whether the oldest of all goes or the newcomer.
+//!
+//! A connection may be busy, with a handshake: that waits for us as well as for the peer. When thousands come at once, as
+//! after a restart, each newcomer would end the work that is nearest to its end, and none would ever be done. So a busy one
+//! goes after those that are not, and keeps its place for a while from newcomers that have no better claim.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How much room a pool has.
@@ -17,6 +23,17 @@ pub(super) struct Room {
     /// Whether a newcomer gets the place of the oldest where each owner has but one connection. It does among
     /// strangers, who need theirs for a moment only.
     pub(super) crowds_out: bool,
+    /// How long a busy connection keeps its place from newcomers; `None` if none is busy here.
+    pub(super) busy: Option<Busy>,
+}
+
+/// How long busy connections keep their places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Busy {
+    /// From newcomers of the same owner.
+    pub(super) from_own: Duration,
+    /// From newcomers of owners that have about as many.
+    pub(super) from_equals: Duration,
 }
 
 /// Connections by their owner.
@@ -28,9 +45,16 @@ pub(super) struct Pool<K> {
 
 #[derive(Debug)]
 struct Held<K> {
-    by_owner: BTreeMap<K, BTreeMap<u64, CancellationToken>>,
+    by_owner: BTreeMap<K, BTreeMap<u64, Place>>,
     count: usize,
     next: u64,
+}
+
+#[derive(Debug)]
+struct Place {
+    end: CancellationToken,
+    since: Instant,
+    is_busy: bool,
 }
 
 /// The room of one connection; given back when it is dropped.
@@ -47,30 +71,37 @@ impl<K: Ord + Clone> Pool<K> {
     }
 
     /// Seats a connection, which `end` ends when others need the room more; `None` if there is no room for it.
-    pub(super) fn enter(self: &Arc<Self>, owner: K, end: CancellationToken) -> Option<Seat<K>> {
+    pub(super) fn enter(self: &Arc<Self>, owner: K, end: CancellationToken, now: Instant) -> Option<Seat<K>> {
+        let Room { all, share, crowds_out, busy } = self.room;
+        let (from_own, from_equals) = busy.map(|busy| (busy.from_own, busy.from_equals)).unwrap_or_default();
         let mut held = self.lock();
-        if held.of(&owner) >= self.room.share {
-            held.end_oldest_of(&owner);
+        if held.of(&owner) >= share && !held.end_one_of(&owner, from_own, now) {
+            return None;
         }
-        if held.count >= self.room.all {
+        if held.count >= all {
             let (largest, count) = held.largest()?;
-            if count <= 1 && !self.room.crowds_out {
+            let has_many = count > held.of(&owner) + 1;
+            let kept = if has_many { Duration::ZERO } else { from_equals };
+            if (count <= 1 && !crowds_out) || !held.end_one_of(&largest, kept, now) {
                 return None;
             }
-            held.end_oldest_of(&largest);
         }
         let number = held.next;
         held.next += 1;
         held.count += 1;
-        held.by_owner.entry(owner.clone()).or_default().insert(number, end);
+        held.by_owner
+            .entry(owner.clone())
+            .or_default()
+            .insert(number, Place { end, since: now, is_busy: busy.is_some() });
         Some(Seat { pool: Arc::clone(self), owner, number })
     }
 
     /// Ends all connections of an owner.
     pub(super) fn end_all_of(&self, owner: &K) {
         let mut held = self.lock();
-        while held.of(owner) > 0 {
-            held.end_oldest_of(owner);
+        for (_, place) in held.by_owner.remove(owner).into_iter().flatten() {
+            place.end.cancel();
+            held.count -= 1;
         }
     }
 }
@@ -97,19 +128,25 @@ impl<K: Ord> Held<K> {
     where
         K: Clone,
     {
-        let rank = |(_, seats): &(&K, &BTreeMap<u64, CancellationToken>)| {
+        let rank = |(_, seats): &(&K, &BTreeMap<u64, Place>)| {
             (seats.len(), std::cmp::Reverse(seats.keys().next().copied()))
         };
         self.by_owner.iter().max_by_key(rank).map(|(owner, seats)| (owner.clone(), seats.len()))
     }
 
-    fn end_oldest_of(&mut self, owner: &K) {
-        let oldest = self.by_owner.get_mut(owner).and_then(BTreeMap::pop_first);
-        if let Some((_, end)) = oldest {
-            end.cancel();
+    /// Ends the oldest connection of an owner that is not busy, or else the oldest if it has been here for as long as
+    /// it may keep its place; says whether there was one.
+    fn end_one_of(&mut self, owner: &K, kept: Duration, now: Instant) -> bool {
+        let Some(places) = self.by_owner.get_mut(owner) else { return false };
+        let idle = places.iter().find(|(_, place)| !place.is_busy);
+        let over = || places.iter().next().filter(|(_, place)| now.duration_since(place.since) >= kept);
+        let Some(number) = idle.or_else(over).map(|(number, _)| *number) else { return false };
+        if let Some(place) = places.remove(&number) {
+            place.end.cancel();
             self.count -= 1;
-            self.forget_empty(owner);
         }
+        self.forget_empty(owner);
+        true
     }
 
     fn leave(&mut self, owner: &K, number: u64) {
@@ -127,6 +164,17 @@ impl<K: Ord> Held<K> {
     }
 }
 
+impl<K: Ord> Seat<K> {
+    /// The connection is not busy any more.
+    pub(super) fn settle(&self) {
+        let mut held = self.pool.lock();
+        let place = held.by_owner.get_mut(&self.owner).and_then(|places| places.get_mut(&self.number));
+        if let Some(place) = place {
+            place.is_busy = false;
+        }
+    }
+}
+
 impl<K: Ord> Drop for Seat<K> {
     fn drop(&mut self) {
         self.pool.lock().leave(&self.owner, self.number);
@@ -139,7 +187,7 @@ mod tests {
     use super::*;
 
     fn pool(all: usize, share: usize, crowds_out: bool) -> Arc<Pool<&'static str>> {
-        Pool::new(Room { all, share, crowds_out })
+        Pool::new(Room { all, share, crowds_out, busy: None })
     }
 
     fn enter(
@@ -147,7 +195,7 @@ mod tests {
         owner: &'static str,
     ) -> Option<(Seat<&'static str>, CancellationToken)> {
         let end = CancellationToken::new();
-        pool.enter(owner, end.clone()).map(|seat| (seat, end))
+        pool.enter(owner, end.clone(), Instant::now()).map(|seat| (seat, end))
     }
 
     #[test]
@@ -192,5 +240,36 @@ mod tests {
         assert_eq!([&one, &two, &other].map(|(_, end)| end.is_cancelled()), [true, true, false]);
         drop((one, two));
         assert_eq!(pool.lock().count, 1, "an ended connection is not counted twice");
+    }
+
+    #[test]
+    fn a_handshake_keeps_its_place_for_a_while_from_who_has_no_better_claim() {
+        let seconds = Duration::from_secs;
+        let busy = Some(Busy { from_own: seconds(1), from_equals: seconds(4) });
+        let pool = Pool::new(Room { all: 4, share: 2, crowds_out: true, busy });
+        let start = Instant::now();
+        let enter = |owner, second| {
+            let end = CancellationToken::new();
+            pool.enter(owner, end.clone(), start + seconds(second)).map(|seat| (seat, end))
+        };
+        let (first, second) = (enter("a", 0).unwrap(), enter("a", 0).unwrap());
+        assert!(enter("a", 0).is_none(), "what is nearly done is not given up for what has not begun");
+        second.0.settle();
+        let third = enter("a", 0).unwrap();
+        let ended = [&first, &second, &third].map(|(_, end)| end.is_cancelled());
+        assert_eq!(ended, [false, true, false], "it was not busy");
+        let fourth = enter("a", 1).unwrap();
+        assert!(first.1.is_cancelled() && !third.1.is_cancelled(), "it has had its time");
+
+        let others = ["b", "c"].map(|owner| enter(owner, 1).unwrap());
+        let newcomer = enter("d", 1).unwrap();
+        assert!(
+            third.1.is_cancelled() && !fourth.1.is_cancelled(),
+            "one of the two of `a`, who has the most"
+        );
+        assert!(enter("e", 1).is_none(), "all have but one, and are busy");
+        assert!(enter("e", 5).is_some());
+        assert!(fourth.1.is_cancelled(), "the oldest has had its time");
+        drop((others, newcomer));
     }
 }

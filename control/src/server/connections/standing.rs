@@ -1,6 +1,6 @@
 //! What a connection has proven: nothing yet, a token, or a certificate; and how long it may stay for that.
 
-use super::pool::{Pool, Room, Seat};
+use super::pool::{Busy, Pool, Room, Seat};
 use crate::mesh::identity::PeerIdentity;
 use crate::mesh::model::ProxyId;
 use std::net::{IpAddr, Ipv6Addr};
@@ -22,6 +22,9 @@ const MEMBERS_SHARE: usize = 16;
 /// How long a connection may take, from its first packet, to show a certificate or a token that is good: the
 /// handshake, the headers and, where the token stands in it, the body.
 const STRANGER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection keeps its place among strangers while hands are shaken, from newcomers of its own address and
+/// of others. Whoever waits longer has given up by then.
+const HANDSHAKES: Busy = Busy { from_own: Duration::from_secs(1), from_equals: Duration::from_secs(4) };
 /// How long a connection with a token stays without a request.
 const BEARER_IDLE: Duration = Duration::from_secs(300);
 /// The most significant bits of an IPv6 address that say whose it is: a customer gets at least so much.
@@ -66,10 +69,10 @@ struct Inner {
     turn: Semaphore,
 }
 
-/// The seat itself is of no interest, only that it is held.
+/// A seat itself is of little interest, only that it is held.
 #[derive(Debug)]
 enum AnySeat {
-    Stranger { _seat: Seat<IpAddr> },
+    Stranger { seat: Seat<IpAddr> },
     Bearer { token: String, _seat: Seat<String> },
     Member { _seat: Seat<ProxyId> },
     None,
@@ -100,11 +103,12 @@ impl Pools {
     fn patient(descriptors: usize, patience: Patience) -> Arc<Self> {
         let room = |max: usize, part: usize, share: usize, crowds_out| {
             let all = max.min(descriptors / part).max(1);
-            Room { all, share: share.min((all / 2).max(1)), crowds_out }
+            Room { all, share: share.min((all / 2).max(1)), crowds_out, busy: None }
         };
+        let strangers = Room { busy: Some(HANDSHAKES), ..room(STRANGERS_MAX, 8, STRANGERS_SHARE, true) };
         Arc::new(Self {
             patience,
-            strangers: Pool::new(room(STRANGERS_MAX, 8, STRANGERS_SHARE, true)),
+            strangers: Pool::new(strangers),
             bearers: Pool::new(room(BEARERS_MAX, 8, BEARERS_SHARE, true)),
             members: Pool::new(room(MEMBERS_MAX, 2, MEMBERS_SHARE, false)),
         })
@@ -121,12 +125,11 @@ impl Ender {
 impl Standing {
     /// The standing of a new connection; `None` if there is no room for it.
     pub(super) fn new(pools: &Arc<Pools>, from: IpAddr) -> Option<Self> {
-        let end = CancellationToken::new();
-        let seat = pools.strangers.enter(network_of(from), end.clone())?;
-        let since = Instant::now();
+        let (end, since) = (CancellationToken::new(), Instant::now());
+        let seat = pools.strangers.enter(network_of(from), end.clone(), since)?;
         let inner = Inner {
             pools: Arc::clone(pools),
-            seat: Mutex::new(AnySeat::Stranger { _seat: seat }),
+            seat: Mutex::new(AnySeat::Stranger { seat }),
             since,
             end,
             use_of: watch::Sender::new(Use { is_known: false, requests: 0, last: since }),
@@ -135,10 +138,17 @@ impl Standing {
         Some(Self { inner: Arc::new(inner) })
     }
 
+    /// Hands are shaken, and the connection has shown no certificate.
+    pub(super) fn is_stranger(&self) {
+        if let AnySeat::Stranger { seat } = &*self.inner.seat() {
+            seat.settle();
+        }
+    }
+
     /// The connection has shown a certificate of the mesh; says whether there is room for it.
     pub(super) fn is_member(&self, peer: &PeerIdentity) -> bool {
         let inner = &self.inner;
-        match inner.pools.members.enter(peer.proxy.clone(), inner.end.clone()) {
+        match inner.pools.members.enter(peer.proxy.clone(), inner.end.clone(), Instant::now()) {
             Some(seat) => {
                 *inner.seat() = AnySeat::Member { _seat: seat };
                 inner.note_known();
@@ -160,7 +170,8 @@ impl Standing {
         if is_new {
             // Its old seat goes first: the connection must not crowd itself out.
             *seat = AnySeat::None;
-            if let Some(new) = inner.pools.bearers.enter(token.to_owned(), inner.end.clone()) {
+            if let Some(new) = inner.pools.bearers.enter(token.to_owned(), inner.end.clone(), Instant::now())
+            {
                 *seat = AnySeat::Bearer { token: token.to_owned(), _seat: new };
             }
         }
@@ -282,8 +293,12 @@ mod tests {
     fn with_few_descriptors_each_kind_has_fewer() {
         let pools = Pools::within(256);
         let address = |at: u8| IpAddr::from([10, 0, 0, at]);
-        let strangers: Vec<_> = (0..40).map(|at| Standing::new(&pools, address(at)).unwrap()).collect();
+        let enter = |at: u8| Standing::new(&pools, address(at));
+        let strangers: Vec<_> = (0..40).filter_map(enter).collect();
+        assert_eq!(strangers.len(), 256 / 8, "all shake hands");
+        strangers.iter().for_each(Standing::is_stranger);
+        let newcomers: Vec<_> = (40..48).filter_map(enter).collect();
         let ended = strangers.iter().filter(|standing| standing.inner.end.is_cancelled()).count();
-        assert_eq!(ended, 40 - 256 / 8);
+        assert_eq!((newcomers.len(), ended), (8, 8), "who is idle makes room");
     }
 }
