@@ -3,6 +3,9 @@
 //! A program is found by its key: what the policies that concern a workload say, how narrowly they are about it, and
 //! what they read of it. Two workloads of one key have the same program, be they called what they may; and what no
 //! policy asks (most labels) is in no key.
+//!
+//! Workloads of different keys are linked each for itself, which costs little. Mostly what they differ in decides nothing:
+//! of a hundred versions a policy asks for one. So what is linked is compared as well before it is compiled.
 
 use crate::policies::effort::{Effort, Stopped};
 use crate::policies::in_force::{PolicyInForce, PolicySet};
@@ -12,11 +15,12 @@ use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::emit::compile;
 use chancery_policy_lang::link::{Specificity, link};
-use chancery_policy_lang::linked::Workload;
+use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::module::Module;
 use chancery_sdk_host::{Host, HostError};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Programs that are remembered; beyond that, those go that have not been asked for the longest.
@@ -35,9 +39,15 @@ pub struct Programs {
     made: Mutex<Made>,
 }
 
+/// All that a linked program says, as a digest; it says nothing of the workload but what was folded into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Said([u8; 32]);
+
 #[derive(Debug, Default)]
 struct Made {
     entries: HashMap<ProgramKey, Entry>,
+    /// Under which key there is a program that says this.
+    said: HashMap<Said, ProgramKey>,
     /// Of all modules together.
     bytes: usize,
     /// Counts what is asked.
@@ -136,21 +146,24 @@ impl Programs {
         let policies = concerning.iter().map(|(policy, _)| &policy.policy);
         let linked = link(policies, workload, Direction::Inbound).map_err(ProgramError::Refused)?;
         let Some(program) = linked else { return Ok(None) };
-        let module = match known {
-            Some((module, _)) => module,
+        let said = said(&program);
+        let known = known.or_else(|| self.lock().saying(said));
+        let (module, is_tried) = match known {
+            Some(known) => known,
             None => {
                 effort.go_on()?;
-                Arc::new(compile(&program).map_err(|error| match error {
+                let module = compile(&program).map_err(|error| match error {
                     CompileError::Refused(found) => ProgramError::Refused(found),
                     CompileError::Bug(bug) => TrialError::new(&program, bug.to_string()).into(),
-                })?)
+                })?;
+                (Arc::new(module), false)
             }
         };
-        if with_trial {
+        if with_trial && !is_tried {
             effort.go_on()?;
             self.preflight.try_out(&program, &module)?;
         }
-        self.lock().put(key, module.clone(), with_trial);
+        self.lock().put(key, said, module.clone(), is_tried || with_trial);
         Ok(Some(module))
     }
 
@@ -168,7 +181,14 @@ impl Made {
         Some((entry.module.clone(), entry.is_tried))
     }
 
-    fn put(&mut self, key: ProgramKey, module: Arc<Module>, is_tried: bool) {
+    /// The module of a program that says this, whatever its key, and whether it was tried.
+    fn saying(&mut self, said: Said) -> Option<(Arc<Module>, bool)> {
+        let key = *self.said.get(&said)?;
+        self.get(key)
+    }
+
+    fn put(&mut self, key: ProgramKey, said: Said, module: Arc<Module>, is_tried: bool) {
+        self.said.insert(said, key);
         self.bytes += module.bytes.len();
         let is_tried = is_tried || self.entries.get(&key).is_some_and(|entry| entry.is_tried);
         if let Some(before) = self.entries.insert(key, Entry { module, is_tried, asked: self.asked }) {
@@ -185,7 +205,27 @@ impl Made {
         asked.sort_unstable();
         let Some(middle) = asked.get(asked.len() / 2).copied() else { return };
         self.entries.retain(|_, entry| entry.asked > middle);
+        let Self { entries, said, .. } = self;
+        said.retain(|_, key| entries.contains_key(key));
         self.bytes = self.entries.values().map(|entry| entry.module.bytes.len()).sum();
+    }
+}
+
+fn said(program: &LinkedProgram) -> Said {
+    let LinkedProgram { workload, direction, auth, traffic, policies } = program;
+    let mut hash = Hashing(Sha256::new());
+    // What `Debug` shows is all that is there; hashing never fails.
+    let _written = write!(hash, "{:?}", (&workload.trust_domain, direction, auth, traffic, policies));
+    Said(hash.0.finalize().into())
+}
+
+/// Hashes what is written.
+struct Hashing(Sha256);
+
+impl fmt::Write for Hashing {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text);
+        Ok(())
     }
 }
 

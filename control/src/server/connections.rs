@@ -141,7 +141,7 @@ impl Connections {
                 tracing::warn!(%from, proxy = %peer.proxy, "no room for the connection of a sidecar");
             }
             known => {
-                if known.is_none() {
+                if !matches!(known, Peer::Member(_)) {
                     standing.is_stranger();
                 }
                 self.http(TokioIo::new(stream), peer, from, standing).await;

@@ -83,3 +83,17 @@ fn a_program_is_made_once_and_not_for_whoever_gave_up() {
     programs.try_out(&set, &orders, &effort).unwrap();
     assert!(programs.try_out(&set, &orders, &abandoned).is_ok());
 }
+
+#[test]
+fn what_decides_nothing_makes_no_other_module() {
+    let asks = policies(&["auth a on mesh { old: deny when target.version == \"v1\"\n allow GET }"]);
+    let programs = Programs::new().unwrap();
+    let effort = Effort::unless(CancellationToken::new());
+    let module = |version| {
+        programs.module(&asks, &workload("orders", &[("version", version)]), &effort).unwrap().unwrap()
+    };
+    let [one, two, three] = ["v1", "v2", "v3"].map(module);
+    assert!(Arc::ptr_eq(&two, &three), "neither is the version that is asked for");
+    assert!(!Arc::ptr_eq(&one, &two));
+    assert_ne!(one.digest, two.digest);
+}
