@@ -8,7 +8,7 @@
 mod sidecar;
 
 use anyhow::{Context, Result, bail};
-use chancery_control::server::api::client::Client;
+use chancery_control::server::api::client::{Client, ClientError};
 use chancery_control::server::api::types::{
     ApplyRequest, ApplyResponse, FileBody, InboundBody, JoinRequest, OutboundBody, ProxyStatement,
     StatusResponse,
@@ -354,7 +354,15 @@ impl Scene {
         let revision = revision.map_or_else(String::new, |revision| format!("&revision={revision}"));
         let path = format!("/v1/status?wait=5&proxies=behind{revision}");
         loop {
-            let status: StatusResponse = self.admin.get(&path).await?;
+            let status: StatusResponse = match self.admin.get(&path).await {
+                Ok(status) => status,
+                // All sidecars are at one address with the admin here: while they come back, it has to wait its turn.
+                Err(ClientError::Unreachable { .. }) if Instant::now() < deadline => {
+                    sleep(QUIET).await;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             if status.connected == size && status.on_revision == size {
                 return Ok(());
             }
