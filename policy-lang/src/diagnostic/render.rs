@@ -1,6 +1,6 @@
 //! Diagnostics as text: for people at a terminal, and one line each for editors and scripts.
 
-use super::{Diagnostic, Label, Severity};
+use super::{Diagnostic, Label, Severity, is_visible, visible};
 use crate::source::{FileId, SourceSet, Span};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use std::borrow::Cow;
@@ -27,7 +27,8 @@ pub fn human(diagnostics: &[Diagnostic], sources: &SourceSet, colour: bool) -> S
         if !out.is_empty() {
             out.push('\n');
         }
-        out.push_str(renderer.render(&[group(diagnostic, sources)]).trim_end());
+        let rendered = renderer.render(&[group(diagnostic, sources)]);
+        out.push_str(placed(rendered, diagnostic, sources).trim_end());
         out.push('\n');
     }
     if let Some(rest) = rest(diagnostics) {
@@ -73,6 +74,19 @@ fn shown(diagnostics: &[Diagnostic]) -> impl Iterator<Item = &Diagnostic> {
 fn rest(diagnostics: &[Diagnostic]) -> Option<String> {
     let count = diagnostics.len().checked_sub(SHOWN_MAX).filter(|count| *count > 0)?;
     Some(format!("... and {count} more"))
+}
+
+/// A rendered diagnostic with the place that the source has, not that of the escaped lines.
+fn placed(rendered: String, diagnostic: &Diagnostic, sources: &SourceSet) -> String {
+    let span = diagnostic.primary.span;
+    let window = Window::around(span, &diagnostic.secondary, sources);
+    let seeming = window.and_then(|window| window.seeming_place(span));
+    match (seeming, rendered.split_once('\n')) {
+        (Some(seeming), Some((title, lines))) => {
+            format!("{title}\n{}", lines.replacen(&seeming, &place(span, sources), 1))
+        }
+        _ => rendered,
+    }
 }
 
 fn group<'d>(diagnostic: &'d Diagnostic, sources: &'d SourceSet) -> Group<'d> {
@@ -123,6 +137,9 @@ struct Window<'d> {
     /// Number of the first line, from 1.
     line: usize,
     text: &'d str,
+    /// The text as it is shown, with [`escaped`] characters.
+    shown: Cow<'d, str>,
+    shifts: Vec<(usize, usize)>,
     /// Whether it is only a piece of a very long line.
     is_cut: bool,
 }
@@ -160,26 +177,32 @@ impl<'d> Window<'d> {
             end = to.min(line_end(primary.start as usize)).max(start);
         }
         let line = if is_cut { text.get(..start)?.matches('\n').count() + 1 } else { line };
-        Some(Self {
-            is_cut,
-            name: &source.name,
-            file: primary.file,
-            start,
-            line,
-            // Of a line end of two bytes the first would be shown as a character.
-            text: text.get(start..end)?.trim_end_matches('\r'),
-        })
+        // Of a line end of two bytes the first would be shown as a character.
+        let text = text.get(start..end)?.trim_end_matches('\r');
+        let (shown, shifts) = escaped(text);
+        Some(Self { is_cut, shown, shifts, name: &source.name, file: primary.file, start, line, text })
     }
 
     fn snippet(&self) -> Snippet<'d, annotate_snippets::Annotation<'d>> {
-        let snippet = Snippet::source(self.text).line_start(self.line);
-        if self.is_cut { snippet } else { snippet.path(self.name) }
+        let snippet = Snippet::source(self.shown.clone()).line_start(self.line);
+        if self.is_cut { snippet } else { snippet.path(printable(self.name)) }
+    }
+
+    /// What a place seems to be by the text that is shown, where characters are escaped in it.
+    fn seeming_place(&self, span: Span) -> Option<String> {
+        if self.is_cut || self.shifts.is_empty() {
+            return None;
+        }
+        let before = self.shown.get(..self.range(span).start)?;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let line = self.line + before.matches('\n').count();
+        Some(format!("{}:{line}:{column}", printable(self.name)))
     }
 
     fn file_place(&self, span: Span, sources: &SourceSet) -> Origin<'d> {
         let at = sources.get(span.file).map(|file| file.line_column(span.start));
         let (line, column) = at.map_or((self.line, 1), |at| (at.line as usize, at.column as usize));
-        Origin::path(self.name).line(line).char_column(column)
+        Origin::path(printable(self.name)).line(line).char_column(column)
     }
 
     fn holds(&self, span: Span) -> bool {
@@ -194,7 +217,8 @@ impl<'d> Window<'d> {
             while !self.text.is_char_boundary(at) {
                 at -= 1;
             }
-            at
+            let shift = self.shifts.iter().rev().find(|(behind, _)| *behind <= at);
+            at + shift.map_or(0, |(_, bytes)| *bytes)
         };
         let start = clamp(span.start);
         start..clamp(span.end).max(start)
@@ -224,16 +248,29 @@ fn place(span: Span, sources: &SourceSet) -> String {
     }
 }
 
-/// Text without control characters, which could steer a terminal or end the line.
+/// Text in which every character is seen, as in messages.
 fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
-        return Cow::Borrowed(text);
+    if text.chars().all(is_visible) { Cow::Borrowed(text) } else { Cow::Owned(visible(text.to_owned())) }
+}
+
+/// Lines of a source in which every character is seen; and where a character was escaped, the byte behind it
+/// in the source with how many bytes have come in until there.
+fn escaped(lines: &str) -> (Cow<'_, str>, Vec<(usize, usize)>) {
+    let stays = |character: char| matches!(character, '\n' | '\r' | '\t') || is_visible(character);
+    if lines.chars().all(stays) {
+        return (Cow::Borrowed(lines), Vec::new());
     }
-    Cow::Owned(
-        text.chars()
-            .map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character })
-            .collect(),
-    )
+    let (mut text, mut shifts) = (String::with_capacity(2 * lines.len()), Vec::new());
+    for (at, character) in lines.char_indices() {
+        if stays(character) {
+            text.push(character);
+        } else {
+            text.extend(character.escape_unicode());
+            let behind = at + character.len_utf8();
+            shifts.push((behind, text.len().saturating_sub(behind)));
+        }
+    }
+    (Cow::Owned(text), shifts)
 }
 
 #[cfg(test)]
@@ -300,6 +337,19 @@ mod tests {
             assert!(text.ends_with("... and 7 more\n"), "{text}");
         }
         assert!(!plain(&many[..SHOWN_MAX], &sources).contains("more"));
+    }
+
+    #[test]
+    fn what_is_not_seen_is_escaped_in_quoted_lines_and_names() {
+        let mut sources = SourceSet::new();
+        let file = sources.add("a\u{202e}.writ", "deny \u{200b}\u{202e}\"x\" here");
+        let at = "deny \u{200b}\u{202e}\"x\" ".len() as u32;
+        let span = Span { file, start: at, end: at + 4 };
+        let shown = human(&[Diagnostic::error(Code("E101"), span, "it is so")], &sources, false);
+        assert!(shown.contains("a\\u{202e}.writ:1:12\n"), "{shown}");
+        assert!(shown.contains("1 | deny \\u{200b}\\u{202e}\"x\" here\n"), "{shown}");
+        let under = shown.lines().find(|line| line.contains("^^^^")).unwrap_or_default();
+        assert_eq!(under.find('^'), Some("1 | deny \\u{200b}\\u{202e}\"x\" ".len()), "{shown}");
     }
 
     #[test]
