@@ -52,6 +52,14 @@ pub fn lex(file: FileId, text: &str) -> Lexed {
     lex_piece(file, text, 0, SyntaxKind::Whitespace)
 }
 
+/// Whether a text is a name of the language, as policies, services and namespaces have.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let lexed = lex(FileId::default(), text);
+    lexed.diagnostics.is_empty()
+        && matches!(lexed.tokens.as_slice(), [token] if token.kind == SyntaxKind::Name)
+}
+
 /// The tokens of a request alone, as for `chancery explain`. A client can send any bytes in a path, so a
 /// path goes up to the next white space here, and `#` begins no comment.
 #[must_use]

@@ -2,6 +2,7 @@
 
 use crate::cli::exit::Failure;
 use crate::mesh::identity::spiffe;
+use chancery_policy_lang::lex::is_name;
 use chancery_policy_lang::linked::Workload;
 use clap::Args;
 use std::collections::BTreeMap;
@@ -41,6 +42,13 @@ impl TargetArguments {
                     .help("add `--on service NAMESPACE/NAME`"));
             }
         };
+        for part in [&service.namespace, &service.name] {
+            if !is_name(part) {
+                return Err(Failure::bad_input(format!("`{part}` is no name that a policy can write")).help(
+                    "a name is letters, digits and `_`, with `-` inside, and begins with a letter or `_`",
+                ));
+            }
+        }
         let mut labels = BTreeMap::new();
         for label in &self.labels {
             let Some((name, value)) = label.split_once('=').filter(|(name, _)| !name.is_empty()) else {
@@ -92,6 +100,8 @@ mod tests {
     fn what_is_no_workload_is_refused() {
         for (line, message) in [
             ("--on service orders", "`orders` is not the name of a service"),
+            ("--on service shop/1", "`1` is no name that a policy can write"),
+            ("--on service my.shop/orders", "`my.shop` is no name that a policy can write"),
             ("--on mesh shop/orders", "`--on mesh` is not supported"),
             ("--on service a/b --label x", "the label `x` has not the form `NAME=VALUE`"),
             ("--on service a/b --label x=1 --label x=2", "the label `x` is given twice"),
