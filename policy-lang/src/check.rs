@@ -11,6 +11,7 @@
 //! must not use the policies.
 
 mod condition;
+mod contradiction;
 mod cover;
 pub(crate) mod dump;
 mod errors;

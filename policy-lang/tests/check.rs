@@ -3,9 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 use chancery_policy_lang::check::{request_of, target_of};
+use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::diagnostic::render;
+use chancery_policy_lang::eval::evaluate;
+use chancery_policy_lang::link::link;
 use chancery_policy_lang::request::{Refusal, Request, received};
 use chancery_policy_lang::{Analysis, FileId, SourceSet, analyse, path};
+use proptest::prelude::*;
+use proptest::sample::select;
 use std::collections::BTreeMap;
 
 fn files(texts: &[&str]) -> (SourceSet, Analysis) {
@@ -157,5 +162,69 @@ fn a_target_is_one_service() {
         "service shop/orders x",
     ] {
         assert!(target_of(FileId(0), text, BTreeMap::new(), "mesh").is_err(), "{text}");
+    }
+}
+
+/// A part of a condition, of few values and constants, so that parts exclude each other often.
+fn part() -> impl Strategy<Value = String> {
+    let number = (select(&["<", "<=", ">", ">=", "==", "!="][..]), 79..83)
+        .prop_map(|(op, port)| format!("request.port {op} {port}"));
+    let count = (select(&["<", "<=", ">", ">=", "==", "!="][..]), 0..3)
+        .prop_map(|(op, count)| format!("headers[\"n\"] {op} {count}"));
+    let values = || select(&["", "a", "ab", "b", "A"][..]);
+    let text = (
+        select(&["headers[\"a\"]", "headers[\"a\"].lowerAscii()", "request.method"][..]),
+        values(),
+        values(),
+        0..7,
+    )
+        .prop_map(|(value, one, two, form)| match form {
+            0 => format!("{value} == {one:?}"),
+            1 => format!("{value} != {one:?}"),
+            2 => format!("{value} in [{one:?}, {two:?}]"),
+            3 => format!("{value}.startsWith({one:?})"),
+            4 => format!("{value}.endsWith({one:?})"),
+            5 => format!("{value}.contains({one:?})"),
+            _ => format!("{value}.matches(\"^a*b?$\")"),
+        });
+    let one = prop_oneof![2 => number, 2 => count, 4 => text, 1 => Just("source.mtls".to_owned())];
+    (any::<bool>(), one).prop_map(|(not, part)| if not { format!("!({part})") } else { part })
+}
+
+fn any_request() -> impl Strategy<Value = Request> {
+    let ports = select(&["h:79", "h:80", "h:81", "h:82", "h"][..]);
+    let texts = || proptest::option::of(select(&["", "a", "ab", "b", "A", "aab"][..]));
+    let counts = proptest::option::of(select(&["0", "1", "2", "x"][..]));
+    let method = select(&["A", "B", "AB"][..]);
+    (ports, texts(), counts, method, any::<bool>()).prop_map(|(authority, text, count, method, mtls)| {
+        let mut request =
+            Request { authority: authority.into(), method: method.into(), ..Request::default() };
+        let headers = [("a", text), ("n", count)];
+        let there = headers.into_iter().filter_map(|(name, value)| Some((name.into(), value?.into())));
+        request.headers.extend(there);
+        request.source.mtls = mtls;
+        request
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_000) })]
+
+    #[test]
+    fn parts_that_are_said_to_exclude_each_other_never_hold_together(
+        parts in prop::collection::vec(part(), 2..5),
+        requests in prop::collection::vec(any_request(), 40),
+    ) {
+        let text = format!("schema {{ header n: int }}\nauth p on mesh {{ r: deny when {}\notherwise allow }}", parts.join(" && "));
+        let (_, analysis) = files(&[&text]);
+        let is_said = analysis.diagnostics.iter().any(|found| found.message.contains("together with"));
+        if is_said {
+            let target = target_of(FileId::default(), "service shop/orders", BTreeMap::new(), "chancery.local").unwrap();
+            let program = link(&analysis.policies, &target, Direction::Inbound).unwrap().unwrap();
+            for request in &requests {
+                let rule = evaluate(&program, request).rule;
+                prop_assert_ne!(&*rule, "p/r", "{} by {:?}", text, request);
+            }
+        }
     }
 }

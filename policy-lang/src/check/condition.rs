@@ -1,5 +1,6 @@
 //! `when` and `unless`: all conditions of a rule as one expression.
 
+use super::contradiction;
 use super::errors;
 use super::expr::{Checker, Typed};
 use super::rule::Around;
@@ -42,6 +43,7 @@ pub(super) fn check(
     let (Some(all), Some(place)) = (all, place) else { return Some(None) };
     let reporter = around.reporter();
     reporter.session.spend(Work::ConditionParts, all.weight(), place, reporter.findings)?;
+    contradiction::warn(&all.expr, guard, reporter);
     Some(Some(renumbered(&all.expr)))
 }
 

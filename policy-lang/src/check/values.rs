@@ -277,6 +277,22 @@ impl<'a> Texts<'a> {
         (why, steps)
     }
 
+    /// Whether no text is as it is asked by both; and the steps that it took to see that.
+    pub(super) fn never_both(&self, one: Question<'_>, other: Question<'_>) -> (bool, usize) {
+        let asked = [one.recogniser(), other.recogniser()];
+        let mut steps = 0;
+        for alternative in &self.0 {
+            let narrowed = alternative.narrowed.as_ref().map(Narrowed::recogniser);
+            let sets: Vec<Recogniser<'_>> = alternative.sets().into_iter().chain(narrowed).collect();
+            let (found, more) = common(&sets, alternative.case, &asked);
+            steps += more;
+            if found != Found::None {
+                return (false, steps);
+            }
+        }
+        (true, steps)
+    }
+
     /// Whether no text is one of both; and the steps that it took to see that.
     pub(super) fn are_apart(&self, others: &Self) -> (bool, usize) {
         let mut steps = 0;
@@ -298,6 +314,12 @@ impl<'a> Texts<'a> {
         let is_never_empty = self.never(Question::Equal("")).0.is_some();
         (i64::from(is_never_empty), i64::try_from(bytes_max).unwrap_or(i64::MAX))
     }
+}
+
+/// Whether a text is as it is asked.
+pub(super) fn holds_of(question: Question<'_>, text: &str) -> bool {
+    let (found, _) = common(&[Recogniser::Equal(text.as_bytes())], Case::Kept, &[question.recogniser()]);
+    found != Found::None
 }
 
 fn constant<'a>(domain: &'static Domain, text: &Arc<str>) -> Alternative<'a> {

@@ -89,6 +89,12 @@ pub(in crate::check) fn never_such_a_number(span: Span, help: &str) -> Diagnosti
     Diagnostic::warning(NEVER_EQUAL, span, "no request has such a number").help(help)
 }
 
+pub(in crate::check) fn never_together(span: Span, first: Span) -> Diagnostic {
+    Diagnostic::warning(NEVER_EQUAL, span, "no request fulfils this together with what is asked before it")
+        .with(first, "where this holds, that does not")
+        .help("correct one of the two, or join them with `||`")
+}
+
 pub(in crate::check) fn query_in_path(span: Span) -> Diagnostic {
     Diagnostic::warning(NEVER_EQUAL, span, "the path is seen without the query")
         .labelled("only an escaped `?` is in it")
