@@ -54,8 +54,8 @@ pub const QUERY_PARAMETERS_MAX: usize = 256;
 pub const STEPS_MAX: u64 = 5_000_000;
 
 /// How many buckets there is room for in a proxy, for all limits with keys in one direction: what tells requests
-/// apart may be chosen by a client, and what a module shares between workers is never freed. A key has a bucket by
-/// its hash, so two may share one.
+/// apart may be chosen by a client, and what a module shares between workers is never freed. A bucket has one of four
+/// places by its hash; where all four are in use by buckets that are not full, two share one.
 pub const SLOTS: u32 = 1 << 16;
 
 /// By so much the clocks of a proxy's workers may differ. A bucket that is full later than one that was emptied now,

@@ -88,8 +88,9 @@ pub(super) fn exempt_with_condition(span: Span) -> Diagnostic {
 }
 
 pub(super) fn bad_status(span: Span, status: i64) -> Diagnostic {
-    Diagnostic::error(STATUS, span, format!("{status} is no status of a refusal"))
-        .help("a denied request is answered with 400 to 599; 403 if nothing is stated")
+    Diagnostic::error(STATUS, span, format!("{status} is no status of a refusal")).help(
+        "a refused request is answered with 400 to 599; with 403, or 429 by a `limit`, if nothing is stated",
+    )
 }
 
 pub(super) fn body_too_long(span: Span, bytes: usize) -> Diagnostic {
@@ -212,8 +213,9 @@ pub(super) fn status_of_allowed(span: Span) -> Diagnostic {
 }
 
 pub(super) fn bad_repeat(span: Span, maximum: i64) -> Diagnostic {
-    Diagnostic::error(EXPECTATION, span, format!("a request is made 1 to {maximum} times"))
-        .help("leave the number out: without `limit` every request is decided alike")
+    Diagnostic::error(EXPECTATION, span, format!("a request is made 1 to {maximum} times")).help(
+        "without limits every request is decided alike; for one that is reached later, test a smaller burst",
+    )
 }
 
 pub(super) fn bad_rate(span: Span, per_second_max: u64) -> Diagnostic {
@@ -240,8 +242,22 @@ pub(super) fn list_as_key(span: Span) -> Diagnostic {
         .help("count by one value: `per source`, `per ip`, `per headers[\"x-tenant\"]`")
 }
 
-pub(super) fn more_answers_than_requests(span: Span, answers: u32, requests: u32) -> Diagnostic {
+pub(super) fn other_number_of_answers(span: Span, answers: u32, requests: u32) -> Diagnostic {
     let message = format!("{answers} answers are expected of {requests} requests");
     Diagnostic::error(EXPECTATION, span, message)
-        .help("say how often the request is made: `given 101 x GET /a expect 100 allow, 1 limited`")
+        .help("say of all what becomes of them: `given 101 x GET /a expect 100 allow, 1 limited`")
+}
+
+pub(super) fn counted_twice(span: Span) -> Diagnostic {
+    Diagnostic::error(EXPECTATION, span, "the same answer is expected twice").help("add the numbers up")
+}
+
+pub(super) fn long_within(span: Span) -> Diagnostic {
+    Diagnostic::error(EXPECTATION, span, "the requests of a case are made within 366 days")
+        .help("every bucket of a limit is full after a year: leave it at `within 8784h`")
+}
+
+pub(super) fn id_as_key(span: Span) -> Diagnostic {
+    Diagnostic::error(LIMIT_KEY, span, "each request has an id of its own, so this limit would refuse none")
+        .help("count by what several requests have in common: `per source`, `per ip`, `per headers[\"x-tenant\"]`")
 }

@@ -18,6 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How often a request may be repeated.
 const REPEAT_MAX: i64 = 1_000;
 
+/// How long the requests of a case may take: a year, in which every bucket fills.
+const WITHIN_MS_MAX: u64 = 366 * 86_400_000;
+
 /// What asking a module about a request counts among the steps of tests.
 const STEPS_PER_REQUEST: u64 = 300;
 
@@ -145,8 +148,10 @@ impl Surroundings<'_> {
             Some(token) => self.repeat(&token)?,
             None => 1,
         };
-        let within = node.within().and_then(|token| literal::duration_ms(token.text())).unwrap_or(0);
-        let within_ms = u64::try_from(within).unwrap_or(0);
+        let within_ms = match node.within() {
+            Some(token) => self.within(&token)?,
+            None => 0,
+        };
         // Without limits the evaluator, which asks every rule, is asked once; the module is asked each time.
         let evaluated = if self.has_limits { u64::from(repeat) } else { 1 };
         let steps = u64::from(repeat) * STEPS_PER_REQUEST;
@@ -157,6 +162,15 @@ impl Surroundings<'_> {
             node.expectations().filter_map(|expectation| self.expectation(&expectation)).collect();
         self.counts_fit(&expect, repeat);
         Some(TestCase { repeat, within_ms, request: request?, expect, span: self.tree.span(node.range()) })
+    }
+
+    fn within(&mut self, token: &SyntaxToken) -> Option<u64> {
+        let within = literal::duration_ms(token.text()).and_then(|ms| u64::try_from(ms).ok());
+        let fitting = within.filter(|ms| *ms <= WITHIN_MS_MAX);
+        if fitting.is_none() {
+            self.diagnostics.push(errors::long_within(self.tree.span(token.text_range())));
+        }
+        fitting
     }
 
     fn repeat(&mut self, token: &SyntaxToken) -> Option<u32> {
@@ -177,8 +191,18 @@ impl Surroundings<'_> {
             let end = Span { end: span.end, ..place };
             (sum.saturating_add(count), end)
         });
-        if sum > repeat {
-            self.diagnostics.push(errors::more_answers_than_requests(place, sum, repeat));
+        let all_counted = expect.iter().all(|expectation| expectation.count.is_some());
+        if sum > repeat || (all_counted && sum < repeat) {
+            self.diagnostics.push(errors::other_number_of_answers(place, sum, repeat));
+        }
+        let same = |one: &Expectation, other: &Expectation| {
+            let counted = one.count.is_some() && other.count.is_some();
+            counted && (one.verdict, one.status, &one.by) == (other.verdict, other.status, &other.by)
+        };
+        for (at, one) in expect.iter().enumerate() {
+            if expect.iter().take(at).any(|earlier| same(earlier, one)) {
+                self.diagnostics.push(errors::counted_twice(one.span));
+            }
         }
     }
 

@@ -8,8 +8,10 @@ use super::{condition, errors};
 use crate::budget::Work;
 use crate::checked::{Attribute, BaseType, Expr, ExprKind, Guard, Limit, Rate, Respond, Type};
 use crate::lex::literal;
+use crate::literals::{attributes_of, header_of};
 use crate::syntax::SyntaxToken;
 use crate::syntax::ast::{self, AstNode};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The most requests in a second that a limit can let pass: to a thousandth, a bucket fills as fast as is stated.
@@ -18,6 +20,8 @@ pub(super) const REQUESTS_PER_SECOND_MAX: u64 = 1_000_000;
 pub(super) const FILLING_NS_MAX: u64 = 365 * 86_400 * 1_000_000_000;
 /// The most keys of a limit.
 pub(super) const LIMIT_KEYS_MAX: usize = 8;
+/// The header that has the id of a request.
+const ID_HEADER: &str = "x-request-id";
 /// The status of the answer to a request that is one too many, if none is stated.
 const LIMITED_STATUS: u16 = 429;
 
@@ -132,6 +136,12 @@ impl Around<'_> {
         let typed = checker.expr(node)?;
         if typed.expr.ty.base == BaseType::List {
             self.diagnostics.push(errors::list_as_key(span));
+            return None;
+        }
+        let mut asked = BTreeSet::new();
+        attributes_of(&typed.expr, &mut asked);
+        if asked.iter().any(|attribute| header_of(attribute).is_some_and(|name| &*name == ID_HEADER)) {
+            self.diagnostics.push(errors::id_as_key(span));
             return None;
         }
         let reporter = self.reporter();

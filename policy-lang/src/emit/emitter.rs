@@ -5,9 +5,10 @@ use super::class::{AttributeCode, class};
 use super::code::{Body, Func, Global, I32, Value};
 use super::cost::{Costs, Linear, Source, Tally};
 use super::data::Data;
+use super::errors::Costliest;
 use super::globals::Globals;
 use super::keys::{self, Keys};
-use super::limits::LimitRecords;
+use super::limits::{LIMITS, LimitRecords, TAKE};
 use super::memo::{Memos, memo};
 use super::memory::Layout;
 use super::parts::{Functions, Part};
@@ -155,14 +156,14 @@ impl<'a> Emitter<'a> {
         }
         let bound = cost_bound(&bound);
         if bound.worst() > self.options.steps_max {
-            let (span, share) = self.costliest(&mut costs)?;
-            return Err(CompileError::Refused(vec![errors::too_costly(span, share, bound.worst())]));
+            let costliest = self.costliest(&mut costs)?;
+            return Err(CompileError::Refused(vec![errors::too_costly(costliest, bound.worst())]));
         }
         Ok((bytes, bound))
     }
 
     /// What costs the most of all that is asked about: where it stands, and how many steps it takes.
-    fn costliest(&self, costs: &mut Costs) -> Result<(Span, u64), Bug> {
+    fn costliest(&self, costs: &mut Costs) -> Result<Costliest, Bug> {
         let mut candidates: Vec<(Span, Func)> = Vec::new();
         for (number, text) in (0..).zip(self.walks.texts()) {
             candidates.extend(self.functions.asked(walk(number)).map(|function| (text.span, function)));
@@ -178,12 +179,22 @@ impl<'a> Emitter<'a> {
             candidates
                 .extend(self.functions.asked(class(number)).zip(span).map(|(asked, span)| (span, asked)));
         }
-        let mut costliest = (Span::default(), 0);
+        let mut costliest = Costliest::default();
         for (span, function) in candidates {
             let share = cost_bound(&costs.of(function)?).worst();
-            if share > costliest.1 {
-                costliest = (span, share);
+            if share > costliest.share {
+                costliest = Costliest { span, share, counts: false };
             }
+        }
+        let counting = [LIMITS, TAKE].into_iter().filter_map(|part| self.functions.asked(part));
+        let mut share = 0_u64;
+        for function in counting {
+            share = share.saturating_add(cost_bound(&costs.of(function)?).worst());
+        }
+        let strand = self.plan.traffic.as_ref().and_then(|traffic| self.plan.strands.get(traffic.strand));
+        let first = strand.and_then(|strand| strand.entries.iter().map(|entry| entry.span).min());
+        if let Some(span) = first.filter(|_| share > costliest.share) {
+            costliest = Costliest { span, share, counts: true };
         }
         Ok(costliest)
     }

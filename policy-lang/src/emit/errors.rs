@@ -6,8 +6,20 @@ use crate::source::Span;
 
 const TOO_COSTLY: Code = Code("E510");
 
+/// What costs the most of a decision.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Costliest {
+    /// Where it is written.
+    pub(super) span: Span,
+    /// How many steps it takes.
+    pub(super) share: u64,
+    /// Whether it is limits, all that count a request together.
+    pub(super) counts: bool,
+}
+
 /// The decisions of a program can take too many steps, most of them for what stands at `costliest`.
-pub(super) fn too_costly(costliest: Span, share: u64, whole: u64) -> Diagnostic {
+pub(super) fn too_costly(costliest: Costliest, whole: u64) -> Diagnostic {
+    let Costliest { span, share, counts } = costliest;
     let millions = |steps: u64| steps.div_ceil(1_000_000);
     let message = format!(
         "a decision can take {} million steps, {} million of which any policy takes; {} million is the most",
@@ -19,7 +31,15 @@ pub(super) fn too_costly(costliest: Span, share: u64, whole: u64) -> Diagnostic 
         "this costs the most: up to {} million for a request of {BYTES_SEEN_MAX} bytes",
         millions(share)
     );
-    Diagnostic::error(TOO_COSTLY, costliest, message).labelled(label).help(
+    if counts {
+        let label =
+            format!("all limits that can count one request cost the most: up to {} million", millions(share));
+        return Diagnostic::error(TOO_COSTLY, span, message).labelled(label).help(
+            "say by `for` which requests each limit counts, so that fewer of them count one request, or count by \
+             shorter values",
+        );
+    }
+    Diagnostic::error(TOO_COSTLY, span, message).labelled(label).help(
         "compare with `==`, `startsWith` or `in` where that says the same, ask one text fewer different \
          things, declare shorter lists, or put fewer quantifiers inside of each other; \
          `chancery check --cost` shows what policies cost",

@@ -1,8 +1,9 @@
 //! Limits: buckets in the data that the workers of a proxy share, each changed by compare-and-swap.
 //!
-//! The definition is `eval::Buckets`. A bucket is a number there, when it will be full again; its name is the hash
-//! of its limit's id or, where the limit has keys, the number of one of [`SLOTS`] slots, by a keyed hash of their
-//! values: a client that chooses values cannot know which share a slot.
+//! The definition is `eval::Buckets`. A bucket says when it will be full again, and the hash of what it is for. Its
+//! name is the hash of its limit's id or, where the limit has keys, the number of one of [`SLOTS`] places, by a keyed
+//! hash of their values: a client that chooses values cannot know which are neighbours. A place that another bucket
+//! has is left to it while that is not full, and one of the next [`NEIGHBOURS`] is taken.
 //!
 //! ```text
 //! limits():            look at the bucket of each limit that matches, once; keep what the first without a token says
@@ -52,26 +53,31 @@ const RECORD_KEYS: u32 = 28;
 const RECORD_ROUND: u32 = 32;
 const RECORD_SHADOW: u32 = 36;
 
-// What is noted of a limit that matches: when its bucket is full if a token is taken, the bucket's name and its
-// length, the limit's record, the version of the bucket.
+// What is noted of a limit that matches: the bucket as it is if a token is taken (when it is full, and what it is for),
+// its name and the length of that, the limit's record, the version of the bucket, the hash of what is counted.
 const NOTED_FULL_AT: u32 = 0;
-const NOTED_NAME: u32 = 8;
-const NOTED_LENGTH: u32 = 16;
-const NOTED_RECORD: u32 = 20;
-const NOTED_VERSION: u32 = 24;
-const NOTED_BYTES: u32 = 32;
+const NOTED_IS_FOR: u32 = 8;
+const NOTED_NAME: u32 = 16;
+const NOTED_LENGTH: u32 = 24;
+const NOTED_RECORD: u32 = 28;
+const NOTED_VERSION: u32 = 32;
+const NOTED_HASH: u32 = 40;
+const NOTED_BYTES: u32 = 48;
 
 /// Bytes of the name of a bucket without keys.
 const ID_BYTES: u32 = 8;
 /// Bytes of the name of a slot.
 const SLOT_BYTES: u32 = 2;
-/// Bytes of a bucket.
-const BUCKET_BYTES: u32 = 8;
+/// Bytes of a bucket: when it is full, and the hash of what it is for.
+const BUCKET_BYTES: u32 = 16;
+const BUCKET_IS_FOR: u32 = 8;
+/// How many places a bucket of a limit with keys can have.
+const NEIGHBOURS: u32 = 4;
 /// A version that is never given: what is set under it is set only if nothing is there.
 const NO_VERSION: i32 = -1;
 /// How often somebody else may be faster; then the request is refused. With each of these times another request
 /// got a token.
-const TRIES: u64 = 64;
+const TRIES: u64 = 24;
 /// What distinguishes an absent value from an empty one.
 const ABSENT: i64 = 0x61_6273_656e_7421;
 /// Under this name lies the seed.
@@ -203,6 +209,7 @@ impl Emitter<'_> {
         let place = b.let_(Value::from(noted) * NOTED_BYTES + first);
         b.set_global(noted, Value::from(noted) + 1);
         b.store32(place, NOTED_RECORD, record);
+        b.store64(place, NOTED_HASH, record.load64(RECORD_HASH));
         b.store64(place, NOTED_NAME, record.load64(RECORD_HASH));
         b.store32(place, NOTED_LENGTH, ID_BYTES);
         if has_keys {
@@ -210,7 +217,7 @@ impl Emitter<'_> {
             b.if_(record.load32(RECORD_KEYS), |b| {
                 let arguments = [record.load32(RECORD_KEYS), record.load64(RECORD_HASH)];
                 let hash = Value::call_over(name, &arguments, I64, Linear::default());
-                b.store64(place, NOTED_NAME, hash & i64::from(SLOTS - 1));
+                b.store64(place, NOTED_HASH, hash);
                 b.store32(place, NOTED_LENGTH, SLOT_BYTES);
             });
         }
@@ -226,34 +233,73 @@ impl Emitter<'_> {
 
     /// ```text
     /// look(noted):
+    ///     find the bucket: for each place that it can have:
+    ///         nothing there: this one, unless a place before can be had
+    ///         it is there: this one
+    ///         another is there: this one if that is full and no place before can be had
+    ///     if there is none: the first, and what it has, for both
     ///     whether the bucket has a token; keep its version, and when it is full if one is taken
     /// ```
     fn write_look(&mut self) -> Body {
         let now = self.now();
+        let start = self.arena_start();
         let mut b = Body::new(&[I32], &[I32]);
         let place = b.param(0);
-        let full_at = b.let_(Value::from(now));
-        b.store32(0, OUT_LENGTH, 0);
-        let arguments = [
-            place + NOTED_NAME,
-            place.load32(NOTED_LENGTH),
-            OUT.into(),
-            OUT_LENGTH.into(),
-            place + NOTED_VERSION,
-        ];
-        let status = self.host(host_calls::GET_SHARED_DATA, &arguments);
-        let start = self.arena_start();
-        b.if_else(
-            status,
-            |b| b.store32(place, NOTED_VERSION, NO_VERSION),
-            |b| {
-                let at = b.let_(Value::from(0).load32(OUT));
-                let is_bucket = Value::from(0).load32(OUT_LENGTH).eq(BUCKET_BYTES);
-                let in_arena = (at - start).le_u(super::memory::ARENA_BYTES - BUCKET_BYTES);
-                b.if_(is_bucket & in_arena, |b| b.set(full_at, at.load64(0)));
-            },
-        );
         let record = b.let_(place.load32(NOTED_RECORD));
+        let hash = b.let_(place.load64(NOTED_HASH));
+        let has_keys = b.let_(record.load32(RECORD_KEYS));
+        let chosen = Chosen {
+            known: b.local(I32),
+            full_at: b.local(I64),
+            is_for: b.local(I64),
+            name: b.local(I64),
+            version: b.local(I32),
+        };
+        let (name, full_at, is_for) = (b.let_(hash), b.local(I64), b.local(I64));
+        let left = b.let_(Value::from(NEIGHBOURS).when(has_keys, 1));
+        let is_first = b.let_(1);
+        b.while_times(NEIGHBOURS.into(), left, |b, found| {
+            b.if_(has_keys, |b| b.set(name, name & i64::from(SLOTS - 1)));
+            b.store64(place, NOTED_NAME, name);
+            b.store32(0, OUT_LENGTH, 0);
+            let arguments = [
+                place + NOTED_NAME,
+                place.load32(NOTED_LENGTH),
+                OUT.into(),
+                OUT_LENGTH.into(),
+                place + NOTED_VERSION,
+            ];
+            let status = self.host(host_calls::GET_SHARED_DATA, &arguments);
+            let status = b.let_(status);
+            let at = b.let_(Value::from(0).load32(OUT));
+            let is_bucket = Value::from(0).load32(OUT_LENGTH).eq(BUCKET_BYTES);
+            let in_arena = (at - start).le_u(super::memory::ARENA_BYTES - BUCKET_BYTES);
+            b.if_((status.eqz() & is_bucket & in_arena).eqz(), |b| {
+                b.store32(place, NOTED_VERSION, NO_VERSION);
+                b.set(full_at, now);
+                b.if_(chosen.known.eqz(), |b| chosen.choose(b, place, (full_at, hash, name)));
+                b.br(found);
+            });
+            b.set(full_at, at.load64(0));
+            b.set(is_for, at.load64(BUCKET_IS_FOR));
+            b.if_(is_for.eq(hash), |b| {
+                chosen.choose(b, place, (full_at, hash, name));
+                b.br(found);
+            });
+            b.if_(full_at.le_s(now) & chosen.known.eqz(), |b| chosen.choose(b, place, (full_at, hash, name)));
+            // While no other place is known, the first counts for both.
+            b.if_(Value::from(is_first) & chosen.known.eqz(), |b| {
+                chosen.choose(b, place, (full_at, is_for, name));
+                b.set(chosen.known, 0);
+            });
+            b.set(is_first, 0);
+            b.set(name, name + 1_i64);
+            b.set(left, left - 1);
+        });
+        b.store64(place, NOTED_NAME, chosen.name);
+        b.store32(place, NOTED_VERSION, chosen.version);
+        b.store64(place, NOTED_IS_FOR, chosen.is_for);
+        let full_at = chosen.full_at;
         let empty = b.let_(record.load64(RECORD_FILLING) + now);
         b.if_(full_at.lt_s(now), |b| b.set(full_at, now));
         b.if_(full_at.gt_s(empty), |b| {
@@ -462,6 +508,27 @@ impl Emitter<'_> {
         });
         b.push(v0 ^ v1 ^ v2 ^ v3);
         b
+    }
+}
+
+/// The place of a bucket that was found.
+#[derive(Clone, Copy)]
+struct Chosen {
+    known: Local,
+    full_at: Local,
+    is_for: Local,
+    name: Local,
+    version: Local,
+}
+
+impl Chosen {
+    /// Chooses a place: when its bucket is full, what that is for, and the place's name; its version is noted.
+    fn choose(self, b: &mut Body, place: Local, (full_at, is_for, name): (Local, Local, Local)) {
+        b.set(self.known, 1);
+        b.set(self.full_at, full_at);
+        b.set(self.is_for, is_for);
+        b.set(self.name, name);
+        b.set(self.version, place.load32(NOTED_VERSION));
     }
 }
 

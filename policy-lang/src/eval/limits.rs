@@ -24,8 +24,8 @@ use std::sync::Arc;
 
 /// The buckets of a proxy and direction.
 ///
-/// A module has room for [`SLOTS`](crate::module::SLOTS) buckets of limits with keys, so that two keys may share
-/// one there; here each has its own.
+/// A module has room for [`SLOTS`](crate::module::SLOTS) buckets of limits with keys, and two may share one there
+/// when very many are in use; here each has its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Buckets {
     /// When each is full again, in ns since 1970.
@@ -76,7 +76,11 @@ impl Buckets {
     fn without_one(&self, limit: &Limit, bucket: &Bucket, now_ns: u64) -> Option<u64> {
         let (step, filling) = (limit.rate.step_ns(), limit.filling_ns());
         let empty = now_ns.saturating_add(filling);
-        let known = self.full_at.get(bucket).copied().filter(|full_at| *full_at <= empty + CLOCK_SLACK_NS);
+        let known = self
+            .full_at
+            .get(bucket)
+            .copied()
+            .filter(|full_at| *full_at <= empty.saturating_add(CLOCK_SLACK_NS));
         let full_at = known.unwrap_or(now_ns).clamp(now_ns, empty);
         let after = full_at.saturating_add(step);
         (after <= empty).then_some(after)

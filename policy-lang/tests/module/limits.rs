@@ -169,3 +169,35 @@ fn of_many_limits_those_count_that_match() {
         pair.wait_ns(600 * SECOND_NS);
     }
 }
+
+#[test]
+fn thousands_of_values_and_many_limits_at_once_have_buckets_of_their_own() {
+    let mut pair = Pair::of_text("traffic t on mesh { l: limit 1/h per headers[\"x-a\"] }");
+    for round in 0..2 {
+        for value in 0..2_000 {
+            let status = pair.agree(&with(get("/a"), "x-a", value.to_string())).status();
+            assert_eq!(status, if round == 0 { 0 } else { 429 }, "{value}");
+        }
+    }
+    // After an hour all are full, and others can have their places.
+    pair.wait_ns(3_600 * SECOND_NS);
+    for value in 1_000..3_000 {
+        assert_eq!(pair.agree(&with(get("/a"), "x-a", value.to_string())).status(), 0, "{value}");
+    }
+    let limits: String = (0..64).map(|number| format!("l{number}: limit 1/h per source\n")).collect();
+    let mut pair = Pair::of_text(&format!("traffic t on mesh {{\n{limits}}}"));
+    for caller in 0..30 {
+        let request = request("GET", "/a", Some(&format!("shop/s{caller}")));
+        assert_eq!(pair.agree(&request).status(), 0, "{caller}");
+        assert_eq!(pair.agree(&request).status(), 429, "{caller}");
+    }
+}
+
+#[test]
+fn time_goes_on_for_centuries() {
+    let mut pair = Pair::of_text("traffic t on mesh { l: limit 1/d burst 365 }");
+    for ns in [0, 1 << 60, 1 << 62, (1 << 62) + 1] {
+        pair.set_time_ns(ns);
+        pair.agree(&get("/a"));
+    }
+}
