@@ -274,8 +274,9 @@ impl Emitter<'_> {
             let at = b.let_(Value::from(0).load32(OUT));
             let is_bucket = Value::from(0).load32(OUT_LENGTH).eq(BUCKET_BYTES);
             let in_arena = (at - start).le_u(super::memory::ARENA_BYTES - BUCKET_BYTES);
+            b.if_(status, |b| b.store32(place, NOTED_VERSION, NO_VERSION));
+            // What is there and is no bucket is as good as nothing.
             b.if_((status.eqz() & is_bucket & in_arena).eqz(), |b| {
-                b.store32(place, NOTED_VERSION, NO_VERSION);
                 b.set(full_at, now);
                 b.if_(chosen.known.eqz(), |b| chosen.choose(b, place, (full_at, hash, name)));
                 b.br(found);

@@ -8,7 +8,10 @@ use super::opinion::{Opinions, Seen, Verdict};
 use super::{http1, http2};
 use crate::envoy::Envoy;
 use anyhow::{Context, Result};
-use chancery_control::delivery::envoy::{ConnectionLife, INBOUND, INBOUND_POLICY, extension, listener};
+use chancery_control::delivery::envoy::{
+    ConnectionLife, EVICTED, INBOUND, INBOUND_POLICY, evicted, extension, listener,
+};
+use chancery_control::delivery::snapshot::Resource;
 use chancery_control::mesh::model::Inbound;
 use chancery_control::policies::policy_runner::PolicyRunner;
 use chancery_policy_lang::emit::compile;
@@ -88,8 +91,10 @@ impl Proxy {
     pub async fn start(program: LinkedProgram) -> Result<Self> {
         let module = compile(&program)?;
         let runner = PolicyRunner::new(&module)?;
-        let policy = TypedExtensionConfig::decode(extension::policy(&module).body.as_ref())?;
-        let listener = observed(policy.typed_config.context("the policy has no filter")?)?;
+        let listener = observed(&[
+            (INBOUND_POLICY, configuration(&extension::policy(&module))?),
+            (EVICTED, configuration(&evicted::resource(&[]))?),
+        ])?;
         let envoy = Envoy::start_with_listener(tempfile::tempdir()?, listener).await?;
         let address = envoy.listener(INBOUND).await?;
         Ok(Self { envoy, address, http2: http2::Client::new(address), program, runner })
@@ -136,8 +141,15 @@ fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a [u8]> {
     found.map(|(_, value)| value.as_slice()).filter(|value| !value.is_empty() && *value != ABSENT)
 }
 
-/// The inbound listener of a sidecar, made to answer by itself and to say what it knows.
-fn observed(policy: Any) -> Result<Listener> {
+/// The configuration of a filter that a control plane would send.
+fn configuration(resource: &Resource) -> Result<Any> {
+    let extension = TypedExtensionConfig::decode(resource.body.as_ref())?;
+    extension.typed_config.with_context(|| format!("{} has no configuration", resource.name))
+}
+
+/// The inbound listener of a sidecar, made to answer by itself and to say what it knows. Its filters have these
+/// configurations in it, for nobody is there to send them.
+fn observed(filters: &[(&str, Any)]) -> Result<Listener> {
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let resource = listener::inbound(
         &Inbound { listen: nowhere, advertised: nowhere, application: nowhere },
@@ -162,8 +174,10 @@ fn observed(policy: Any) -> Result<Listener> {
     manager.local_reply_config = Some(saying(&[SEEN, RULE, DETAILS]));
     let at = manager.http_filters.iter().position(|filter| filter.name == INBOUND_POLICY);
     let at = at.context("the listener has no policy")?;
-    for filter in manager.http_filters.iter_mut().skip(at).take(1) {
-        filter.config_type = Some(ConfigType::TypedConfig(policy.clone()));
+    for filter in &mut manager.http_filters {
+        if let Some((_, config)) = filters.iter().find(|(name, _)| *name == filter.name) {
+            filter.config_type = Some(ConfigType::TypedConfig(config.clone()));
+        }
     }
     let dump = any(&Lua { default_source_code: Some(inline(DUMP)), ..Default::default() });
     manager.http_filters.insert(at, http_filter("dump", dump));
