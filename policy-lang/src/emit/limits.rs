@@ -20,10 +20,12 @@ use super::parts::Part;
 use super::source::SOMEWHERE;
 use crate::bug::{Bug, OrBug as _, number};
 use crate::checked::Expr;
+use crate::literals::expression_text;
 use crate::module::{CLOCK_SLACK_NS, SLOTS};
 use crate::plan::{LimitPlan, TrafficPlan};
 use chancery_sdk_abi::{Status, host_calls};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Looks at the buckets of all limits that match.
@@ -93,6 +95,8 @@ pub(super) struct LimitRecords {
     noted: u32,
     /// The distinct lists of keys.
     keys: Vec<Vec<Arc<Expr>>>,
+    /// Their numbers plus 1, by the normal forms of the keys.
+    numbers: BTreeMap<Vec<String>, u32>,
 }
 
 impl LimitRecords {
@@ -123,15 +127,14 @@ impl LimitRecords {
         if limit.keys.is_empty() {
             return Ok(0);
         }
-        let same = |known: &Vec<Arc<Expr>>| {
-            known.iter().map(|key| &key.kind).eq(limit.keys.iter().map(|key| &key.kind))
-        };
-        let known = self.keys.iter().position(same);
-        let place = known.unwrap_or(self.keys.len());
-        if known.is_none() {
-            self.keys.push(limit.keys.clone());
+        let texts: Vec<String> = limit.keys.iter().map(|key| expression_text(key)).collect();
+        if let Some(known) = self.numbers.get(&texts) {
+            return Ok(*known);
         }
-        number(place + 1)
+        self.keys.push(limit.keys.clone());
+        let fresh = number(self.keys.len())?;
+        self.numbers.insert(texts, fresh);
+        Ok(fresh)
     }
 
     /// Whether requests are told apart by any limit.
