@@ -3,13 +3,9 @@
 use crate::command_line::transcript::{CHANCERY, words};
 use crate::tidy::{file, root};
 use anyhow::Result;
-use chancery_policy_lang::check::CheckOptions;
-use chancery_policy_lang::checked::Direction;
-use chancery_policy_lang::emit::compile;
-use chancery_policy_lang::link::link;
-use chancery_policy_lang::linked::Workload;
-use chancery_policy_lang::{SourceSet, analyse};
+use chancery_policy_lang::emit::ModuleOptions;
 use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
+use chancery_tests::filters;
 use chancery_tests::mesh::wire::Request;
 use chancery_tests::mesh::{Member, Mesh};
 use http_body_util::{BodyExt, Empty};
@@ -44,20 +40,9 @@ const POLICY: &str = r#"traffic t on mesh {
 type Answers = BTreeMap<u16, u32>;
 
 async fn start(policy: &str) -> (Envoy, SocketAddr) {
-    let mut sources = SourceSet::new();
-    sources.add("t.writ", policy);
-    let analysis = analyse(&sources, CheckOptions::default());
-    assert!(analysis.is_ok(), "{:?}", analysis.diagnostics);
-    let workload = Workload {
-        namespace: "shop".to_owned(),
-        service: "desk".to_owned(),
-        labels: BTreeMap::new(),
-        trust_domain: "chancery.local".to_owned(),
-    };
-    let program = link(&analysis.policies, &workload, Direction::Inbound).unwrap().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("module.wasm");
-    std::fs::write(&file, &compile(&program).unwrap().bytes).unwrap();
+    std::fs::write(&file, filters::compiled(policy, ModuleOptions::default()).unwrap()).unwrap();
     let listener = answering_listener("in", vec![wasm_filter("writ", &file, "")], json!({}));
     let envoy = Envoy::start_with_workers(folder, json!({"listeners": [listener]}), WORKERS).await.unwrap();
     let address = envoy.listener("in").await.unwrap();
