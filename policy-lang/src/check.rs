@@ -17,6 +17,7 @@ pub(crate) mod dump;
 mod errors;
 mod expr;
 mod header_name;
+mod headers;
 mod lets;
 mod pattern;
 mod peer;

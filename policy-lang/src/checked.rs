@@ -5,8 +5,10 @@
 //! bool counts as false where a condition is asked for. `let` names are already replaced by their
 //! expressions (shared by [`Arc`]), and a name of a later phase never gets here.
 
+mod headers;
 mod traffic;
 
+pub use headers::{HeaderChange, HeaderStatement, Message};
 pub use traffic::{Limit, Rate, TrafficBody};
 
 use crate::source::Span;
@@ -87,23 +89,41 @@ impl CheckedPolicy {
         }
     }
 
+    /// Its operations on headers; a policy of another kind than `traffic` has none.
+    #[must_use]
+    pub fn headers(&self) -> &[HeaderStatement] {
+        match &self.body {
+            Body::Auth(_) => &[],
+            Body::Traffic(traffic) => &traffic.headers,
+        }
+    }
+
     /// The requests that its statements speak of, each with the whole statement's place.
     pub fn guards(&self) -> impl Iterator<Item = (&Guard, Span)> {
         let rules = self.rules().iter().map(|rule| (&rule.guard, rule.span));
-        rules.chain(self.limits().iter().map(|limit| (&limit.guard, limit.span)))
+        let limits = self.limits().iter().map(|limit| (&limit.guard, limit.span));
+        rules.chain(limits).chain(self.headers().iter().map(|header| (&header.guard, header.span)))
     }
 
-    /// All expressions of its statements: conditions, and keys of limits.
+    /// All expressions of its statements: conditions, and what is [computed](Self::computed).
     pub fn expressions(&self) -> impl Iterator<Item = &Arc<Expr>> {
         let conditions = self.guards().filter_map(|(guard, _)| guard.condition.as_ref());
-        conditions.chain(self.limits().iter().flat_map(|limit| &limit.keys))
+        conditions.chain(self.computed())
+    }
+
+    /// What its statements compute beside conditions: keys of limits, and values of headers.
+    pub fn computed(&self) -> impl Iterator<Item = &Arc<Expr>> {
+        let keys = self.limits().iter().flat_map(|limit| &limit.keys);
+        keys.chain(self.headers().iter().filter_map(|header| header.change.value()))
     }
 
     /// The ids of its statements: `policy/name`.
     pub fn ids(&self) -> impl Iterator<Item = Arc<str>> {
         let otherwise = self.otherwise().map(|_| Arc::from(format!("{}/otherwise", self.name)));
         let rules = self.rules().iter().map(|rule| rule.id.clone());
-        rules.chain(self.limits().iter().map(|limit| limit.id.clone())).chain(otherwise)
+        let limits = self.limits().iter().map(|limit| limit.id.clone());
+        let headers = self.headers().iter().map(|header| header.id.clone());
+        rules.chain(limits).chain(headers).chain(otherwise)
     }
 }
 
@@ -584,9 +604,26 @@ pub struct TestCase {
     pub within_ms: u64,
     /// The request.
     pub request: crate::request::RawRequest,
+    /// The headers of the application's answer to those that pass.
+    pub answer: crate::request::Headers,
     /// All of which must hold: one with a count of so many requests exactly, others of every one.
     pub expect: Vec<Expectation>,
+    /// All of which must hold of every request, which must pass.
+    pub headers: Vec<HeaderExpectation>,
     /// From `given` to the end of the last expectation.
+    pub span: Span,
+}
+
+/// `expect [response] header NAME = "value"`, or `not [response] header NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderExpectation {
+    /// Of which message: of the request as the application gets it, or of the answer as the caller gets it.
+    pub message: Message,
+    /// The header, in lower case.
+    pub header: String,
+    /// All values that it has, joined with `,`; `None` if it is not there.
+    pub value: Option<Vec<u8>>,
+    /// Its place.
     pub span: Span,
 }
 

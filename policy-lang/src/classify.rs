@@ -10,12 +10,14 @@
 mod address;
 mod dump;
 mod identity;
+mod overlap;
 mod path;
 mod text;
 
 pub use address::AddressClasses;
 pub use dump::dump;
 pub use identity::IdentityClasses;
+pub(crate) use overlap::overlap;
 pub use path::{Automaton, PATH_STATES_SLACK, State};
 pub use text::TextClasses;
 
@@ -129,7 +131,7 @@ pub fn classify_within(plan: &Plan, limits: ClassLimits) -> Result<Result<Classe
     for (subject, formula) in literals.iter().flatten().flatten() {
         formulas.entry(subject.clone()).or_default().number(formula);
     }
-    let (attributes, places) = match attributes(plan, &formulas, limits) {
+    let (attributes, places) = match attributes(&plan.trust_domain, &formulas, limits) {
         Ok(made) => made,
         Err(Stop::Bug(bug)) => return Err(bug),
         Err(Stop::Overlap(formula, is_of_depths)) => {
@@ -175,7 +177,7 @@ impl Members {
 
 /// The attributes, and where the predicates of each subject stand in them.
 fn attributes(
-    plan: &Plan,
+    trust_domain: &str,
     formulas: &BTreeMap<Subject, Predicates>,
     limits: ClassLimits,
 ) -> Result<(Vec<AttributeClasses>, HashMap<Subject, Place>), Stop> {
@@ -207,7 +209,7 @@ fn attributes(
             Subject::Method => {
                 text::classify(&Attribute::Header(METHOD_HEADER.into()), &predicates.list, members)?
             }
-            Subject::Identity => identity::classify(&plan.trust_domain, &predicates.list, members)?,
+            Subject::Identity => identity::classify(trust_domain, &predicates.list, members)?,
             Subject::Ip => address::classify(&predicates.list, members)?,
             Subject::Condition(condition) => of_condition(condition, &predicates.list, members)?,
         };

@@ -11,6 +11,7 @@
 //!     refuse what has no single meaning                                refusal, path
 //!     decide                      -> the answer of the deciding rule   words
 //!     count, if it may pass       -> the answer of a limit             limits
+//!     change headers, if it passes                                     headers
 //!         class of an attribute   -> lazily, at most once              class, path, source, address, condition
 //!     answer                      -> filter state, counter, local reply
 //! ```
@@ -31,6 +32,8 @@ mod emitter;
 mod entry;
 mod errors;
 mod globals;
+mod header_values;
+mod headers;
 mod keys;
 mod limits;
 mod memo;

@@ -4,10 +4,13 @@
 //! compiled module, `explain` and the analyses are tested against it.
 
 mod expression;
+mod headers;
 mod limits;
 mod strings;
 
 pub(crate) use expression::{Computed, Scope};
+pub use headers::{Change, Changes, What, header_changes};
+pub(crate) use headers::{fit_for_header, text_of_constant};
 pub use limits::Buckets;
 
 use crate::checked::{Effect, Expr, Guard, Limit, Peer, Respond, Rule, Value};

@@ -6,7 +6,7 @@
 
 use crate::checked::{BinaryOp, Effect, Expr, ExprKind, Guard, UnaryOp};
 use crate::decision::Decision;
-use crate::eval::{self, Computed, Scope};
+use crate::eval::{self, Changes, Computed, Scope};
 use crate::linked::{LinkedProgram, Workload};
 use crate::request::Request;
 use crate::source::Span;
@@ -17,7 +17,10 @@ use std::sync::Arc;
 pub struct Explanation {
     /// The decision.
     pub decision: Decision,
-    /// All rules that concern the target, in decision order, each once, then all limits in theirs.
+    /// What becomes of headers; nothing unless the request passes.
+    pub changes: Changes,
+    /// All rules that concern the target, in decision order, each once, then all limits in theirs, then all
+    /// operations on headers.
     pub rules: Vec<RuleFinding>,
 }
 
@@ -28,6 +31,8 @@ pub enum Does {
     Decides(Effect),
     /// `limit`, in the bucket of these values of its keys, in the order in which they are written.
     Counts(Vec<AttributeFinding>),
+    /// `set`, `add` or `remove`.
+    ChangesHeader(&'static str),
 }
 
 /// How one rule met the request.
@@ -95,7 +100,13 @@ pub fn explain(program: &LinkedProgram, request: &Request) -> Explanation {
         let does = Does::Counts(values(&limit.keys, &program.workload, request));
         finding((&limit.id, limit.span, linked.shadow), &limit.guard, does, &program.workload, request)
     });
-    for finding in of_rules.chain(of_limits) {
+    let of_headers = program.traffic.headers.iter().map(|linked| {
+        let statement = &linked.statement;
+        let does = Does::ChangesHeader(statement.change.as_str());
+        let known_by = (&statement.id, statement.span, linked.shadow);
+        finding(known_by, &statement.guard, does, &program.workload, request)
+    });
+    for finding in of_rules.chain(of_limits).chain(of_headers) {
         // One rule may stand as several entries, of which any may match; they differ in paths and peers.
         match rules.iter_mut().find(|known| known.rule == finding.rule) {
             Some(known) if finding.matches() => *known = finding,
@@ -107,7 +118,12 @@ pub fn explain(program: &LinkedProgram, request: &Request) -> Explanation {
             None => rules.push(finding),
         }
     }
-    Explanation { decision: eval::evaluate(program, request), rules }
+    let decision = eval::evaluate(program, request);
+    let changes = match decision.outcome.allows() {
+        true => eval::header_changes(program, request),
+        false => Changes::default(),
+    };
+    Explanation { decision, changes, rules }
 }
 
 /// How a statement met the request: one of this id, at this place, in shadow mode or not.

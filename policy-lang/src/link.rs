@@ -8,6 +8,7 @@ mod dump;
 mod errors;
 mod facts;
 mod fold;
+mod headers;
 mod index;
 pub(crate) mod order;
 mod otherwise;
@@ -71,7 +72,10 @@ pub fn link_within<'a>(
         workload: workload.clone(),
         direction,
         auth: auth(&concerned, at, budget)?,
-        traffic: traffic(&concerned, at, budget).map_err(|overrun| vec![overrun.diagnostic()])?,
+        traffic: LinkedTraffic {
+            limits: limits(&concerned, at, budget).map_err(|overrun| vec![overrun.diagnostic()])?,
+            headers: headers::headers(&concerned, at, budget)?,
+        },
         policies: concerned.iter().map(|policy| policy.name.clone()).collect(),
     }))
 }
@@ -100,8 +104,12 @@ fn auth(
     Ok(LinkedAuth { rules, otherwise, shadow_otherwise })
 }
 
-/// The `traffic` part of a program; the policies are sorted by name and all concern the workload.
-fn traffic(concerned: &[&CheckedPolicy], at: At<'_>, budget: &mut Budget) -> Result<LinkedTraffic, Overrun> {
+/// The limits of a program; the policies are sorted by name and all concern the workload.
+fn limits(
+    concerned: &[&CheckedPolicy],
+    at: At<'_>,
+    budget: &mut Budget,
+) -> Result<Vec<LinkedLimit>, Overrun> {
     let mut limits = Vec::new();
     for policy in concerned {
         let shadow = policy.mode != Mode::Enforce;
@@ -116,7 +124,7 @@ fn traffic(concerned: &[&CheckedPolicy], at: At<'_>, budget: &mut Budget) -> Res
         }
     }
     order::sort_limits(&mut limits);
-    Ok(LinkedTraffic { limits })
+    Ok(limits)
 }
 
 /// The guards that stand for one at a workload; none if it can never match there.

@@ -1,5 +1,9 @@
 //! Linked programs: all policies that concern one workload in one direction, combined. Made by `link`.
 
+mod headers;
+
+pub use headers::{LinkedHeader, Rank};
+
 use crate::checked::{Attribute, Direction, Limit, Respond, Rule};
 use crate::literals::{asked_by, attributes_of, header_of};
 use crate::module::{BYTES_SEEN_MAX, QUERY_PARAMETERS_MAX};
@@ -92,6 +96,11 @@ impl LinkedProgram {
             asked_by(&linked.limit.guard, &mut asked);
             linked.limit.keys.iter().for_each(|key| attributes_of(key, &mut asked));
         }
+        // Those of shadow policies are never done.
+        for linked in self.traffic.headers.iter().filter(|linked| !linked.shadow) {
+            asked_by(&linked.statement.guard, &mut asked);
+            linked.statement.change.value().into_iter().for_each(|value| attributes_of(value, &mut asked));
+        }
         asked
     }
 }
@@ -118,6 +127,9 @@ pub struct LinkedTraffic {
     /// Of those that refuse a request the first is the one that is named and whose answer is given. As with
     /// rules, several entries may stand for one limit.
     pub limits: Vec<LinkedLimit>,
+    /// All operations on headers that concern the workload, in an order that depends on their content only. As
+    /// with rules, several entries may stand for one statement.
+    pub headers: Vec<LinkedHeader>,
 }
 
 /// A limit in a program.

@@ -6,6 +6,7 @@
 mod answers;
 mod auth;
 mod dump;
+mod headers;
 mod traffic;
 
 pub use answers::{Answer, Answers};
@@ -23,12 +24,14 @@ pub fn lower(program: &LinkedProgram) -> Result<Plan, Bug> {
     let mut strands = Vec::new();
     let auth = auth::lower(program, &mut strands)?;
     let traffic = traffic::lower(&program.traffic, &auth.answers, &mut strands)?;
+    let headers = headers::lower(&program.traffic, &mut strands)?;
     Ok(Plan {
         direction: program.direction,
         trust_domain: program.workload.trust_domain.clone(),
         strands,
         auth,
         traffic,
+        headers,
         policies: program.policies.clone(),
     })
 }

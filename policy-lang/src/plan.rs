@@ -4,6 +4,10 @@
 //! which guard is the first that matches or which ones do, by an index. What an index means is known to
 //! the strand's owner alone: classes and tables handle guards of all kinds alike.
 
+mod headers;
+
+pub use headers::{HeaderOperation, HeaderPlace, HeadersPlan};
+
 use crate::checked::{Attribute, Direction, Expr, Guard};
 use crate::literals::{asked_by, attributes_of};
 use crate::lower::Answers;
@@ -24,6 +28,8 @@ pub struct Plan {
     pub auth: AuthPlan,
     /// What the traffic policies make of them; `None` if they have no limits.
     pub traffic: Option<TrafficPlan>,
+    /// What they make of headers; `None` if they change none.
+    pub headers: Option<HeadersPlan>,
     /// Names of the policies, sorted.
     pub policies: Vec<String>,
 }
@@ -35,14 +41,15 @@ impl Plan {
         for entry in self.strands.iter().flat_map(|strand| &strand.entries) {
             asked_by(&entry.guard, &mut asked);
         }
-        self.keys().for_each(|key| attributes_of(key, &mut asked));
+        self.computed().for_each(|expr| attributes_of(expr, &mut asked));
         asked
     }
 
-    /// The keys of all limits.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &Arc<Expr>> {
+    /// What is computed beside conditions: the keys of all limits, and the values of headers.
+    pub(crate) fn computed(&self) -> impl Iterator<Item = &Arc<Expr>> {
         let limits = self.traffic.iter().flat_map(|traffic| &traffic.limits);
-        limits.flat_map(|limit| &limit.keys)
+        let keys = limits.flat_map(|limit| &limit.keys);
+        keys.chain(self.headers.iter().flat_map(HeadersPlan::values))
     }
 }
 

@@ -7,13 +7,17 @@ mod left_out;
 pub use left_out::left_out;
 
 use crate::check::TEST_TRUST_DOMAIN;
-use crate::checked::{CheckedPolicy, CheckedTest, Direction, Expectation, Mode, Target, TestCase, Verdict};
+use crate::check::dump::header_expectation_text;
+use crate::checked::{
+    CheckedPolicy, CheckedTest, Direction, Expectation, HeaderExpectation, Message, Mode, Target, TestCase,
+    Verdict,
+};
 use crate::decision::Decision;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::eval::{Buckets, evaluate_at};
+use crate::eval::{Buckets, evaluate_at, header_changes};
 use crate::link::link;
 use crate::linked::{LinkedProgram, Workload};
-use crate::request::received;
+use crate::request::{Headers, received};
 use std::collections::BTreeMap;
 
 /// The namespace of a test whose policy is on the whole mesh.
@@ -102,10 +106,48 @@ pub fn decisions(test: &CheckedTest, program: &LinkedProgram) -> Vec<Vec<Decisio
     test.cases.iter().map(of_case).collect()
 }
 
-/// What is wrong with the decisions on the requests of a case, in words.
+/// What is wrong with a program's decisions on the requests of a case, and with what it makes of headers, in words.
 #[must_use]
-pub fn failures(case: &TestCase, found: &[Decision]) -> Vec<String> {
-    case.expect.iter().filter_map(|expected| failure(expected, found)).collect()
+pub fn failures(case: &TestCase, program: &LinkedProgram, found: &[Decision]) -> Vec<String> {
+    let of_verdicts = case.expect.iter().filter_map(|expected| failure(expected, found));
+    let mut failures: Vec<String> = of_verdicts.collect();
+    if case.headers.is_empty() {
+        return failures;
+    }
+    let messages = match received(case.request.clone()) {
+        Ok(request) if found.iter().all(|decision| decision.outcome.allows()) => {
+            let changes = header_changes(program, &request);
+            let (mut sent, mut answered) = (request.headers, case.answer.clone());
+            changes.request.iter().for_each(|change| change.apply(&mut sent));
+            changes.response.iter().for_each(|change| change.apply(&mut answered));
+            Some([sent, answered])
+        }
+        _ => None,
+    };
+    for expected in &case.headers {
+        let got = match &messages {
+            Some([sent, answered]) => {
+                let headers = if expected.message == Message::Request { sent } else { answered };
+                header_failure(expected, headers)
+            }
+            // Nobody gets what is refused.
+            None => found.iter().find(|decision| !decision.outcome.allows()).map(found_text),
+        };
+        failures.extend(got.map(|got| format!("expected {}, got {got}", header_expectation_text(expected))));
+    }
+    failures
+}
+
+/// What a header is, if it is not as expected.
+fn header_failure(expected: &HeaderExpectation, headers: &Headers) -> Option<String> {
+    let of_it = headers.iter().filter(|(name, _)| name == expected.header.as_bytes());
+    let values: Vec<&[u8]> = of_it.map(|(_, value)| value.as_slice()).collect();
+    let found = (!values.is_empty()).then(|| values.join(&b","[..]));
+    match found {
+        found if found == expected.value => None,
+        Some(found) => Some(format!("{:?}", String::from_utf8_lossy(&found))),
+        None => Some("none".to_owned()),
+    }
 }
 
 fn failure(expected: &Expectation, found: &[Decision]) -> Option<String> {

@@ -144,7 +144,7 @@ fn run_eval(_: FileId, text: &str) -> Made {
             }
         };
         for (case, decisions) in test.cases.iter().zip(testing::decisions(test, &program)) {
-            let failures = testing::failures(case, &decisions);
+            let failures = testing::failures(case, &program, &decisions);
             assert!(failures.is_empty(), "{}: {}", test.name, failures.join(", "));
             let path = String::from_utf8_lossy(&case.request.path).into_owned();
             // Equal ones that follow each other stand as one.

@@ -62,7 +62,7 @@ fn said_in_mesh(text: &str, known: &BTreeSet<ServiceRef>) -> (Vec<Diagnostic>, S
                 Err(found) => analysis.diagnostics.extend(found),
                 Ok(program) => {
                     for (case, decisions) in test.cases.iter().zip(testing::decisions(test, &program)) {
-                        for failure in testing::failures(case, &decisions) {
+                        for failure in testing::failures(case, &program, &decisions) {
                             failures += &format!("{}: {failure}\n", test.name);
                         }
                     }

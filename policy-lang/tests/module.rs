@@ -16,6 +16,8 @@ mod conditions;
 mod cost;
 #[path = "module/generated.rs"]
 mod generated;
+#[path = "module/headers.rs"]
+mod headers;
 #[path = "module/hostile.rs"]
 mod hostile;
 #[path = "module/limits.rs"]

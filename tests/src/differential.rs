@@ -27,7 +27,7 @@ use chancery_control::policies::policy_runner::{PolicyRunner, Ran};
 use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::decision::Outcome;
 use chancery_policy_lang::emit::{ModuleOptions, compile_with};
-use chancery_policy_lang::eval::{Buckets, evaluate, evaluate_at};
+use chancery_policy_lang::eval::{Buckets, evaluate_at};
 use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::module::{CostBound, Module};
 use chancery_policy_lang::request::Request;
@@ -63,6 +63,8 @@ pub struct Summary {
     pub outcomes: BTreeMap<&'static str, usize>,
     /// How often a shadow decision differed.
     pub shadows: usize,
+    /// How often headers of requests were changed, and of answers.
+    pub changed: [usize; 2],
 }
 
 /// Compares evaluator and module on so many pairs that follow from a seed.
@@ -136,7 +138,7 @@ fn compare_program(
     let mut buckets = Buckets::default();
     for (number, request) in sequence(requests, program).enumerate() {
         let now_ns = time_of(number);
-        let expected = Ran::of(&evaluate_at(program, request, &mut buckets, now_ns));
+        let expected = defined(program, request, &mut buckets, now_ns);
         let got = runner.run(request, now_ns).map_err(|error| error.to_string());
         if got.as_ref() != Ok(&expected) {
             let before: Vec<&Request> = sequence(requests, program).take(number).collect();
@@ -145,9 +147,18 @@ fn compare_program(
         check_cost(sketch, program, request, cost, runner.fuel_used())?;
         summary.pairs += 1;
         summary.shadows += usize::from(expected.shadow.is_some());
+        let of = [&expected.changed.request, &expected.changed.response];
+        for (count, differences) in summary.changed.iter_mut().zip(of) {
+            *count += usize::from(!differences.is_empty());
+        }
         *summary.outcomes.entry(Outcome::as_str(expected.outcome)).or_default() += 1;
     }
     Ok(())
+}
+
+/// What the module must say of a request and make of headers.
+fn defined(program: &LinkedProgram, request: &Request, buckets: &mut Buckets, now_ns: u64) -> Ran {
+    Ran::by(program, request, &evaluate_at(program, request, buckets, now_ns))
 }
 
 /// The requests that are made of a program: where it has limits, each several times.
@@ -208,7 +219,7 @@ fn smallest(host: &Host, sketch: &Sketch, before: &[&Request], request: &Request
     });
     match decisions(host, &sketch, before, &request) {
         Some((expected, got)) => {
-            let request = Box::new(request);
+            let (request, expected, got) = (Box::new(request), Box::new(expected), got.map(Box::new));
             Box::new(Difference::Decision { sketch, request, expected, got })
         }
         None => Difference::no_module(&sketch, "it was refused when it was tried again"),
@@ -226,7 +237,7 @@ fn decisions(
     let mut buckets = Buckets::default();
     let mut runner = match runner(host, &program) {
         Ok((runner, _)) => runner,
-        Err(error) => return Some((Ran::of(&evaluate(&program, request)), Err(error))),
+        Err(error) => return Some((defined(&program, request, &mut buckets, 0), Err(error))),
     };
     for (number, earlier) in before.iter().enumerate() {
         let _ = evaluate_at(&program, earlier, &mut buckets, time_of(number));
@@ -234,7 +245,7 @@ fn decisions(
         let _ = runner.run(earlier, time_of(number));
     }
     let now_ns = time_of(before.len());
-    let expected = Ran::of(&evaluate_at(&program, request, &mut buckets, now_ns));
+    let expected = defined(&program, request, &mut buckets, now_ns);
     Some((expected, runner.run(request, now_ns).map_err(|error| error.to_string())))
 }
 

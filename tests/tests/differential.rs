@@ -89,6 +89,15 @@ fn check_reach(summaries: &[Summary]) {
             (programs + summary.programs, refused + summary.refused, shadows + summary.shadows)
         });
     assert!(shadows > 0, "no shadow decision differed");
+    let changed = summaries.iter().fold([0, 0], |[requests, answers], summary| {
+        let [more_requests, more_answers] = summary.changed;
+        [requests + more_requests, answers + more_answers]
+    });
+    assert!(
+        changed.iter().all(|count| *count > 0),
+        "headers of {changed:?} requests and answers were changed"
+    );
+    println!("{refused} programs refused, headers of {changed:?} requests and answers changed");
     assert!(refused < programs, "{refused} generated policies were refused, {programs} accepted");
 }
 

@@ -8,6 +8,7 @@ mod delivery;
 mod demo;
 mod differential;
 mod envoy_model;
+mod headers;
 mod limits;
 mod mesh;
 mod one_identity;

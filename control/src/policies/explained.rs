@@ -4,8 +4,9 @@
 //! JSON is a stable format, documented in `docs/command-line.md`.
 
 use crate::policies::workloads;
-use chancery_policy_lang::checked::{CheckedPolicy, Direction, Effect};
+use chancery_policy_lang::checked::{CheckedPolicy, Direction, Effect, Message};
 use chancery_policy_lang::decision::{Decision, Outcome};
+use chancery_policy_lang::eval::{Change, What};
 use chancery_policy_lang::explain::{AttributeFinding, ConditionFinding, Does, RuleFinding, explain};
 use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::Workload;
@@ -29,7 +30,11 @@ pub struct Explained {
     refusal: Option<&'static str>,
     /// What would be decided with the shadow policies enforced too; `None` if there are none.
     shadow: Option<Decided>,
-    /// All rules that concern the workload, in the order in which they are asked, then all limits.
+    /// What becomes of headers of the request and of the answer to it, if it passes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<ChangedHeader>,
+    /// All rules that concern the workload, in the order in which they are asked, then all limits, then all
+    /// operations on headers.
     rules: Vec<Rule>,
 }
 
@@ -42,6 +47,18 @@ struct Decided {
     place: Option<String>,
     status: Option<u16>,
     body: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ChangedHeader {
+    /// `request` or `response`.
+    message: &'static str,
+    header: String,
+    /// `set`, `added` or `removed`.
+    change: &'static str,
+    value: Option<String>,
+    /// The statement.
+    by: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -97,6 +114,7 @@ impl Explained {
             },
             refusal: None,
             shadow: None,
+            headers: Vec::new(),
             rules: Vec::new(),
         };
         let program = link(policies.checked, workload, Direction::Inbound)?;
@@ -113,6 +131,9 @@ impl Explained {
             let (decision, rules) = (&explanation.decision, &explanation.rules);
             explained.decision = decided(policies, rules, decision);
             explained.shadow = decision.shadow.as_deref().map(|shadow| decided(policies, rules, shadow));
+            let of_request = explanation.changes.request.iter().map(|change| (Message::Request, change));
+            let of_response = explanation.changes.response.iter().map(|change| (Message::Response, change));
+            explained.headers = of_request.chain(of_response).map(ChangedHeader::new).collect();
             explained.refusal = program.refusal(&request).map(Refusal::as_str);
             if decision.outcome != Outcome::Refused {
                 explained.rules =
@@ -143,6 +164,37 @@ fn otherwise_span(policies: Policies<'_>, id: &str) -> Option<Span> {
     policy.otherwise().map(|otherwise| otherwise.span)
 }
 
+impl ChangedHeader {
+    fn new((message, change): (Message, &Change)) -> Self {
+        let (word, value) = match &change.what {
+            What::Set(value) => ("set", Some(value)),
+            What::Added(value) => ("added", Some(value)),
+            What::Removed => ("removed", None),
+        };
+        Self {
+            message: message.as_str(),
+            header: change.header.to_string(),
+            change: word,
+            value: value.map(|value| String::from_utf8_lossy(value).into_owned()),
+            by: change.by.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for ChangedHeader {
+    /// `request header x-a set to "1" by orders/tenant`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { message, header, change, value, by } = self;
+        write!(f, "{message} header {header} {change}")?;
+        match value {
+            Some(value) if *change == "set" => write!(f, " to {value:?}")?,
+            Some(value) => write!(f, ": {value:?}")?,
+            None => {}
+        }
+        write!(f, " by {by}")
+    }
+}
+
 impl Rule {
     fn new(policies: Policies<'_>, finding: &RuleFinding, workload: &Workload, request: &Request) -> Self {
         let mut failed = Vec::new();
@@ -156,7 +208,7 @@ impl Rule {
             failed.push(format!("the caller is {}", caller_text(request, workload)));
         }
         let counted_by = match &finding.does {
-            Does::Decides(_) => Vec::new(),
+            Does::Decides(_) | Does::ChangesHeader(_) => Vec::new(),
             Does::Counts(keys) => keys.iter().map(|key| value_text(policies, key)).collect(),
         };
         let unsatisfied = finding.conditions.iter().filter(|part| !part.satisfied);
@@ -211,6 +263,7 @@ fn word(does: &Does) -> &'static str {
         Does::Decides(Effect::Deny) => "deny",
         Does::Decides(Effect::Allow) => "allow",
         Does::Counts(_) => "limit",
+        Does::ChangesHeader(word) => word,
     }
 }
 
@@ -225,6 +278,9 @@ impl fmt::Display for Explained {
             Some(shadow) if *shadow == self.decision => writeln!(f, "shadow: the same")?,
             Some(shadow) => writeln!(f, "shadow: {shadow}")?,
             None => {}
+        }
+        for header in &self.headers {
+            writeln!(f, "{header}")?;
         }
         if !self.rules.is_empty() {
             writeln!(f)?;

@@ -4,8 +4,13 @@
 //! counters. The runner takes them for one statement, [`Ran`], and gives an error where they
 //! contradict each other, for then one of them lies to whoever reads it.
 
+mod changed;
+
+pub use changed::{Changed, Differences, answer};
+
 use chancery_policy_lang::checked::Respond;
 use chancery_policy_lang::decision::{Decision, Outcome};
+use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::module::Module;
 use chancery_policy_lang::request::Request;
 use chancery_sdk_host::abi::Action;
@@ -40,6 +45,8 @@ pub struct PolicyRunner {
     plugin: Plugin,
     /// Values of counters after the last request.
     counts: HashMap<String, u64>,
+    /// The instructions that the last request took, with the answer to it.
+    fuel_used: u64,
 }
 
 /// What a module said of a request.
@@ -53,6 +60,8 @@ pub struct Ran {
     pub respond: Option<Respond>,
     /// The shadow decision, if its verdict or its rule differs.
     pub shadow: Option<RanShadow>,
+    /// What became of headers.
+    pub changed: Changed,
 }
 
 /// What a module said that shadow policies would decide.
@@ -91,7 +100,7 @@ impl PolicyRunner {
     pub fn on_host(host: &Host, module: &[u8]) -> Result<Self, RunError> {
         let module = host.load(module)?;
         let plugin = start(&module)?;
-        Ok(Self { module, plugin, counts: HashMap::new() })
+        Ok(Self { module, plugin, counts: HashMap::new(), fuel_used: 0 })
     }
 
     /// Starts the module anew: all buckets of limits are full.
@@ -104,26 +113,39 @@ impl PolicyRunner {
         Ok(())
     }
 
-    /// What the module says of a request at a time, in ns since 1970.
+    /// What the module says of a request at a time, in ns since 1970, and makes of the application's [`answer`].
     ///
     /// # Errors
     /// When the module fails or contradicts itself.
     pub fn run(&mut self, request: &Request, now_ns: u64) -> Result<Ran, RunError> {
         self.plugin.set_time_ns(now_ns);
         let changes = self.plugin.metrics().changes();
+        let headers = headers_of(request);
         let mut stream = self.plugin.open(properties_of(request))?;
-        let outcome = stream.on_request_headers(headers_of(request), request.end_of_stream)?;
-        let closed = stream.close()?;
+        let context = stream.context();
+        let outcome = stream.on_request_headers(headers.clone(), request.end_of_stream)?;
+        self.fuel_used = self.plugin.fuel_used();
+        let answered: HeaderMap = answer().into_iter().collect();
+        if self.plugin.sees_response_headers() {
+            self.plugin.stream(context)?.on_response_headers(answered.clone(), false)?;
+            self.fuel_used += self.plugin.fuel_used();
+        }
+        let closed = self.plugin.stream(context)?.close()?;
         if outcome.local_response.is_none() && outcome.action != Action::Continue {
             return Err(contradiction("it holds a request without answering it"));
         }
-        self.read(&closed, changes)
+        let after =
+            |map: &Option<HeaderMap>, before: &HeaderMap| map.clone().unwrap_or_else(|| before.clone());
+        let (request_after, response_after) =
+            (after(&closed.request_headers, &headers), after(&closed.response_headers, &answered));
+        let changed = Changed::of_maps([&headers, &request_after], [&answered, &response_after]);
+        Ok(Ran { changed, ..self.read(&closed, changes)? })
     }
 
-    /// The instructions that the last decision took.
+    /// The instructions that the last decision took, with those for the answer.
     #[must_use]
     pub fn fuel_used(&self) -> u64 {
-        self.plugin.fuel_used()
+        self.fuel_used
     }
 
     fn read(&mut self, closed: &ClosedStream, changes_before: u64) -> Result<Ran, RunError> {
@@ -153,7 +175,7 @@ impl PolicyRunner {
             let answered = if respond.is_some() { "an answer" } else { "no answer" };
             return Err(contradiction(format!("it counted `{}` and gave {answered}", outcome.as_str())));
         }
-        Ok(Ran { outcome, rule, respond, shadow })
+        Ok(Ran { outcome, rule, respond, shadow, changed: Changed::default() })
     }
 
     /// The one outcome whose counter of this rule grew by one.
@@ -195,7 +217,17 @@ fn start(module: &LoadedModule) -> Result<Plugin, RunError> {
 }
 
 impl Ran {
-    /// What a module must say of a request that is decided so.
+    /// What a module of a program must say of a request that is decided so, and make of headers.
+    #[must_use]
+    pub fn by(program: &LinkedProgram, request: &Request, decision: &Decision) -> Self {
+        let changed = match decision.outcome.allows() {
+            true => Changed::by(program, request),
+            false => Changed::default(),
+        };
+        Self { changed, ..Self::of(decision) }
+    }
+
+    /// What a module must say of a request that is decided so, whatever it makes of headers.
     #[must_use]
     pub fn of(decision: &Decision) -> Self {
         let differs = |shadow: &&Decision| {
@@ -208,6 +240,7 @@ impl Ran {
             respond: decision.respond.clone(),
             shadow: shadow
                 .map(|shadow| RanShadow { allows: shadow.outcome.allows(), rule: shadow.rule.to_string() }),
+            changed: Changed::default(),
         }
     }
 }

@@ -87,7 +87,8 @@ impl Preflight {
         let mut buckets = Buckets::default();
         for request in requests(program) {
             let ran = runner.run(&request, BEGINNING_NS).map_err(|error| error.to_string())?;
-            let defined = Ran::of(&evaluate_at(program, &request, &mut buckets, BEGINNING_NS));
+            let defined =
+                Ran::by(program, &request, &evaluate_at(program, &request, &mut buckets, BEGINNING_NS));
             if ran != defined {
                 let path = String::from_utf8_lossy(&request.path).into_owned();
                 return Err(format!("it decides `{path}` as {ran:?}, which is defined as {defined:?}"));

@@ -216,14 +216,14 @@ impl<'a> TestBench<'a> {
                         Some(first) if !program.has_limits() => Decision::clone(first),
                         _ => eval::evaluate_at(program, &request, &mut at.buckets, at.now_ns),
                     };
-                    self.must_agree(case, runner, &request, at.now_ns, &decision)?;
+                    self.must_agree(case, (program, runner), &request, at.now_ns, &decision)?;
                     decisions.push(decision);
                 }
             }
             // Envoy refuses it, so that no module sees it.
             Err(refusal) => decisions.resize(repeat as usize, refusal.decision()),
         }
-        let failures = testing::failures(case, &decisions);
+        let failures = testing::failures(case, program, &decisions);
         let words: Vec<&str> = self.sources.snippet(case.span).split_whitespace().collect();
         Ok(CaseRun {
             line: self.line_of(case.span),
@@ -237,13 +237,13 @@ impl<'a> TestBench<'a> {
     fn must_agree(
         &self,
         case: &TestCase,
-        runner: &mut PolicyRunner,
+        (program, runner): (&LinkedProgram, &mut PolicyRunner),
         request: &Request,
         now_ns: u64,
         decision: &Decision,
     ) -> Result<(), TestError> {
         let ran = runner.run(request, now_ns).map_err(|error| self.broken(case.span, &error))?;
-        let defined = Ran::of(decision);
+        let defined = Ran::by(program, request, decision);
         if ran == defined {
             return Ok(());
         }

@@ -1,7 +1,8 @@
 //! The text form of checked policies and tests (`--emit checked`).
 
 use crate::checked::{
-    Body, CheckedPolicy, CheckedTest, Effect, Expectation, Guard, Limit, Mode, Peer, Respond, Rule, Target,
+    Body, CheckedPolicy, CheckedTest, Effect, Expectation, Guard, HeaderExpectation, HeaderStatement, Limit,
+    Message, Mode, Peer, Respond, Rule, Target,
 };
 use crate::literals::expression_text;
 use crate::request::RawRequest;
@@ -49,6 +50,9 @@ fn dump_policy(out: &mut String, policy: &CheckedPolicy) {
     for limit in policy.limits() {
         let _ = writeln!(out, "  {}", limit_text(limit));
     }
+    for header in policy.headers() {
+        let _ = writeln!(out, "  {}", header_text(header));
+    }
 }
 
 fn target_text(target: &Target) -> String {
@@ -86,6 +90,19 @@ pub(crate) fn limit_text(limit: &Limit) -> String {
         let _ = write!(text, " for{guard}");
     }
     text + &respond_text(Some(&limit.respond))
+}
+
+pub(crate) fn header_text(header: &HeaderStatement) -> String {
+    let guard = guard_text(&header.guard);
+    let guard = if guard.is_empty() { guard } else { format!(" for{guard}") };
+    format!("{}: {}{guard}", header.id, change_text(header))
+}
+
+/// `set request header x-a = source.service`
+pub(crate) fn change_text(header: &HeaderStatement) -> String {
+    let (change, message) = (header.change.as_str(), header.message.as_str());
+    let value = header.change.value().map(|value| format!(" = {}", expression_text(value)));
+    format!("{change} {message} header {}{}", header.header, value.unwrap_or_default())
 }
 
 /// The parts of a guard, each with a space in front of it.
@@ -128,9 +145,15 @@ pub(crate) fn respond_text(respond: Option<&Respond>) -> String {
 fn dump_test(out: &mut String, test: &CheckedTest) {
     let _ = writeln!(out, "test {:?} for {}", test.name, test.policies.join(", "));
     for case in &test.cases {
-        let expect: Vec<String> = case.expect.iter().map(expectation_text).collect();
+        let of_headers = case.headers.iter().map(header_expectation_text);
+        let expect: Vec<String> = case.expect.iter().map(expectation_text).chain(of_headers).collect();
         let repeat = if case.repeat == 1 { String::new() } else { format!("{} x ", case.repeat) };
-        let _ = writeln!(out, "  given {repeat}{} expect {}", request_text(&case.request), expect.join(", "));
+        let mut request = request_text(&case.request);
+        for (name, value) in &case.answer {
+            let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+            let _ = write!(request, " with response header {name} = {value:?}");
+        }
+        let _ = writeln!(out, "  given {repeat}{request} expect {}", expect.join(", "));
     }
 }
 
@@ -160,6 +183,19 @@ fn request_text(request: &RawRequest) -> String {
 fn path_text(path: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'*+;=:@%/?".contains(&byte);
     if path.starts_with('/') && path.bytes().all(is_plain) { path.to_owned() } else { format!("{path:?}") }
+}
+
+pub(crate) fn header_expectation_text(expectation: &HeaderExpectation) -> String {
+    let message = match expectation.message {
+        Message::Request => "",
+        Message::Response => "response ",
+    };
+    match &expectation.value {
+        Some(value) => {
+            format!("{message}header {} = {:?}", expectation.header, String::from_utf8_lossy(value))
+        }
+        None => format!("not {message}header {}", expectation.header),
+    }
 }
 
 fn expectation_text(expectation: &Expectation) -> String {

@@ -5,8 +5,10 @@ pub(super) mod expression;
 pub(super) mod later;
 pub(super) mod warnings;
 
+use super::header_name::Owner;
 use super::pattern::SEGMENTS_MAX;
 use super::rule::{BODY_BYTES_MAX, NAME_BYTES_MAX};
+use crate::checked::{BaseType, Message};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 
@@ -37,6 +39,8 @@ const HEADER_TAKEN_AWAY: Code = Code("E225");
 const LONG_NAME: Code = Code("E226");
 const RATE: Code = Code("E227");
 const LIMIT_KEY: Code = Code("E228");
+const HEADER_OWNED: Code = Code("E240");
+const HEADER_VALUE: Code = Code("E241");
 
 pub(super) fn duplicate_policy(span: Span, name: &str, first: Span) -> Diagnostic {
     Diagnostic::error(DUPLICATE_POLICY, span, format!("there is another policy `{name}`"))
@@ -252,6 +256,12 @@ pub(super) fn counted_twice(span: Span) -> Diagnostic {
     Diagnostic::error(EXPECTATION, span, "the same answer is expected twice").help("add the numbers up")
 }
 
+pub(super) fn counted_header(span: Span) -> Diagnostic {
+    Diagnostic::error(EXPECTATION, span, "a header is expected of all requests of a case").help(
+        "leave the number out: what becomes of headers is the same for each of them; say in another `given` how many pass",
+    )
+}
+
 pub(super) fn long_within(span: Span) -> Diagnostic {
     Diagnostic::error(EXPECTATION, span, "the requests of a case are made within 366 days")
         .help("every bucket of a limit is full after a year: leave it at `within 8784h`")
@@ -260,4 +270,66 @@ pub(super) fn long_within(span: Span) -> Diagnostic {
 pub(super) fn id_as_key(span: Span) -> Diagnostic {
     Diagnostic::error(LIMIT_KEY, span, "each request has an id of its own, so this limit would refuse none")
         .help("count by what several requests have in common: `per source`, `per ip`, `per headers[\"x-tenant\"]`")
+}
+
+pub(super) fn header_is_owned(span: Span, name: &str, message: Message, owner: Owner) -> Diagnostic {
+    let message = message.as_str();
+    let error = |why: &str| {
+        Diagnostic::error(
+            HEADER_OWNED,
+            span,
+            format!("no policy changes the {message} header `{name}`: {why}"),
+        )
+    };
+    match owner {
+        Owner::Line(what) if message == "response" => error(&format!("it is {what} and no header"))
+            .help("the application states it, and of what a policy refuses `respond` does"),
+        Owner::Line(what) => error(&format!("it is {what} and no header"))
+            .help("what `auth` decided on must be what the application gets: set a header of another name"),
+        Owner::Framing => error("it says where the message ends")
+            .help("remove the statement: whoever sends the body states its length"),
+        Owner::Connection => error("it is of one connection, and HTTP itself sets it")
+            .help("remove the statement: each connection of the mesh sets its own"),
+        Owner::Envoy => error("Envoy sets it, or takes it for an order")
+            .help("remove the statement, or set a header of another name"),
+        Owner::Mesh => error("sidecars tell each other by it")
+            .help("choose a name that does not begin with `x-chancery-`"),
+        Owner::Certificate => error("it says who calls, from the verified certificate")
+            .help("set a header of another name from `source.principal` or `source.service`"),
+        Owner::RequestId => error("logs and traces know the request by it")
+            .help("set a header of another name from `request.id`"),
+    }
+}
+
+pub(super) fn header_without_value(span: Span) -> Diagnostic {
+    Diagnostic::error(HEADER_VALUE, span, "the value of the header is missing")
+        .help("write `= \"text\"`, or any expression: `set request header x-caller = source.service`")
+}
+
+pub(super) fn removed_with_value(span: Span) -> Diagnostic {
+    Diagnostic::error(HEADER_VALUE, span, "a `remove` has no value: all of the header go")
+        .help("remove the value; for some requests only, say which: `remove request header x-a when headers[\"x-a\"] == \"1\"`")
+}
+
+pub(super) fn no_header_value(span: Span, base: BaseType) -> Diagnostic {
+    let (what, help) = match base {
+        BaseType::Ip => (
+            "an address",
+            "Envoy gives the application the address of the caller in `x-envoy-external-address`",
+        ),
+        _ => (
+            "a list",
+            "a value is a string, an int or a bool; for a header as it came, do not declare it as a list",
+        ),
+    };
+    Diagnostic::error(HEADER_VALUE, span, format!("{what} is no value of a header")).help(help)
+}
+
+pub(super) fn unfit_header_value(span: Span) -> Diagnostic {
+    Diagnostic::error(
+        HEADER_VALUE,
+        span,
+        "no header can have this value: it has a line break or another control character",
+    )
+    .help("remove the character; a tab is the only one that a value can have")
 }

@@ -68,6 +68,7 @@ pub(super) fn check(
 /// What an `auth` policy says, and whether no statement had to be left out.
 fn auth_body(node: &Policy, narrow: Option<&Scope>, around: &mut rule::Around<'_>) -> (Body, bool) {
     let mut rules = Vec::new();
+    let mut names = Names::default();
     let mut otherwise = None;
     let mut is_complete = true;
     for statement in node.statements() {
@@ -76,12 +77,20 @@ fn auth_body(node: &Policy, narrow: Option<&Scope>, around: &mut rule::Around<'_
         }
         match statement {
             Statement::Rule(node) => match around.rule(&node) {
-                Some(rule) => rules.push(rule),
+                Some((rule, name)) => {
+                    if names.admit(&rule.id, name, rule.span, around.diagnostics) {
+                        rules.push(rule);
+                    }
+                }
                 None => is_complete = false,
             },
             Statement::Exempt(node) => {
                 around.exempt_is_at_home(&node, narrow);
-                rules.extend(around.exempt(&node));
+                if let Some((rule, name)) = around.exempt(&node)
+                    && names.admit(&rule.id, name, rule.span, around.diagnostics)
+                {
+                    rules.push(rule);
+                }
             }
             Statement::Otherwise(node) => {
                 add_otherwise(&mut otherwise, around.otherwise(&node), around.diagnostics)
@@ -90,13 +99,13 @@ fn auth_body(node: &Policy, narrow: Option<&Scope>, around: &mut rule::Around<'_
             Statement::Mode(_) | Statement::Let(_) | Statement::Other(_) => {}
         }
     }
-    let rules = unique(rules, |rule| (&rule.id, rule.span), around.diagnostics);
     (Body::Auth(AuthBody { rules, otherwise }), is_complete)
 }
 
 /// What a `traffic` policy says, and whether no statement had to be left out.
 fn traffic_body(node: &Policy, around: &mut rule::Around<'_>) -> (Body, bool) {
-    let mut limits = Vec::new();
+    let mut body = TrafficBody::default();
+    let mut names = Names::default();
     let mut is_complete = true;
     for statement in node.statements() {
         if around.diagnostics.is_full() {
@@ -104,21 +113,28 @@ fn traffic_body(node: &Policy, around: &mut rule::Around<'_>) -> (Body, bool) {
         }
         // The parser has said that a statement of another kind does not stand here.
         let Statement::Other(statement) = statement else { continue };
-        let limit = match ast::Limit::of(&statement) {
-            Some(node) => around.limit(&node),
-            None => {
-                if let Some(keyword) = statement.keyword() {
-                    let place = around.tree.span(keyword.text_range());
-                    around.diagnostics.push(errors::later::statement(place, keyword.text()));
+        let found = if let Some(node) = ast::Limit::of(&statement) {
+            around.limit(&node).map(|(limit, name)| {
+                if names.admit(&limit.id, name, limit.span, around.diagnostics) {
+                    body.limits.push(limit);
                 }
-                None
+            })
+        } else if let Some(node) = ast::HeaderOperation::of(&statement) {
+            around.header_operation(&node).map(|(header, name)| {
+                if names.admit(&header.id, name, header.span, around.diagnostics) {
+                    body.headers.push(header);
+                }
+            })
+        } else {
+            if let Some(keyword) = statement.keyword() {
+                let place = around.tree.span(keyword.text_range());
+                around.diagnostics.push(errors::later::statement(place, keyword.text()));
             }
+            None
         };
-        is_complete &= limit.is_some();
-        limits.extend(limit);
+        is_complete &= found.is_some();
     }
-    let limits = unique(limits, |limit| (&limit.id, limit.span), around.diagnostics);
-    (Body::Traffic(TrafficBody { limits }), is_complete)
+    (Body::Traffic(body), is_complete)
 }
 
 /// A statement and where its name stands, if it has one.
@@ -134,21 +150,20 @@ fn add_otherwise(otherwise: &mut Option<Otherwise>, found: Option<Otherwise>, di
     }
 }
 
-/// The statements without those whose id is taken. Two that say the same in the same words
-/// are one, with a warning; two with one name are an error.
-fn unique<T>(
-    statements: Vec<Named<T>>,
-    known_by: impl Fn(&T) -> (&Arc<str>, Span),
-    diagnostics: &mut Findings,
-) -> Vec<T> {
-    let mut places: BTreeMap<Arc<str>, Span> = BTreeMap::new();
-    let mut kept = Vec::with_capacity(statements.len());
-    for (statement, name_span) in statements {
-        let (id, whole) = known_by(&statement);
-        match (places.get(id), name_span) {
+/// Where the ids of a policy's statements stand, whatever kinds these are of.
+#[derive(Default)]
+struct Names {
+    places: BTreeMap<Arc<str>, Span>,
+}
+
+impl Names {
+    /// Whether nothing has this id yet. Two statements that say the same in the same words are one, with a warning;
+    /// two with one name are an error.
+    fn admit(&mut self, id: &Arc<str>, name: Option<Span>, whole: Span, diagnostics: &mut Findings) -> bool {
+        match (self.places.get(id), name) {
             (None, _) => {
-                places.insert(id.clone(), name_span.unwrap_or(whole));
-                kept.push(statement);
+                self.places.insert(id.clone(), name.unwrap_or(whole));
+                return true;
             }
             (Some(first), Some(span)) => {
                 let name = id.rsplit('/').next().unwrap_or_default();
@@ -158,8 +173,8 @@ fn unique<T>(
                 diagnostics.push(errors::warnings::said_twice(whole, "this statement", *first));
             }
         }
+        false
     }
-    kept
 }
 
 /// The mode; `enforce` if none is stated.

@@ -27,6 +27,12 @@ pub fn request_of(file: FileId, text: &str, trust_domain: &str) -> Result<RawReq
     let parsed = parse::parse_request(file, text);
     let mut diagnostics = Findings::default();
     diagnostics.extend(parsed.diagnostics.clone());
+    let answers = parsed.request().into_iter().flat_map(|node| node.withs());
+    for with in answers.filter(ast::With::is_header_of_response) {
+        let message = "a request has no answer yet";
+        let help = "leave it out: headers of answers stand in `given` of a test";
+        diagnostics.push(errors::request(parsed.tree.span(with.range()), message, help));
+    }
     let request =
         parsed.request().and_then(|node| check(&node, &parsed.tree, trust_domain, &mut diagnostics));
     complete(request, diagnostics)
@@ -192,12 +198,7 @@ fn set_with(
 ) -> Option<()> {
     match node.kind()? {
         WithKind::Header => {
-            let (name, value) = (node.name()?, node.value()?);
-            let name = match name.kind() {
-                SyntaxKind::String => literal::string(name.text()),
-                _ => name.text().to_owned(),
-            };
-            let value = literal::string(value.text()).into_bytes();
+            let (name, value) = header_of(node)?;
             if name.eq_ignore_ascii_case("host") {
                 request.hosts.push(value);
             } else {
@@ -210,12 +211,24 @@ fn set_with(
             diagnostics.push(later::test(tree.span(node.range()), "`with jwt`"));
             return None;
         }
+        // It is no part of the request.
+        WithKind::Response if node.is_header_of_response() => {}
         WithKind::Response => {
             diagnostics.push(later::test(tree.span(node.range()), "`with response`"));
             return None;
         }
     }
     Some(())
+}
+
+/// The header that a `with` gives a request or an answer.
+pub(super) fn header_of(node: &ast::With) -> Option<(String, Vec<u8>)> {
+    let (name, value) = (node.name()?, node.value()?);
+    let name = match name.kind() {
+        SyntaxKind::String => literal::string(name.text()),
+        _ => name.text().to_owned(),
+    };
+    Some((name, literal::string(value.text()).into_bytes()))
 }
 
 fn refuse<T>(diagnostics: &mut Findings, span: Span, message: &str, help: &str) -> Option<T> {

@@ -5,13 +5,15 @@ use super::session::Session;
 use super::weight::steps_of_asking;
 use super::{TEST_TRUST_DOMAIN, errors, request};
 use crate::budget::Work;
-use crate::checked::{CheckedPolicy, CheckedTest, Expectation, TestCase, Verdict};
+use crate::checked::{
+    CheckedPolicy, CheckedTest, Expectation, HeaderExpectation, Message, TestCase, Verdict,
+};
 use crate::decision::{DEFAULT_DENY, REFUSALS, UNRESTRICTED};
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::lex::literal;
 use crate::source::Span;
-use crate::syntax::ast::{AstNode, Expect, ExpectKind, Given, RuleName, Test};
-use crate::syntax::{SyntaxToken, SyntaxTree};
+use crate::syntax::ast::{AstNode, Expect, ExpectKind, Given, RuleName, Test, With};
+use crate::syntax::{SyntaxKind, SyntaxToken, SyntaxTree};
 use errors::{later, warnings};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -158,10 +160,17 @@ impl Surroundings<'_> {
         let steps = steps.saturating_add(self.weight.saturating_mul(evaluated));
         self.session.spend(Work::TestSteps, steps, self.tree.span(node.range()), self.diagnostics)?;
         let request = request::check(&node.request()?, self.tree, TEST_TRUST_DOMAIN, self.diagnostics);
+        let of_answer = node.request()?.withs().filter(With::is_header_of_response);
+        let of_answer = of_answer.filter_map(|with| request::header_of(&with));
+        let answer = of_answer.map(|(name, value)| (name.to_ascii_lowercase().into_bytes(), value)).collect();
+        let (of_headers, others): (Vec<Expect>, Vec<Expect>) =
+            node.expectations().partition(|expectation| expectation.kind() == Some(ExpectKind::Header));
+        let headers = of_headers.iter().filter_map(|expectation| self.header(expectation)).collect();
         let expect: Vec<Expectation> =
-            node.expectations().filter_map(|expectation| self.expectation(&expectation)).collect();
+            others.iter().filter_map(|expectation| self.expectation(expectation)).collect();
         self.counts_fit(&expect, repeat);
-        Some(TestCase { repeat, within_ms, request: request?, expect, span: self.tree.span(node.range()) })
+        let span = self.tree.span(node.range());
+        Some(TestCase { repeat, within_ms, request: request?, answer, expect, headers, span })
     }
 
     fn within(&mut self, token: &SyntaxToken) -> Option<u64> {
@@ -206,6 +215,25 @@ impl Surroundings<'_> {
         }
     }
 
+    fn header(&mut self, node: &Expect) -> Option<HeaderExpectation> {
+        let span = self.tree.span(node.range());
+        if let Some(count) = node.count() {
+            self.diagnostics.push(errors::counted_header(self.tree.span(count.text_range())));
+            return None;
+        }
+        let token = node.header()?;
+        let name = match token.kind() {
+            SyntaxKind::String => literal::string(token.text()),
+            _ => token.text().to_owned(),
+        };
+        let value = match node.is_negated() {
+            true => None,
+            false => Some(literal::string(node.value()?.text()).into_bytes()),
+        };
+        let message = if node.is_of_response() { Message::Response } else { Message::Request };
+        Some(HeaderExpectation { message, header: name.to_ascii_lowercase(), value, span })
+    }
+
     fn expectation(&mut self, node: &Expect) -> Option<Expectation> {
         let span = self.tree.span(node.range());
         let what = match node.kind()? {
@@ -214,7 +242,8 @@ impl Surroundings<'_> {
             ExpectKind::Limited => return self.verdict(node, Verdict::Limited),
             ExpectKind::To => "`to`",
             ExpectKind::Logged => "`logged`",
-            ExpectKind::Header => "`header`",
+            // These are looked at apart.
+            ExpectKind::Header => return None,
         };
         self.diagnostics.push(later::test(span, what));
         None

@@ -29,10 +29,7 @@ impl Around<'_> {
     /// A `limit`. `None` if something in it is wrong.
     pub(super) fn limit(&mut self, node: &ast::Limit) -> Option<Named<Limit>> {
         let span = self.tree.span(node.syntax().text_range());
-        let matched = match node.matcher() {
-            Some(matcher) => self.matched(&matcher),
-            None => Some(Matched { guard: Guard::default(), captures: Captures::default() }),
-        };
+        let matched = self.matched_or_all(node.matcher());
         let (condition, keys) = match &matched {
             Some(Matched { guard, captures }) => (
                 condition::check(node.conditions(), guard, captures, self),
@@ -64,6 +61,14 @@ impl Around<'_> {
             span,
         };
         Some((limit, name.span))
+    }
+
+    /// What stands behind `for`; without it, all requests.
+    pub(super) fn matched_or_all(&mut self, node: Option<ast::Match>) -> Option<Matched> {
+        match node {
+            Some(matcher) => self.matched(&matcher),
+            None => Some(Matched { guard: Guard::default(), captures: Captures::default() }),
+        }
     }
 
     /// How fast a bucket fills, and what a full one has; as much as comes in the rate's time if that is not stated.

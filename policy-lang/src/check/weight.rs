@@ -10,8 +10,8 @@ const ELEMENTS_MAX: u64 = 64;
 /// What asking all statements of a policy counts, roughly.
 pub(crate) fn steps_of_asking(policy: &CheckedPolicy) -> u64 {
     let guards = policy.guards().map(|(guard, _)| steps(guard));
-    let keys = policy.limits().iter().flat_map(|limit| &limit.keys).map(|key| steps_of(key));
-    guards.chain(keys).fold(1_u64, u64::saturating_add)
+    let computed = policy.computed().map(|expr| steps_of(expr));
+    guards.chain(computed).fold(1_u64, u64::saturating_add)
 }
 
 /// What asking whether a guard matches counts.

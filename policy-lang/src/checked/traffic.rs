@@ -1,6 +1,6 @@
 //! What `traffic` policies say.
 
-use super::{Expr, Guard, Respond};
+use super::{Expr, Guard, HeaderStatement, Respond};
 use crate::source::Span;
 use std::sync::Arc;
 
@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub struct TrafficBody {
     /// All `limit` statements.
     pub limits: Vec<Limit>,
+    /// All operations on headers.
+    pub headers: Vec<HeaderStatement>,
 }
 
 /// `limit RATE …`: a bucket of tokens for each key, of which each request takes one.

@@ -67,7 +67,7 @@ impl Patterns {
         let mut this = Self::default();
         let mut known = BTreeSet::new();
         let conditions = entries(plan).filter_map(|entry| entry.guard.condition.as_ref());
-        for expr in conditions.chain(plan.keys()) {
+        for expr in conditions.chain(plan.computed()) {
             this.add(expr, &mut known);
         }
         this

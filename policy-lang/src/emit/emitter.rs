@@ -7,6 +7,7 @@ use super::cost::{Costs, Linear, Source, Tally};
 use super::data::Data;
 use super::errors::Costliest;
 use super::globals::Globals;
+use super::headers::{self, CHANGE_HEADERS, HeaderRecords};
 use super::keys::{self, Keys};
 use super::limits::{LIMITS, LimitRecords, TAKE};
 use super::memo::{Memos, memo};
@@ -50,6 +51,8 @@ pub(super) struct Emitter<'a> {
     pub(super) answers: AnswerRecords,
     /// Limits as they stand in memory.
     pub(super) limits: LimitRecords,
+    /// Operations on headers as they stand in memory.
+    pub(super) header_records: HeaderRecords,
     /// Where the words of all strands lie, once they are laid out.
     pub(super) words_at: Option<u32>,
     /// By strand, what its owner means by each index: what the function of the strand gives.
@@ -103,7 +106,13 @@ impl<'a> Emitter<'a> {
                 meanings.get_mut(traffic.strand).or_bug("the strand of limits is one of the plan")?;
             of_limits.clone_from(&limits.addresses);
         }
-        let functions = Functions::new(imports(options, &asked, &limits));
+        let header_records = HeaderRecords::new(plan.headers.as_ref(), &mut data)?;
+        if let Some(headers) = &plan.headers {
+            let of_headers =
+                meanings.get_mut(headers.strand).or_bug("the strand of headers is one of the plan")?;
+            of_headers.clone_from(&header_records.addresses);
+        }
+        let functions = Functions::new(imports(options, &asked, &limits, plan));
         Ok(Self {
             plan,
             classes,
@@ -118,6 +127,7 @@ impl<'a> Emitter<'a> {
             attributes,
             answers,
             limits,
+            header_records,
             words_at: None,
             meanings,
             functions,
@@ -132,7 +142,8 @@ impl<'a> Emitter<'a> {
 
     /// Writes everything; gives the bytes and what a request costs at most.
     pub(super) fn finish(&mut self) -> Result<(Vec<u8>, CostBound), CompileError> {
-        let exports = entry::EXPORTS.map(|(name, part)| (name, self.part(part)));
+        let exports = entry::exports(self.plan);
+        let exports: Vec<_> = exports.into_iter().map(|(name, part)| (name, self.part(part))).collect();
         let mut bodies: Vec<Body> = Vec::new();
         let mut reset = None;
         while let Some(part) = self.functions.at(bodies.len()) {
@@ -183,6 +194,14 @@ impl<'a> Emitter<'a> {
         for (span, function) in candidates {
             let share = cost_bound(&costs.of(function)?).worst();
             if share > costliest.share {
+                costliest = Costliest { span, share, counts: false };
+            }
+        }
+        if let Some(function) = self.functions.asked(CHANGE_HEADERS) {
+            let share = cost_bound(&costs.of(function)?).worst();
+            let strand = self.plan.headers.as_ref().and_then(|headers| self.plan.strands.get(headers.strand));
+            let first = strand.and_then(|strand| strand.entries.iter().map(|entry| entry.span).min());
+            if let Some(span) = first.filter(|_| share > costliest.share) {
                 costliest = Costliest { span, share, counts: false };
             }
         }
@@ -365,13 +384,13 @@ fn cost_bound(line: &Linear) -> CostBound {
     CostBound { fixed: line.fixed(), per_header: line.per(Source::Pairs), per_byte: line.per_byte() }
 }
 
-/// All expressions that a module computes, each where it stands: conditions, and keys of limits.
+/// All expressions that a module computes, each where it stands: conditions, keys of limits, values of headers.
 fn computed<'e>(plan: &'e Plan, classes: &'e Classes) -> impl Iterator<Item = &'e Arc<Expr>> {
     let conditions = classes.attributes.iter().filter_map(|attribute| match &attribute.kind {
         AttributeKind::Condition(condition) => Some(&condition.expr),
         _ => None,
     });
-    conditions.chain(plan.keys())
+    conditions.chain(plan.computed())
 }
 
 /// Whether more than one word can ask for a class.
@@ -380,7 +399,12 @@ fn keeps_classes(tables: &Tables) -> bool {
 }
 
 /// The host calls that a module of these options makes.
-fn imports(options: ModuleOptions, asked: &BTreeSet<Attribute>, limits: &LimitRecords) -> Vec<Function> {
+fn imports(
+    options: ModuleOptions,
+    asked: &BTreeSet<Attribute>,
+    limits: &LimitRecords,
+    plan: &Plan,
+) -> Vec<Function> {
     let mut imports = vec![
         host_calls::GET_HEADER_MAP_PAIRS,
         host_calls::DEFINE_METRIC,
@@ -402,6 +426,13 @@ fn imports(options: ModuleOptions, asked: &BTreeSet<Attribute>, limits: &LimitRe
     }
     if limits.have_keys() {
         imports.push(host_calls::wasi::RANDOM_GET);
+    }
+    let of_headers = plan.headers.as_ref().map(headers::imports).unwrap_or_default();
+    for function in host_calls::ALL {
+        let is_known = imports.iter().any(|import| import.name == function.name);
+        if of_headers.contains(function.name) && !is_known {
+            imports.push(*function);
+        }
     }
     imports
 }

@@ -2,12 +2,16 @@
 
 use super::answer::ANSWER;
 use super::code::{Body, I32, I64, Local, Operand, Value};
+use super::cost::Linear;
 use super::emitter::Emitter;
+use super::headers::{CHANGE_HEADERS, RESPONSE_HEADERS};
 use super::limits::{LIMITS, TAKE};
 use super::memory::ARENA_BYTES;
 use super::parts::Part;
 use super::refusal::REFUSAL;
 use super::scan::SCAN;
+use crate::checked::Message;
+use crate::plan::Plan;
 use chancery_sdk_abi::{VERSION_MARKER, guest_exports};
 
 /// The allocator for the host and for the functions.
@@ -22,11 +26,17 @@ const VERSION: Part = Part::new("version", |_, _| Body::new(&[], &[]));
 
 /// What the host calls, by the name under which it looks for it. A callback that a program has no use for
 /// is not there, for each one costs a request a crossing.
-pub(super) const EXPORTS: [(&str, Part); 3] = [
-    (VERSION_MARKER, VERSION),
-    (guest_exports::MALLOC.name, MALLOC),
-    (guest_exports::ON_REQUEST_HEADERS.name, REQUEST_HEADERS),
-];
+pub(super) fn exports(plan: &Plan) -> Vec<(&'static str, Part)> {
+    let mut exports = vec![
+        (VERSION_MARKER, VERSION),
+        (guest_exports::MALLOC.name, MALLOC),
+        (guest_exports::ON_REQUEST_HEADERS.name, REQUEST_HEADERS),
+    ];
+    if plan.headers.as_ref().is_some_and(|headers| headers.changes(Message::Response)) {
+        exports.push((guest_exports::ON_RESPONSE_HEADERS.name, RESPONSE_HEADERS));
+    }
+    exports
+}
 
 /// The global that holds the answer to a request that cannot be judged, 0 while it can.
 const FAULT: &str = "fault";
@@ -43,6 +53,7 @@ impl Emitter<'_> {
     ///     if one of them lets the request pass: look at limits
     ///     if the answer lets it pass: answer = limit without a token, if there is one; else take tokens
     ///     the same for shadow; if it says something else: report it
+    ///     if the answer lets it pass: change headers
     ///     say the answer
     /// ```
     pub(super) fn write_request_headers(&mut self) -> Body {
@@ -78,6 +89,12 @@ impl Emitter<'_> {
                 }
             });
         });
+        if self.plan.headers.is_some() {
+            b.if_(Value::from(fault).eqz(), |b| {
+                let passes = self.passes(answer);
+                b.if_(passes, |b| b.call_over(self.part(CHANGE_HEADERS), &[], &[], Linear::default()));
+            });
+        }
         b.if_(fault, |b| b.set(answer, fault));
         b.push(Value::call(self.part(ANSWER), &[answer.into()], I32));
         b
@@ -103,6 +120,10 @@ impl Emitter<'_> {
                 b.if_(passes_shadow, |b| self.count_shadow(b, answer, shadow));
             }
             b.if_(unknown.eqz(), |b| self.say_shadow(b, answer, shadow));
+            if self.plan.headers.is_some() {
+                // What could not be read may be what an operation on headers depends on.
+                b.set_global(fault, unknown);
+            }
         });
     }
 

@@ -346,6 +346,6 @@ fn next_entry(b: &mut Body, entry: Local, table: Table) {
 }
 
 /// A mask of the lowest 1 to 7 bytes.
-fn low_bytes(count: Value) -> Value {
+pub(super) fn low_bytes(count: Value) -> Value {
     (Value::from(-1_i64) << (count << 3_i64)) ^ -1_i64
 }

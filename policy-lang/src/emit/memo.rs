@@ -158,7 +158,7 @@ impl Emitter<'_> {
     }
 
     /// How long a closed text can be, or the texts of a list together.
-    fn bound_of(&mut self, expr: &Expr) -> Linear {
+    pub(super) fn bound_of(&mut self, expr: &Expr) -> Linear {
         match &expr.kind {
             ExprKind::Literal(crate::checked::Value::String(text)) => Linear::constant(text.len() as u64),
             ExprKind::Literal(crate::checked::Value::List(texts)) => {

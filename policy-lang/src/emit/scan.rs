@@ -181,7 +181,7 @@ impl Emitter<'_> {
 }
 
 /// Takes the blanks around a text away, as `request::trim` does.
-fn trim_blanks(b: &mut Body, text: Local, length: Local) {
+pub(super) fn trim_blanks(b: &mut Body, text: Local, length: Local) {
     b.in_turn(
         |b| {
             b.while_(length, |b, out| {

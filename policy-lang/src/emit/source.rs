@@ -96,7 +96,8 @@ impl Emitter<'_> {
         b.call(self.part(PROPERTY), &[address.into(), path_length.into()], &[at, length]);
     }
 
-    fn set_fault(&mut self, b: &mut Body) {
+    /// Says that the request cannot be judged, for the host did not do what it must.
+    pub(super) fn set_fault(&mut self, b: &mut Body) {
         let fault = self.fault();
         b.set_global(fault, self.answers.unreadable);
     }

@@ -5,14 +5,15 @@ use super::class::class;
 use super::code::{Body, Func, I32, I64, Local, Operand, Value};
 use super::cost::{Linear, Source, Tally};
 use super::emitter::Emitter;
+use super::headers::NOTE_OPERATION;
 use super::limits::NOTE;
 use super::parts::Part;
 use crate::bug::{Bug, OrBug as _};
 use crate::plan::Pick;
 use crate::tabulate::{FETCHED, Group, StrandTables, Tables, Test, Word, cost};
 
-/// Asks all that one word picks.
-const WORD_FOR_ALL: Part = Part::new("word for all", |emitter, _| emitter.write_word_for_all());
+/// Asks all that one word picks, of the strand of this number.
+const WORD_FOR_ALL: Part = Part::new("word for all", |emitter, strand| emitter.write_word_for_all(strand));
 /// What one word picks.
 pub(super) const WORD: Part = Part::new("word", |emitter, _| emitter.write_word());
 /// The bits of a class in a word.
@@ -70,6 +71,13 @@ impl<'a> Emitter<'a> {
     pub(super) fn decide_all(&mut self, strand: usize) -> Func {
         let number = self.number(strand);
         self.part(DECIDE_ALL.numbered(number))
+    }
+
+    /// The function that notes what an entry of a strand picks.
+    fn note(&mut self, strand: u32) -> Func {
+        let is_of_headers =
+            self.plan.headers.as_ref().is_some_and(|headers| headers.strand == strand as usize);
+        self.part(if is_of_headers { NOTE_OPERATION } else { NOTE })
     }
 
     /// How many entries of a strand match a request at most.
@@ -209,7 +217,7 @@ impl<'a> Emitter<'a> {
                 let bytes: Vec<u8> = picks.into_iter().flat_map(u32::to_le_bytes).collect();
                 let picks = b.let_(self.data.table(&bytes));
                 let most = self.matches_max(strand as usize);
-                let note = self.part(NOTE);
+                let note = self.note(strand);
                 b.while_times(most, v.eqz().eqz(), |b, _| {
                     let record = (picks + (v.ctz().wrap() << 2)).load32(0);
                     b.call_over(note, &[record], &[], Linear::default());
@@ -218,9 +226,9 @@ impl<'a> Emitter<'a> {
             }
             Form::Many(tables) => {
                 let most = self.matches_max(strand as usize);
-                let word = self.part(WORD_FOR_ALL);
+                let word = self.part(WORD_FOR_ALL.numbered(strand));
                 let group_count = self.account_visits(&mut b, &tables.groups, word);
-                let note = self.part(NOTE);
+                let note = self.note(strand);
                 b.account(&Tally::calls(note, most, Linear::default()));
                 b.account(&Tally::steps(most.saturating_mul(NOTE_STEPS)));
                 self.visit_groups(&mut b, &tables.groups, group_count, |b, number| {
@@ -385,10 +393,10 @@ impl<'a> Emitter<'a> {
     /// word_for_all(w):
     ///     as in word, of entries of any mode; note what each bit that is left picks
     /// ```
-    fn write_word_for_all(&mut self) -> Body {
+    fn write_word_for_all(&mut self, strand: u32) -> Body {
         let mut b = Body::new(&[I32], &[]);
         let number = b.param(0);
-        let note = self.part(NOTE);
+        let note = self.note(strand);
         let (word, v) = self.join_word(&mut b, number, WORD_ALL.into(), Body::return_);
         let picks = b.let_(word.load32(WORD_PICKS));
         // What is noted in all words together is tallied where they are visited.

@@ -272,7 +272,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-fn constant(value: &Value) -> Computed {
+pub(super) fn constant(value: &Value) -> Computed {
     match value {
         Value::Bool(value) => Computed::Bool(*value),
         Value::Int(value) => Computed::Int(*value),

@@ -1,6 +1,6 @@
 //! The text form of linked programs (`--emit linked`).
 
-use crate::check::dump::{limit_text, respond_text, rule_text};
+use crate::check::dump::{header_text, limit_text, respond_text, rule_text};
 use crate::checked::Direction;
 use crate::linked::{LinkedOtherwise, LinkedProgram};
 use std::fmt::Write as _;
@@ -32,6 +32,11 @@ pub fn dump(program: &LinkedProgram) -> String {
     for linked in &program.traffic.limits {
         let shadow = if linked.shadow { " (shadow)" } else { "" };
         let _ = writeln!(out, "{}{shadow}", limit_text(&linked.limit));
+    }
+    for linked in &program.traffic.headers {
+        let shadow = if linked.shadow { " (shadow)" } else { "" };
+        let (text, scope) = (header_text(&linked.statement), linked.scope.as_str());
+        let _ = writeln!(out, "{text} at {scope} scope{shadow}");
     }
     out
 }

@@ -7,7 +7,7 @@
 //! is named when several match does not depend on where any of them was written.
 
 use crate::checked::Guard;
-use crate::linked::{LinkedLimit, LinkedRule};
+use crate::linked::{LinkedHeader, LinkedLimit, LinkedRule};
 use crate::literals::{Formula, Literals, Subject, literals_of};
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -33,6 +33,12 @@ pub(super) fn sort_rules(rules: &mut Vec<LinkedRule>) {
 pub(super) fn sort_limits(limits: &mut Vec<LinkedLimit>) {
     let last = |linked: &LinkedLimit| (linked.limit.id.clone(), linked.shadow);
     sort(limits, |linked| &linked.limit.guard, |_| (), last);
+}
+
+/// Sorts operations on headers into the order in which they are asked.
+pub(super) fn sort_headers(headers: &mut Vec<LinkedHeader>) {
+    let last = |linked: &LinkedHeader| (linked.statement.id.clone(), linked.shadow);
+    sort(headers, |linked| &linked.statement.guard, |_| (), last);
 }
 
 /// Sorts statements by what decides first, then by what they ask, then by what decides last.

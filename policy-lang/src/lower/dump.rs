@@ -4,7 +4,7 @@ use super::{Answer, Answers};
 use crate::check::dump::guard_text;
 use crate::checked::Direction;
 use crate::literals::expression_text;
-use crate::plan::{LimitPlan, Pick, Plan, Strand};
+use crate::plan::{HeaderOperation, HeadersPlan, LimitPlan, Pick, Plan, Strand};
 use std::fmt::Write as _;
 
 /// The strands with their guards and what each picks, then what the picks mean to their owners.
@@ -21,6 +21,7 @@ pub fn dump(plan: &Plan) -> String {
     dump_answers(&mut out, &plan.auth.answers);
     let limits = plan.traffic.iter().flat_map(|traffic| &traffic.limits);
     limits.enumerate().for_each(|(number, limit)| dump_limit(&mut out, number, limit));
+    plan.headers.iter().for_each(|headers| dump_headers(&mut out, headers));
     out
 }
 
@@ -54,6 +55,15 @@ fn dump_limit(out: &mut String, number: usize, limit: &LimitPlan) {
         out,
         "limit {number}: a token in {step} ns, full in {filling} ns{keys}, else answer {answer}"
     );
+}
+
+fn dump_headers(out: &mut String, headers: &HeadersPlan) {
+    for (number, HeaderOperation { place, change }) in headers.operations.iter().enumerate() {
+        let Some(place) = headers.places.get(*place as usize) else { continue };
+        let value = change.value().map(|value| format!(" = {}", expression_text(value))).unwrap_or_default();
+        let (change, message) = (change.as_str(), place.message.as_str());
+        let _ = writeln!(out, "operation {number}: {change} {message} header {}{value}", place.header);
+    }
 }
 
 fn answer_text(answer: &Answer) -> String {

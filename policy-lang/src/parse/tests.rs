@@ -95,7 +95,7 @@ impl Parser<'_> {
     }
 
     /// `"with" ( "jwt" NAME obj | "header" (NAME | STRING) "=" STRING | "host" STRING | "ip" IP
-    /// | "response" INT ["after" DUR] )`
+    /// | "response" (INT ["after" DUR] | "header" (NAME | STRING) "=" STRING) )`
     fn with(&mut self) {
         self.start(SyntaxKind::With);
         self.eat_one_of(&["with"]);
@@ -112,6 +112,7 @@ impl Parser<'_> {
             Some("host") => {
                 self.expect(SyntaxKind::String);
             }
+            Some(_) if self.eat_word("header") => self.header_value(),
             Some(_) => {
                 self.expect(SyntaxKind::Int);
                 if self.eat_word("after") {
@@ -132,12 +133,13 @@ impl Parser<'_> {
             && self.expect(SyntaxKind::String);
     }
 
-    /// `[INT] ("allow" | "deny") [INT] ["by" NAME] | [INT] "limited" [INT] | …`
+    /// `[INT] ("allow" | "deny") [INT] ["by" NAME] | [INT] "limited" [INT] | ["response"] "header" NAME "=" STRING
+    /// | "not" ["response"] "header" NAME | …`
     fn expectation(&mut self) {
         self.start(SyntaxKind::Expect);
         self.eat(SyntaxKind::Int);
         let is_negated = self.eat_word("not");
-        match self.eat_one_of(&["allow", "deny", "limited", "to", "logged", "header"]) {
+        match self.eat_one_of(&["allow", "deny", "limited", "to", "logged", "header", "response"]) {
             Some("allow" | "deny" | "limited") if !is_negated => {
                 self.eat(SyntaxKind::Int);
                 if self.eat_word("by") {
@@ -152,13 +154,27 @@ impl Parser<'_> {
                     }
                 }
             }
-            Some("header") if !is_negated => self.header_value(),
+            Some("header") => self.expected_header(is_negated),
+            Some("response") => {
+                if self.expect_word("header") {
+                    self.expected_header(is_negated);
+                }
+            }
             Some("logged") => {}
             _ => {
-                self.missing(if is_negated { "`logged`" } else { "`allow` or `deny`" });
+                self.missing(if is_negated { "`logged` or `header`" } else { "`allow` or `deny`" });
             }
         }
         self.finish_node();
+    }
+
+    /// `(NAME | STRING) "=" STRING`, or the name alone of one that is not expected.
+    fn expected_header(&mut self, is_negated: bool) {
+        if is_negated {
+            let _ = self.eat(SyntaxKind::String) || self.expect(SyntaxKind::Name);
+        } else {
+            self.header_value();
+        }
     }
 
     /// `NAME ["/" NAME]`

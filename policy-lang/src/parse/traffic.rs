@@ -246,12 +246,15 @@ impl Parser<'_> {
         self.for_and_conditions();
     }
 
-    /// `("request" | "response") "header" NAME ["=" cel] [for] {cond}`
+    /// `("request" | "response") "header" (NAME | STRING) ["=" cel] [for] {cond}`
     fn header_operation(&mut self) {
         if self.eat_one_of(&["request", "response"]).is_none() {
             self.missing("`request` or `response`");
         }
-        if self.expect_word("header") && self.expect(SyntaxKind::Name) && self.eat(SyntaxKind::Assign) {
+        if self.expect_word("header")
+            && (self.eat(SyntaxKind::String) || self.expect(SyntaxKind::Name))
+            && self.eat(SyntaxKind::Assign)
+        {
             self.expr();
         }
         self.for_and_conditions();

@@ -6,6 +6,7 @@
 
 mod auth;
 mod expr;
+mod headers;
 mod items;
 mod test_block;
 mod traffic;
@@ -15,6 +16,7 @@ pub use expr::{
     Arguments, BinaryExpr, BinaryOperator, CallExpr, ConditionalExpr, Expr, FieldExpr, IndexExpr, ListExpr,
     LiteralExpr, LiteralValue, MapEntry, MapExpr, NameExpr, ParenExpr, UnaryExpr, UnaryOperator,
 };
+pub use headers::{HeaderOperation, HeaderVerb};
 pub use items::{
     Field, File, Item, Label, Let, Mode, ModeKind, Policy, PolicyKind, Prove, Ref, Schema, SchemaApiKey,
     SchemaHeader, SchemaJwt, Statement, StatementNode, Target, TargetKind, TypeKind, TypeName, Use,

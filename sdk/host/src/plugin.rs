@@ -128,6 +128,12 @@ impl Plugin {
         }
     }
 
+    /// Whether the module is told of the headers of answers.
+    #[must_use]
+    pub fn sees_response_headers(&self) -> bool {
+        self.callbacks.on_response_headers.is_some()
+    }
+
     /// Calls `proxy_on_tick`.
     pub fn tick(&mut self) -> Result<(), HostError> {
         let callback = self.callbacks.on_tick.clone();

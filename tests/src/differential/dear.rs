@@ -90,9 +90,9 @@ fn bytes(random: &mut Random) -> usize {
 
 /// The headers that conditions name, or any where they name none.
 fn names_of(sketch: &Sketch) -> Vec<String> {
-    let conditions =
-        sketch.policies.iter().flat_map(|policy| &policy.rules).flat_map(|rule| &rule.conditions);
-    let text: String = conditions.map(|(_, condition)| condition.text()).collect();
+    let rules = || sketch.policies.iter().flat_map(|policy| &policy.rules);
+    let conditions = rules().flat_map(|rule| &rule.conditions).map(|(_, condition)| condition.text());
+    let text: String = conditions.chain(rules().map(|rule| rule.effect.clone())).collect();
     let known = w::TEXT_HEADERS.iter().chain(w::TYPED_TEXT_HEADERS).chain(&["x-groups", "x-beta", "x-count"]);
     let mut names: Vec<String> =
         known.filter(|name| text.contains(&format!("\"{name}\""))).map(|name| (*name).to_owned()).collect();

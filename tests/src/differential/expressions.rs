@@ -18,6 +18,15 @@ pub(super) fn condition(random: &mut Random, scope: &Scope, depth: usize) -> Exp
     bool_expr(random, scope, depth)
 }
 
+/// An expression that can be the value of a header, of at most this depth.
+pub(super) fn header_value(random: &mut Random, scope: &Scope, depth: usize) -> ExprSketch {
+    match random.below(8) {
+        0 => int_expr(random, scope, depth),
+        1 => bool_expr(random, scope, depth),
+        _ => string_expr(random, scope, depth),
+    }
+}
+
 fn bool_expr(random: &mut Random, scope: &Scope, depth: usize) -> ExprSketch {
     if depth == 0 {
         return bool_leaf(random, scope);

@@ -27,6 +27,9 @@ const TARGETS: &[&str] = &[
 const RATES: &[&str] = &["1/h", "2/h", "3/h", "40/d", "1/m"];
 const KEYS: &[&str] =
     &["source", "ip", "headers[\"x-team\"]", "request.path", "source.port", "source.mtls", "request.size"];
+/// Headers that are changed: of requests, of answers, and of neither.
+const HEADERS: &[&str] = &["x-a", "x-b", "x-tenant", "set-cookie", "server", "x-new"];
+const HEADER_TARGETS: &[&str] = &["service shop/orders", "namespace shop", "mesh"];
 const STATUSES: &[&str] = &["403", "401", "404", "451", "503"];
 
 /// The workload that programs are linked for.
@@ -46,7 +49,68 @@ pub(super) fn sketch(random: &mut Random) -> Sketch {
     if random.chance(30) {
         policies.extend((0..=random.below(2)).map(|number| traffic(random, number)));
     }
+    if random.chance(30) {
+        policies.extend((0..=random.below(2)).map(|number| headers(random, number)));
+    }
     Sketch { policies }
+}
+
+/// A policy of operations on headers: few on one header, for those of one scope must not meet.
+fn headers(random: &mut Random, number: usize) -> PolicySketch {
+    let mode = random.one_of(&["", "", "", "", "shadow"]).to_owned();
+    let mut rules = Vec::new();
+    let many = random.chance(5);
+    for header in HEADERS {
+        for message in ["request", "response"] {
+            if random.chance(30) {
+                rules.extend(operations(random, rules.len(), message, header));
+            }
+        }
+    }
+    if many {
+        let names = (0..MANY_RULES_MAX).map(|number| format!("x-{number}"));
+        rules.extend(names.flat_map(|name| operations(random, 0, "request", &name)));
+        rules.iter_mut().for_each(|rule| rule.name = None);
+    }
+    // Of one scope seldom more than one.
+    let target = HEADER_TARGETS.get(number).copied().unwrap_or("mesh").to_owned();
+    PolicySketch {
+        kind: "traffic".to_owned(),
+        name: format!("h{number}"),
+        target,
+        mode,
+        rules,
+        otherwise: None,
+    }
+}
+
+/// One operation on a header, or two of which one is for the requests that the other is not for.
+fn operations(random: &mut Random, number: usize, message: &str, header: &str) -> Vec<RuleSketch> {
+    let operation = |random: &mut Random, number: usize| {
+        // Mostly without a condition, so that many are done.
+        let simple = random.chance(70);
+        let rule = rule(random, number, simple, false);
+        let effect = match random.below(4) {
+            0 => format!("remove {message} header {header}"),
+            verb => {
+                let verb = if verb == 1 { "add" } else { "set" };
+                let depth = random.below(3);
+                let value = expressions::header_value(random, &Scope::default(), depth);
+                format!("{verb} {message} header {header} = {}", value.text())
+            }
+        };
+        RuleSketch { effect, respond: None, ..rule }
+    };
+    let mut first = operation(random, number);
+    if !random.chance(30) {
+        return vec![first];
+    }
+    let mut other = operation(random, number + 1);
+    let depth = random.below(DEPTH_MAX);
+    let which = expressions::condition(random, &Scope::default(), depth);
+    first.conditions.push(("when".to_owned(), which.clone()));
+    other.conditions.push(("unless".to_owned(), which));
+    vec![first, other]
 }
 
 /// A policy of limits.

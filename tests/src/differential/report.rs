@@ -24,9 +24,9 @@ pub enum Difference {
         /// The request, as plain as possible.
         request: Box<Request>,
         /// What the evaluator says.
-        expected: Ran,
+        expected: Box<Ran>,
         /// What the module says.
-        got: Result<Ran, String>,
+        got: Result<Box<Ran>, String>,
     },
     /// A decision takes more steps than the module says.
     Cost {

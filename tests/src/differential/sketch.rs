@@ -20,18 +20,18 @@ pub struct PolicySketch {
     pub target: String,
     /// Its mode as written.
     pub mode: String,
-    /// Its rules, or its limits.
+    /// Its rules, its limits or its operations on headers.
     pub rules: Vec<RuleSketch>,
     /// What stands behind `otherwise`, if that is there.
     pub otherwise: Option<String>,
 }
 
-/// One rule, or one limit.
+/// One rule, one limit or one operation on a header.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuleSketch {
     /// Its name, if it has one.
     pub name: Option<String>,
-    /// `exempt`, `deny` or `allow`; of a limit all up to its keys.
+    /// `exempt`, `deny` or `allow`; of a limit all up to its keys, of an operation on a header all up to its value.
     pub effect: String,
     /// Its methods.
     pub methods: Vec<String>,
@@ -104,7 +104,8 @@ impl RuleSketch {
         }
         text.push_str(&self.effect);
         let matches = [&self.methods, &self.paths, &self.peers].into_iter().any(|list| !list.is_empty());
-        if self.effect.starts_with("limit") && matches {
+        let has_for = ["limit", "set", "add", "remove"].iter().any(|word| self.effect.starts_with(word));
+        if has_for && matches {
             text.push_str(" for");
         }
         for list in [&self.methods, &self.paths] {

@@ -1,5 +1,6 @@
 //! An application behind a sidecar: answers everything, once it is there whole, with what it was asked,
-//! as JSON. For `/headers/COUNT/BYTES` the answer has so many headers with values of so many bytes.
+//! as JSON. For `/headers/COUNT/BYTES` the answer has so many headers with values of so many bytes; for each
+//! header `x-answer` of the request, `NAME: VALUE`, it has that one.
 
 use anyhow::Result;
 use http_body_util::{BodyExt, Full};
@@ -68,6 +69,7 @@ impl Application {
                 let answer = service_fn(move |request: Request<Incoming>| {
                     let mut response = Response::new(Full::new(Bytes::from(answer(&name, &request))));
                     add_headers(&mut response, request.uri().path());
+                    add_asked(&mut response, &request);
                     async move {
                         let _whole = request.into_body().collect().await;
                         Ok::<_, Infallible>(response)
@@ -93,6 +95,17 @@ fn add_headers<B>(response: &mut Response<B>, path: &str) {
     for number in 0..count {
         let name = HeaderName::from_bytes(format!("x-{number}").as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&"v".repeat(bytes))) {
+            response.headers_mut().append(name, value);
+        }
+    }
+}
+
+/// Adds the headers that a request asks for.
+fn add_asked<A, B>(response: &mut Response<A>, request: &Request<B>) {
+    for asked in request.headers().get_all("x-answer") {
+        let parts = asked.to_str().ok().and_then(|text| text.split_once(": "));
+        let header = parts.map(|(name, value)| (HeaderName::from_bytes(name.as_bytes()), value.parse()));
+        if let Some((Ok(name), Ok(value))) = header {
             response.headers_mut().append(name, value);
         }
     }

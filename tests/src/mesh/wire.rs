@@ -19,6 +19,8 @@ pub struct Request {
 pub struct Answer {
     /// The status.
     pub status: u16,
+    /// Names in lower case and values.
+    pub headers: Vec<(String, String)>,
     /// Everything behind the headers.
     pub body: String,
 }
@@ -104,7 +106,18 @@ impl Answer {
     fn read(text: &str) -> Option<Self> {
         let (head, body) = text.split_once("\r\n\r\n")?;
         let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-        Some(Self { status, body: body.to_owned() })
+        let headers = head.split("\r\n").skip(1).filter_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            Some((name.to_ascii_lowercase(), value.trim().to_owned()))
+        });
+        Some(Self { status, headers: headers.collect(), body: body.to_owned() })
+    }
+
+    /// The values of a header.
+    #[must_use]
+    pub fn values(&self, name: &str) -> Vec<&str> {
+        let of_it = self.headers.iter().filter(|(known, _)| known == name);
+        of_it.map(|(_, value)| value.as_str()).collect()
     }
 
     /// What the application says that it was asked; nothing if it did not answer.

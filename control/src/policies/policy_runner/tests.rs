@@ -50,7 +50,13 @@ fn contradicts(calls: &str, expected: &str) {
 
 #[test]
 fn a_decision_is_read_from_all_that_the_module_says() {
-    let allowed = Ran { outcome: Outcome::Allowed, rule: "a/b".to_owned(), respond: None, shadow: None };
+    let allowed = Ran {
+        outcome: Outcome::Allowed,
+        rule: "a/b".to_owned(),
+        respond: None,
+        shadow: None,
+        changed: Changed::default(),
+    };
     assert_eq!(run("(call $rule) (call $allowed)"), Ok(allowed.clone()));
     let respond = Some(Respond { status: 404, body: "rule".to_owned() });
     let denied = Ran { outcome: Outcome::Denied, respond, ..allowed.clone() };

@@ -50,7 +50,7 @@ pub(in crate::check) fn statement(span: Span, keyword: &str) -> Diagnostic {
         }
         "eject" => "sidecars leave a replica alone for a while that cannot be reached three times in a row",
         "route" => "the policy of each service says who may call it; which one is called the caller chooses",
-        _ => "of traffic, this version has `limit`; docs/language.md says what each statement will do",
+        _ => "of traffic, this version has `limit` and operations on headers; docs/language.md says what each statement will do",
     })
 }
 
@@ -143,6 +143,9 @@ pub(in crate::check) fn test(span: Span, what: &str) -> Diagnostic {
         "`with jwt`" => {
             "tests have callers (`from service shop/cart`), headers and addresses, for nothing else is asked"
         }
-        _ => "a test expects `allow`, `deny` or `limited`, with a status and `by RULE`; nothing else is decided yet",
+        _ => {
+            "a test expects `allow`, `deny` or `limited`, with a status and `by RULE`, and headers of the request and the \
+             answer; nothing else is decided yet"
+        }
     })
 }

@@ -41,7 +41,7 @@ pub enum WithKind {
     Host,
     /// `ip ADDRESS`
     Ip,
-    /// `response STATUS [after DURATION]`
+    /// `response STATUS [after DURATION]`, or `response header NAME = "value"`
     Response,
 }
 
@@ -58,7 +58,7 @@ pub enum ExpectKind {
     To,
     /// `logged` or `not logged`
     Logged,
-    /// `header NAME = "value"`
+    /// `[response] header NAME = "value"`, or `not [response] header NAME`
     Header,
 }
 
@@ -136,10 +136,11 @@ impl With {
     pub fn kind(&self) -> Option<WithKind> {
         let kinds = [
             ("jwt", WithKind::Jwt),
+            // It may have a header, too.
+            ("response", WithKind::Response),
             ("header", WithKind::Header),
             ("host", WithKind::Host),
             ("ip", WithKind::Ip),
-            ("response", WithKind::Response),
         ];
         kinds.into_iter().find(|(text, _)| keyword(&self.0, text).is_some()).map(|(_, kind)| kind)
     }
@@ -148,6 +149,12 @@ impl With {
     #[must_use]
     pub fn name(&self) -> Option<SyntaxToken> {
         tokens(&self.0).find(|token| matches!(token.kind(), SyntaxKind::Name | SyntaxKind::String))
+    }
+
+    /// Whether it gives the answer a header.
+    #[must_use]
+    pub fn is_header_of_response(&self) -> bool {
+        keyword(&self.0, "response").is_some() && keyword(&self.0, "header").is_some()
     }
 
     /// The value of a header or the host: a string token.
@@ -198,6 +205,31 @@ impl Expect {
     #[must_use]
     pub fn status(&self) -> Option<SyntaxToken> {
         ["allow", "deny", "limited"].into_iter().find_map(|text| token_after(&self.0, text, SyntaxKind::Int))
+    }
+
+    /// Whether it is expected not to be so.
+    #[must_use]
+    pub fn is_negated(&self) -> bool {
+        keyword(&self.0, "not").is_some()
+    }
+
+    /// Whether the header is one of the answer; else it is of the request.
+    #[must_use]
+    pub fn is_of_response(&self) -> bool {
+        keyword(&self.0, "response").is_some()
+    }
+
+    /// The name of a header: a name or a string token.
+    #[must_use]
+    pub fn header(&self) -> Option<SyntaxToken> {
+        tokens(&self.0).find(|token| matches!(token.kind(), SyntaxKind::Name | SyntaxKind::String))
+    }
+
+    /// What the header is expected to be: a string token.
+    #[must_use]
+    pub fn value(&self) -> Option<SyntaxToken> {
+        let value = tokens(&self.0).skip_while(|token| token.kind() != SyntaxKind::Assign).nth(1)?;
+        (value.kind() == SyntaxKind::String).then_some(value)
     }
 
     /// The rule behind `by`.

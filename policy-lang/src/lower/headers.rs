@@ -1,0 +1,43 @@
+//! The strand of operations on headers: all that match are picked, and of those on one header the one of the greatest
+//! rank is done.
+
+use crate::bug::{Bug, OrBug as _, number};
+use crate::linked::{LinkedHeader, LinkedTraffic, Rank};
+use crate::plan::{Entry, HeaderOperation, HeaderPlace, HeadersPlan, Pick, Strand};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Adds the strand of the operations, if there are any; gives what its indexes mean. Those of shadow policies are
+/// never done, and are left out.
+pub(super) fn lower(traffic: &LinkedTraffic, strands: &mut Vec<Strand>) -> Result<Option<HeadersPlan>, Bug> {
+    let done: Vec<&LinkedHeader> = traffic.headers.iter().filter(|linked| !linked.shadow).collect();
+    if done.is_empty() {
+        return Ok(None);
+    }
+    let ranked: BTreeMap<Rank, &LinkedHeader> = done.iter().map(|linked| (linked.rank(), *linked)).collect();
+    let distinct: BTreeSet<HeaderPlace> = done.iter().map(|linked| place_of(linked)).collect();
+    let places: Vec<HeaderPlace> = distinct.into_iter().collect();
+    let mut operations = Vec::new();
+    let mut indexes: BTreeMap<Rank, u32> = BTreeMap::new();
+    for (rank, linked) in ranked {
+        let place = places.binary_search(&place_of(linked)).ok().or_bug("each header has a place")?;
+        indexes.insert(rank, number(operations.len())?);
+        operations.push(HeaderOperation { place: number(place)?, change: linked.statement.change.clone() });
+    }
+    let entries = done.iter().map(|linked| {
+        Ok(Entry {
+            guard: Arc::new(linked.statement.guard.clone()),
+            shadow: false,
+            index: indexes.get(&linked.rank()).copied().or_bug("each operation has an index")?,
+            span: linked.statement.span,
+        })
+    });
+    let entries = entries.collect::<Result<Vec<Entry>, Bug>>()?;
+    strands.push(Strand { name: "headers", pick: Pick::All, entries });
+    Ok(Some(HeadersPlan { strand: strands.len() - 1, places, operations }))
+}
+
+fn place_of(linked: &LinkedHeader) -> HeaderPlace {
+    let (message, header) = linked.place();
+    HeaderPlace { message, header }
+}
