@@ -32,6 +32,7 @@ mod emitter;
 mod entry;
 mod errors;
 mod globals;
+mod grpc;
 mod header_values;
 mod headers;
 mod keys;

@@ -3,6 +3,7 @@
 use super::code::{Body, I32, Local, Operand, Value};
 use super::data::Data;
 use super::emitter::Emitter;
+use super::grpc;
 use super::memory::OUT;
 use super::parts::Part;
 use crate::bug::{Bug, OrBug as _, number};
@@ -21,8 +22,6 @@ pub(super) const COUNT: Part = Part::new("count", |emitter, _| emitter.write_cou
 
 /// The status of the answer to a request of which something cannot be read.
 const UNREADABLE_STATUS: u16 = 403;
-/// The gRPC status that says there is none.
-const NO_GRPC_STATUS: i32 = -1;
 
 // A counter: name, its id plus 1 once it is defined, and 2 bytes for the length of the name.
 const NAME: u32 = 0;
@@ -146,7 +145,7 @@ impl Emitter<'_> {
     /// ```text
     /// answer(record):
     ///     set_property("rule", id), if that is wanted; count
-    ///     if it is a denial: send_local_response(status, id, body), and pause
+    ///     if it is a denial: send_local_response(status, id, body, gRPC status), and pause
     /// ```
     pub(super) fn write_answer(&mut self) -> Body {
         let mut b = Body::new(&[I32], &[I32]);
@@ -175,7 +174,7 @@ impl Emitter<'_> {
                 body_length,
                 headers,
                 headers_length,
-                NO_GRPC_STATUS.into(),
+                grpc::status_of(status),
             ],
         );
         b.drop(reply);

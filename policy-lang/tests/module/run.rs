@@ -132,6 +132,12 @@ impl Pair {
                 assert_eq!(String::from_utf8_lossy(&response.details), text("rule").unwrap());
                 let is_text = response.headers.first(b"content-type") == Some(b"text/plain".as_slice());
                 assert_eq!(is_text, !response.body.is_empty(), "a body, and only that, has a type");
+                let grpc_status = match response.status {
+                    400 => Some(3),
+                    413 | 429 | 431 => Some(8),
+                    _ => None,
+                };
+                assert_eq!(response.grpc_status, grpc_status, "of {}", response.status);
                 (response.status, response.body.clone())
             }
             None => (0, Vec::new()),
