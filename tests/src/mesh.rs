@@ -203,6 +203,24 @@ impl Mesh {
         Ok(output.with_context(|| format!("`chancery {}` does not end", arguments.join(" ")))??)
     }
 
+    /// Runs a command as the admin who sits at a terminal, and gives what that shows.
+    ///
+    /// # Errors
+    /// As [`Mesh::run`]; and when this machine has no `script`, which makes the terminal.
+    pub async fn run_at_terminal(&self, arguments: &[&str]) -> Result<String> {
+        let quote = |word: &str| format!("'{}'", word.replace('\'', "'\\''"));
+        let chancery = self.chancery.display().to_string();
+        let words: Vec<_> = std::iter::once(chancery.as_str()).chain(arguments.iter().copied()).collect();
+        let line = words.into_iter().map(quote).collect::<Vec<_>>().join(" ");
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--flush", "--command", &line, "/dev/null"]);
+        command.env("CHANCERY_CONTEXT", self.context_file()).env_remove("CHANCERY_LOG");
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        let output = timeout(PATIENCE, command.output()).await.context("the command does not end")?;
+        // A terminal makes two characters of the end of a line.
+        Ok(String::from_utf8(output.context("no terminal")?.stdout)?.replace("\r\n", "\n"))
+    }
+
     /// A token with which sidecars of a service join, good for so many seconds.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 mod bystanders;
 mod clocks;
 mod decisions;
+mod dry_runs;
 mod eviction;
 mod failures;
 mod identity;
@@ -18,6 +19,7 @@ mod logging;
 mod operating;
 mod ports;
 mod readiness;
+mod terminals;
 mod waiting;
 mod words;
 

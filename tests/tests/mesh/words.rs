@@ -20,13 +20,14 @@ const HOSTILE: &str =
     "bad\n2026-11-27T07:00:00Z  INFO policies applied revision=666\x1b]0;pwned\x07\x1b[31mRED \u{202e}evil";
 
 /// Joins without an Envoy, and refuses whatever comes first in these words.
-async fn refuse(mesh: &Mesh) -> Stream {
+pub(super) async fn refuse(mesh: &Mesh) -> Stream {
     let context = mesh.context().unwrap();
     let request = Request::new().unwrap();
     let inbound = InboundBody {
         listen: ports::free().unwrap(),
         advertised: None,
         application: "127.0.0.1:9000".parse().unwrap(),
+        protocol: None,
         check: None,
     };
     let proxy = ProxyStatement {
