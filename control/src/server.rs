@@ -138,7 +138,8 @@ impl Server {
         board.await_return(store.watch().borrow().proxies.keys(), now);
         let fleet = Arc::<Fleet>::default();
         let delivery = Delivery { store: &store, board: &board, fleet: &fleet, tasks: &tasks };
-        let life = ConnectionLife::of_certificates(options.certificate_lifetime.as_secs());
+        let life = ConnectionLife::of_certificates(options.certificate_lifetime.as_secs())
+            .quiet_for(options.quiet_streams);
         let tools = Tools {
             in_force: in_force.clone(),
             programs: programs.clone(),

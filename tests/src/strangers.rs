@@ -184,6 +184,7 @@ fn replica(number: usize) -> Result<ProxyStatement> {
             listen: format!("127.1.{a}.{b}:8080").parse()?,
             advertised: None,
             application: "127.0.0.1:9000".parse()?,
+            protocol: None,
             check: None,
         }),
         outbounds: Vec::new(),

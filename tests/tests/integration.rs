@@ -13,6 +13,7 @@ mod limits;
 mod mesh;
 mod one_identity;
 mod plain_envoy;
+mod protocols;
 mod standalone;
 mod tidy;
 mod tutorial;

@@ -45,6 +45,10 @@ pub struct Arguments {
     #[arg(long, env = "CHANCERY_LEAVE_AFTER", value_name = "DURATION", default_value = "60s")]
     #[arg(value_parser = durations::parse)]
     leave_after: Duration,
+    /// How long nothing may pass on a stream, as of a server that pushes events, before sidecars end it; `0s`: for ever
+    #[arg(long, env = "CHANCERY_STREAM_IDLE", value_name = "DURATION", default_value = "1h")]
+    #[arg(value_parser = durations::parse)]
+    stream_idle: Duration,
 }
 
 /// Runs until SIGTERM, SIGHUP or SIGINT; a second one of these hurries.
@@ -76,6 +80,7 @@ impl Arguments {
             is_restored: self.restored,
             certificate_lifetime: durations::signed(self.certificate_lifetime),
             leave_after: self.leave_after,
+            quiet_streams: Some(self.stream_idle).filter(|idle| !idle.is_zero()),
         }
     }
 }

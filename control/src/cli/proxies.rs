@@ -4,10 +4,11 @@ use crate::cli::context;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::global::Global;
 use crate::cli::terminal;
+use crate::mesh::model::Protocol;
 use crate::mesh::words::visible;
 use crate::server::api::client::{Client, escape};
 use crate::server::api::types::{
-    Done, Evicted, ProxyBody, ProxyList, ReadinessBody, ReadinessState, Rejection,
+    Done, Evicted, InboundBody, ProxyBody, ProxyList, ReadinessBody, ReadinessState, Rejection,
 };
 use clap::{Args, Subcommand};
 
@@ -122,12 +123,18 @@ fn row(proxy: &ProxyBody) -> Vec<String> {
         proxy.id.clone(),
         state(proxy).to_owned(),
         proxy.revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string()),
-        proxy.inbound.as_ref().map_or_else(
-            || "-".to_owned(),
-            |inbound| inbound.advertised.unwrap_or(inbound.listen).to_string(),
-        ),
+        proxy.inbound.as_ref().map_or_else(|| "-".to_owned(), inbound),
         if calls.is_empty() { "-".to_owned() } else { calls.join(",") },
     ]
+}
+
+/// Where a service is offered, with what its application speaks unless that is HTTP/1.1.
+fn inbound(inbound: &InboundBody) -> String {
+    let address = inbound.advertised.unwrap_or(inbound.listen);
+    match inbound.protocol.map_or_else(Protocol::default, Into::into) {
+        Protocol::Http1 => address.to_string(),
+        protocol => format!("{address}/{protocol}"),
+    }
 }
 
 /// One word for how a sidecar is.

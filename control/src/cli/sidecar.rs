@@ -34,8 +34,9 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     token_file: PathBuf,
     /// Where other sidecars reach the service, and the address of the application:
-    /// PORT:ADDRESS:PORT or ADDRESS:PORT:ADDRESS:PORT
-    #[arg(long, value_name = "LISTEN:APPLICATION", value_parser = parse_inbound)]
+    /// PORT:ADDRESS:PORT or ADDRESS:PORT:ADDRESS:PORT. What the application speaks may stand behind it: `/http1`,
+    /// which is meant if nothing is said, or `/h2c` or `/grpc` for HTTP/2 without TLS
+    #[arg(long, value_name = "LISTEN:APPLICATION[/PROTOCOL]", value_parser = parse_inbound)]
     inbound: Option<InboundOption>,
     /// How to look whether the application answers: `tcp` (it takes connections), `GET:/PATH` (it answers with a
     /// status below 400) or `none`. A replica whose application does not answer gets no requests
@@ -129,6 +130,7 @@ async fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
     let looking = arguments.check.0.clone().zip(inbound).map(|(check, inbound)| Looking {
         check,
         application: inbound.application,
+        protocol: inbound.protocol,
         every: arguments.check_every,
     });
     let envoy = find_or_install(arguments.envoy.clone()).await?;

@@ -28,6 +28,7 @@ mod tls;
 pub mod yaml;
 
 use chancery_policy_lang::checked::ServiceRef;
+use std::time::Duration;
 
 /// The listener that other sidecars connect to, and its route configuration.
 pub const INBOUND: &str = "inbound";
@@ -45,12 +46,22 @@ pub const IDENTITY: &str = "identity";
 /// The secret with the certificates that the mesh trusts.
 pub const TRUST: &str = "trust";
 
-/// How long a connection between sidecars is used. A connection is not looked at again when the certificate
-/// ends that opened it, so it must end by itself soon after.
+/// How long a connection between sidecars is used, and how long a stream may be quiet. A connection is not looked at
+/// again when the certificate ends that opened it, so it must end by itself soon after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLife {
     seconds: i64,
+    /// `None`: as long as it likes.
+    quiet: Option<Duration>,
 }
+
+/// How long a stream may be quiet, unless the operator says something else. Longer than whatever sends something from
+/// time to time is silent; whether the other side is there at all is found out otherwise, see `KEEPALIVE_INTERVAL_S`.
+const QUIET_STREAM_DEFAULT: Duration = Duration::from_secs(3600);
+/// A silent connection between sidecars is probed after this by both of them, so that a dead host is noticed.
+const KEEPALIVE_INTERVAL_S: i64 = 20;
+/// How long the answer to a probe may take.
+const KEEPALIVE_TIMEOUT_S: i64 = 5;
 
 /// The longest that a connection is used, and so the longest that it outlives its certificate.
 const CONNECTION_LIFE_MAX_S: i64 = 3600;
@@ -61,13 +72,20 @@ impl ConnectionLife {
     /// For certificates that are valid for so many seconds.
     #[must_use]
     pub fn of_certificates(lifetime_seconds: i64) -> Self {
-        Self { seconds: (lifetime_seconds / CONNECTION_LIFE_PART).clamp(1, CONNECTION_LIFE_MAX_S) }
+        let seconds = (lifetime_seconds / CONNECTION_LIFE_PART).clamp(1, CONNECTION_LIFE_MAX_S);
+        Self { seconds, ..Self::default() }
+    }
+
+    /// With streams that may be quiet for so long; `None` means as long as they like.
+    #[must_use]
+    pub fn quiet_for(self, quiet: Option<Duration>) -> Self {
+        Self { quiet, ..self }
     }
 }
 
 impl Default for ConnectionLife {
     fn default() -> Self {
-        Self { seconds: CONNECTION_LIFE_MAX_S }
+        Self { seconds: CONNECTION_LIFE_MAX_S, quiet: Some(QUIET_STREAM_DEFAULT) }
     }
 }
 

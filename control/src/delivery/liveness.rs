@@ -113,7 +113,7 @@ fn best(service: &ServiceRef, absent: &BTreeSet<ProxyId>, state: &DesiredState) 
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::mesh::model::Inbound;
+    use crate::mesh::model::{Inbound, Protocol};
 
     const LIMIT: Duration = Duration::from_secs(60);
 
@@ -129,6 +129,7 @@ mod tests {
                 listen: address,
                 advertised: address,
                 application: address,
+                protocol: Protocol::Http1,
             });
             let id = ProxyId((*name).to_owned());
             let proxy = ProxyRegistration {

@@ -116,7 +116,7 @@ fn becomes(replica: &ProxyRegistration, ability: &Ability, now: Timestamp) -> Op
 #[expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 mod tests {
     use super::*;
-    use crate::mesh::model::Inbound;
+    use crate::mesh::model::{Inbound, Protocol};
     use crate::mesh::store::conformance::proxy;
     use Readiness::{Ready, Starting};
 
@@ -126,7 +126,12 @@ mod tests {
     fn replica(readiness: Readiness, check: Option<&str>) -> ProxyRegistration {
         let address = ([127, 0, 0, 1], 8080).into();
         ProxyRegistration {
-            inbound: Some(Inbound { listen: address, advertised: address, application: address }),
+            inbound: Some(Inbound {
+                listen: address,
+                advertised: address,
+                application: address,
+                protocol: Protocol::Http1,
+            }),
             check: check.map(str::to_owned),
             readiness,
             ..(*proxy("shop/orders/1")).clone()

@@ -1,5 +1,9 @@
 //! Domain types of the control plane: what people and proxies state, without any format.
 
+mod protocol;
+
+pub use protocol::Protocol;
+
 use chancery_policy_lang::checked::ServiceRef;
 use imbl::{OrdMap, OrdSet};
 use jiff::Timestamp;
@@ -65,8 +69,10 @@ pub struct Inbound {
     pub listen: SocketAddr,
     /// Where other sidecars reach it.
     pub advertised: SocketAddr,
-    /// The application, plain HTTP.
+    /// The application, without TLS.
     pub application: SocketAddr,
+    /// What it speaks.
+    pub protocol: Protocol,
 }
 
 /// A plain local listener that leads to a service of the mesh.

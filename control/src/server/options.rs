@@ -26,6 +26,8 @@ pub struct ServerOptions {
     pub certificate_lifetime: SignedDuration,
     /// How long after the end of its stream a sidecar is forgotten.
     pub leave_after: Duration,
+    /// How long a stream between sidecars may be quiet; `None` means as long as it likes.
+    pub quiet_streams: Option<Duration>,
 }
 
 impl ServerOptions {
@@ -105,6 +107,7 @@ mod tests {
             is_restored: false,
             certificate_lifetime: authority::LIFETIME_DEFAULT,
             leave_after: Duration::from_secs(60),
+            quiet_streams: None,
         }
     }
 

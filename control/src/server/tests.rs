@@ -40,6 +40,7 @@ fn options(directory: &Path) -> ServerOptions {
         is_restored: false,
         certificate_lifetime: authority::LIFETIME_DEFAULT,
         leave_after: Duration::from_secs(60),
+        quiet_streams: None,
     }
 }
 
@@ -76,6 +77,7 @@ fn join_request(token: String, service: &str, key: &KeyPair) -> JoinRequest {
             listen: "127.0.0.1:8080".parse().unwrap(),
             advertised: None,
             application: "127.0.0.1:9000".parse().unwrap(),
+            protocol: None,
             check: None,
         }),
         outbounds: Vec::new(),

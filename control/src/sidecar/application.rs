@@ -9,12 +9,14 @@
 //! both are started together, it is looked more often, and one look counts by itself.
 
 use crate::delivery::xds::Application;
+use crate::mesh::model::Protocol;
 use crate::mesh::words::visible;
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http2;
 use hyper::http::uri::PathAndQuery;
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -35,6 +37,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// What begins the check of a path.
 const GET: &str = "GET:";
+/// Who looks.
+const USER_AGENT: &str = "chancery-sidecar";
 
 /// How it is looked whether an application answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ pub struct Looking {
     pub check: Check,
     /// Where.
     pub application: SocketAddr,
+    /// What it speaks.
+    pub protocol: Protocol,
     /// How often.
     pub every: Duration,
 }
@@ -124,30 +130,49 @@ impl Looking {
     async fn ask(&self) -> anyhow::Result<()> {
         let stream = TcpStream::connect(self.application).await?;
         let Check::Get(path) = &self.check else { return Ok(()) };
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let request = Request::get(path.as_str())
-            .header("host", self.application.to_string())
-            .header("user-agent", "chancery-sidecar")
-            .header("connection", "close")
-            .body(Empty::<Bytes>::new())?;
-        let exchange = async {
-            let response = sender.send_request(request).await?;
-            let status = response.status();
-            // An answer counts when it is there whole, or too long to be looked at.
-            let _body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
-            anyhow::Ok(status)
-        };
-        tokio::pin!(exchange);
-        let status = tokio::select! {
-            status = &mut exchange => status?,
-            ended = connection => match ended {
-                // The connection may end together with the answer.
-                Ok(()) => exchange.await?,
-                Err(error) => return Err(error.into()),
-            },
+        let stream = TokioIo::new(stream);
+        let status = match self.protocol {
+            Protocol::Http1 => {
+                let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+                let request = Request::get(path.as_str())
+                    .header("host", self.application.to_string())
+                    .header("user-agent", USER_AGENT)
+                    .header("connection", "close")
+                    .body(Empty::<Bytes>::new())?;
+                status_of(async { sender.send_request(request).await }, connection).await?
+            }
+            Protocol::H2c => {
+                let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+                let request = Request::get(format!("http://{}{path}", self.application))
+                    .header("user-agent", USER_AGENT)
+                    .body(Empty::<Bytes>::new())?;
+                status_of(async { sender.send_request(request).await }, connection).await?
+            }
         };
         anyhow::ensure!(status < StatusCode::BAD_REQUEST, "it answers with {status}");
         Ok(())
+    }
+}
+
+/// The status of an answer that is there whole, or too long to be looked at.
+async fn status_of(
+    answer: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    connection: impl Future<Output = hyper::Result<()>>,
+) -> anyhow::Result<StatusCode> {
+    let exchange = async {
+        let response = answer.await?;
+        let status = response.status();
+        let _body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
+        anyhow::Ok(status)
+    };
+    tokio::pin!(exchange);
+    tokio::select! {
+        status = &mut exchange => status,
+        ended = connection => match ended {
+            // The connection may end together with the answer.
+            Ok(()) => exchange.await,
+            Err(error) => Err(error.into()),
+        },
     }
 }
 
@@ -249,7 +274,8 @@ mod tests {
             task.abort();
             let _gone = task.await;
         }
-        Looking { check: check.unwrap(), application, every: Duration::from_secs(1) }.look().await
+        let protocol = Protocol::Http1;
+        Looking { check: check.unwrap(), application, protocol, every: Duration::from_secs(1) }.look().await
     }
 
     #[tokio::test]
@@ -265,5 +291,33 @@ mod tests {
         assert_eq!(refused, "it answers with 503 Service Unavailable");
         assert!(found("GET:/", Some("SSH-2.0-x\r\n")).await.is_err(), "no HTTP");
         assert!(found("GET:/", Some("")).await.is_err(), "it hangs up");
+    }
+
+    #[tokio::test]
+    async fn an_application_of_http2_is_asked_in_http2() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let application = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let answer = hyper::service::service_fn(async |request: Request<Incoming>| {
+                    let is_well = request.uri().path() == "/healthz" && request.uri().authority().is_some();
+                    let mut response = Response::new(Empty::<Bytes>::new());
+                    *response.status_mut() =
+                        if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+                    Ok::<_, std::convert::Infallible>(response)
+                });
+                let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                let _served = serving.serve_connection(TokioIo::new(stream), answer).await;
+            }
+        });
+        let look = async |path: &str, protocol| {
+            let every = Duration::from_secs(1);
+            let check = Check::Get(path.parse().unwrap());
+            Looking { check, application, protocol, every }.look().await
+        };
+        assert_eq!(look("/healthz", Protocol::H2c).await, Ok(()));
+        assert_eq!(look("/x", Protocol::H2c).await.unwrap_err(), "it answers with 503 Service Unavailable");
+        assert!(look("/healthz", Protocol::Http1).await.is_err());
+        serving.abort();
     }
 }

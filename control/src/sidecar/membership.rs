@@ -7,6 +7,7 @@ use super::identity::{Identity, Request};
 use super::settings::Settings;
 use super::state::{self, StateDirectory};
 use crate::mesh::identity::join_token::JoinToken;
+use crate::mesh::model::Protocol;
 use crate::server::api::types::{InboundBody, JoinRequest, OutboundBody, ProxyStatement};
 use jiff::Timestamp;
 use std::io;
@@ -58,6 +59,10 @@ impl Membership {
                 listen: inbound.listen,
                 advertised: Some(inbound.advertised).filter(|advertised| *advertised != inbound.listen),
                 application: inbound.application,
+                // A control plane that is older knows one only, and not that it can be said.
+                protocol: Some(inbound.protocol)
+                    .filter(|protocol| *protocol != Protocol::Http1)
+                    .map(Into::into),
                 check: settings.looking.as_ref().map(|looking| looking.check.to_string()),
             }),
             outbounds: outbounds

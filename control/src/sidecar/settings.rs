@@ -2,7 +2,7 @@
 
 use super::application::Looking;
 use crate::mesh::identity::spiffe::{self, is_name};
-use crate::mesh::model::{Inbound, Outbound};
+use crate::mesh::model::{Inbound, Outbound, Protocol};
 use chancery_policy_lang::checked::ServiceRef;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -69,6 +69,8 @@ pub struct InboundOption {
     pub port: u16,
     /// The application.
     pub application: SocketAddr,
+    /// What it speaks.
+    pub protocol: Protocol,
 }
 
 impl InboundOption {
@@ -91,6 +93,7 @@ impl InboundOption {
             listen: SocketAddr::new(listen, self.port),
             advertised: SocketAddr::new(advertised, port),
             application: self.application,
+            protocol: self.protocol,
         })
     }
 }
@@ -111,12 +114,17 @@ pub fn parse_address(text: &str) -> Result<AddressOption, String> {
     }
 }
 
-/// Reads `PORT:ADDRESS:PORT` or `ADDRESS:PORT:ADDRESS:PORT`; an IPv6 address stands in brackets.
+/// Reads `PORT:ADDRESS:PORT` or `ADDRESS:PORT:ADDRESS:PORT`; an IPv6 address stands in brackets. What the application
+/// speaks may stand behind a `/`.
 ///
 /// # Errors
 /// Says how it is written.
 pub fn parse_inbound(text: &str) -> Result<InboundOption, String> {
-    let halves = text.match_indices(':').filter_map(|(at, _)| text.split_at_checked(at));
+    let (addresses, protocol) = match text.split_once('/') {
+        Some((addresses, protocol)) => (addresses, protocol.parse()?),
+        None => (text, Protocol::default()),
+    };
+    let halves = addresses.match_indices(':').filter_map(|(at, _)| addresses.split_at_checked(at));
     for (listen, application) in halves {
         let Ok(application) = application.strip_prefix(':').unwrap_or_default().parse::<SocketAddr>() else {
             continue;
@@ -129,11 +137,11 @@ pub fn parse_inbound(text: &str) -> Result<InboundOption, String> {
         if port == 0 || application.port() == 0 {
             return Err(format!("`{text}` names port 0, and others could not know which one is meant"));
         }
-        return Ok(InboundOption { address, port, application });
+        return Ok(InboundOption { address, port, application, protocol });
     }
     Err(format!(
         "`{text}` does not say where to listen and where the application is: write PORT:ADDRESS:PORT such \
-         as 8080:127.0.0.1:9000, or ADDRESS:PORT:ADDRESS:PORT"
+         as 8080:127.0.0.1:9000, or ADDRESS:PORT:ADDRESS:PORT, and /h2c behind it if the application speaks HTTP/2"
     ))
 }
 
@@ -195,6 +203,22 @@ mod tests {
         check("0.0.0.0:8080:127.0.0.1:9000", "0.0.0.0:8080", "127.0.0.1:9000");
         check("8080:[::1]:9000", "10.0.0.7:8080", "[::1]:9000");
         check("[::1]:8080:127.0.0.1:9000", "[::1]:8080", "127.0.0.1:9000");
+    }
+
+    #[test]
+    fn what_an_application_speaks_stands_behind_its_address() {
+        let speaks = |text: &str| parse_inbound(text).map(|inbound| inbound.protocol);
+        assert_eq!(speaks("8080:127.0.0.1:9000"), Ok(Protocol::Http1));
+        assert_eq!(speaks("8080:127.0.0.1:9000/http1"), Ok(Protocol::Http1));
+        assert_eq!(speaks("8080:127.0.0.1:9000/h2c"), Ok(Protocol::H2c));
+        assert_eq!(speaks("[::1]:8080:[::1]:9000/grpc"), Ok(Protocol::H2c));
+        let inbound = parse_inbound("8080:127.0.0.1:9000/grpc").unwrap().at(None).unwrap();
+        assert_eq!(inbound.protocol, Protocol::H2c);
+        for text in ["8080:127.0.0.1:9000/http2", "8080:127.0.0.1:9000/", "8080:127.0.0.1:9000/h2c/"] {
+            let refused = parse_inbound(text).unwrap_err();
+            assert!(refused.contains("`http1`, `h2c`, `grpc`"), "{refused}");
+        }
+        assert!(parse_inbound("8080/h2c").unwrap_err().contains("PORT:ADDRESS:PORT"));
     }
 
     #[test]

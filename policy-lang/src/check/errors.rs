@@ -168,7 +168,6 @@ pub(super) fn header_taken_away(span: Span, name: &str) -> Diagnostic {
         "transfer-encoding" => {
             diagnostic.help("`has(request.size)` asks whether the size of the body is known")
         }
-        "upgrade" => diagnostic.help("remove it: a request to upgrade is refused by Envoy"),
         _ => diagnostic.help("remove it, or have the client send a header of another name"),
     }
 }

@@ -1,7 +1,7 @@
 //! Names of headers: one spelling, names that stand for something else, and those that policies leave alone.
 
 use crate::checked::Message;
-use crate::request::received::{ENVOY_HEADERS, HOP_HEADERS, is_token};
+use crate::request::received::{ENVOY_HEADERS, HOP_HEADERS, UPGRADE, is_token};
 
 /// A header's name as policies may use it.
 pub(super) enum HeaderName {
@@ -25,6 +25,8 @@ pub(super) fn header_name(text: &str) -> HeaderName {
         ":scheme" => HeaderName::Attribute("request.scheme"),
         // Proxies do set this one; a warning says that it is no proof of anything.
         "x-forwarded-client-cert" => HeaderName::Plain(lower),
+        // Stays where it asks for a WebSocket.
+        UPGRADE => HeaderName::Plain(lower),
         name if HOP_HEADERS.iter().chain(&ENVOY_HEADERS).any(|taken| *taken == name) => HeaderName::TakenAway,
         _ if is_token(lower.as_bytes()) => HeaderName::Plain(lower),
         _ => HeaderName::Bad,

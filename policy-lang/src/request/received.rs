@@ -2,7 +2,7 @@
 //!
 //! [`received`] is the one model of it. `test` blocks, `explain` and the comparison with a real Envoy all
 //! ask it; what it promises of Envoy is tested against Envoy. It is the model of Envoy 1.40 with the
-//! options that `docs/embedding.md` asks for and without upgrades.
+//! options that `docs/embedding.md` asks for, and with WebSockets as the only upgrade.
 //!
 //! ```text
 //! RawRequest -- target, host -> authority and path      target
@@ -14,7 +14,7 @@ mod fields;
 mod length;
 mod target;
 
-pub(crate) use fields::{ENVOY_HEADERS, HOP_HEADERS};
+pub(crate) use fields::{ENVOY_HEADERS, HOP_HEADERS, UPGRADE};
 
 use super::refusal::Refusal;
 use super::{Headers, Request, Source};

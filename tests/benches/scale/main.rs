@@ -318,6 +318,7 @@ impl Scene {
                 listen: at(8443),
                 advertised: None,
                 application: at(8080),
+                protocol: None,
                 check: None,
             }),
             outbounds: calls

@@ -561,7 +561,7 @@ pub(super) const HOP: &[(&str, &[&[u8]])] = &[
     ),
     ("keep-alive", &[b"timeout=5", b""]),
     ("proxy-connection", &[b"keep-alive", b"close", b"x-foo", b""]),
-    ("upgrade", &[b"websocket", b"h2c", b"H2C", b"foo", b"h2c, websocket", b"", b"HTTP/2.0"]),
+    ("upgrade", &[b"websocket", b"WebSocket", b"h2c", b"H2C", b"foo", b"h2c, websocket", b"", b"HTTP/2.0"]),
     (
         "te",
         &[

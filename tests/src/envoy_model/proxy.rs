@@ -12,7 +12,7 @@ use chancery_control::delivery::envoy::{
     ConnectionLife, EVICTED, INBOUND, INBOUND_POLICY, evicted, extension, listener,
 };
 use chancery_control::delivery::snapshot::Resource;
-use chancery_control::mesh::model::Inbound;
+use chancery_control::mesh::model::{self, Inbound};
 use chancery_control::policies::policy_runner::PolicyRunner;
 use chancery_policy_lang::emit::compile;
 use chancery_policy_lang::linked::LinkedProgram;
@@ -152,7 +152,12 @@ fn configuration(resource: &Resource) -> Result<Any> {
 fn observed(filters: &[(&str, Any)]) -> Result<Listener> {
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let resource = listener::inbound(
-        &Inbound { listen: nowhere, advertised: nowhere, application: nowhere },
+        &Inbound {
+            listen: nowhere,
+            advertised: nowhere,
+            application: nowhere,
+            protocol: model::Protocol::Http1,
+        },
         "chancery.local",
         ConnectionLife::default(),
     );

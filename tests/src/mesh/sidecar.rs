@@ -32,6 +32,7 @@ pub struct Member {
     log: Log,
     options: Vec<String>,
     clock: Option<Clock>,
+    application: Option<String>,
 }
 
 impl Member {
@@ -49,6 +50,7 @@ impl Member {
             log: Log::default(),
             options: Vec::new(),
             clock: None,
+            application: None,
         })
     }
 
@@ -88,6 +90,13 @@ impl Member {
     #[must_use]
     pub fn option(mut self, name: &str, value: &str) -> Self {
         self.options.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    /// Stands before this application, as `--inbound` names it, and not before one that answers with what it was asked.
+    #[must_use]
+    pub fn before(mut self, application: String) -> Self {
+        self.application = Some(application);
         self
     }
 
@@ -170,7 +179,8 @@ impl Sidecar {
             option("--drain-time", DRAIN_TIME.to_owned());
         }
         if let Some(inbound) = member.inbound {
-            option("--inbound", format!("{inbound}:{}", application.address));
+            let own = || application.address.to_string();
+            option("--inbound", format!("{inbound}:{}", member.application.clone().unwrap_or_else(own)));
         }
         for (service, listen) in &member.outbounds {
             option("--outbound", format!("{service}@{listen}"));

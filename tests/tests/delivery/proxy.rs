@@ -12,7 +12,8 @@ use chancery_control::delivery::snapshot::{Resource, Snapshot};
 use chancery_control::delivery::xds::XdsServer;
 use chancery_control::mesh::identity::{PeerIdentity, Validity};
 use chancery_control::mesh::model::{
-    DesiredState, Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Readiness, Revision,
+    DesiredState, Document, Inbound, Outbound, PolicyRecord, Protocol, ProxyId, ProxyRegistration, Readiness,
+    Revision,
 };
 use chancery_control::mesh::store::Store;
 use chancery_control::mesh::store::redb::RedbStore;
@@ -99,7 +100,7 @@ impl Proxy {
     pub(super) fn resources(&self, policy: Resource) -> Vec<Resource> {
         let mut resources = self.inbound_resources(policy);
         resources.extend([
-            listener::outbound(&service(), &[self.outbound]),
+            listener::outbound(&service(), &[self.outbound], ConnectionLife::default()),
             route::outbound(&service()),
             cluster::mesh(&service(), TRUST_DOMAIN, ConnectionLife::default()),
             endpoints::of_service(&service(), &[self.inbound].into()),
@@ -107,15 +108,23 @@ impl Proxy {
         resources
     }
 
+    fn stated_inbound(&self) -> Inbound {
+        Inbound {
+            listen: self.inbound,
+            advertised: self.inbound,
+            application: self.application,
+            protocol: Protocol::Http1,
+        }
+    }
+
     /// The resources without the outbound ones.
     pub(super) fn inbound_resources(&self, policy: Resource) -> Vec<Resource> {
-        let inbound =
-            Inbound { listen: self.inbound, advertised: self.inbound, application: self.application };
+        let inbound = self.stated_inbound();
         let mut resources = self.secrets.clone();
         resources.extend([
             listener::inbound(&inbound, TRUST_DOMAIN, ConnectionLife::default()),
             route::inbound(),
-            cluster::local_app(self.application),
+            cluster::local_app(self.application, Protocol::Http1),
             evicted::resource(&[]),
             policy,
         ]);
@@ -149,11 +158,7 @@ impl Proxy {
             id: ProxyId(NODE.to_owned()),
             service: service(),
             labels: Arc::default(),
-            inbound: Some(Inbound {
-                listen: self.inbound,
-                advertised: self.inbound,
-                application: self.application,
-            }),
+            inbound: Some(self.stated_inbound()),
             outbounds: vec![Outbound { service: service(), listen: self.outbound }],
         };
         let mut state =

@@ -55,7 +55,8 @@ const WINGS: &[(&str, &[&str])] = &[
 ];
 
 /// Files of plain domain types, and the formats that they do not name.
-const PLAIN: &[&str] = &["control/src/mesh/model.rs", "control/src/delivery/snapshot.rs"];
+const PLAIN: &[&str] =
+    &["control/src/mesh/model.rs", "control/src/mesh/model/protocol.rs", "control/src/delivery/snapshot.rs"];
 const FORMATS: &[&str] = &["serde", "prost", "envoy_types", "tonic", "axum"];
 
 #[test]

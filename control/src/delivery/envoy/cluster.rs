@@ -1,8 +1,9 @@
 //! CDS: the application beside the sidecar, and the services of the mesh that it calls.
 
-use super::message::{ads, any, number, resource, seconds, yes};
-use super::{ConnectionLife, LOCAL_APP, endpoints, mesh_cluster, tls};
+use super::message::{ads, any, number, resource, seconds};
+use super::{ConnectionLife, LOCAL_APP, endpoints, mesh_cluster, message, tls};
 use crate::delivery::snapshot::{Resource, ResourceType};
+use crate::mesh::model::Protocol;
 use chancery_policy_lang::checked::ServiceRef;
 use chancery_policy_lang::request::ServiceIdentity;
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
@@ -10,9 +11,7 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy,
 };
 use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster, OutlierDetection};
-use envoy_types::pb::envoy::config::core::v3::{
-    Http2ProtocolOptions, HttpProtocolOptions as CommonOptions, KeepaliveSettings,
-};
+use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions as CommonOptions};
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
@@ -22,10 +21,12 @@ use std::net::SocketAddr;
 
 /// How long a TCP connection and its TLS handshake may take.
 const CONNECT_TIMEOUT_S: i64 = 2;
-/// A silent connection between sidecars is probed after this, so that a dead host is noticed.
-const KEEPALIVE_INTERVAL_S: i64 = 20;
-/// How long the answer to a probe may take.
-const KEEPALIVE_TIMEOUT_S: i64 = 5;
+/// How long a connection to the application is kept without a request. Less than what applications do: one that ends
+/// a connection just as a request is sent on it leaves nobody to say whether it has seen the request. Of those that
+/// are widely used, the least patient ones wait for two seconds.
+const APPLICATION_IDLE_S: i64 = 1;
+/// The extension that says how a cluster is spoken to.
+const SPEAKING: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 /// Envoy's own limit of 1024 refuses requests of a busy service. Limits are for policies to state.
 const CONCURRENCY_MAX: u32 = 1_000_000;
 /// Headers of an answer, and their size. More than the 100 and 60 KiB that the sidecar beside the
@@ -39,13 +40,14 @@ const EJECT_AFTER_FAILURES: u32 = 3;
 /// How long it is left alone at first.
 const EJECT_S: i64 = 5;
 
-/// The application, plain HTTP/1.1.
+/// The application, in what it speaks.
 #[must_use]
-pub fn local_app(application: SocketAddr) -> Resource {
+pub fn local_app(application: SocketAddr, protocol: Protocol) -> Resource {
     let assignment = endpoints::assignment(LOCAL_APP.to_owned(), std::iter::once(application));
     let cluster = Cluster {
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Static.into())),
         load_assignment: Some(assignment),
+        typed_extension_protocol_options: [(SPEAKING.to_owned(), any(&to_application(protocol)))].into(),
         ..common(LOCAL_APP.to_owned())
     };
     resource(ResourceType::Cluster, LOCAL_APP, &cluster)
@@ -56,7 +58,6 @@ pub fn local_app(application: SocketAddr) -> Resource {
 pub fn mesh(service: &ServiceRef, trust_domain: &str, life: ConnectionLife) -> Resource {
     let name = mesh_cluster(service);
     let sni = format!("{}.{}", service.name, service.namespace);
-    let protocol = ("envoy.extensions.upstreams.http.v3.HttpProtocolOptions".to_owned(), any(&http2(life)));
     let cluster = Cluster {
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
         eds_cluster_config: Some(EdsClusterConfig { eds_config: Some(ads()), service_name: name.clone() }),
@@ -65,7 +66,7 @@ pub fn mesh(service: &ServiceRef, trust_domain: &str, life: ConnectionLife) -> R
             ServiceIdentity::new(trust_domain, service).to_string(),
             sni,
         )),
-        typed_extension_protocol_options: [protocol].into(),
+        typed_extension_protocol_options: [(SPEAKING.to_owned(), any(&http2(life)))].into(),
         outlier_detection: Some(unreachable_replicas()),
         // A replica that has left is not used until its last health check, but not at all.
         ignore_health_on_host_removal: true,
@@ -90,21 +91,31 @@ fn common(name: String) -> Cluster {
     }
 }
 
-fn http2(life: ConnectionLife) -> HttpProtocolOptions {
-    let options = Http2ProtocolOptions {
-        connection_keepalive: Some(KeepaliveSettings {
-            interval: Some(seconds(KEEPALIVE_INTERVAL_S)),
-            timeout: Some(seconds(KEEPALIVE_TIMEOUT_S)),
+fn to_application(protocol: Protocol) -> HttpProtocolOptions {
+    let protocol = match protocol {
+        Protocol::Http1 => ProtocolConfig::HttpProtocolOptions(message::http1()),
+        Protocol::H2c => ProtocolConfig::Http2ProtocolOptions(message::http2()),
+    };
+    HttpProtocolOptions {
+        upstream_protocol_options: speaking(protocol),
+        common_http_protocol_options: Some(CommonOptions {
+            idle_timeout: Some(seconds(APPLICATION_IDLE_S)),
             ..Default::default()
         }),
-        // What is wrong with one answer ends that one, and not all that share its connection.
-        override_stream_error_on_invalid_http_message: yes(),
         ..Default::default()
-    };
-    let explicit =
-        ExplicitHttpConfig { protocol_config: Some(ProtocolConfig::Http2ProtocolOptions(options)) };
+    }
+}
+
+fn speaking(protocol: ProtocolConfig) -> Option<UpstreamProtocolOptions> {
+    let explicit = ExplicitHttpConfig { protocol_config: Some(protocol) };
+    Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit))
+}
+
+fn http2(life: ConnectionLife) -> HttpProtocolOptions {
+    let options =
+        Http2ProtocolOptions { connection_keepalive: Some(message::keepalive()), ..message::http2() };
     HttpProtocolOptions {
-        upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)),
+        upstream_protocol_options: speaking(ProtocolConfig::Http2ProtocolOptions(options)),
         common_http_protocol_options: Some(CommonOptions {
             max_connection_duration: Some(seconds(life.seconds)),
             max_headers_count: number(RESPONSE_HEADERS_MAX),

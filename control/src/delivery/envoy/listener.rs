@@ -1,6 +1,6 @@
 //! LDS: the mTLS listener that other sidecars connect to, and the plain local ones that lead out.
 
-use super::message::{address, ads, any, number, resource, seconds, yes};
+use super::message::{self, address, ads, any, number, resource, seconds, yes};
 use super::{
     ConnectionLife, INBOUND, INBOUND_POLICY, UNSENT, access_log, evicted, extension, one_identity, outbound_listener, tls,
 };
@@ -11,15 +11,15 @@ use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpec
 use envoy_types::pb::envoy::config::accesslog::v3::{AccessLogFilter, ResponseFlagFilter};
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{
-    ExtensionConfigSource, HeaderValue, HeaderValueOption, Http2ProtocolOptions, HttpProtocolOptions,
-    TrafficDirection,
+    ExtensionConfigSource, HeaderValue, HeaderValueOption, Http1ProtocolOptions, Http2ProtocolOptions,
+    HttpProtocolOptions, TrafficDirection,
 };
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType as FilterConfig;
 use envoy_types::pb::envoy::config::listener::v3::{AdditionalAddress, Filter, FilterChain, Listener};
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
     ForwardClientCertDetails, PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation,
-    SetCurrentClientCertDetails,
+    SetCurrentClientCertDetails, UpgradeConfig,
 };
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
@@ -31,6 +31,8 @@ use std::net::SocketAddr;
 /// Headers of a request that an application sends. Fewer than the 100 that the other sidecar takes, for
 /// on the way some are added: what is too much there would end in a reset and not in an answer.
 const OUTBOUND_HEADERS_MAX: u32 = 90;
+/// What a request of HTTP/1.1 may ask the connection to become.
+const UPGRADES: [&str; 1] = ["websocket"];
 /// How long a client may take to send its request's headers.
 const HEADERS_TIMEOUT_S: i64 = 15;
 
@@ -55,7 +57,11 @@ pub fn inbound(inbound: &Inbound, trust_domain: &str, life: ConnectionLife) -> R
             max_connection_duration: Some(seconds(life.seconds)),
             ..Default::default()
         }),
-        ..manager(INBOUND.to_owned())
+        http2_protocol_options: Some(Http2ProtocolOptions {
+            connection_keepalive: Some(message::keepalive()),
+            ..message::http2()
+        }),
+        ..manager(INBOUND.to_owned(), life)
     };
     let chain = FilterChain {
         filters: vec![one_identity::filter(), connection_manager(&manager)],
@@ -76,7 +82,7 @@ pub fn inbound(inbound: &Inbound, trust_domain: &str, life: ConnectionLife) -> R
 /// The listener through which the application reaches a service of the mesh, at one address or at several,
 /// which are sorted.
 #[must_use]
-pub fn outbound(service: &ServiceRef, listens: &[SocketAddr]) -> Resource {
+pub fn outbound(service: &ServiceRef, listens: &[SocketAddr], life: ConnectionLife) -> Resource {
     let name = outbound_listener(service);
     let mut addresses = listens.iter().map(|listen| address(*listen));
     let manager = HttpConnectionManager {
@@ -86,7 +92,12 @@ pub fn outbound(service: &ServiceRef, listens: &[SocketAddr]) -> Resource {
             max_headers_count: number(OUTBOUND_HEADERS_MAX),
             ..Default::default()
         }),
-        ..manager(name.clone())
+        http_protocol_options: Some(Http1ProtocolOptions {
+            accept_http_10: true,
+            default_host_for_http_10: host(service),
+            ..message::http1()
+        }),
+        ..manager(name.clone(), life)
     };
     let chain = FilterChain { filters: vec![connection_manager(&manager)], ..Default::default() };
     let listener = Listener {
@@ -125,7 +136,7 @@ fn alone() -> Option<BoolValue> {
 }
 
 /// What both directions share; the route configuration has the listener's name.
-fn manager(name: String) -> HttpConnectionManager {
+fn manager(name: String, life: ConnectionLife) -> HttpConnectionManager {
     let rds = Rds { config_source: Some(ads()), route_config_name: name.clone() };
     HttpConnectionManager {
         stat_prefix: name.replace('/', "_"),
@@ -135,13 +146,25 @@ fn manager(name: String) -> HttpConnectionManager {
         skip_xff_append: true,
         server_header_transformation: ServerHeaderTransformation::PassThrough.into(),
         request_headers_timeout: Some(seconds(HEADERS_TIMEOUT_S)),
-        http2_protocol_options: Some(Http2ProtocolOptions {
-            // What is wrong with one request ends that one, and not all that share its connection.
-            override_stream_error_on_invalid_http_message: yes(),
-            ..Default::default()
-        }),
+        // For Envoy, 0 means for ever.
+        stream_idle_timeout: Some(message::time(life.quiet.unwrap_or_default())),
+        http_protocol_options: Some(message::http1()),
+        http2_protocol_options: Some(message::http2()),
+        upgrade_configs: UPGRADES.iter().map(|name| upgrade(name)).collect(),
+        // It is the application who says that it waits for the body, or has something to say before its answer.
+        proxy_100_continue: true,
         ..Default::default()
     }
+}
+
+/// What a connection may become. The filters of other requests decide on it.
+fn upgrade(name: &str) -> UpgradeConfig {
+    UpgradeConfig { upgrade_type: name.to_owned(), ..Default::default() }
+}
+
+/// The host of a request of HTTP/1.0, which need not name one.
+fn host(service: &ServiceRef) -> String {
+    format!("{}.{}", service.name, service.namespace)
 }
 
 fn connection_manager(manager: &HttpConnectionManager) -> Filter {

@@ -4,7 +4,7 @@
 
 use super::{ConnectionLife, cluster, endpoints, evicted, extension, listener, route, secret, yaml};
 use crate::delivery::snapshot::{Resource, Snapshot};
-use crate::mesh::model::{Inbound, Revision};
+use crate::mesh::model::{Inbound, Protocol, Revision};
 use chancery_policy_lang::checked::ServiceRef;
 use chancery_policy_lang::module::{Manifest, Module};
 use expect_test::expect_file;
@@ -16,16 +16,17 @@ fn everything() -> Vec<Resource> {
         listen: "0.0.0.0:8443".parse().unwrap(),
         advertised: "10.0.0.1:8443".parse().unwrap(),
         application: "127.0.0.1:8080".parse().unwrap(),
+        protocol: Protocol::Http1,
     };
     let listens = ["127.0.0.1:7001".parse().unwrap(), "[::1]:7001".parse().unwrap()];
     let life = ConnectionLife::of_certificates(6000);
     let replicas = ["10.0.0.2:8443".parse().unwrap(), "[2001:db8::1]:8443".parse().unwrap()].into();
     vec![
         listener::inbound(&inbound, "mesh.test", life),
-        listener::outbound(&cart, &listens),
+        listener::outbound(&cart, &listens, life),
         route::inbound(),
         route::outbound(&cart),
-        cluster::local_app(inbound.application),
+        cluster::local_app(inbound.application, inbound.protocol),
         cluster::mesh(&cart, "mesh.test", life),
         endpoints::of_service(&cart, &replicas),
         evicted::resource(&[[0x41; 16], [0x7f; 16]]),

@@ -2,7 +2,7 @@
 
 use crate::delivery::envoy::{ConnectionLife, cluster, endpoints, listener, route};
 use crate::delivery::snapshot::Resource;
-use crate::mesh::model::{Inbound, ProxyId, ProxyRegistration, Readiness};
+use crate::mesh::model::{Inbound, Protocol, ProxyId, ProxyRegistration, Readiness};
 use chancery_policy_lang::checked::ServiceRef;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -42,7 +42,7 @@ enum Key {
     OutboundListener(ServiceRef, Box<[SocketAddr]>),
     InboundRoute,
     OutboundRoute(ServiceRef),
-    LocalApp(SocketAddr),
+    LocalApp(SocketAddr, Protocol),
     MeshCluster(ServiceRef),
 }
 
@@ -108,7 +108,7 @@ impl Plumbing {
             resources.extend([
                 self.resource(Key::InboundListener(inbound)),
                 self.resource(Key::InboundRoute),
-                self.resource(Key::LocalApp(inbound.application)),
+                self.resource(Key::LocalApp(inbound.application, inbound.protocol)),
             ]);
         }
         let mut outbounds: BTreeMap<&ServiceRef, BTreeSet<SocketAddr>> = BTreeMap::new();
@@ -171,10 +171,10 @@ impl Service {
 fn make(key: &Key, trust_domain: &str, life: ConnectionLife) -> Resource {
     match key {
         Key::InboundListener(inbound) => listener::inbound(inbound, trust_domain, life),
-        Key::OutboundListener(service, listens) => listener::outbound(service, listens),
+        Key::OutboundListener(service, listens) => listener::outbound(service, listens, life),
         Key::InboundRoute => route::inbound(),
         Key::OutboundRoute(service) => route::outbound(service),
-        Key::LocalApp(application) => cluster::local_app(*application),
+        Key::LocalApp(application, protocol) => cluster::local_app(*application, *protocol),
         Key::MeshCluster(service) => cluster::mesh(service, trust_domain, life),
     }
 }

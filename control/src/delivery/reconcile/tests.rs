@@ -8,7 +8,8 @@ use crate::delivery::fleet::FleetChange;
 use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
 use crate::mesh::identity::evictions::Serial;
 use crate::mesh::model::{
-    DesiredState, Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Readiness, Revision,
+    DesiredState, Document, Inbound, Outbound, PolicyRecord, Protocol, ProxyId, ProxyRegistration, Readiness,
+    Revision,
 };
 use crate::policies::programs::Programs;
 use chancery_policy_lang::checked::ServiceRef;
@@ -292,6 +293,7 @@ fn offering(namespace: &str, name: &str, number: u8) -> Arc<ProxyRegistration> {
             listen: ([10, 0, 0, number], 8443).into(),
             advertised: ([10, 0, 0, number], 8443).into(),
             application: ([127, 0, 0, 1], 8080).into(),
+            protocol: Protocol::Http1,
         }),
         outbounds: Vec::new(),
     })

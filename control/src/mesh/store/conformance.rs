@@ -3,7 +3,7 @@
 
 use super::{Actor, AuditLog, Change, Intent, Placement, PolicyChange, ReadinessChange, Store, StoreError};
 use crate::mesh::model::{
-    DesiredState, Document, Inbound, PolicyRecord, ProxyId, ProxyRegistration, Readiness, Revision,
+    DesiredState, Document, Inbound, PolicyRecord, Protocol, ProxyId, ProxyRegistration, Readiness, Revision,
 };
 use chancery_policy_lang::checked::ServiceRef;
 use jiff::Timestamp;
@@ -125,7 +125,7 @@ async fn machines_write_into_a_log_of_their_own(store: &dyn Store) {
 async fn what_was_found_out_of_a_replica_stays_until_it_is_elsewhere(store: &dyn Store) {
     let inbound = |port| {
         let address = ([127, 0, 0, 1], port).into();
-        Some(Inbound { listen: address, advertised: address, application: address })
+        Some(Inbound { listen: address, advertised: address, application: address, protocol: Protocol::H2c })
     };
     let stated = ProxyRegistration { inbound: inbound(1), ..(*proxy("shop/orders/9")).clone() };
     let register = async |registration: ProxyRegistration| {

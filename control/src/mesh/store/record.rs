@@ -1,7 +1,7 @@
 //! The stored form of the model: JSON records, apart from the model so that either can change alone.
 
 use crate::mesh::model::{
-    Document, Inbound, Outbound, PolicyRecord, ProxyId, ProxyRegistration, Readiness, Revision,
+    Document, Inbound, Outbound, PolicyRecord, Protocol, ProxyId, ProxyRegistration, Readiness, Revision,
 };
 use crate::mesh::store::history::RevisionRecord;
 use crate::mesh::store::{AuditChange, AuditEntry, Step};
@@ -67,6 +67,17 @@ struct StoredInbound {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     advertised: Option<SocketAddr>,
     application: SocketAddr,
+    /// Absent where it is HTTP/1.1.
+    #[serde(default, skip_serializing_if = "StoredProtocol::is_http1")]
+    protocol: StoredProtocol,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredProtocol {
+    #[default]
+    Http1,
+    H2c,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -101,6 +112,30 @@ pub(super) struct StoredRevision {
 struct StoredStep {
     before: Option<StoredPolicy>,
     after: Option<StoredPolicy>,
+}
+
+impl StoredProtocol {
+    fn is_http1(&self) -> bool {
+        *self == Self::Http1
+    }
+}
+
+impl From<Protocol> for StoredProtocol {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Http1 => Self::Http1,
+            Protocol::H2c => Self::H2c,
+        }
+    }
+}
+
+impl From<StoredProtocol> for Protocol {
+    fn from(stored: StoredProtocol) -> Self {
+        match stored {
+            StoredProtocol::Http1 => Self::Http1,
+            StoredProtocol::H2c => Self::H2c,
+        }
+    }
 }
 
 impl StoredRevision {
@@ -156,6 +191,7 @@ impl Record for StoredProxy {
                 listen: inbound.listen,
                 advertised: Some(inbound.advertised).filter(|advertised| *advertised != inbound.listen),
                 application: inbound.application,
+                protocol: inbound.protocol.into(),
             }),
             outbounds: model.outbounds.iter().map(outbound).collect(),
             token: model.token.clone(),
@@ -181,6 +217,7 @@ impl Record for StoredProxy {
                 listen: inbound.listen,
                 advertised: inbound.advertised.unwrap_or(inbound.listen),
                 application: inbound.application,
+                protocol: inbound.protocol.into(),
             }),
             outbounds: self.outbounds.into_iter().map(outbound).collect(),
             token: self.token,
@@ -254,5 +291,33 @@ impl Record for StoredRevision {
             action: self.action,
             policies: self.policies.into_iter().map(step).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_read_from_a_record_of_earlier_versions() {
+        let earlier = r#"{
+            "namespace": "shop", "service": "orders", "labels": {}, "outbounds": [],
+            "inbound": {"listen": "127.0.0.1:8080", "application": "127.0.0.1:9000"}
+        }"#;
+        let read = serde_json::from_str::<StoredProxy>(earlier).unwrap().into_model("shop/orders/1");
+        let address = "127.0.0.1:8080".parse().unwrap();
+        let application = "127.0.0.1:9000".parse().unwrap();
+        let inbound =
+            Inbound { listen: address, advertised: address, application, protocol: Protocol::Http1 };
+        assert_eq!((read.inbound, read.readiness), (Some(inbound), Readiness::Ready));
+        // What is the same as ever is written as ever.
+        let written = serde_json::to_string(&StoredProxy::of(&read)).unwrap();
+        assert!(!written.contains("protocol") && !written.contains("advertised"), "{written}");
+        let spoken =
+            ProxyRegistration { inbound: Some(Inbound { protocol: Protocol::H2c, ..inbound }), ..read };
+        let written = serde_json::to_string(&StoredProxy::of(&spoken)).unwrap();
+        let read: StoredProxy = serde_json::from_str(&written).unwrap();
+        assert_eq!(read.into_model("shop/orders/1"), spoken);
     }
 }

@@ -207,6 +207,7 @@ fn registration(
         listen: inbound.listen,
         advertised: advertised(&inbound),
         application: inbound.application,
+        protocol: inbound.protocol.map(Into::into).unwrap_or_default(),
     });
     check_addresses(id, inbound, &outbounds)?;
     Ok(ProxyRegistration {

@@ -240,6 +240,7 @@ fn body(registration: &ProxyRegistration, status: Option<ProxyStatus>, fleet: Op
             listen: inbound.listen,
             advertised: Some(inbound.advertised).filter(|advertised| *advertised != inbound.listen),
             application: inbound.application,
+            protocol: Some(inbound.protocol.into()),
             check: registration.check.clone(),
         }),
         outbounds: registration

@@ -6,8 +6,10 @@
 
 mod from_policies;
 mod progress;
+mod protocol;
 
 pub use progress::Progress;
+pub use protocol::ProtocolBody;
 
 pub use crate::mesh::identity::Role;
 
@@ -404,6 +406,9 @@ pub struct InboundBody {
     pub advertised: Option<SocketAddr>,
     /// The application behind it.
     pub application: SocketAddr,
+    /// What the application speaks; HTTP/1.1 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<ProtocolBody>,
     /// How the sidecar looks whether the application answers, which it then says on its stream: `tcp`, or `GET:/path`.
     /// Absent if it does not look.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,9 +4,16 @@ use super::{Protocol, RawRequest, is_token};
 use crate::request::refusal::Refusal;
 use crate::request::{Headers, trim};
 
-/// Headers of one hop: Envoy takes them away on HTTP/1, and HTTP/2 does not have them.
+/// Headers of one hop: Envoy takes them away on HTTP/1, and HTTP/2 does not have them. Those that ask for a WebSocket
+/// stay, see [`Hop`].
 pub(crate) const HOP_HEADERS: [&str; 5] =
-    ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
+    ["connection", "keep-alive", "proxy-connection", "transfer-encoding", UPGRADE];
+
+/// The header that says what a connection is to become. Of all requests that a filter sees, those for a WebSocket alone
+/// have it; on HTTP/2 Envoy makes it of an extended `CONNECT` (RFC 8441).
+pub(crate) const UPGRADE: &str = "upgrade";
+/// What a connection may become.
+const WEBSOCKET: &[u8] = b"websocket";
 
 /// Headers that Envoy takes away from what a client outside of it sends, since they are orders to Envoy.
 pub(crate) const ENVOY_HEADERS: [&str; 22] = [
@@ -90,12 +97,10 @@ pub(super) fn fields(raw: &RawRequest) -> Result<Fields, Refusal> {
         Protocol::Http1 => of_http1(raw)?,
         Protocol::Http2 => of_http2(raw)?,
     };
-    keep_trailers_of_te(&mut headers);
-    let is_continue = |value: &[u8]| value.eq_ignore_ascii_case(b"100-continue");
     headers.retain(|(name, value)| {
         let is_taken = ENVOY_HEADERS.iter().chain(&SET_HEADERS).any(|taken| taken.as_bytes() == name);
         let is_bad_referer = name == b"referer" && !super::target::is_referer(value);
-        !is_taken && !is_bad_referer && (name != b"expect" || !is_continue(value))
+        !is_taken && !is_bad_referer
     });
     let scheme = if raw.source.mtls { "https" } else { "http" };
     let address = raw.source.ip.to_string();
@@ -127,8 +132,16 @@ fn of_http1(raw: &RawRequest) -> Result<(Headers, bool), Refusal> {
         return Err(Refusal::Size);
     }
     let mut headers = join_repeated(headers);
-    drop_nominated(&mut headers, raw)?;
-    headers.retain(|(name, _)| !HOP_HEADERS.iter().any(|hop| hop.as_bytes() == name));
+    let hop = drop_nominated(&mut headers, raw)?;
+    let asks = |name: &[u8]| name == b"connection" || name == UPGRADE.as_bytes();
+    headers.retain(|(name, _)| {
+        let is_hop = HOP_HEADERS.iter().any(|hop| hop.as_bytes() == name);
+        !is_hop || (hop == Hop::WebSocket && asks(name))
+    });
+    if hop == Hop::WebSocket {
+        return Ok((headers, false));
+    }
+    keep_trailers_of_te(&mut headers);
     Ok((headers, !is_chunked && length.unwrap_or(0) == 0))
 }
 
@@ -148,20 +161,34 @@ pub(super) fn http1_value(value: &[u8]) -> Vec<u8> {
     unfolded.get(start..end).unwrap_or_default().to_vec()
 }
 
+/// What a request is to the connection that it comes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hop {
+    /// One of several.
+    Ordinary,
+    /// The last one: the connection is to become a WebSocket.
+    WebSocket,
+}
+
 /// Takes away the headers that `connection` names, as RFC 9110, section 7.6.1, wants it.
-fn drop_nominated(headers: &mut Headers, raw: &RawRequest) -> Result<(), Refusal> {
+fn drop_nominated(headers: &mut Headers, raw: &RawRequest) -> Result<Hop, Refusal> {
     let text = values(headers, b"connection").collect::<Vec<_>>().join(&b',').to_ascii_lowercase();
     let names: Vec<&[u8]> = text.split(|byte| *byte == b',').map(trim).collect();
     if names.len() >= NOMINATED_MAX {
         return Err(Refusal::Header);
     }
     let wants_upgrade = names.contains(&&b"upgrade"[..]);
-    if wants_upgrade && values(headers, b"upgrade").any(|value| !value.eq_ignore_ascii_case(b"h2c")) {
-        return Err(Refusal::Header);
-    }
-    if wants_upgrade && values(headers, b"upgrade").next().is_some() {
-        headers.retain(|(name, _)| name != b"http2-settings");
-    }
+    let upgrade = values(headers, UPGRADE.as_bytes()).collect::<Vec<_>>().join(&b',').to_ascii_lowercase();
+    let hop = match upgrade.as_slice() {
+        b"" => Hop::Ordinary,
+        _ if !wants_upgrade => Hop::Ordinary,
+        b"h2c" => {
+            headers.retain(|(name, _)| name != b"http2-settings");
+            Hop::Ordinary
+        }
+        WEBSOCKET => Hop::WebSocket,
+        _ => return Err(Refusal::Header),
+    };
     for name in names {
         match name {
             b"close" | b"keep-alive" | b"upgrade" | b"connection" | b"" => {}
@@ -179,7 +206,7 @@ fn drop_nominated(headers: &mut Headers, raw: &RawRequest) -> Result<(), Refusal
             name => headers.retain(|(found, _)| found != name),
         }
     }
-    Ok(())
+    Ok(hop)
 }
 
 fn of_http2(raw: &RawRequest) -> Result<(Headers, bool), Refusal> {
@@ -197,6 +224,7 @@ fn of_http2(raw: &RawRequest) -> Result<(Headers, bool), Refusal> {
     }
     // HTTP/2 lets a client send each cookie alone; RFC 9113, section 8.2.3, joins them again.
     let mut headers = join_repeated(raw.headers.clone());
+    keep_trailers_of_te(&mut headers);
     // Envoy puts it behind the other headers, and an empty one away.
     let mut cookies = Vec::new();
     for cookie in values(&headers, b"cookie") {
