@@ -1,7 +1,8 @@
 //! gRPC through the mesh: calls, streams, their end, and what a client is told of a denial.
 
 use super::{PATIENCE, Pair};
-use chancery_tests::mesh::LOOK_AGAIN;
+use crate::command_line::transcript::CHANCERY;
+use chancery_tests::mesh::{LOOK_AGAIN, Member, Mesh};
 use hyper::body::Incoming;
 use hyper::http;
 use hyper::service::service_fn;
@@ -9,6 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::bytes::{Buf, BufMut};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -330,4 +332,25 @@ async fn a_denial_is_a_status_of_grpc_with_its_text() {
     drop(echo);
     let (code, message) = client.refused("Unary").await;
     assert_eq!(code, Code::Unavailable, "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_reached_no_application_goes_to_another_replica() {
+    let (echo, gone) = (Echo::start().await, Echo::start().await);
+    let mut mesh = Mesh::start(Path::new(CHANCERY)).await.unwrap();
+    let replica = |instance: &str, echo: &Echo| {
+        Member::new("shop/orders", instance).unwrap().before(format!("{}/grpc", echo.address))
+    };
+    let frontend = Member::new("shop/frontend", "frontend").unwrap().calling(&["shop/orders"]).unwrap();
+    let members = [frontend, replica("orders-1", &echo), replica("orders-2", &gone)];
+    let [frontend, _orders, orders_2] = mesh.join(members).await.unwrap();
+    // Nobody takes the replica out of the endpoints.
+    mesh.kill_control_plane().await.unwrap();
+    drop(gone);
+    let mut client = Client::connect(frontend.outbound("shop/orders").unwrap()).await;
+    for number in 0..20 {
+        client.call("Unary", "hello").await.unwrap_or_else(|status| unreachable!("call {number}: {status}"));
+    }
+    let tried = orders_2.entries_after(0, 1).await.unwrap();
+    assert!(tried[0]["flags"].as_str().unwrap().contains("UF"), "{tried:?}");
 }

@@ -96,3 +96,24 @@ async fn a_client_of_http2_reaches_an_application_of_http1() {
     let pair = Pair::start(application.name()).await;
     assert_eq!(ask(pair.outbound()).await, (200, "GET /x HTTP/1.1".to_owned()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_headers_over_http2_end_their_stream_alone() {
+    let pair = Pair::start(None).await;
+    let stream = TokioIo::new(TcpStream::connect(pair.outbound()).await.unwrap());
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut ask = async |count: u32| {
+        let request = (0..count).fold(hyper::Request::get("http://shop.test/x"), |request, number| {
+            request.header(format!("x-{number}"), "v")
+        });
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        timeout(PATIENCE, sender.send_request(request)).await.unwrap().map(|answer| answer.status().as_u16())
+    };
+    assert_eq!(ask(1).await.unwrap(), 200);
+    let refused = ask(91).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("Reset"), "{refused:?}");
+    assert_eq!(ask(1).await.unwrap(), 200, "on the same connection");
+    assert_eq!(pair.orders.entries_after(0, 2).await.unwrap().len(), 2);
+    connection.abort();
+}

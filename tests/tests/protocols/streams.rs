@@ -84,3 +84,19 @@ async fn a_stream_may_be_quiet_for_an_hour_or_for_ever() {
         assert_eq!(idle(&pair.orders).await, [expected]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_goes_on_when_its_connection_is_too_old_for_others() {
+    let application = events().await;
+    // Connections are used for two seconds, and take five more for their leave.
+    let pair = Pair::start_with(application.name(), &["--certificate-lifetime", "20s"]).await;
+    let pauses = [Duration::from_secs(1); 12];
+    let mut client = ask(&pair, &pauses).await;
+    for number in 0..pauses.len() {
+        assert!(client.chunk().await.is_some_and(|event| !event.is_empty()), "event {number} is missing");
+    }
+    assert!(client.chunk().await.unwrap().is_empty());
+    let ended =
+        pair.frontend.stat("cluster.mesh/shop/orders.upstream_cx_max_duration_reached").await.unwrap();
+    assert!(ended > 0, "no connection was too old");
+}
