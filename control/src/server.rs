@@ -124,6 +124,7 @@ impl Server {
         let authority = Arc::new(Authority::open(&*store, &vault, options.certificate_lifetime, now).await?);
         let evictions = Evictions::open(Arc::clone(&store), Arc::clone(&authority), now).await?;
         let pools = Pools::within(descriptors::raise());
+        let log_key = vault.log_key();
         let tokens = Tokens::new(Arc::clone(&store), vault, Arc::clone(&authority));
         let context_path = options.data_dir.join(ADMIN_CONTEXT);
         let context = admin_context(&context_path, &url, &authority, &tokens, now).await?;
@@ -145,6 +146,7 @@ impl Server {
             programs: programs.clone(),
             life,
             evicted: evictions.serials(),
+            log_key,
             stop: stop.clone(),
         };
         delivery.start(tools, options.leave_after);

@@ -19,6 +19,7 @@ mod expr;
 mod header_name;
 mod headers;
 mod lets;
+mod log;
 mod pattern;
 mod peer;
 mod policy;

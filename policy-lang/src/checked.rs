@@ -6,9 +6,11 @@
 //! expressions (shared by [`Arc`]), and a name of a later phase never gets here.
 
 mod headers;
+mod log;
 mod traffic;
 
 pub use headers::{HeaderChange, HeaderStatement, Message};
+pub use log::{Field, LogBody, Redact, Redaction, Sample, SampleRate};
 pub use traffic::{Limit, Rate, TrafficBody};
 
 use crate::source::Span;
@@ -50,6 +52,8 @@ pub enum Body {
     Auth(AuthBody),
     /// Of a `traffic` policy.
     Traffic(TrafficBody),
+    /// Of a `log` policy.
+    Log(LogBody),
 }
 
 /// The statements of an `auth` policy.
@@ -67,7 +71,7 @@ impl CheckedPolicy {
     pub fn rules(&self) -> &[Rule] {
         match &self.body {
             Body::Auth(auth) => &auth.rules,
-            Body::Traffic(_) => &[],
+            Body::Traffic(_) | Body::Log(_) => &[],
         }
     }
 
@@ -76,7 +80,7 @@ impl CheckedPolicy {
     pub fn otherwise(&self) -> Option<&Otherwise> {
         match &self.body {
             Body::Auth(auth) => auth.otherwise.as_ref(),
-            Body::Traffic(_) => None,
+            Body::Traffic(_) | Body::Log(_) => None,
         }
     }
 
@@ -84,7 +88,7 @@ impl CheckedPolicy {
     #[must_use]
     pub fn limits(&self) -> &[Limit] {
         match &self.body {
-            Body::Auth(_) => &[],
+            Body::Auth(_) | Body::Log(_) => &[],
             Body::Traffic(traffic) => &traffic.limits,
         }
     }
@@ -93,8 +97,17 @@ impl CheckedPolicy {
     #[must_use]
     pub fn headers(&self) -> &[HeaderStatement] {
         match &self.body {
-            Body::Auth(_) => &[],
+            Body::Auth(_) | Body::Log(_) => &[],
             Body::Traffic(traffic) => &traffic.headers,
+        }
+    }
+
+    /// What it says of logs; `None` for a policy of another kind than `log`.
+    #[must_use]
+    pub fn log(&self) -> Option<&LogBody> {
+        match &self.body {
+            Body::Log(log) => Some(log),
+            _ => None,
         }
     }
 
@@ -102,7 +115,9 @@ impl CheckedPolicy {
     pub fn guards(&self) -> impl Iterator<Item = (&Guard, Span)> {
         let rules = self.rules().iter().map(|rule| (&rule.guard, rule.span));
         let limits = self.limits().iter().map(|limit| (&limit.guard, limit.span));
-        rules.chain(limits).chain(self.headers().iter().map(|header| (&header.guard, header.span)))
+        let headers = self.headers().iter().map(|header| (&header.guard, header.span));
+        let samples = self.log().into_iter().flat_map(|log| &log.samples);
+        rules.chain(limits).chain(headers).chain(samples.map(|sample| (&sample.guard, sample.span)))
     }
 
     /// All expressions of its statements: conditions, and what is [computed](Self::computed).
@@ -111,10 +126,14 @@ impl CheckedPolicy {
         conditions.chain(self.computed())
     }
 
-    /// What its statements compute beside conditions: keys of limits, and values of headers.
+    /// What its statements compute beside conditions of requests: keys of limits, values of headers, and what is logged.
     pub fn computed(&self) -> impl Iterator<Item = &Arc<Expr>> {
         let keys = self.limits().iter().flat_map(|limit| &limit.keys);
-        keys.chain(self.headers().iter().filter_map(|header| header.change.value()))
+        let values = self.headers().iter().filter_map(|header| header.change.value());
+        let samples = self.log().into_iter().flat_map(|log| &log.samples);
+        let fields = self.log().into_iter().flat_map(|log| &log.fields);
+        let later = samples.filter_map(|sample| sample.later.as_ref());
+        keys.chain(values).chain(later).chain(fields.map(|field| &field.value))
     }
 
     /// The ids of its statements: `policy/name`.
@@ -453,6 +472,15 @@ pub enum Attribute {
     TargetNamespace,
     /// `target.labels["x"]`: string?; `target.version` is label `version`. Folded by `link`.
     TargetLabel(Arc<str>),
+    /// `decision`: string, how it was decided, as in counters. Known from the decision on; only in `log` policies.
+    Decision,
+    /// `rule`: string, the id of what decided. Known from the decision on; only in `log` policies.
+    Rule,
+    /// `response.code`: int, 0 if there was no answer. Known when the answer is over.
+    ResponseCode,
+    /// `response.duration`: int, how many ms went by from the first byte of the request to the last of its answer.
+    /// Known when the answer is over.
+    ResponseDuration,
 }
 
 /// One operand.
@@ -606,10 +634,14 @@ pub struct TestCase {
     pub request: crate::request::RawRequest,
     /// The headers of the application's answer to those that pass.
     pub answer: crate::request::Headers,
+    /// What the application answers if a request passes, beside headers.
+    pub response: crate::eval::Response,
     /// All of which must hold: one with a count of so many requests exactly, others of every one.
     pub expect: Vec<Expectation>,
     /// All of which must hold of every request, which must pass.
     pub headers: Vec<HeaderExpectation>,
+    /// Whether each request is to be logged, or none; `None` if nothing is said of that.
+    pub logged: Option<bool>,
     /// From `given` to the end of the last expectation.
     pub span: Span,
 }

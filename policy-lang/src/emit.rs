@@ -13,6 +13,7 @@
 //!     count, if it may pass       -> the answer of a limit             limits
 //!     change headers, if it passes                                     headers
 //!         class of an attribute   -> lazily, at most once              class, path, source, address, condition
+//!     log                         -> the line, or what waits for the answer  log, json, siphash
 //!     answer                      -> filter state, counter, local reply
 //! ```
 //!
@@ -35,8 +36,10 @@ mod globals;
 mod grpc;
 mod header_values;
 mod headers;
+mod json;
 mod keys;
 mod limits;
+mod log;
 mod memo;
 mod memory;
 mod parts;
@@ -44,6 +47,7 @@ mod path;
 mod query;
 mod refusal;
 mod scan;
+mod siphash;
 mod source;
 mod strings;
 mod walk;
@@ -53,7 +57,7 @@ use crate::bug::CompileError;
 use crate::classify::Classes;
 use crate::linked::LinkedProgram;
 use crate::module::{Manifest, Module, STEPS_MAX};
-use crate::plan::Plan;
+use crate::plan::{LogPlan, Plan};
 use crate::tabulate::Tables;
 pub(crate) use bounded::{CLASS_MEMBERS_MAX, STAR_DEPTHS_MAX, table_bytes};
 use sha2::{Digest, Sha256};
@@ -117,6 +121,7 @@ pub fn emit(
         policies: plan.policies.clone(),
         rules: rules.into_iter().collect(),
         reads: emitter.reads(),
+        hashes: plan.log.as_ref().is_some_and(LogPlan::hashes),
         cost,
     };
     Ok(Module { bytes: bytes.into(), digest, manifest })

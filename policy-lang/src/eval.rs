@@ -6,12 +6,14 @@
 mod expression;
 mod headers;
 mod limits;
+mod log;
 mod strings;
 
 pub(crate) use expression::{Computed, Scope};
 pub use headers::{Change, Changes, What, header_changes};
 pub(crate) use headers::{fit_for_header, text_of_constant};
 pub use limits::Buckets;
+pub use log::{Response, line, logged, speaking};
 
 use crate::checked::{Effect, Expr, Guard, Limit, Peer, Respond, Rule, Value};
 use crate::decision::{Decision, Outcome};

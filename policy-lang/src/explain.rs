@@ -4,10 +4,10 @@
 //! condition holds are all asked of [`crate::eval`]. A condition is taken apart at its `&&` only,
 //! so that the part that failed can be named together with the values it looked at.
 
-use crate::checked::{BinaryOp, Effect, Expr, ExprKind, Guard, UnaryOp};
-use crate::decision::Decision;
+use crate::checked::{BinaryOp, Effect, Expr, ExprKind, Guard, Redact, SampleRate, UnaryOp};
+use crate::decision::{Decision, Outcome};
 use crate::eval::{self, Changes, Computed, Scope};
-use crate::linked::{LinkedProgram, Workload};
+use crate::linked::{LinkedLog, LinkedProgram, Workload};
 use crate::request::Request;
 use crate::source::Span;
 use std::sync::Arc;
@@ -22,6 +22,23 @@ pub struct Explanation {
     /// All rules that concern the target, in decision order, each once, then all limits in theirs, then all
     /// operations on headers.
     pub rules: Vec<RuleFinding>,
+    /// What is logged of the request; `None` if no `log` policy concerns the target.
+    pub logged: Option<LogFinding>,
+}
+
+/// What is logged of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFinding {
+    /// How many of such requests are logged whatever the answer.
+    pub rate: SampleRate,
+    /// Where the statement is that says so, if one does.
+    pub by: Option<Span>,
+    /// More are, where the answer is such: how many, what must hold of it, and the whole statement.
+    pub later: Vec<(SampleRate, Span, Span)>,
+    /// The fields of its line beside those that each line has.
+    pub fields: Vec<Arc<str>>,
+    /// What is redacted in it, and how.
+    pub redacted: Vec<(String, Redact)>,
 }
 
 /// What a statement does when it matches.
@@ -123,7 +140,30 @@ pub fn explain(program: &LinkedProgram, request: &Request) -> Explanation {
         true => eval::header_changes(program, request),
         false => Changes::default(),
     };
-    Explanation { decision, changes, rules }
+    let logged = program.log.as_ref().map(|log| logged(program, log, request, &decision));
+    Explanation { decision, changes, rules, logged }
+}
+
+/// What is logged of a request that is decided so.
+fn logged(program: &LinkedProgram, log: &LinkedLog, request: &Request, decision: &Decision) -> LogFinding {
+    let is_judged = decision.outcome != Outcome::Refused;
+    let speaking = if is_judged { eval::speaking(program, log, request, decision) } else { Vec::new() };
+    let best = speaking.iter().find(|sample| sample.later.is_none());
+    let rate = match (best, &log.samples) {
+        (Some(best), _) => best.rate,
+        (None, None) => SampleRate::ALL,
+        (None, Some(_)) if is_judged => SampleRate::NONE,
+        (None, Some(_)) => log.refused(),
+    };
+    let more = speaking.iter().filter(|sample| sample.rate > rate);
+    let later = more.filter_map(|sample| Some((sample.rate, sample.later.as_ref()?.span, sample.span)));
+    LogFinding {
+        rate,
+        by: best.map(|sample| sample.span),
+        later: later.collect(),
+        fields: log.fields.keys().cloned().collect(),
+        redacted: log.redacted.iter().map(|(source, how)| (source.clone(), *how)).collect(),
+    }
 }
 
 /// How a statement met the request: one of this id, at this place, in shadow mode or not.

@@ -34,6 +34,7 @@ pub mod lex;
 pub mod link;
 pub mod linked;
 pub(crate) mod literals;
+pub mod log;
 pub mod lower;
 pub mod module;
 pub mod parse;

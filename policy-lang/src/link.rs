@@ -10,6 +10,7 @@ mod facts;
 mod fold;
 mod headers;
 mod index;
+mod log;
 pub(crate) mod order;
 mod otherwise;
 mod scope;
@@ -62,7 +63,7 @@ pub fn link_within<'a>(
     let at = At { workload, direction };
     let mut concerned: Vec<&CheckedPolicy> = policies
         .into_iter()
-        .filter(|policy| policy.mode != Mode::Off && scope::reach(policy, workload, direction).is_some())
+        .filter(|policy| is_in_force(policy) && scope::reach(policy, workload, direction).is_some())
         .collect();
     if concerned.is_empty() {
         return Ok(None);
@@ -76,8 +77,19 @@ pub fn link_within<'a>(
             limits: limits(&concerned, at, budget).map_err(|overrun| vec![overrun.diagnostic()])?,
             headers: headers::headers(&concerned, at, budget)?,
         },
+        log: log::of_all(&concerned, at, budget)?,
         policies: concerned.iter().map(|policy| policy.name.clone()).collect(),
     }))
+}
+
+/// Whether a policy says anything of requests. One of logs in shadow mode does not: nothing is decided by it in any
+/// case.
+fn is_in_force(policy: &CheckedPolicy) -> bool {
+    match policy.mode {
+        Mode::Enforce => true,
+        Mode::Shadow { .. } => policy.log().is_none(),
+        Mode::Off => false,
+    }
 }
 
 /// The `auth` part of a program; the policies are sorted by name and all concern the workload.

@@ -1,8 +1,10 @@
 //! Linked programs: all policies that concern one workload in one direction, combined. Made by `link`.
 
 mod headers;
+mod log;
 
 pub use headers::{LinkedHeader, Rank};
+pub use log::{LinkedField, LinkedLog};
 
 use crate::checked::{Attribute, Direction, Limit, Respond, Rule};
 use crate::literals::{asked_by, attributes_of, header_of};
@@ -36,6 +38,8 @@ pub struct LinkedProgram {
     pub auth: LinkedAuth,
     /// What becomes of those who may.
     pub traffic: LinkedTraffic,
+    /// What is logged; `None` if no `log` policy concerns the workload: every request, as the sidecar does it.
+    pub log: Option<LinkedLog>,
     /// Names of the policies linked in, sorted.
     pub policies: Vec<String>,
 }
@@ -100,6 +104,9 @@ impl LinkedProgram {
         for linked in self.traffic.headers.iter().filter(|linked| !linked.shadow) {
             asked_by(&linked.statement.guard, &mut asked);
             linked.statement.change.value().into_iter().for_each(|value| attributes_of(value, &mut asked));
+        }
+        if let Some(log) = &self.log {
+            log.asked(&mut asked);
         }
         asked
     }

@@ -277,6 +277,8 @@ pub(crate) fn property_of(attribute: &Attribute) -> Option<&'static str> {
         }
         Attribute::SourceIp | Attribute::SourcePort => Some("source.address"),
         Attribute::SourceMtls => Some("connection.mtls"),
+        Attribute::ResponseCode => Some("response.code"),
+        Attribute::ResponseDuration => Some("request.duration"),
         _ => None,
     }
 }
@@ -317,6 +319,12 @@ pub(crate) fn asked_by(guard: &Guard, into: &mut BTreeSet<Attribute>) {
 #[must_use]
 pub(crate) fn is_of_target(attribute: &Attribute) -> bool {
     matches!(attribute, Attribute::TargetService | Attribute::TargetNamespace | Attribute::TargetLabel(_))
+}
+
+/// Whether an attribute is known only when the answer is over.
+#[must_use]
+pub(crate) fn is_of_answer(attribute: &Attribute) -> bool {
+    matches!(attribute, Attribute::ResponseCode | Attribute::ResponseDuration)
 }
 
 /// Whether computing an expression can need a property of the host.

@@ -7,6 +7,7 @@ mod answers;
 mod auth;
 mod dump;
 mod headers;
+mod log;
 mod traffic;
 
 pub use answers::{Answer, Answers};
@@ -25,6 +26,7 @@ pub fn lower(program: &LinkedProgram) -> Result<Plan, Bug> {
     let auth = auth::lower(program, &mut strands)?;
     let traffic = traffic::lower(&program.traffic, &auth.answers, &mut strands)?;
     let headers = headers::lower(&program.traffic, &mut strands)?;
+    let log = log::lower(program.log.as_ref(), &mut strands)?;
     Ok(Plan {
         direction: program.direction,
         trust_domain: program.workload.trust_domain.clone(),
@@ -32,6 +34,7 @@ pub fn lower(program: &LinkedProgram) -> Result<Plan, Bug> {
         auth,
         traffic,
         headers,
+        log,
         policies: program.policies.clone(),
     })
 }

@@ -22,6 +22,8 @@ pub struct Manifest {
     pub rules: Vec<Arc<str>>,
     /// Header names and properties that it can read, sorted.
     pub reads: Vec<String>,
+    /// Whether it hashes values in logs, for which its configuration must be a [`LogKey`](crate::log::LogKey).
+    pub hashes: bool,
     /// What one decision costs at most.
     pub cost: CostBound,
 }

@@ -5,8 +5,10 @@
 //! the strand's owner alone: classes and tables handle guards of all kinds alike.
 
 mod headers;
+mod log;
 
 pub use headers::{HeaderOperation, HeaderPlace, HeadersPlan};
+pub use log::{FieldPlan, FieldValue, LaterPlan, LogPlan, SamplesPlan};
 
 use crate::checked::{Attribute, Direction, Expr, Guard};
 use crate::literals::{asked_by, attributes_of};
@@ -30,6 +32,8 @@ pub struct Plan {
     pub traffic: Option<TrafficPlan>,
     /// What they make of headers; `None` if they change none.
     pub headers: Option<HeadersPlan>,
+    /// What the log policies make of them; `None` if there are none.
+    pub log: Option<LogPlan>,
     /// Names of the policies, sorted.
     pub policies: Vec<String>,
 }
@@ -42,14 +46,22 @@ impl Plan {
             asked_by(&entry.guard, &mut asked);
         }
         self.computed().for_each(|expr| attributes_of(expr, &mut asked));
+        for field in self.log.iter().flat_map(|log| &log.fields) {
+            match &field.value {
+                FieldValue::Path => drop(asked.insert(Attribute::Path)),
+                FieldValue::Text(attribute) => drop(asked.insert(attribute.clone())),
+                FieldValue::Computed(_) | FieldValue::Rule | FieldValue::Decision => {}
+            }
+        }
         asked
     }
 
-    /// What is computed beside conditions: the keys of all limits, and the values of headers.
+    /// What is computed beside conditions: the keys of all limits, the values of headers, and what is logged.
     pub(crate) fn computed(&self) -> impl Iterator<Item = &Arc<Expr>> {
         let limits = self.traffic.iter().flat_map(|traffic| &traffic.limits);
         let keys = limits.flat_map(|limit| &limit.keys);
         keys.chain(self.headers.iter().flat_map(HeadersPlan::values))
+            .chain(self.log.iter().flat_map(LogPlan::expressions))
     }
 }
 

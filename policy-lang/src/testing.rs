@@ -9,12 +9,12 @@ pub use left_out::left_out;
 use crate::check::TEST_TRUST_DOMAIN;
 use crate::check::dump::header_expectation_text;
 use crate::checked::{
-    CheckedPolicy, CheckedTest, Direction, Expectation, HeaderExpectation, Message, Mode, Target, TestCase,
-    Verdict,
+    CheckedPolicy, CheckedTest, Direction, Expectation, HeaderExpectation, Message, Mode, SampleRate, Target,
+    TestCase, Verdict,
 };
 use crate::decision::Decision;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::eval::{Buckets, evaluate_at, header_changes};
+use crate::eval::{Buckets, Response, evaluate_at, header_changes, logged};
 use crate::link::link;
 use crate::linked::{LinkedProgram, Workload};
 use crate::request::{Headers, received};
@@ -148,6 +148,41 @@ fn header_failure(expected: &HeaderExpectation, headers: &Headers) -> Option<Str
         Some(found) => Some(format!("{:?}", String::from_utf8_lossy(&found))),
         None => Some("none".to_owned()),
     }
+}
+
+/// What an answer to a request is: the one of the policy if it does not let it pass, else the application's.
+#[must_use]
+pub fn answer(case: &TestCase, decision: &Decision) -> Response {
+    match &decision.respond {
+        Some(respond) => Response { code: respond.status, duration_ms: 0 },
+        None => case.response,
+    }
+}
+
+/// How many requests are logged of which the same is to be said as of this one of a case.
+#[must_use]
+pub fn rate(case: &TestCase, program: &LinkedProgram, decision: &Decision) -> SampleRate {
+    match received(case.request.clone()) {
+        Ok(request) => logged(program, &request, decision, answer(case, decision)),
+        // No module sees it, so that the sidecar logs it.
+        Err(_) => SampleRate::ALL,
+    }
+}
+
+/// What is wrong with how many of such requests are logged as those of a case, in words.
+#[must_use]
+pub fn log_failure(case: &TestCase, found: &[SampleRate]) -> Option<String> {
+    let (expected, words) = match case.logged? {
+        true => (SampleRate::ALL, "logged"),
+        false => (SampleRate::NONE, "not logged"),
+    };
+    let other = found.iter().find(|rate| **rate != expected)?;
+    let got = match *other {
+        SampleRate::ALL => "it is logged".to_owned(),
+        SampleRate::NONE => "it is not".to_owned(),
+        share => format!("{share} of such requests are"),
+    };
+    Some(format!("expected {words}, but {got}"))
 }
 
 fn failure(expected: &Expectation, found: &[Decision]) -> Option<String> {

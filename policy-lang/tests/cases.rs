@@ -146,6 +146,9 @@ fn run_eval(_: FileId, text: &str) -> Made {
         for (case, decisions) in test.cases.iter().zip(testing::decisions(test, &program)) {
             let failures = testing::failures(case, &program, &decisions);
             assert!(failures.is_empty(), "{}: {}", test.name, failures.join(", "));
+            let rates: Vec<_> =
+                decisions.iter().map(|decision| testing::rate(case, &program, decision)).collect();
+            assert_eq!(testing::log_failure(case, &rates), None, "{}", test.name);
             let path = String::from_utf8_lossy(&case.request.path).into_owned();
             // Equal ones that follow each other stand as one.
             for same in decisions.chunk_by(|a, b| a == b) {
@@ -154,7 +157,11 @@ fn run_eval(_: FileId, text: &str) -> Made {
                 let respond = decision.respond.as_ref();
                 let status = respond.map(|respond| format!(" {}", respond.status)).unwrap_or_default();
                 let outcome = decision.outcome.as_str();
-                writeln!(out, "  {count}{path}: {outcome}{status} by {}", decision.rule).unwrap();
+                let logged = match case.logged {
+                    Some(_) => format!(", {} logged", testing::rate(case, &program, decision)),
+                    None => String::new(),
+                };
+                writeln!(out, "  {count}{path}: {outcome}{status} by {}{logged}", decision.rule).unwrap();
             }
         }
     }

@@ -22,6 +22,8 @@ mod headers;
 mod hostile;
 #[path = "module/limits.rs"]
 mod limits;
+#[path = "module/logs.rs"]
+mod logs;
 #[path = "module/order.rs"]
 mod order;
 #[path = "module/rules.rs"]

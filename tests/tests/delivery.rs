@@ -14,6 +14,7 @@ use chancery_control::delivery::snapshot::ResourceType;
 use chancery_control::mesh::identity::evictions::EVICTIONS_MAX;
 use chancery_control::mesh::model::Revision;
 use chancery_control::policies::programs::Programs;
+use chancery_policy_lang::log::LogKey;
 use modules::{answering, garbage, silent};
 use proxy::Proxy;
 use reqwest::StatusCode;
@@ -29,13 +30,13 @@ async fn a_policy_is_swapped_and_a_bad_one_leaves_the_old_one_in_force() {
     proxy.until(|status| status.applied == Some(Revision(1))).await;
     proxy.get_until("/", StatusCode::OK).await;
 
-    let deny = extension::policy(&answering(403));
+    let deny = extension::policy(&answering(403), LogKey::default());
     proxy.give(2, proxy.resources(deny.clone()));
     proxy.until(|status| status.applied == Some(Revision(2))).await;
     proxy.get_until("/", StatusCode::FORBIDDEN).await;
 
     // Refused; the status says what and why, and the old policy goes on.
-    proxy.give(3, proxy.resources(extension::policy(&garbage())));
+    proxy.give(3, proxy.resources(extension::policy(&garbage(), LogKey::default())));
     let status = proxy.until(|status| !status.refused.is_empty()).await;
     let refused = status.refused.first().unwrap();
     assert_eq!(refused.name, "writ-inbound");
@@ -46,12 +47,12 @@ async fn a_policy_is_swapped_and_a_bad_one_leaves_the_old_one_in_force() {
     assert_eq!(proxy.get("/").await.unwrap(), StatusCode::FORBIDDEN);
 
     // A later revision with the same bad policy is not tried again.
-    proxy.give(4, proxy.resources(extension::policy(&garbage())));
+    proxy.give(4, proxy.resources(extension::policy(&garbage(), LogKey::default())));
     let status = proxy.until(|status| status.offered == Revision(4)).await;
     assert_eq!((status.applied, status.refused.len()), (Some(Revision(2)), 1));
 
     // Forward to a good one, and back to an earlier one.
-    proxy.give(5, proxy.resources(extension::policy(&silent())));
+    proxy.give(5, proxy.resources(extension::policy(&silent(), LogKey::default())));
     proxy.until(|status| status.applied == Some(Revision(5))).await;
     proxy.get_until("/", StatusCode::OK).await;
     proxy.give(6, proxy.resources(deny));
@@ -124,7 +125,7 @@ async fn the_most_evictions_are_taken_and_shut_out_nobody_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_that_comes_back_is_sent_only_what_it_lacks() {
     let mut proxy = Proxy::start().await;
-    proxy.give(1, proxy.resources(extension::policy(&answering(403))));
+    proxy.give(1, proxy.resources(extension::policy(&answering(403), LogKey::default())));
     proxy.until(|status| status.applied == Some(Revision(1))).await;
     proxy.get_until("/", StatusCode::FORBIDDEN).await;
 
@@ -132,7 +133,7 @@ async fn a_proxy_that_comes_back_is_sent_only_what_it_lacks() {
     proxy.stop_control_plane().await;
     assert_eq!(proxy.get("/").await.unwrap(), StatusCode::FORBIDDEN);
 
-    proxy.start_control_plane(2, proxy.resources(extension::policy(&silent()))).await;
+    proxy.start_control_plane(2, proxy.resources(extension::policy(&silent(), LogKey::default()))).await;
     proxy.until(|status| status.applied == Some(Revision(2))).await;
     proxy.get_until("/", StatusCode::OK).await;
     proxy.stop().await;
@@ -141,17 +142,17 @@ async fn a_proxy_that_comes_back_is_sent_only_what_it_lacks() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_proxy_refused_is_known_after_a_restart_of_the_control_plane() {
     let mut proxy = Proxy::start().await;
-    proxy.give(1, proxy.resources(extension::policy(&answering(403))));
+    proxy.give(1, proxy.resources(extension::policy(&answering(403), LogKey::default())));
     proxy.until(|status| status.applied == Some(Revision(1))).await;
-    proxy.give(2, proxy.resources(extension::policy(&garbage())));
+    proxy.give(2, proxy.resources(extension::policy(&garbage(), LogKey::default())));
     proxy.until(|status| !status.refused.is_empty()).await;
     proxy.stop_control_plane().await;
 
     // Sent again, it would be acknowledged.
-    proxy.start_control_plane(3, proxy.resources(extension::policy(&garbage()))).await;
+    proxy.start_control_plane(3, proxy.resources(extension::policy(&garbage(), LogKey::default()))).await;
     let status = proxy.until(|status| status.offered == Revision(3)).await;
     assert_eq!((status.applied, status.refused.len()), (None, 1));
-    proxy.give(4, proxy.resources(extension::policy(&silent())));
+    proxy.give(4, proxy.resources(extension::policy(&silent(), LogKey::default())));
     let status = proxy.until(|status| status.applied == Some(Revision(4))).await;
     assert_eq!(status.refused, []);
     proxy.get_until("/", StatusCode::OK).await;
@@ -166,6 +167,7 @@ async fn policies_become_the_decisions_of_the_proxy() {
         life: ConnectionLife::default(),
         programs: Arc::new(Programs::new().unwrap()),
         evicted: watch::channel(Arc::default()).1,
+        log_key: LogKey::default(),
         stop: CancellationToken::new(),
     });
     let mut apply = |revision, text: &str| {

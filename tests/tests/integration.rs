@@ -10,6 +10,7 @@ mod differential;
 mod envoy_model;
 mod headers;
 mod limits;
+mod logs;
 mod mesh;
 mod one_identity;
 mod plain_envoy;

@@ -26,6 +26,7 @@ use crate::policies::effort::Effort;
 use crate::policies::in_force::{Current, InForce};
 use crate::policies::programs::Programs;
 use chancery_policy_lang::checked::{ServiceRef, Target};
+use chancery_policy_lang::log::LogKey;
 use filters::{Filter, Filters};
 use plumbing::Plumbing;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +58,8 @@ pub struct Tools {
     pub life: ConnectionLife,
     /// Who was evicted.
     pub evicted: watch::Receiver<Arc<[Serial]>>,
+    /// By what values are hashed in logs.
+    pub log_key: LogKey,
     /// Ends work that nobody needs any more.
     pub stop: CancellationToken,
 }
@@ -81,7 +84,7 @@ impl Reconciler {
     /// One that has made nothing yet.
     #[must_use]
     pub fn new(tools: Tools) -> Self {
-        let filters = Filters::new(tools.programs.clone());
+        let filters = Filters::new(tools.programs.clone(), tools.log_key);
         let evicted = Evicted::new(Arc::default());
         Self {
             tools,

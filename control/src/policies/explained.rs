@@ -7,7 +7,9 @@ use crate::policies::workloads;
 use chancery_policy_lang::checked::{CheckedPolicy, Direction, Effect, Message};
 use chancery_policy_lang::decision::{Decision, Outcome};
 use chancery_policy_lang::eval::{Change, What};
-use chancery_policy_lang::explain::{AttributeFinding, ConditionFinding, Does, RuleFinding, explain};
+use chancery_policy_lang::explain::{
+    AttributeFinding, ConditionFinding, Does, LogFinding, RuleFinding, explain,
+};
 use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::request::{RawRequest, Refusal, Request, received, service_of};
@@ -36,6 +38,30 @@ pub struct Explained {
     /// All rules that concern the workload, in the order in which they are asked, then all limits, then all
     /// operations on headers.
     rules: Vec<Rule>,
+    /// What is logged of it, where `log` policies speak of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logged: Option<Logged>,
+}
+
+#[derive(Debug, Serialize)]
+struct Logged {
+    /// How many of such requests, such as `1%`.
+    rate: String,
+    /// `file:line` of the statement that says so, if one does.
+    place: Option<String>,
+    /// More of them, where the answer is such.
+    by_answer: Vec<ByAnswer>,
+    /// Fields beside those that each line has.
+    fields: Vec<String>,
+    /// What is redacted, such as `headers["authorization"] with drop`.
+    redacted: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ByAnswer {
+    rate: String,
+    when: String,
+    place: String,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -116,6 +142,7 @@ impl Explained {
             shadow: None,
             headers: Vec::new(),
             rules: Vec::new(),
+            logged: None,
         };
         let program = link(policies.checked, workload, Direction::Inbound)?;
         let request = match received {
@@ -135,6 +162,7 @@ impl Explained {
             let of_response = explanation.changes.response.iter().map(|change| (Message::Response, change));
             explained.headers = of_request.chain(of_response).map(ChangedHeader::new).collect();
             explained.refusal = program.refusal(&request).map(Refusal::as_str);
+            explained.logged = explanation.logged.as_ref().map(|found| Logged::new(policies, found));
             if decision.outcome != Outcome::Refused {
                 explained.rules =
                     rules.iter().map(|finding| Rule::new(policies, finding, workload, &request)).collect();
@@ -181,6 +209,24 @@ impl ChangedHeader {
     }
 }
 
+impl Logged {
+    fn new(policies: Policies<'_>, found: &LogFinding) -> Self {
+        let by_answer = found.later.iter().map(|(rate, when, whole)| ByAnswer {
+            rate: rate.to_string(),
+            when: snippet(policies, *when),
+            place: policies.sources.location(*whole),
+        });
+        let redacted = found.redacted.iter().map(|(source, how)| format!("{source} with {}", how.as_str()));
+        Self {
+            rate: found.rate.to_string(),
+            place: found.by.map(|span| policies.sources.location(span)),
+            by_answer: by_answer.collect(),
+            fields: found.fields.iter().map(ToString::to_string).collect(),
+            redacted: redacted.collect(),
+        }
+    }
+}
+
 impl fmt::Display for ChangedHeader {
     /// `request header x-a set to "1" by orders/tenant`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,6 +238,25 @@ impl fmt::Display for ChangedHeader {
             None => {}
         }
         write!(f, " by {by}")
+    }
+}
+
+impl fmt::Display for Logged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "logged: {} of such requests", self.rate)?;
+        if let Some(place) = &self.place {
+            write!(f, " ({place})")?;
+        }
+        writeln!(f)?;
+        for more in &self.by_answer {
+            writeln!(f, "    {} when `{}` ({})", more.rate, more.when, more.place)?;
+        }
+        for (what, list) in [("fields", &self.fields), ("redacted", &self.redacted)] {
+            if !list.is_empty() {
+                writeln!(f, "    {what}: {}", list.join(", "))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -295,6 +360,9 @@ impl fmt::Display for Explained {
             for failed in &rule.failed {
                 writeln!(f, "    {failed}")?;
             }
+        }
+        if let Some(logged) = &self.logged {
+            write!(f, "\n{logged}")?;
         }
         Ok(())
     }

@@ -10,7 +10,9 @@ pub use changed::{Changed, Differences, answer};
 
 use chancery_policy_lang::checked::Respond;
 use chancery_policy_lang::decision::{Decision, Outcome};
+use chancery_policy_lang::eval::Response;
 use chancery_policy_lang::linked::LinkedProgram;
+use chancery_policy_lang::log::{LOG_KEY_BYTES, LogKey};
 use chancery_policy_lang::module::Module;
 use chancery_policy_lang::request::Request;
 use chancery_sdk_host::abi::Action;
@@ -26,6 +28,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const RULE_STATE: &str = "rule";
 /// The filter state in which a module leaves the rule of a differing shadow decision.
 pub const SHADOW_STATE: &str = "shadow";
+
+/// The filter state that is there if log policies speak of the request.
+pub const LOG_STATE: &str = "log";
+/// The filter state in which a module leaves what the line of a request says that is logged.
+pub const LINE_STATE: &str = "line";
+/// By what values are hashed in tests.
+pub const TEST_LOG_KEY: LogKey = LogKey([0x5a; LOG_KEY_BYTES]);
 
 const OUTCOMES: [Outcome; 8] = [
     Outcome::Refused,
@@ -47,6 +56,17 @@ pub struct PolicyRunner {
     counts: HashMap<String, u64>,
     /// The instructions that the last request took, with the answer to it.
     fuel_used: u64,
+    /// What was said of the last request for logs.
+    logged: Logged,
+}
+
+/// What a module says of a request for logs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Logged {
+    /// Whether log policies speak of the request.
+    pub is_concerned: bool,
+    /// What its line says, if it is logged.
+    pub line: Option<Vec<u8>>,
 }
 
 /// What a module said of a request.
@@ -100,7 +120,7 @@ impl PolicyRunner {
     pub fn on_host(host: &Host, module: &[u8]) -> Result<Self, RunError> {
         let module = host.load(module)?;
         let plugin = start(&module)?;
-        Ok(Self { module, plugin, counts: HashMap::new(), fuel_used: 0 })
+        Ok(Self { module, plugin, counts: HashMap::new(), fuel_used: 0, logged: Logged::default() })
     }
 
     /// Starts the module anew: all buckets of limits are full.
@@ -118,6 +138,19 @@ impl PolicyRunner {
     /// # Errors
     /// When the module fails or contradicts itself.
     pub fn run(&mut self, request: &Request, now_ns: u64) -> Result<Ran, RunError> {
+        self.run_answered(request, now_ns, Response::default())
+    }
+
+    /// What it says of a request that is answered so if it passes.
+    ///
+    /// # Errors
+    /// When the module fails or contradicts itself.
+    pub fn run_answered(
+        &mut self,
+        request: &Request,
+        now_ns: u64,
+        response: Response,
+    ) -> Result<Ran, RunError> {
         self.plugin.set_time_ns(now_ns);
         let changes = self.plugin.metrics().changes();
         let headers = headers_of(request);
@@ -130,7 +163,13 @@ impl PolicyRunner {
             self.plugin.stream(context)?.on_response_headers(answered.clone(), false)?;
             self.fuel_used += self.plugin.fuel_used();
         }
-        let closed = self.plugin.stream(context)?.close()?;
+        let mut stream = self.plugin.stream(context)?;
+        show_answer(stream.properties_mut()?, &outcome, response);
+        let mut closed = stream.close()?;
+        self.logged = Logged {
+            is_concerned: closed.filter_state.contains_key(LOG_STATE.as_bytes()),
+            line: closed.filter_state.remove(LINE_STATE.as_bytes()),
+        };
         if outcome.local_response.is_none() && outcome.action != Action::Continue {
             return Err(contradiction("it holds a request without answering it"));
         }
@@ -140,6 +179,12 @@ impl PolicyRunner {
             (after(&closed.request_headers, &headers), after(&closed.response_headers, &answered));
         let changed = Changed::of_maps([&headers, &request_after], [&answered, &response_after]);
         Ok(Ran { changed, ..self.read(&closed, changes)? })
+    }
+
+    /// What it said of the last request for logs.
+    #[must_use]
+    pub fn logged(&self) -> &Logged {
+        &self.logged
     }
 
     /// The instructions that the last decision took, with those for the answer.
@@ -209,11 +254,23 @@ impl PolicyRunner {
     }
 }
 
+/// Lets a module know how a request was answered: by itself, or so.
+fn show_answer(properties: &mut Properties, outcome: &chancery_sdk_host::Outcome, response: Response) {
+    let (code, duration_ms) = match &outcome.local_response {
+        Some(response) => (i64::from(response.status), 0),
+        None => (response.code.into(), i64::try_from(response.duration_ms).unwrap_or(i64::MAX)),
+    };
+    properties.set(&["response", "code"], PropertyValue::Int(code));
+    let duration = PropertyValue::Duration(duration_ms.saturating_mul(1_000_000));
+    properties.set(&["request", "duration"], duration);
+}
+
 /// The module in a VM that shares buckets with no other.
 fn start(module: &LoadedModule) -> Result<Plugin, RunError> {
     static STARTED: AtomicU64 = AtomicU64::new(0);
     let vm_id = STARTED.fetch_add(1, Ordering::Relaxed).to_string();
-    Ok(module.start(PluginConfiguration { vm_id, ..PluginConfiguration::default() })?)
+    let configuration = TEST_LOG_KEY.0.to_vec();
+    Ok(module.start(PluginConfiguration { vm_id, configuration, ..PluginConfiguration::default() })?)
 }
 
 impl Ran {

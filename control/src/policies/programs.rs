@@ -212,10 +212,10 @@ impl Made {
 }
 
 fn said(program: &LinkedProgram) -> Said {
-    let LinkedProgram { workload, direction, auth, traffic, policies } = program;
+    let LinkedProgram { workload, direction, auth, traffic, log, policies } = program;
     let mut hash = Hashing(Sha256::new());
     // What `Debug` shows is all that is there; hashing never fails.
-    let _written = write!(hash, "{:?}", (&workload.trust_domain, direction, auth, traffic, policies));
+    let _written = write!(hash, "{:?}", (&workload.trust_domain, direction, auth, traffic, log, policies));
     Said(hash.0.finalize().into())
 }
 

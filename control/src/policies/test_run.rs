@@ -6,10 +6,10 @@
 //! A [`TestBench`] compiles each set of policies under test once, however many tests are about it, and
 //! ends within the [`TestLimits`] that it is given: the control plane runs tests of others.
 
-use crate::policies::policy_runner::{PolicyRunner, Ran, RunError};
+use crate::policies::policy_runner::{PolicyRunner, Ran, RunError, TEST_LOG_KEY};
 use crate::policies::workloads;
 use chancery_policy_lang::bug::CompileError;
-use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, TestCase};
+use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, SampleRate, TestCase};
 use chancery_policy_lang::decision::Decision;
 use chancery_policy_lang::eval::Buckets;
 use chancery_policy_lang::linked::LinkedProgram;
@@ -209,6 +209,7 @@ impl<'a> TestBench<'a> {
     ) -> Result<CaseRun, TestError> {
         let repeat = case.repeat.max(1);
         let mut decisions = Vec::with_capacity(repeat as usize);
+        let mut rates: Vec<SampleRate> = Vec::new();
         match received(case.request.clone()) {
             Ok(request) => {
                 for _ in 0..repeat {
@@ -217,13 +218,18 @@ impl<'a> TestBench<'a> {
                         _ => eval::evaluate_at(program, &request, &mut at.buckets, at.now_ns),
                     };
                     self.must_agree(case, (program, runner), &request, at.now_ns, &decision)?;
+                    rates.push(self.must_log(case, runner, program, &request, &decision)?);
                     decisions.push(decision);
                 }
             }
-            // Envoy refuses it, so that no module sees it.
-            Err(refusal) => decisions.resize(repeat as usize, refusal.decision()),
+            // Envoy refuses it, so that no module sees it, and logs it.
+            Err(refusal) => {
+                decisions.resize(repeat as usize, refusal.decision());
+                rates.push(SampleRate::ALL);
+            }
         }
-        let failures = testing::failures(case, program, &decisions);
+        let mut failures = testing::failures(case, program, &decisions);
+        failures.extend(testing::log_failure(case, &rates));
         let words: Vec<&str> = self.sources.snippet(case.span).split_whitespace().collect();
         Ok(CaseRun {
             line: self.line_of(case.span),
@@ -242,7 +248,9 @@ impl<'a> TestBench<'a> {
         now_ns: u64,
         decision: &Decision,
     ) -> Result<(), TestError> {
-        let ran = runner.run(request, now_ns).map_err(|error| self.broken(case.span, &error))?;
+        let ran = runner
+            .run_answered(request, now_ns, case.response)
+            .map_err(|error| self.broken(case.span, &error))?;
         let defined = Ran::by(program, request, decision);
         if ran == defined {
             return Ok(());
@@ -251,6 +259,39 @@ impl<'a> TestBench<'a> {
         Err(TestError::Broken(format!(
             "{place}: the module does not decide as the language is defined\n  \
              module:    {ran:?}\n  evaluator: {defined:?}"
+        )))
+    }
+
+    /// How many of such requests are logged as the module decided last, whose line must be the evaluator's.
+    fn must_log(
+        &self,
+        case: &TestCase,
+        runner: &PolicyRunner,
+        program: &LinkedProgram,
+        request: &Request,
+        decision: &Decision,
+    ) -> Result<SampleRate, TestError> {
+        let rate = eval::logged(program, request, decision, testing::answer(case, decision));
+        let logged = runner.logged();
+        let line =
+            program.log.as_ref().map(|log| eval::line(program, log, request, decision, Some(TEST_LOG_KEY)));
+        let may_be = match (&line, &logged.line) {
+            (None, said) => said.is_none(),
+            (Some(line), Some(said)) => rate != SampleRate::NONE && said == line,
+            (Some(_), None) => rate != SampleRate::ALL,
+        };
+        if may_be && logged.is_concerned == line.is_some() {
+            return Ok(rate);
+        }
+        let place = self.sources.location(case.span);
+        let shown = |line: &Option<Vec<u8>>| {
+            line.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned()
+        };
+        Err(TestError::Broken(format!(
+            "{place}: the module does not log as the language is defined, {rate} of such requests\n  \
+             module:    {}\n  evaluator: {}",
+            shown(&logged.line),
+            shown(&line)
         )))
     }
 

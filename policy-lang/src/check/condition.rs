@@ -69,7 +69,7 @@ pub(super) fn warn_constant(condition: &Expr, rule: &str, diagnostics: &mut Find
 }
 
 /// What a condition is whatever the request, where that shows without knowing attributes.
-fn truth(expr: &Expr) -> Option<bool> {
+pub(super) fn truth(expr: &Expr) -> Option<bool> {
     match &expr.kind {
         ExprKind::Literal(Value::Bool(value)) => Some(*value),
         ExprKind::Unary(UnaryOp::Not, operand) => truth(operand).map(|value| !value),

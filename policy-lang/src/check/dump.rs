@@ -2,9 +2,9 @@
 
 use crate::checked::{
     Body, CheckedPolicy, CheckedTest, Effect, Expectation, Guard, HeaderExpectation, HeaderStatement, Limit,
-    Message, Mode, Peer, Respond, Rule, Target,
+    Message, Mode, Peer, Respond, Rule, Sample, Target,
 };
-use crate::literals::expression_text;
+use crate::literals::{attribute_text, expression_text};
 use crate::request::RawRequest;
 use std::fmt::Write as _;
 
@@ -28,6 +28,7 @@ fn dump_policy(out: &mut String, policy: &CheckedPolicy) {
     let kind = match policy.body {
         Body::Auth(_) => "auth",
         Body::Traffic(_) => "traffic",
+        Body::Log(_) => "log",
     };
     let _ = writeln!(out, "{kind} {}", policy.name);
     for scope in &policy.targets {
@@ -53,6 +54,31 @@ fn dump_policy(out: &mut String, policy: &CheckedPolicy) {
     for header in policy.headers() {
         let _ = writeln!(out, "  {}", header_text(header));
     }
+    if let Some(log) = policy.log() {
+        for sample in &log.samples {
+            let _ = writeln!(out, "  {}", sample_text(sample));
+        }
+        for field in &log.fields {
+            let _ = writeln!(out, "  field {}: {}", field.name, expression_text(&field.value));
+        }
+        for redaction in &log.redactions {
+            let source = attribute_text(&redaction.source);
+            let _ = writeln!(out, "  redact {source} with {}", redaction.how.as_str());
+        }
+    }
+}
+
+pub(crate) fn sample_text(sample: &Sample) -> String {
+    let of = sample.passed.map_or("", |passed| if passed { " allowed" } else { " denied" });
+    let mut text = format!("sample {}{of}", sample.rate);
+    let guard = guard_text(&sample.guard);
+    if !guard.is_empty() {
+        let _ = write!(text, " for{guard}");
+    }
+    if let Some(later) = &sample.later {
+        let _ = write!(text, " when {}", expression_text(later));
+    }
+    text
 }
 
 fn target_text(target: &Target) -> String {
@@ -146,7 +172,9 @@ fn dump_test(out: &mut String, test: &CheckedTest) {
     let _ = writeln!(out, "test {:?} for {}", test.name, test.policies.join(", "));
     for case in &test.cases {
         let of_headers = case.headers.iter().map(header_expectation_text);
-        let expect: Vec<String> = case.expect.iter().map(expectation_text).chain(of_headers).collect();
+        let logged = case.logged.map(|logged| if logged { "logged" } else { "not logged" });
+        let expect = case.expect.iter().map(expectation_text).chain(of_headers);
+        let expect: Vec<String> = expect.chain(logged.map(str::to_owned)).collect();
         let repeat = if case.repeat == 1 { String::new() } else { format!("{} x ", case.repeat) };
         let mut request = request_text(&case.request);
         for (name, value) in &case.answer {

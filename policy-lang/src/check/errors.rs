@@ -3,6 +3,7 @@
 
 pub(super) mod expression;
 pub(super) mod later;
+pub(super) mod log;
 pub(super) mod warnings;
 
 use super::header_name::Owner;
@@ -41,6 +42,11 @@ const RATE: Code = Code("E227");
 const LIMIT_KEY: Code = Code("E228");
 const HEADER_OWNED: Code = Code("E240");
 const HEADER_VALUE: Code = Code("E241");
+
+pub(super) fn counted_log(span: Span) -> Diagnostic {
+    Diagnostic::error(EXPECTATION, span, "what is logged is expected of all requests of a case")
+        .help("write `expect logged` or `expect not logged`, without a number")
+}
 
 pub(super) fn duplicate_policy(span: Span, name: &str, first: Span) -> Diagnostic {
     Diagnostic::error(DUPLICATE_POLICY, span, format!("there is another policy `{name}`"))

@@ -10,9 +10,11 @@ use super::errors::expression as errors;
 use super::errors::later;
 use super::lets::Let;
 use super::rule::Around;
-use super::scope::{Captures, FileScope, ROOTS};
+use super::scope::{Captures, FileScope, Phase, ROOTS};
 use super::session::Session;
-use crate::checked::{BaseType, BinaryOp, Conversion, Expr, ExprKind, Guard, Type, UnaryOp, Value};
+use crate::checked::{
+    Attribute, BaseType, BinaryOp, Conversion, Expr, ExprKind, Guard, Type, UnaryOp, Value,
+};
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::lex::errors::number_too_large;
 use crate::lex::literal;
@@ -64,6 +66,8 @@ pub(super) struct Checker<'a> {
     pub(super) policy_lets: &'a BTreeMap<String, Let>,
     /// The captures of the rule.
     pub(super) captures: &'a Captures,
+    /// What can be asked.
+    pub(super) phase: Phase,
     /// Whether the expression is of a `let`, which knows no captures.
     pub(super) in_let: bool,
     /// What the rule speaks of in front of its condition; not known in a `let`.
@@ -90,6 +94,7 @@ impl<'a> Checker<'a> {
             scope: around.scope,
             policy_lets: around.lets,
             captures,
+            phase: around.phase,
             in_let: false,
             guard: Some(guard),
             variables: Vec::new(),
@@ -325,8 +330,13 @@ impl Checker<'_> {
         if let Some(found) = self.find_let(name) {
             return found.value.clone();
         }
-        if let Some(diagnostic) = self.not_known_in_auth(node) {
+        if let Some(diagnostic) = self.not_known_yet(node) {
             return self.fail(diagnostic);
+        }
+        if self.phase == Phase::Log
+            && let Some(attribute) = of_decision(name)
+        {
+            return self.build(ExprKind::Attribute(attribute), present(BaseType::String), span, &[]);
         }
         if ROOTS.contains(&name) {
             return self.fail(errors::root_alone(span, name));
@@ -351,6 +361,15 @@ impl Checker<'_> {
     /// Whether a name means the beginning of an attribute here.
     fn is_root(&self, name: &str) -> bool {
         ROOTS.contains(&name) && !self.variables.iter().any(|(bound, _, _)| bound == name)
+    }
+}
+
+/// What is known of a decision by a name alone.
+fn of_decision(name: &str) -> Option<Attribute> {
+    match name {
+        "decision" => Some(Attribute::Decision),
+        "rule" => Some(Attribute::Rule),
+        _ => None,
     }
 }
 

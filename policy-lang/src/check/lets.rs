@@ -2,7 +2,7 @@
 
 use super::errors;
 use super::expr::{Checker, Typed};
-use super::scope::{Captures, FileScope, ROOTS};
+use super::scope::{Captures, FileScope, Phase, ROOTS};
 use crate::diagnostic::Findings;
 use crate::source::Span;
 use crate::syntax::SyntaxTree;
@@ -85,6 +85,7 @@ fn check_one(
             scope,
             policy_lets: own,
             captures: &captures,
+            phase: Phase::Request,
             in_let: true,
             guard: None,
             variables: Vec::new(),

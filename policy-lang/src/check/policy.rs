@@ -1,7 +1,7 @@
 //! One policy: its name, targets, mode and statements.
 
-use super::scope::FileScope;
-use super::{CheckOptions, errors, lets, rule, target};
+use super::scope::{FileScope, Phase};
+use super::{CheckOptions, errors, lets, log, rule, target};
 use crate::checked::{AuthBody, Body, CheckedPolicy, Mode, Otherwise, Scope, Target, TrafficBody};
 use crate::diagnostic::Findings;
 use crate::source::Span;
@@ -45,7 +45,7 @@ pub(super) fn check(
         place.names.insert(name.clone(), name_span);
     }
     let kind = node.kind()?;
-    if matches!(kind, PolicyKind::Log | PolicyKind::Filter) {
+    if kind == PolicyKind::Filter {
         let keyword = node.kind_token()?;
         diagnostics.push(errors::later::policy(tree.span(keyword.text_range()), keyword.text()));
         return None;
@@ -54,9 +54,11 @@ pub(super) fn check(
     let mode = mode(node, tree, place.options, diagnostics);
     let lets = lets::check_policy(node, tree, scope, diagnostics);
     let narrow = targets.iter().find(|scope| !may_exempt(scope));
-    let mut around = rule::Around { tree, policy: &name, scope, lets: &lets, diagnostics };
+    let phase = if kind == PolicyKind::Log { Phase::Log } else { Phase::Request };
+    let mut around = rule::Around { tree, policy: &name, scope, lets: &lets, phase, diagnostics };
     let (body, is_complete) = match kind {
         PolicyKind::Traffic => traffic_body(node, &mut around),
+        PolicyKind::Log => log::body(node, &mut around),
         _ => auth_body(node, narrow, &mut around),
     };
     if !is_complete {

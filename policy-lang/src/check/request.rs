@@ -7,6 +7,7 @@ use super::rule::near_method;
 use super::target::service_ref;
 use crate::checked::{Peer, ServiceRef};
 use crate::diagnostic::{Diagnostic, Findings};
+use crate::eval::Response;
 use crate::lex::literal;
 use crate::linked::Workload;
 use crate::parse;
@@ -16,6 +17,11 @@ use crate::source::{FileId, Span};
 use crate::syntax::ast::{self, AstNode, PeerKind, TargetKind, WithKind};
 use crate::syntax::{SyntaxKind, SyntaxTree};
 use std::collections::BTreeMap;
+
+/// The status of an application's answer if nothing is said of it.
+const ANSWERED: u16 = 200;
+/// The statuses that an application can answer with.
+const STATUSES: std::ops::RangeInclusive<u16> = 200..=599;
 
 /// The request that a text such as `GET /api/x from service shop/cart with header x-a = "1"` says, as a
 /// client sends it: [`received`](crate::request::received) makes of it what a filter is shown.
@@ -27,14 +33,15 @@ pub fn request_of(file: FileId, text: &str, trust_domain: &str) -> Result<RawReq
     let parsed = parse::parse_request(file, text);
     let mut diagnostics = Findings::default();
     diagnostics.extend(parsed.diagnostics.clone());
-    let answers = parsed.request().into_iter().flat_map(|node| node.withs());
-    for with in answers.filter(ast::With::is_header_of_response) {
+    let node = parsed.request();
+    let answers =
+        node.iter().flat_map(ast::Request::withs).filter(|with| with.kind() == Some(WithKind::Response));
+    for with in answers {
         let message = "a request has no answer yet";
-        let help = "leave it out: headers of answers stand in `given` of a test";
+        let help = "leave it out: what is answered stands in `given` of a test";
         diagnostics.push(errors::request(parsed.tree.span(with.range()), message, help));
     }
-    let request =
-        parsed.request().and_then(|node| check(&node, &parsed.tree, trust_domain, &mut diagnostics));
+    let request = node.and_then(|node| check(&node, &parsed.tree, trust_domain, &mut diagnostics));
     complete(request, diagnostics)
 }
 
@@ -211,12 +218,8 @@ fn set_with(
             diagnostics.push(later::test(tree.span(node.range()), "`with jwt`"));
             return None;
         }
-        // It is no part of the request.
-        WithKind::Response if node.is_header_of_response() => {}
-        WithKind::Response => {
-            diagnostics.push(later::test(tree.span(node.range()), "`with response`"));
-            return None;
-        }
+        // What a request is answered is no part of it.
+        WithKind::Response => {}
     }
     Some(())
 }
@@ -229,6 +232,30 @@ pub(super) fn header_of(node: &ast::With) -> Option<(String, Vec<u8>)> {
         _ => name.text().to_owned(),
     };
     Some((name, literal::string(value.text()).into_bytes()))
+}
+
+/// What the application answers to a request: 200 at once, if nothing is said. `None` if something in it is wrong.
+pub(super) fn response(
+    node: &ast::Request,
+    tree: &SyntaxTree,
+    diagnostics: &mut Findings,
+) -> Option<Response> {
+    let is_answer =
+        |with: &ast::With| with.kind() == Some(WithKind::Response) && !with.is_header_of_response();
+    let mut response = Response { code: ANSWERED, duration_ms: 0 };
+    for with in node.withs().filter(is_answer) {
+        let status = with.status()?;
+        let code = literal::int(status.text()).and_then(|code| u16::try_from(code).ok());
+        let Some(code) = code.filter(|code| STATUSES.contains(code)) else {
+            let place = tree.span(status.text_range());
+            return refuse(diagnostics, place, "this is no status of an answer", "write one of 200 to 599");
+        };
+        response.code = code;
+        if let Some(after) = with.after() {
+            response.duration_ms = u64::try_from(literal::duration_ms(after.text())?).ok()?;
+        }
+    }
+    Some(response)
 }
 
 fn refuse<T>(diagnostics: &mut Findings, span: Span, message: &str, help: &str) -> Option<T> {

@@ -3,7 +3,7 @@
 use super::expr::Reporter;
 use super::lets::Let;
 use super::policy::{Named, OTHERWISE};
-use super::scope::{Captures, FileScope};
+use super::scope::{Captures, FileScope, Phase};
 use super::{condition, errors, pattern, peer, repeated};
 use crate::checked::{Effect, Guard, Otherwise, Respond, Rule, Scope};
 use crate::diagnostic::Findings;
@@ -64,6 +64,8 @@ pub(super) struct Around<'a> {
     pub(super) scope: &'a mut FileScope,
     /// The `let`s of the policy.
     pub(super) lets: &'a BTreeMap<String, Let>,
+    /// What its statements can ask.
+    pub(super) phase: Phase,
     /// What is wrong.
     pub(super) diagnostics: &'a mut Findings,
 }

@@ -15,6 +15,15 @@ pub(super) const ROOTS: &[&str] = &[
     "source", "target", "upstream",
 ];
 
+/// What is known of a request where a statement runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The request, when it is decided.
+    Request,
+    /// What became of it, too.
+    Log,
+}
+
 /// What holds in a whole file.
 #[derive(Debug, Default)]
 pub(super) struct FileScope {

@@ -163,14 +163,25 @@ impl Surroundings<'_> {
         let of_answer = node.request()?.withs().filter(With::is_header_of_response);
         let of_answer = of_answer.filter_map(|with| request::header_of(&with));
         let answer = of_answer.map(|(name, value)| (name.to_ascii_lowercase().into_bytes(), value)).collect();
+        let response = request::response(&node.request()?, self.tree, self.diagnostics);
+        let is = |kind: ExpectKind| move |node: &Expect| node.kind() == Some(kind);
         let (of_headers, others): (Vec<Expect>, Vec<Expect>) =
-            node.expectations().partition(|expectation| expectation.kind() == Some(ExpectKind::Header));
+            node.expectations().partition(is(ExpectKind::Header));
+        let (of_logs, others): (Vec<Expect>, Vec<Expect>) =
+            others.into_iter().partition(is(ExpectKind::Logged));
         let headers = of_headers.iter().filter_map(|expectation| self.header(expectation)).collect();
         let expect: Vec<Expectation> =
             others.iter().filter_map(|expectation| self.expectation(expectation)).collect();
         self.counts_fit(&expect, repeat);
-        let span = self.tree.span(node.range());
-        Some(TestCase { repeat, within_ms, request: request?, answer, expect, headers, span })
+        let mut logged = None;
+        for expectation in of_logs {
+            if let Some(token) = expectation.count() {
+                self.diagnostics.push(errors::counted_log(self.tree.span(token.text_range())));
+            }
+            logged = Some(expectation.negation().is_none());
+        }
+        let (request, response, span) = (request?, response?, self.tree.span(node.range()));
+        Some(TestCase { repeat, within_ms, request, answer, response, expect, headers, logged, span })
     }
 
     fn within(&mut self, token: &SyntaxToken) -> Option<u64> {
@@ -241,9 +252,8 @@ impl Surroundings<'_> {
             ExpectKind::Deny => return self.verdict(node, Verdict::Deny),
             ExpectKind::Limited => return self.verdict(node, Verdict::Limited),
             ExpectKind::To => "`to`",
-            ExpectKind::Logged => "`logged`",
             // These are looked at apart.
-            ExpectKind::Header => return None,
+            ExpectKind::Header | ExpectKind::Logged => return None,
         };
         self.diagnostics.push(later::test(span, what));
         None

@@ -39,6 +39,9 @@ const RULE_NUMBER: u32 = 24;
 const BODY_LENGTH: u32 = 28;
 const BODY: u32 = 30;
 
+/// What the names of counters of decisions begin with.
+const COUNTER_PREFIX: &str = "writ.";
+
 /// Where the answers to requests without a single meaning lie.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refusals {
@@ -124,7 +127,7 @@ impl Writer<'_> {
         // Names and bodies are limited when a policy is checked.
         let length = |text: &str| u16::try_from(text.len()).ok().or_bug("names and bodies are short");
         // The name of the counter ends in the rule's id, so that this needs no room of its own.
-        let counter = format!("writ.{outcome}.{rule}");
+        let counter = format!("{COUNTER_PREFIX}{outcome}.{rule}");
         let name = self.data.string(&counter);
         let mut record = Record::default();
         record.word(name).word(0).short(length(&counter)?).short(length(rule)?).short(status);
@@ -228,6 +231,18 @@ impl Emitter<'_> {
         b.drop(status);
         b
     }
+}
+
+/// Where the rule's id of a record lies, and its length.
+pub(super) fn rule_text(record: Local) -> (Value, Value) {
+    (rule_of(record), record.load16(RULE_LENGTH))
+}
+
+/// Where the word for how a record decides lies, and its length: it stands in the name of the counter.
+pub(super) fn decision_text(record: Local) -> (Value, Value) {
+    let around = (COUNTER_PREFIX.len() + 1) as u32;
+    let length = record.load16(NAME_LENGTH) - record.load16(RULE_LENGTH) - around;
+    (record.load32(NAME) + COUNTER_PREFIX.len() as u32, length)
 }
 
 /// Where the rule's id of a record lies.

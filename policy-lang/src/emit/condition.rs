@@ -9,6 +9,7 @@ mod place;
 
 pub(super) use place::{List, Place, Text, empty_place, presence};
 
+use super::answer::{decision_text, rule_text};
 use super::code::{Body, I32, I64, Local, Operand, Value};
 use super::cost::{Linear, Source, Tally};
 use super::emitter::{Emitter, SizeId};
@@ -25,6 +26,9 @@ use crate::literals::header_of;
 use operator::{contains_ip, halves};
 use place::{assign, global_text};
 use std::collections::BTreeMap;
+
+/// The most bytes of a rule's id: two names and a slash.
+const RULE_BYTES_MAX: u64 = 2 * 128 + 1;
 
 /// Texts that quantifiers have bound.
 pub(super) type Bound = BTreeMap<u32, Text>;
@@ -106,6 +110,16 @@ impl Emitter<'_> {
                 text
             }
             Attribute::SourceService => self.service_text(b),
+            Attribute::Decision | Attribute::Rule => {
+                let said = self.said();
+                let record = b.let_(said);
+                let (at, length) = match attribute {
+                    Attribute::Rule => rule_text(record),
+                    _ => decision_text(record),
+                };
+                let size = self.size(Linear::constant(RULE_BYTES_MAX));
+                Text { at: b.let_(at), length: b.let_(length), optional: false, size }
+            }
             Attribute::TargetService
             | Attribute::TargetNamespace
             | Attribute::TargetLabel(_)
@@ -113,7 +127,9 @@ impl Emitter<'_> {
             | Attribute::Size
             | Attribute::SourceIp
             | Attribute::SourcePort
-            | Attribute::SourceMtls => self.absent_text(b),
+            | Attribute::SourceMtls
+            | Attribute::ResponseCode
+            | Attribute::ResponseDuration => self.absent_text(b),
         }
     }
 
@@ -126,6 +142,7 @@ impl Emitter<'_> {
             | Attribute::SourceService
             | Attribute::SourceNamespace
             | Attribute::SourcePrincipal => Linear::constant(PROPERTY_BYTES_MAX.into()),
+            Attribute::Decision | Attribute::Rule => Linear::constant(RULE_BYTES_MAX),
             Attribute::Host => self.size_of_header(":authority"),
             Attribute::Method => self.size_of_header(":method"),
             // A pseudo-header that no client can send as a header.
@@ -315,6 +332,11 @@ impl Emitter<'_> {
             Attribute::SourceMtls => {
                 let mtls = self.part(MTLS);
                 Place::Bool(b.let_(Value::call(mtls, &[], I32)), None)
+            }
+            Attribute::ResponseCode => Place::Int(self.number_property(b, attribute), None),
+            Attribute::ResponseDuration => {
+                let duration_ns = self.number_property(b, attribute);
+                Place::Int(b.let_(duration_ns.div_s(1_000_000_i64)), None)
             }
             // No header that a client sends has such a name.
             Attribute::Header(name) if name.starts_with(':') => Place::Text(self.absent_text(b)),

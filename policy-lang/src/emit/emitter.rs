@@ -5,11 +5,12 @@ use super::class::{AttributeCode, class};
 use super::code::{Body, Func, Global, I32, Value};
 use super::cost::{Costs, Linear, Source, Tally};
 use super::data::Data;
-use super::errors::Costliest;
+use super::errors::{Costliest, Costly};
 use super::globals::Globals;
 use super::headers::{self, CHANGE_HEADERS, HeaderRecords};
 use super::keys::{self, Keys};
 use super::limits::{LIMITS, LimitRecords, TAKE};
+use super::log::LOG;
 use super::memo::{Memos, memo};
 use super::memory::Layout;
 use super::parts::{Functions, Part};
@@ -53,6 +54,8 @@ pub(super) struct Emitter<'a> {
     pub(super) limits: LimitRecords,
     /// Operations on headers as they stand in memory.
     pub(super) header_records: HeaderRecords,
+    /// Where a line of logs is put together, once that is known.
+    pub(super) line_at: Option<u32>,
     /// Where the words of all strands lie, once they are laid out.
     pub(super) words_at: Option<u32>,
     /// By strand, what its owner means by each index: what the function of the strand gives.
@@ -112,6 +115,19 @@ impl<'a> Emitter<'a> {
                 meanings.get_mut(headers.strand).or_bug("the strand of headers is one of the plan")?;
             of_headers.clone_from(&header_records.addresses);
         }
+        if let Some(samples) = plan.log.as_ref().and_then(|log| log.samples.as_ref()) {
+            let rates: Vec<u32> = samples.rates.iter().map(|rate| rate.0).collect();
+            let of_samples = [(samples.passed, &rates), (samples.refused, &rates)];
+            let speaks = vec![1];
+            for (strand, meaning) in
+                of_samples.into_iter().chain(samples.later.iter().map(|later| (later.strand, &speaks)))
+            {
+                meanings
+                    .get_mut(strand)
+                    .or_bug("the strands of samples are of the plan")?
+                    .clone_from(meaning);
+            }
+        }
         let functions = Functions::new(imports(options, &asked, &limits, plan));
         Ok(Self {
             plan,
@@ -128,6 +144,7 @@ impl<'a> Emitter<'a> {
             answers,
             limits,
             header_records,
+            line_at: None,
             words_at: None,
             meanings,
             functions,
@@ -194,7 +211,7 @@ impl<'a> Emitter<'a> {
         for (span, function) in candidates {
             let share = cost_bound(&costs.of(function)?).worst();
             if share > costliest.share {
-                costliest = Costliest { span, share, counts: false };
+                costliest = Costliest { span, share, what: Costly::Asked };
             }
         }
         if let Some(function) = self.functions.asked(CHANGE_HEADERS) {
@@ -202,7 +219,7 @@ impl<'a> Emitter<'a> {
             let strand = self.plan.headers.as_ref().and_then(|headers| self.plan.strands.get(headers.strand));
             let first = strand.and_then(|strand| strand.entries.iter().map(|entry| entry.span).min());
             if let Some(span) = first.filter(|_| share > costliest.share) {
-                costliest = Costliest { span, share, counts: false };
+                costliest = Costliest { span, share, what: Costly::Asked };
             }
         }
         let counting = [LIMITS, TAKE].into_iter().filter_map(|part| self.functions.asked(part));
@@ -213,7 +230,14 @@ impl<'a> Emitter<'a> {
         let strand = self.plan.traffic.as_ref().and_then(|traffic| self.plan.strands.get(traffic.strand));
         let first = strand.and_then(|strand| strand.entries.iter().map(|entry| entry.span).min());
         if let Some(span) = first.filter(|_| share > costliest.share) {
-            costliest = Costliest { span, share, counts: true };
+            costliest = Costliest { span, share, what: Costly::Limits };
+        }
+        let logging = self.functions.asked(LOG).zip(self.plan.log.as_ref());
+        if let Some((function, log)) = logging {
+            let share = cost_bound(&costs.of(function)?).worst();
+            if share > costliest.share {
+                costliest = Costliest { span: log.span, share, what: Costly::Logs };
+            }
         }
         Ok(costliest)
     }
@@ -384,7 +408,8 @@ fn cost_bound(line: &Linear) -> CostBound {
     CostBound { fixed: line.fixed(), per_header: line.per(Source::Pairs), per_byte: line.per_byte() }
 }
 
-/// All expressions that a module computes, each where it stands: conditions, keys of limits, values of headers.
+/// All expressions that a module computes, each where it stands: conditions, keys of limits, values of headers, and
+/// what is logged.
 fn computed<'e>(plan: &'e Plan, classes: &'e Classes) -> impl Iterator<Item = &'e Arc<Expr>> {
     let conditions = classes.attributes.iter().filter_map(|attribute| match &attribute.kind {
         AttributeKind::Condition(condition) => Some(&condition.expr),
@@ -411,7 +436,7 @@ fn imports(
         host_calls::INCREMENT_METRIC,
         host_calls::SEND_LOCAL_RESPONSE,
     ];
-    if options.rule_in_filter_state {
+    if options.rule_in_filter_state || plan.log.is_some() {
         imports.push(host_calls::SET_PROPERTY);
     }
     if asked.iter().any(|attribute| property_of(attribute).is_some()) {
@@ -424,7 +449,15 @@ fn imports(
             host_calls::SET_SHARED_DATA,
         ]);
     }
-    if limits.have_keys() {
+    let mut draws = limits.have_keys();
+    if let Some(log) = &plan.log {
+        imports.push(host_calls::GET_HEADER_MAP_VALUE);
+        if log.hashes() {
+            imports.push(host_calls::GET_BUFFER_BYTES);
+        }
+        draws |= log.draws();
+    }
+    if draws {
         imports.push(host_calls::wasi::RANDOM_GET);
     }
     let of_headers = plan.headers.as_ref().map(headers::imports).unwrap_or_default();

@@ -6,10 +6,12 @@ use super::cost::Linear;
 use super::emitter::Emitter;
 use super::headers::{CHANGE_HEADERS, RESPONSE_HEADERS};
 use super::limits::{LIMITS, TAKE};
+use super::log::{LOG, ON_LOG};
 use super::memory::ARENA_BYTES;
 use super::parts::Part;
 use super::refusal::REFUSAL;
 use super::scan::SCAN;
+use super::siphash::ON_CONFIGURE;
 use crate::checked::Message;
 use crate::plan::Plan;
 use chancery_sdk_abi::{VERSION_MARKER, guest_exports};
@@ -35,6 +37,10 @@ pub(super) fn exports(plan: &Plan) -> Vec<(&'static str, Part)> {
     if plan.headers.as_ref().is_some_and(|headers| headers.changes(Message::Response)) {
         exports.push((guest_exports::ON_RESPONSE_HEADERS.name, RESPONSE_HEADERS));
     }
+    if let Some(log) = &plan.log {
+        exports.extend(log.waits().then_some((guest_exports::ON_LOG.name, ON_LOG)));
+        exports.extend(log.hashes().then_some((guest_exports::ON_CONFIGURE.name, ON_CONFIGURE)));
+    }
     exports
 }
 
@@ -54,6 +60,7 @@ impl Emitter<'_> {
     ///     if the answer lets it pass: answer = limit without a token, if there is one; else take tokens
     ///     the same for shadow; if it says something else: report it
     ///     if the answer lets it pass: change headers
+    ///     say what is logged, if log policies speak of the request
     ///     say the answer
     /// ```
     pub(super) fn write_request_headers(&mut self) -> Body {
@@ -66,7 +73,8 @@ impl Emitter<'_> {
         }
         b.call(self.part(SCAN), &[], &[]);
         let fault = self.fault();
-        let answer = b.local(I32);
+        let (answer, judged) = (b.local(I32), b.local(I32));
+        let logs = self.plan.log.is_some();
         let refusal = self.part(REFUSAL);
         let strand = self.plan.auth.strand;
         let decide = self.decide(strand);
@@ -74,6 +82,9 @@ impl Emitter<'_> {
         b.if_(Value::from(fault).eqz(), |b| {
             b.set(answer, Value::call(refusal, &[], I32));
             b.if_(answer.eqz(), |b| {
+                if logs {
+                    b.set(judged, 1);
+                }
                 let mode = self.mode_enforced(strand);
                 b.set(answer, Value::call(decide, &[mode, otherwise.into()], I32));
                 match (self.answers.shadow_otherwise, self.plan.traffic.is_some()) {
@@ -95,7 +106,16 @@ impl Emitter<'_> {
                 b.if_(passes, |b| b.call_over(self.part(CHANGE_HEADERS), &[], &[], Linear::default()));
             });
         }
-        b.if_(fault, |b| b.set(answer, fault));
+        b.if_(fault, |b| {
+            b.set(answer, fault);
+            if logs {
+                b.set(judged, 0);
+            }
+        });
+        if logs {
+            let log = self.part(LOG);
+            b.call(log, &[answer.into(), judged.into()], &[]);
+        }
         b.push(Value::call(self.part(ANSWER), &[answer.into()], I32));
         b
     }

@@ -13,13 +13,25 @@ pub(super) struct Costliest {
     pub(super) span: Span,
     /// How many steps it takes.
     pub(super) share: u64,
-    /// Whether it is limits, all that count a request together.
-    pub(super) counts: bool,
+    /// What it is.
+    pub(super) what: Costly,
+}
+
+/// What can cost much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Costly {
+    /// Something that conditions ask.
+    #[default]
+    Asked,
+    /// All limits that count a request together.
+    Limits,
+    /// All that is logged of a request.
+    Logs,
 }
 
 /// The decisions of a program can take too many steps, most of them for what stands at `costliest`.
 pub(super) fn too_costly(costliest: Costliest, whole: u64) -> Diagnostic {
-    let Costliest { span, share, counts } = costliest;
+    let Costliest { span, share, what } = costliest;
     let millions = |steps: u64| steps.div_ceil(1_000_000);
     let message = format!(
         "a decision can take {} million steps, {} million of which any policy takes; {} million is the most",
@@ -31,7 +43,13 @@ pub(super) fn too_costly(costliest: Costliest, whole: u64) -> Diagnostic {
         "this costs the most: up to {} million for a request of {BYTES_SEEN_MAX} bytes",
         millions(share)
     );
-    if counts {
+    if what == Costly::Logs {
+        let label = format!("all that a line shows costs the most: up to {} million", millions(share));
+        return Diagnostic::error(TOO_COSTLY, span, message)
+            .labelled(label)
+            .help("list fewer fields, or statements that ask less of a request");
+    }
+    if what == Costly::Limits {
         let label =
             format!("all limits that can count one request cost the most: up to {} million", millions(share));
         return Diagnostic::error(TOO_COSTLY, span, message).labelled(label).help(

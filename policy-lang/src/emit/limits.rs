@@ -547,7 +547,7 @@ fn compress(b: &mut Body, v: [Local; 4], word: Local) {
 }
 
 /// A round of SipHash (Aumasson and Bernstein, 2012).
-fn sip_round(b: &mut Body, [v0, v1, v2, v3]: [Local; 4]) {
+pub(super) fn sip_round(b: &mut Body, [v0, v1, v2, v3]: [Local; 4]) {
     b.set(v0, v0 + v1);
     b.set(v1, v1.rotl(13) ^ v0);
     b.set(v0, v0.rotl(32));

@@ -96,6 +96,15 @@ impl Emitter<'_> {
         b.call(self.part(PROPERTY), &[address.into(), path_length.into()], &[at, length]);
     }
 
+    /// A property that is a number; 0 if there is none.
+    pub(super) fn number_property(&mut self, b: &mut Body, attribute: &Attribute) -> Local {
+        let (at, length) = (b.local(I32), b.local(I32));
+        self.read_property(b, attribute, at, length);
+        let number = b.let_(0_i64);
+        b.if_(length.eq(8), |b| b.set(number, at.load64(0)));
+        number
+    }
+
     /// Says that the request cannot be judged, for the host did not do what it must.
     pub(super) fn set_fault(&mut self, b: &mut Body) {
         let fault = self.fault();

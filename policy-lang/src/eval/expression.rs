@@ -2,6 +2,8 @@
 
 use super::strings;
 use crate::checked::{Attribute, BinaryOp, Builtin, Conversion, Expr, ExprKind, Quantifier, UnaryOp, Value};
+use crate::decision::Decision;
+use crate::eval::Response;
 use crate::linked::Workload;
 use crate::path;
 use crate::request::{Request, parse_decimal, service_of};
@@ -27,11 +29,22 @@ pub(crate) enum Computed {
 pub(crate) struct Scope<'a> {
     request: &'a Request,
     workload: &'a Workload,
+    /// What became of the request, where that is known.
+    known: Option<Known<'a>>,
     /// Elements bound by enclosing quantifiers, innermost last.
     variables: Vec<(u32, Vec<u8>)>,
     /// How many steps may still be made; only the compiler sets a limit.
     steps_left: u64,
     steps_are_out: bool,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    /// How it was decided.
+    pub(crate) decision: &'a Decision,
+    /// How it was answered.
+    pub(crate) response: Response,
 }
 
 /// So many bytes are looked at or copied in a step.
@@ -46,7 +59,19 @@ impl<'a> Scope<'a> {
     /// The same for at most so many steps: an expression that takes more has no value, and
     /// [`Scope::steps_are_out`] says so.
     pub(crate) fn within(request: &'a Request, workload: &'a Workload, steps_max: u64) -> Self {
-        Self { request, workload, variables: Vec::new(), steps_left: steps_max, steps_are_out: false }
+        Self {
+            request,
+            workload,
+            known: None,
+            variables: Vec::new(),
+            steps_left: steps_max,
+            steps_are_out: false,
+        }
+    }
+
+    /// The same where it is known what became of the request.
+    pub(crate) fn knowing(self, known: Known<'a>) -> Self {
+        Self { known: Some(known), ..self }
     }
 
     /// How many steps are left.
@@ -162,6 +187,15 @@ impl<'a> Scope<'a> {
             }
             Attribute::TargetNamespace => self.workload.namespace.clone().into(),
             Attribute::TargetLabel(name) => self.workload.labels.get(&**name)?.clone().into(),
+            Attribute::Decision => self.known?.decision.outcome.as_str().into(),
+            Attribute::Rule => self.known?.decision.rule.as_bytes().to_vec(),
+            Attribute::ResponseCode => {
+                return Some(Computed::Int(self.known?.response.code.into()));
+            }
+            Attribute::ResponseDuration => {
+                let duration = self.known?.response.duration_ms;
+                return Some(Computed::Int(i64::try_from(duration).unwrap_or(i64::MAX)));
+            }
         };
         Some(Computed::String(text))
     }

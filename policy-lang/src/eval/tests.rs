@@ -35,6 +35,7 @@ fn program(enforced: Vec<Rule>, shadow: Vec<Rule>, otherwise: LinkedOtherwise) -
         direction: Direction::Inbound,
         auth,
         traffic: LinkedTraffic::default(),
+        log: None,
         policies: Vec::new(),
     }
 }

@@ -1,8 +1,9 @@
 //! The text form of linked programs (`--emit linked`).
 
-use crate::check::dump::{header_text, limit_text, respond_text, rule_text};
+use crate::check::dump::{header_text, limit_text, respond_text, rule_text, sample_text};
 use crate::checked::Direction;
 use crate::linked::{LinkedOtherwise, LinkedProgram};
+use crate::literals::expression_text;
 use std::fmt::Write as _;
 
 /// The program as text: for whom it is, then its rules in decision order, one entry a line, then what
@@ -37,6 +38,21 @@ pub fn dump(program: &LinkedProgram) -> String {
         let shadow = if linked.shadow { " (shadow)" } else { "" };
         let (text, scope) = (header_text(&linked.statement), linked.scope.as_str());
         let _ = writeln!(out, "{text} at {scope} scope{shadow}");
+    }
+    if let Some(log) = &program.log {
+        match &log.samples {
+            Some(samples) => samples.iter().for_each(|sample| {
+                let _ = writeln!(out, "{}", sample_text(sample));
+            }),
+            None => out.push_str("sample 100%\n"),
+        }
+        for (name, field) in &log.fields {
+            let redact = field.redact.map(|how| format!(" with {}", how.as_str())).unwrap_or_default();
+            let _ = writeln!(out, "field {name}: {}{redact}", expression_text(&field.value));
+        }
+        for (source, how) in &log.redacted {
+            let _ = writeln!(out, "redact {source} with {}", how.as_str());
+        }
     }
     out
 }

@@ -2,11 +2,45 @@
 
 use super::scope::Specificity;
 use crate::check::dump::change_text;
-use crate::checked::{CheckedPolicy, HeaderStatement, Otherwise};
+use crate::checked::{CheckedPolicy, Field, HeaderStatement, Otherwise};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::log::{FIELDS_MAX, LATER_MAX};
+use crate::source::Span;
 
 const OTHERWISE_CONFLICT: Code = Code("E401");
 const HEADER_CONFLICT: Code = Code("E404");
+const FIELD_CONFLICT: Code = Code("E410");
+const MANY_FIELDS: Code = Code("E411");
+const MANY_SAMPLES: Code = Code("E412");
+
+pub(super) fn field_conflict(
+    first: (&CheckedPolicy, &Field),
+    second: (&CheckedPolicy, &Field),
+) -> Diagnostic {
+    let name = &second.1.name;
+    let message = format!(
+        "policies `{}` and `{}` mean different things by the field `{name}`",
+        first.0.name, second.0.name
+    );
+    Diagnostic::error(FIELD_CONFLICT, second.1.span, message)
+        .labelled(format!("`{}` says this", second.0.name))
+        .with(first.1.span, format!("`{}` says this", first.0.name))
+        .help("give one of them another name with `as`, or attach one of the policies to a narrower target")
+}
+
+pub(super) fn many_samples(span: Span) -> Diagnostic {
+    let message =
+        format!("the policies of one workload have more than {LATER_MAX} samples that ask about the answer");
+    Diagnostic::error(MANY_SAMPLES, span, message)
+        .help("join some of them by `||`: `when response.code >= 500 || response.duration > 1000`")
+}
+
+pub(super) fn many_fields(policy: &CheckedPolicy, field: &Field) -> Diagnostic {
+    let message = format!("the policies of one workload list more than {FIELDS_MAX} fields");
+    Diagnostic::error(MANY_FIELDS, field.span, message)
+        .labelled(format!("`{}` lists this one", policy.name))
+        .help("list in each policy only what is looked for in its lines")
+}
 
 pub(super) fn otherwise_conflict(
     scope: Specificity,

@@ -6,11 +6,12 @@
 //! the words that `tabulate` makes of neighbours have as few tests as possible, and the rule that
 //! is named when several match does not depend on where any of them was written.
 
-use crate::checked::Guard;
+use crate::checked::{Guard, Sample};
 use crate::linked::{LinkedHeader, LinkedLimit, LinkedRule};
-use crate::literals::{Formula, Literals, Subject, literals_of};
+use crate::literals::{Formula, Literals, Subject, expression_text, literals_of};
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What decides the place of a statement. The derived order is the order in which they are asked.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +40,17 @@ pub(super) fn sort_limits(limits: &mut Vec<LinkedLimit>) {
 pub(super) fn sort_headers(headers: &mut Vec<LinkedHeader>) {
     let last = |linked: &LinkedHeader| (linked.statement.id.clone(), linked.shadow);
     sort(headers, |linked| &linked.statement.guard, |_| (), last);
+}
+
+/// Sorts samples: the first that matches has the highest rate.
+pub(super) fn sort_samples(samples: &mut Vec<Arc<Sample>>) {
+    let later = |sample: &Arc<Sample>| sample.later.as_ref().map(|later| expression_text(later));
+    sort(
+        samples,
+        |sample| &sample.guard,
+        |sample| Reverse(sample.rate),
+        |sample| (sample.passed, later(sample)),
+    );
 }
 
 /// Sorts statements by what decides first, then by what they ask, then by what decides last.

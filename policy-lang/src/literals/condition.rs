@@ -212,6 +212,10 @@ pub(crate) fn attribute_text(attribute: &Attribute) -> String {
         Attribute::TargetService => "target.service".to_owned(),
         Attribute::TargetNamespace => "target.namespace".to_owned(),
         Attribute::TargetLabel(name) => format!("target.labels[{}]", quoted(name)),
+        Attribute::Decision => "decision".to_owned(),
+        Attribute::Rule => "rule".to_owned(),
+        Attribute::ResponseCode => "response.code".to_owned(),
+        Attribute::ResponseDuration => "response.duration".to_owned(),
     }
 }
 

@@ -3,8 +3,8 @@
 use super::{Answer, Answers};
 use crate::check::dump::guard_text;
 use crate::checked::Direction;
-use crate::literals::expression_text;
-use crate::plan::{HeaderOperation, HeadersPlan, LimitPlan, Pick, Plan, Strand};
+use crate::literals::{attribute_text, expression_text};
+use crate::plan::{FieldValue, HeaderOperation, HeadersPlan, LimitPlan, LogPlan, Pick, Plan, Strand};
 use std::fmt::Write as _;
 
 /// The strands with their guards and what each picks, then what the picks mean to their owners.
@@ -22,6 +22,9 @@ pub fn dump(plan: &Plan) -> String {
     let limits = plan.traffic.iter().flat_map(|traffic| &traffic.limits);
     limits.enumerate().for_each(|(number, limit)| dump_limit(&mut out, number, limit));
     plan.headers.iter().for_each(|headers| dump_headers(&mut out, headers));
+    if let Some(log) = &plan.log {
+        dump_log(&mut out, log);
+    }
     out
 }
 
@@ -63,6 +66,31 @@ fn dump_headers(out: &mut String, headers: &HeadersPlan) {
         let value = change.value().map(|value| format!(" = {}", expression_text(value))).unwrap_or_default();
         let (change, message) = (change.as_str(), place.message.as_str());
         let _ = writeln!(out, "operation {number}: {change} {message} header {}{value}", place.header);
+    }
+}
+
+fn dump_log(out: &mut String, log: &LogPlan) {
+    if let Some(samples) = &log.samples {
+        for (number, rate) in samples.rates.iter().enumerate() {
+            let _ = writeln!(out, "rate {number}: {rate}");
+        }
+        let _ = writeln!(out, "refused before any rule: {}", samples.unjudged);
+        for later in &samples.later {
+            let of = later.passed.map_or("", |passed| if passed { " allowed" } else { " denied" });
+            let condition = expression_text(&later.condition);
+            let _ = writeln!(out, "strand {}: {}{of} when {condition}", later.strand, later.rate);
+        }
+    }
+    for field in &log.fields {
+        let value = match &field.value {
+            FieldValue::Computed(expr) => expression_text(expr),
+            FieldValue::Path => "path".to_owned(),
+            FieldValue::Rule => "rule".to_owned(),
+            FieldValue::Decision => "decision".to_owned(),
+            FieldValue::Text(attribute) => attribute_text(attribute),
+        };
+        let redact = field.redact.map(|how| format!(" with {}", how.as_str())).unwrap_or_default();
+        let _ = writeln!(out, "field {}: {value}{redact}", field.name);
     }
 }
 

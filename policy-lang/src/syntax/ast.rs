@@ -8,6 +8,7 @@ mod auth;
 mod expr;
 mod headers;
 mod items;
+mod log;
 mod test_block;
 mod traffic;
 
@@ -21,6 +22,7 @@ pub use items::{
     Field, File, Item, Label, Let, Mode, ModeKind, Policy, PolicyKind, Prove, Ref, Schema, SchemaApiKey,
     SchemaHeader, SchemaJwt, Statement, StatementNode, Target, TargetKind, TypeKind, TypeName, Use,
 };
+pub use log::{Fields, LogStatement, Redact, Sample, Send};
 pub use test_block::{Expect, ExpectKind, Given, Request, RuleName, Test, With, WithKind};
 pub use traffic::Limit;
 

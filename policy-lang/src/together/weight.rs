@@ -77,9 +77,9 @@ impl Weight {
         let mut asked = Asked::default();
         policy.rules().iter().for_each(|rule| this.add_rule(rule, &mut asked));
         this.look_ups = asked.look_ups();
-        // What limits take depends on how many can match at once, which the module itself knows best; and two that
-        // change one header may contradict each other.
-        this.is_dear |= !policy.limits().is_empty() || !policy.headers().is_empty();
+        // What limits and lines of logs take depends on how many can match at once, which the module itself knows best;
+        // and two that change one header may contradict each other.
+        this.is_dear |= !policy.limits().is_empty() || !policy.headers().is_empty() || policy.log().is_some();
         this.is_of_workload |= policy.computed().any(|expr| reads_target(expr));
         this
     }

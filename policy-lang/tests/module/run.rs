@@ -1,12 +1,13 @@
 //! Running a request through the evaluator and through the module, and comparing what they say.
 
 use chancery_policy_lang::check::{CheckOptions, check};
-use chancery_policy_lang::checked::Direction;
+use chancery_policy_lang::checked::{Direction, SampleRate};
 use chancery_policy_lang::decision::Decision;
 use chancery_policy_lang::emit::{ModuleOptions, compile_with};
-use chancery_policy_lang::eval::{Buckets, evaluate_at};
+use chancery_policy_lang::eval::{Buckets, Response, evaluate_at, line, logged};
 use chancery_policy_lang::link::link;
 use chancery_policy_lang::linked::{LinkedProgram, Workload};
+use chancery_policy_lang::log::LogKey;
 use chancery_policy_lang::module::Module;
 use chancery_policy_lang::request::Request;
 use chancery_policy_lang::{SourceSet, parse};
@@ -53,7 +54,14 @@ pub(crate) struct Pair {
     plugin: Plugin,
     buckets: Buckets,
     now_ns: u64,
+    /// What a request is answered that passes.
+    response: Response,
+    /// Filter state after the last request.
+    state: BTreeMap<Vec<u8>, Vec<u8>>,
 }
+
+/// By what values are hashed.
+pub(crate) const KEY: LogKey = LogKey(*b"sixteen bytes...");
 
 /// What was decided, in words that both sides can say.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,16 +86,50 @@ impl Pair {
         validate(&module.bytes);
         let host = Host::new(Limits::default()).unwrap();
         let loaded = host.load(&module.bytes).unwrap();
-        let plugin = loaded.start(PluginConfiguration::default()).unwrap();
-        Self { program, module, plugin, buckets: Buckets::default(), now_ns: 0 }
+        let configuration = KEY.0.to_vec();
+        let plugin =
+            loaded.start(PluginConfiguration { configuration, ..PluginConfiguration::default() }).unwrap();
+        let (buckets, response) = (Buckets::default(), Response { code: 200, duration_ms: 0 });
+        Self { program, module, plugin, buckets, now_ns: 0, response, state: BTreeMap::new() }
     }
 
     /// Asserts that both sides say the same of a request, and gives it.
     pub(crate) fn agree(&mut self, request: &Request) -> Said {
-        let wanted = said_by(&evaluate_at(&self.program, request, &mut self.buckets, self.now_ns));
+        let decision = evaluate_at(&self.program, request, &mut self.buckets, self.now_ns);
+        let wanted = said_by(&decision);
         let found = self.run(request);
         assert_eq!(found, wanted, "module (left) and evaluator differ on {request:?}");
+        self.agree_on_logs(request, &decision);
         found
+    }
+
+    /// Asserts that the module says for logs what the evaluator does.
+    fn agree_on_logs(&self, request: &Request, decision: &Decision) {
+        let response = match &decision.respond {
+            Some(respond) => Response { code: respond.status, duration_ms: 0 },
+            None => self.response,
+        };
+        let rate = logged(&self.program, request, decision, response);
+        let wanted =
+            self.program.log.as_ref().map(|log| line(&self.program, log, request, decision, Some(KEY)));
+        let shown = |line: Option<&Vec<u8>>| line.map(|line| String::from_utf8_lossy(line).into_owned());
+        let found = self.line();
+        assert_eq!(self.state.contains_key(b"log".as_slice()), wanted.is_some());
+        match (rate, wanted.as_ref()) {
+            (_, None) | (SampleRate::NONE, _) => assert_eq!(shown(found), None, "{request:?}"),
+            (SampleRate::ALL, wanted) => assert_eq!(shown(found), shown(wanted), "{request:?}"),
+            (_, wanted) => assert!(found.is_none() || shown(found) == shown(wanted), "{request:?}"),
+        }
+    }
+
+    /// What the module said of the last request for its line.
+    pub(crate) fn line(&self) -> Option<&Vec<u8>> {
+        self.state.get(b"line".as_slice())
+    }
+
+    /// Sets what requests are answered that pass.
+    pub(crate) fn answer(&mut self, code: u16, duration_ms: u64) {
+        self.response = Response { code, duration_ms };
     }
 
     /// Lets time pass.
@@ -116,7 +158,15 @@ impl Pair {
         self.plugin.reset_metrics();
         let mut stream = self.plugin.open(properties).unwrap();
         let outcome = stream.on_request_headers(headers, end_of_stream).unwrap();
+        let (code, duration_ms) = match &outcome.local_response {
+            Some(response) => (i64::from(response.status), 0),
+            None => (self.response.code.into(), i64::try_from(self.response.duration_ms).unwrap()),
+        };
+        let properties = stream.properties_mut().unwrap();
+        properties.set(&["response", "code"], PropertyValue::Int(code));
+        properties.set(&["request", "duration"], PropertyValue::Duration(duration_ms * 1_000_000 + 999_999));
         let closed = stream.close().unwrap();
+        self.state = closed.filter_state.clone();
         let text = |name: &str| {
             closed.filter_state.get(name.as_bytes()).map(|value| String::from_utf8(value.clone()).unwrap())
         };

@@ -16,6 +16,7 @@ use chancery_control::mesh::model::{self, Inbound};
 use chancery_control::policies::policy_runner::PolicyRunner;
 use chancery_policy_lang::emit::compile;
 use chancery_policy_lang::linked::LinkedProgram;
+use chancery_policy_lang::log::LogKey;
 use chancery_policy_lang::request::{Protocol, RawRequest};
 use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
 use envoy_types::pb::envoy::config::accesslog::v3::comparison_filter::Op;
@@ -92,7 +93,7 @@ impl Proxy {
         let module = compile(&program)?;
         let runner = PolicyRunner::new(&module)?;
         let listener = observed(&[
-            (INBOUND_POLICY, configuration(&extension::policy(&module))?),
+            (INBOUND_POLICY, configuration(&extension::policy(&module, LogKey::default()))?),
             (EVICTED, configuration(&evicted::resource(&[]))?),
         ])?;
         let envoy = Envoy::start_with_listener(tempfile::tempdir()?, listener).await?;

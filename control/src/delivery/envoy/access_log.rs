@@ -1,10 +1,20 @@
 //! One line of JSON per request on Envoy's standard output, with the rule that decided.
 //!
+//! Where no `log` policy speaks of a request, each is logged, with fields of Envoy's own. Where one does, the module
+//! says in filter state whether the request is logged (`wasm.line` is there) and what of it, as JSON; here stands
+//! around that what Envoy alone knows, and nothing that a client can choose. So loggers are the same whatever the
+//! policies say, and another policy changes no listener.
+//!
 //! The query is never logged: it carries secrets. Whatever a client can make long is cut off, so that a
 //! line never is: the sidecar reads lines of at most 64 KiB, and JSON writes a byte with up to six.
 
+use super::message::any;
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::accesslog::v3::access_log::ConfigType;
+use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
+use envoy_types::pb::envoy::config::accesslog::v3::extension_filter::ConfigType as FilterConfig;
+use envoy_types::pb::envoy::config::accesslog::v3::{AccessLogFilter, ExtensionFilter};
+use envoy_types::pb::envoy::extensions::access_loggers::filters::cel::v3::ExpressionFilter;
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message as _;
 use prost_types::value::Kind;
@@ -28,6 +38,11 @@ const FIELDS: [(&str, &str); 14] = [
     ("upstream", "%UPSTREAM_HOST%"),
 ];
 
+/// No log policy speaks of the request.
+const UNCONCERNED: &str = "!('wasm.log' in filter_state)";
+/// A log policy speaks of the request, and it is logged.
+const LOGGED: &str = "'wasm.line' in filter_state";
+
 /// Of Envoy's message what is used here: its map of fields has no order, and so no fixed bytes.
 #[derive(Clone, PartialEq, prost::Message)]
 struct StdoutAccessLog {
@@ -41,22 +56,65 @@ struct Format {
     json_format: Option<Struct>,
     #[prost(bool, tag = "3")]
     omit_empty_values: bool,
+    #[prost(message, optional, tag = "5")]
+    text_format: Option<InlineText>,
 }
 
-/// The log of a listener; `direction` tells its lines from those of others.
-pub(super) fn to_stdout(direction: &str) -> AccessLog {
+#[derive(Clone, PartialEq, prost::Message)]
+struct InlineText {
+    #[prost(string, tag = "3")]
+    inline_string: String,
+}
+
+/// The logs of a listener that no module stands in.
+pub(super) fn of_all(direction: &str) -> Vec<AccessLog> {
+    vec![to_stdout(fields(direction), None)]
+}
+
+/// The logs of a listener in which a module says what is logged where a log policy speaks of the request.
+pub(super) fn of_policies(direction: &str) -> Vec<AccessLog> {
+    vec![to_stdout(fields(direction), Some(UNCONCERNED)), to_stdout(line(direction), Some(LOGGED))]
+}
+
+/// What Envoy says of each request.
+fn fields(direction: &str) -> Format {
     let text = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
     let mut fields: std::collections::BTreeMap<_, _> =
         FIELDS.iter().map(|(name, source)| ((*name).to_owned(), text(source))).collect();
     fields.insert("direction".to_owned(), text(direction));
-    let format = Format { json_format: Some(Struct { fields }), omit_empty_values: true };
+    Format { json_format: Some(Struct { fields }), omit_empty_values: true, text_format: None }
+}
+
+/// What Envoy says around what the module says.
+fn line(direction: &str) -> Format {
+    let text = format!(
+        "{{\"time\":\"%START_TIME%\",\"direction\":\"{direction}\",\"code\":%RESPONSE_CODE%,\
+         \"flags\":\"%RESPONSE_FLAGS%\",\"duration\":%DURATION%,\"bytes_received\":%BYTES_RECEIVED%,\
+         \"bytes_sent\":%BYTES_SENT%,\"upstream\":\"%UPSTREAM_HOST%\",\
+         \"shadow\":\"%FILTER_STATE(wasm.shadow:PLAIN)%\"%FILTER_STATE(wasm.line:PLAIN)%}}\n"
+    );
+    let text_format = Some(InlineText { inline_string: text });
+    Format { json_format: None, omit_empty_values: true, text_format }
+}
+
+/// The log of the requests for which an expression holds.
+fn to_stdout(format: Format, expression: Option<&str>) -> AccessLog {
     let config = Any {
         type_url: "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog".to_owned(),
         value: StdoutAccessLog { log_format: Some(format) }.encode_to_vec(),
     };
     AccessLog {
         name: "envoy.access_loggers.stdout".to_owned(),
+        filter: expression.map(by_expression),
         config_type: Some(ConfigType::TypedConfig(config)),
-        ..Default::default()
     }
+}
+
+fn by_expression(expression: &str) -> AccessLogFilter {
+    let expression = ExpressionFilter { expression: expression.to_owned(), ..Default::default() };
+    let filter = ExtensionFilter {
+        name: "envoy.access_loggers.extension_filters.cel".to_owned(),
+        config_type: Some(FilterConfig::TypedConfig(any(&expression))),
+    };
+    AccessLogFilter { filter_specifier: Some(FilterSpecifier::ExtensionFilter(filter)) }
 }

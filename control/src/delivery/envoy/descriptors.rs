@@ -41,6 +41,9 @@ pub(super) const SENSITIVE: &[&str] = &[
     "envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys.keys",
 ];
 
+/// Fields that hold secrets here, beside those: the key by which a module hashes values in logs.
+pub(super) const SECRET: &[&str] = &["envoy.extensions.wasm.v3.PluginConfig.configuration"];
+
 static POOL: LazyLock<Result<DescriptorPool, DescriptorError>> =
     LazyLock::new(|| DescriptorPool::decode(FILES));
 

@@ -4,6 +4,7 @@
 use super::INBOUND_POLICY;
 use super::message::{any, inline_bytes};
 use crate::delivery::snapshot::{Resource, ResourceType};
+use chancery_policy_lang::log::LogKey;
 use chancery_policy_lang::module::Module;
 use envoy_types::pb::envoy::config::core::v3::async_data_source::Specifier;
 use envoy_types::pb::envoy::config::core::v3::{AsyncDataSource, TypedExtensionConfig};
@@ -13,16 +14,16 @@ use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac;
 use envoy_types::pb::envoy::extensions::filters::http::wasm::v3::Wasm;
 use envoy_types::pb::envoy::extensions::wasm::v3::plugin_config::Vm;
 use envoy_types::pb::envoy::extensions::wasm::v3::{FailurePolicy, PluginConfig, VmConfig};
-use envoy_types::pb::google::protobuf::Any;
+use envoy_types::pb::google::protobuf::{Any, BytesValue};
 use prost::{Message as _, Name as _};
 use std::sync::Arc;
 
 /// Digits of the module's digest in the plugin's name.
 const DIGEST_DIGITS: usize = 16;
 
-/// The policies of a service, as a module.
+/// The policies of a service, as a module; it is told by what values are hashed in logs only if it hashes some.
 #[must_use]
-pub fn policy(module: &Module) -> Resource {
+pub fn policy(module: &Module, log_key: LogKey) -> Resource {
     let code = AsyncDataSource { specifier: Some(Specifier::Local(inline_bytes(&module.bytes))) };
     let vm = VmConfig {
         // One for all versions of the policy: data that a module shares outlives an update.
@@ -37,6 +38,7 @@ pub fn policy(module: &Module) -> Resource {
         name: format!("{INBOUND_POLICY}/{digest}"),
         root_id: INBOUND_POLICY.to_owned(),
         vm: Some(Vm::VmConfig(vm)),
+        configuration: module.manifest.hashes.then(|| any(&BytesValue { value: log_key.0.to_vec() })),
         // With the other policies one failure disables the filter, or the service, for good.
         failure_policy: FailurePolicy::FailReload.into(),
         ..Default::default()

@@ -51,7 +51,7 @@ pub fn inbound(inbound: &Inbound, trust_domain: &str, life: ConnectionLife) -> R
             uri: true,
             ..Default::default()
         }),
-        access_log: vec![access_log::to_stdout("inbound")],
+        access_log: access_log::of_policies("inbound"),
         local_reply_config: Some(LocalReplyConfig { mappers: vec![unsent()], ..Default::default() }),
         common_http_protocol_options: Some(HttpProtocolOptions {
             max_connection_duration: Some(seconds(life.seconds)),
@@ -87,7 +87,7 @@ pub fn outbound(service: &ServiceRef, listens: &[SocketAddr], life: ConnectionLi
     let mut addresses = listens.iter().map(|listen| address(*listen));
     let manager = HttpConnectionManager {
         http_filters: vec![router()],
-        access_log: vec![access_log::to_stdout("outbound")],
+        access_log: access_log::of_all("outbound"),
         common_http_protocol_options: Some(HttpProtocolOptions {
             max_headers_count: number(OUTBOUND_HEADERS_MAX),
             ..Default::default()

@@ -6,6 +6,7 @@ use super::{ConnectionLife, cluster, endpoints, evicted, extension, listener, ro
 use crate::delivery::snapshot::{Resource, Snapshot};
 use crate::mesh::model::{Inbound, Protocol, Revision};
 use chancery_policy_lang::checked::ServiceRef;
+use chancery_policy_lang::log::LogKey;
 use chancery_policy_lang::module::{Manifest, Module};
 use expect_test::expect_file;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ fn everything() -> Vec<Resource> {
 }
 
 fn module() -> Module {
-    let manifest = Manifest { policies: vec!["orders".to_owned()], ..Manifest::default() };
+    let manifest = Manifest { policies: vec!["orders".to_owned()], hashes: true, ..Manifest::default() };
     Module { bytes: b"\0asm".as_slice().into(), digest: "0123456789abcdef0123".to_owned(), manifest }
 }
 
@@ -47,7 +48,7 @@ fn shown(policy: Resource) -> String {
 
 #[test]
 fn a_snapshot_is_shown_whole() {
-    let text = shown(extension::policy(&module()));
+    let text = shown(extension::policy(&module(), LogKey::default()));
     expect_file!["tests/snapshot.yaml"].assert_eq(&text);
     for word in ["unknown_field", "unknown_type", "malformed", "private key"] {
         assert!(!text.contains(word), "`{word}` is in the text");
@@ -64,5 +65,8 @@ fn without_a_policy_everything_is_allowed_and_by_default_nothing() {
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     assert_eq!(everything(), everything());
-    assert_eq!(extension::policy(&module()), extension::policy(&module()));
+    assert_eq!(
+        extension::policy(&module(), LogKey::default()),
+        extension::policy(&module(), LogKey::default())
+    );
 }

@@ -3,7 +3,7 @@
 //! Made from the encoded messages, so it shows what is sent and not what was meant. Private keys
 //! are left out; other bytes are shown as their size and digest.
 
-use super::descriptors::{SENSITIVE, pool};
+use super::descriptors::{SECRET, SENSITIVE, pool};
 use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
 use crate::mesh::model::hex;
 use prost_reflect::{
@@ -135,7 +135,7 @@ const BOXES: [&str; 9] = [
 /// The fields that are set, in the order of their numbers, and what has no name.
 fn of_fields(pool: &DescriptorPool, message: &DynamicMessage) -> Vec<(String, Node)> {
     let known = message.fields().map(|(field, value)| {
-        let secret = SENSITIVE.contains(&field.full_name());
+        let secret = SENSITIVE.iter().chain(SECRET).any(|secret| *secret == field.full_name());
         let node = if secret { Node::Text("not shown".to_owned()) } else { of_value(pool, &field, value) };
         (field.name().to_owned(), node)
     });

@@ -9,6 +9,7 @@ use crate::policies::in_force::InForce;
 use crate::policies::population::workload;
 use crate::policies::programs::Programs;
 use chancery_policy_lang::checked::{ServiceRef, Target};
+use chancery_policy_lang::log::LogKey;
 use chancery_policy_lang::module::Module;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
@@ -41,6 +42,7 @@ impl Filter {
 #[derive(Debug)]
 pub(super) struct Filters {
     programs: Arc<Programs>,
+    log_key: LogKey,
     workloads: BTreeMap<ServiceRef, BTreeMap<Labels, Members>>,
     unrestricted: Arc<Resource>,
     /// By the digests of their modules, as long as anybody has one.
@@ -56,9 +58,10 @@ struct Members {
 }
 
 impl Filters {
-    pub(super) fn new(programs: Arc<Programs>) -> Self {
+    pub(super) fn new(programs: Arc<Programs>, log_key: LogKey) -> Self {
         Self {
             programs,
+            log_key,
             workloads: BTreeMap::new(),
             unrestricted: Arc::new(extension::unrestricted()),
             made: HashMap::new(),
@@ -165,7 +168,7 @@ impl Filters {
             self.made.retain(|_, resource| resource.strong_count() > 0);
             self.swept = SWEPT_MIN.max(2 * self.made.len());
         }
-        let resource = Arc::new(extension::policy(module));
+        let resource = Arc::new(extension::policy(module, self.log_key));
         self.made.insert(module.digest.clone(), Arc::downgrade(&resource));
         resource
     }

@@ -13,6 +13,7 @@ use crate::mesh::model::{
 };
 use crate::policies::programs::Programs;
 use chancery_policy_lang::checked::ServiceRef;
+use chancery_policy_lang::log::LogKey;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ impl Default for Reconciler {
             life: ConnectionLife::default(),
             programs: Arc::new(Programs::new().unwrap()),
             evicted: receiver,
+            log_key: LogKey::default(),
             stop: CancellationToken::new(),
         };
         let reconciler = super::Reconciler::new(tools);

@@ -2,10 +2,11 @@
 //!
 //! The key file holds 32 random bytes in hex, readable by its owner alone. From it come, by HKDF,
 //! one key to seal with (AES-256-GCM; the item's name is authenticated with it, so that sealed
-//! values cannot be swapped) and one to sign join tokens with. Without the key file a copy of the
+//! values cannot be swapped), one to sign join tokens with, and one to hash values in logs with. Without the key file a copy of the
 //! store gives away no secret; without the store the key file opens nothing.
 
 use super::IdentityError;
+use chancery_policy_lang::log::{LOG_KEY_BYTES, LogKey};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::{hkdf, hmac};
@@ -25,6 +26,7 @@ const SEALED_V1: u8 = 1;
 pub struct Vault {
     sealing: LessSafeKey,
     signing: hmac::Key,
+    hashing: LogKey,
     random: SystemRandom,
 }
 
@@ -60,7 +62,16 @@ impl Vault {
     pub fn from_key(key: &[u8; KEY_BYTES]) -> Result<Self, IdentityError> {
         let sealing = UnboundKey::new(&AES_256_GCM, &derive(key, b"chancery seal v1")?)?;
         let signing = hmac::Key::new(hmac::HMAC_SHA256, &derive(key, b"chancery join token v1")?);
-        Ok(Self { sealing: LessSafeKey::new(sealing), signing, random: SystemRandom::new() })
+        let mut hashing = LogKey([0; LOG_KEY_BYTES]);
+        hashing.0.iter_mut().zip(derive(key, b"chancery log hash v1")?).for_each(|(to, from)| *to = from);
+        let sealing = LessSafeKey::new(sealing);
+        Ok(Self { sealing, signing, hashing, random: SystemRandom::new() })
+    }
+
+    /// The key under which values are hashed in the logs of the mesh. Sidecars know it.
+    #[must_use]
+    pub fn log_key(&self) -> LogKey {
+        self.hashing
     }
 
     /// Seals a value that is stored under this name.

@@ -115,7 +115,9 @@ pub(in crate::check) fn unknown_function(span: Span, name: &str, near: Option<&s
 pub(in crate::check) fn later_phase(span: Span, name: &str, phase: &str, why: &str) -> Diagnostic {
     Diagnostic::error(LATER_PHASE, span, format!("`{name}` is not known when requests are decided"))
         .labelled(format!("known from the {phase} phase on"))
-        .help(format!("{why}; what came of each request is in the access log of the sidecar"))
+        .help(format!(
+            "{why}; to log such requests write `sample 100% when response.code >= 500` in a `log` policy"
+        ))
 }
 
 pub(in crate::check) fn unlike(span: Span, left: &Typed, right: &Typed) -> Diagnostic {

@@ -30,15 +30,11 @@ pub(in crate::check) fn item(tree: &SyntaxTree, node: &impl AstNode, keyword: &s
     })
 }
 
-/// `log` and `filter` policies.
+/// `filter` policies.
 pub(in crate::check) fn policy(span: Span, kind: &str) -> Diagnostic {
-    Diagnostic::error(POLICY, span, format!("`{kind}` policies are not supported yet")).help(match kind {
-        "log" => {
-            "each sidecar logs each request with the rule that decided, the status and the duration, as JSON; \
-             choose among them where the logs are collected"
-        }
-        _ => "no statement does this yet; `auth` policies decide by what a request's headers and its caller say",
-    })
+    Diagnostic::error(POLICY, span, format!("`{kind}` policies are not supported yet")).help(
+        "no statement does this yet; `auth` policies decide by what a request's headers and its caller say",
+    )
 }
 
 /// Statements of `traffic` policies.
@@ -144,8 +140,8 @@ pub(in crate::check) fn test(span: Span, what: &str) -> Diagnostic {
             "tests have callers (`from service shop/cart`), headers and addresses, for nothing else is asked"
         }
         _ => {
-            "a test expects `allow`, `deny` or `limited`, with a status and `by RULE`, and headers of the request and the \
-             answer; nothing else is decided yet"
+            "a test expects `allow`, `deny` or `limited`, with a status and `by RULE`, headers of the request and the answer, \
+             and `logged`; nothing else is decided yet"
         }
     })
 }

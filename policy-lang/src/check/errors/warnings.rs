@@ -165,6 +165,12 @@ pub(in crate::check) fn anyone_beside_others(span: Span) -> Diagnostic {
         .help("remove it, or them")
 }
 
+pub(in crate::check) fn never_sampled(span: Span) -> Diagnostic {
+    Diagnostic::warning(NEVER_MATCHES, span, "this `sample` speaks of no request")
+        .labelled("this is false for every request")
+        .help("remove it, or correct the condition")
+}
+
 pub(in crate::check) fn never_matches(span: Span, rule: &str) -> Diagnostic {
     Diagnostic::warning(NEVER_MATCHES, span, format!("`{rule}` never changes a decision"))
         .labelled("this is false for every request")

@@ -4,6 +4,7 @@ use super::super::errors::expression as errors;
 use super::super::errors::{bad_header_name, header_is_attribute, header_taken_away, later, warnings};
 use super::super::header_name::{HeaderName, header_name};
 use super::super::schema::HeaderType;
+use super::super::scope::Phase;
 use super::{Checker, Typed, unparenthesised};
 use crate::budget::Work;
 use crate::checked::{Attribute, BaseType, Conversion, ExprKind, Type, Value};
@@ -53,6 +54,12 @@ const FIELDS: &[Field] = &[
     field("target", "namespace", Attribute::TargetNamespace, BaseType::String, false),
 ];
 
+/// The fields that are known when the answer is over.
+const FIELDS_OF_ANSWERS: &[Field] = &[
+    field("response", "code", Attribute::ResponseCode, BaseType::Int, false),
+    field("response", "duration", Attribute::ResponseDuration, BaseType::Int, false),
+];
+
 /// Groups of which nothing is known when `auth` rules run: the phase from which they are, and what
 /// can be said instead.
 const LATER: &[(&str, &str, &str)] = &[
@@ -70,7 +77,7 @@ impl Checker<'_> {
     pub(super) fn field(&mut self, node: &ast::FieldExpr) -> Option<Typed> {
         let (base, token) = (node.base()?, node.name()?);
         let span = self.span(node);
-        if let Some(diagnostic) = self.not_known_in_auth(node) {
+        if let Some(diagnostic) = self.not_known_yet(node) {
             return self.fail(diagnostic);
         }
         if let ast::Expr::Name(root) = unparenthesised(&base)
@@ -84,7 +91,7 @@ impl Checker<'_> {
     }
 
     /// What is wrong with `a`, `a.b` or `a["b"]` if `a` is known in a later phase, or not supported yet.
-    pub(super) fn not_known_in_auth(&self, node: &impl AstNode) -> Option<Diagnostic> {
+    pub(super) fn not_known_yet(&self, node: &impl AstNode) -> Option<Diagnostic> {
         if is_base(node.syntax()) {
             // What begins with it has been asked already.
             return None;
@@ -94,6 +101,9 @@ impl Checker<'_> {
         let span = self.span(node);
         if root == "jwt" {
             return Some(later::authentication(span, "`jwt` claims"));
+        }
+        if self.phase == Phase::Log {
+            return (root == "upstream").then(|| later::expression(span, "`upstream`"));
         }
         let (_, phase, why) = LATER.iter().find(|(later, _, _)| *later == root)?;
         Some(errors::later_phase(span, &node.syntax().text().to_string(), phase, why))
@@ -106,6 +116,10 @@ impl Checker<'_> {
             ("route", _) => return self.fail(later::expression(span, "`route.name`")),
             ("cookies", _) => return self.fail(later::expression(span, "`cookies`")),
             ("headers" | "query", _) => return self.fail(errors::map_field(span, root, name)),
+            ("decision" | "rule", _) => return self.fail(errors::root_alone(span, root)),
+            ("response", "headers" | "size" | "flags") => {
+                return self.fail(later::expression(span, &format!("`{root}.{name}`")));
+            }
             ("request", "time") => return self.fail(later::expression(span, "`request.time`")),
             ("request", "headers") => return self.fail(errors::not_under_request(span, "headers")),
             ("request", "query") => return self.fail(errors::not_under_request(span, "query")),
@@ -113,13 +127,15 @@ impl Checker<'_> {
             ("target", "labels") => return self.fail(errors::root_alone(span, "target.labels")),
             _ => {}
         }
-        match FIELDS.iter().find(|field| field.root == root && field.name == name) {
+        let of_answers = if self.phase == Phase::Log { FIELDS_OF_ANSWERS } else { &[] };
+        let fields = || FIELDS.iter().chain(of_answers);
+        match fields().find(|field| field.root == root && field.name == name) {
             Some(found) => {
                 let ty = Type { base: found.base, optional: found.optional };
                 self.build(ExprKind::Attribute(found.attribute.clone()), ty, span, &[])
             }
             None => {
-                let known = FIELDS.iter().filter(|field| field.root == root).map(|field| field.name);
+                let known = fields().filter(|field| field.root == root).map(|field| field.name);
                 let near = nearest(name, known.clone());
                 let known: Vec<&str> = known.collect();
                 self.fail(errors::unknown_field(name_span, root, name, near, &known))
@@ -149,7 +165,7 @@ impl Checker<'_> {
     pub(super) fn index(&mut self, node: &ast::IndexExpr) -> Option<Typed> {
         let (base, index) = (unparenthesised(&node.base()?), node.index()?);
         let span = self.span(node);
-        if let Some(diagnostic) = self.not_known_in_auth(node) {
+        if let Some(diagnostic) = self.not_known_yet(node) {
             return self.fail(diagnostic);
         }
         let group = match &base {

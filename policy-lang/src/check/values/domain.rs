@@ -116,7 +116,11 @@ pub(super) fn of(attribute: &Attribute) -> &'static Domain {
         | Attribute::Size
         | Attribute::SourceIp
         | Attribute::SourcePort
-        | Attribute::SourceMtls => &ANY,
+        | Attribute::SourceMtls
+        | Attribute::Decision
+        | Attribute::Rule
+        | Attribute::ResponseCode
+        | Attribute::ResponseDuration => &ANY,
     }
 }
 

@@ -169,6 +169,18 @@ impl With {
         token(&self.0, SyntaxKind::Ip)
     }
 
+    /// The status of `response`: a number token.
+    #[must_use]
+    pub fn status(&self) -> Option<SyntaxToken> {
+        token_after(&self.0, "response", SyntaxKind::Int)
+    }
+
+    /// How long the `response` takes: a duration token.
+    #[must_use]
+    pub fn after(&self) -> Option<SyntaxToken> {
+        token_after(&self.0, "after", SyntaxKind::Duration)
+    }
+
     /// The claims of `jwt`.
     #[must_use]
     pub fn claims(&self) -> Option<MapExpr> {
@@ -189,6 +201,12 @@ impl Expect {
             ("header", ExpectKind::Header),
         ];
         kinds.into_iter().find(|(text, _)| keyword(&self.0, text).is_some()).map(|(_, kind)| kind)
+    }
+
+    /// The `not` of `not logged`, if it is there.
+    #[must_use]
+    pub fn negation(&self) -> Option<SyntaxToken> {
+        keyword(&self.0, "not")
     }
 
     /// How many of the requests it is expected of (`100 allow`): a number token.

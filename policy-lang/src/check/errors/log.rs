@@ -1,0 +1,57 @@
+//! What is wrong with statements of `log` policies.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::source::Span;
+
+const FIELD: Code = Code("E250");
+const REDACTION: Code = Code("E251");
+const SINK: Code = Code("E252");
+const TWO_PHASES: Code = Code("E253");
+const UNDONE_FIELD: Code = Code("W130");
+
+pub(in crate::check) fn list_as_field(span: Span) -> Diagnostic {
+    Diagnostic::error(FIELD, span, "a list is no field of a log").help(
+        "ask what you want to know of it: `\"x\" in list as has-x`, or declare the header as a `string`",
+    )
+}
+
+pub(in crate::check) fn field_without_name(span: Span) -> Diagnostic {
+    Diagnostic::error(FIELD, span, "this field has no name")
+        .help("write one behind it: `as NAME`; only an attribute by itself is called what it is")
+}
+
+pub(in crate::check) fn fixed_field(span: Span, name: &str) -> Diagnostic {
+    Diagnostic::error(FIELD, span, format!("`{name}` is a field that each line has"))
+        .help("choose another name")
+}
+
+pub(in crate::check) fn second_field(span: Span, name: &str, first: Span) -> Diagnostic {
+    Diagnostic::error(FIELD, span, format!("this policy has another field `{name}`"))
+        .with(first, "the first one")
+        .help("give one of them another name: `as NAME`")
+}
+
+pub(in crate::check) fn not_to_be_redacted(span: Span) -> Diagnostic {
+    Diagnostic::error(REDACTION, span, "this is nothing that can be redacted").help(
+        "name where the secret stands in the request, such as `headers[\"authorization\"]`, `query[\"token\"]`, \
+         `request.path` or `source.principal`: every field that reads it is redacted",
+    )
+}
+
+pub(in crate::check) fn unknown_sink(span: Span, name: &str) -> Diagnostic {
+    Diagnostic::error(SINK, span, format!("there is no sink `{name}`"))
+        .help("the one sink of this version is `stdout`, the standard output of the sidecar")
+}
+
+pub(in crate::check) fn two_phases(span: Span) -> Diagnostic {
+    Diagnostic::error(TWO_PHASES, span, "this asks about the request and about its answer at once").help(
+        "join the two by `&&`, or write two conditions; for `a || b` write two statements, of which the higher \
+         rate counts",
+    )
+}
+
+pub(in crate::check) fn undone_field(span: Span, name: &str, redaction: Span) -> Diagnostic {
+    Diagnostic::warning(UNDONE_FIELD, span, format!("`{name}` is never in a line"))
+        .with(redaction, "what it reads is dropped")
+        .help("remove the field, or redact with `hash` or `mask`")
+}

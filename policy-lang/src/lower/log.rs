@@ -1,0 +1,102 @@
+//! The strands of samples: the first that matches has the highest rate. What asks about the answer has a strand of
+//! its own, which says whether the sample speaks of a request at all.
+
+use crate::bug::{Bug, number};
+use crate::checked::{Attribute, Expr, Redact, Sample, SampleRate};
+use crate::linked::LinkedLog;
+use crate::literals::expression_text;
+use crate::log::LATER_MAX;
+use crate::plan::{Entry, FieldPlan, FieldValue, LaterPlan, LogPlan, Pick, SamplesPlan, Strand};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Adds the strands of the samples, if there are any; gives what they mean, and the fields.
+pub(super) fn lower(log: Option<&LinkedLog>, strands: &mut Vec<Strand>) -> Result<Option<LogPlan>, Bug> {
+    let Some(log) = log else { return Ok(None) };
+    let samples = match &log.samples {
+        Some(samples) => Some(lower_samples(log, samples, strands)?),
+        None => None,
+    };
+    let of_samples = log.samples.iter().flatten().map(|sample| sample.span);
+    let of_fields = log.fields.values().map(|field| field.value.span);
+    let span = of_samples.chain(of_fields).min().unwrap_or_default();
+    Ok(Some(LogPlan { samples, fields: fields(log), span }))
+}
+
+fn lower_samples(
+    log: &LinkedLog,
+    samples: &[Arc<Sample>],
+    strands: &mut Vec<Strand>,
+) -> Result<SamplesPlan, Bug> {
+    let mut rates: Vec<SampleRate> = samples.iter().map(|sample| sample.rate).collect();
+    rates.dedup();
+    let numbers: BTreeMap<SampleRate, u32> = rates.iter().copied().zip(0..).collect();
+    let mut strand_of = |name, passed| {
+        let speaking = samples.iter().filter(|sample| sample.later.is_none() && sample.is_of(passed));
+        let entry = |sample: &Arc<Sample>| Entry {
+            guard: Arc::new(sample.guard.clone()),
+            shadow: false,
+            index: numbers.get(&sample.rate).copied().unwrap_or_default(),
+            span: sample.span,
+        };
+        strands.push(Strand { name, pick: Pick::First, entries: speaking.map(entry).collect() });
+        strands.len() - 1
+    };
+    let (passed, refused) = (strand_of("samples of passed", true), strand_of("samples of refused", false));
+    let later = lower_later(samples, strands)?;
+    Ok(SamplesPlan { passed, refused, rates, unjudged: log.refused(), later })
+}
+
+/// A strand for each sample that asks about the answer; the entries of one sample, and what says the same of the
+/// answer, are together.
+fn lower_later(samples: &[Arc<Sample>], strands: &mut Vec<Strand>) -> Result<Vec<LaterPlan>, Bug> {
+    let mut places: BTreeMap<(SampleRate, Option<bool>, String), usize> = BTreeMap::new();
+    let mut later: Vec<LaterPlan> = Vec::new();
+    for sample in samples {
+        let Some(condition) = &sample.later else { continue };
+        let key = (sample.rate, sample.passed, expression_text(condition));
+        let strand = match places.get(&key) {
+            Some(strand) => *strand,
+            None => {
+                strands.push(Strand { name: "sample by answer", pick: Pick::First, entries: Vec::new() });
+                let strand = strands.len() - 1;
+                places.insert(key, strand);
+                let (rate, passed, condition) = (sample.rate, sample.passed, condition.clone());
+                later.push(LaterPlan { strand, rate, passed, condition });
+                strand
+            }
+        };
+        let guard = Arc::new(sample.guard.clone());
+        if let Some(strand) = strands.get_mut(strand) {
+            strand.entries.push(Entry { guard, shadow: false, index: 0, span: sample.span });
+        }
+    }
+    if number(later.len())? > LATER_MAX {
+        return Err(Bug::new("samples that ask about the answer are counted when policies are linked"));
+    }
+    Ok(later)
+}
+
+/// The fields of a line: those that each line has first, then the others by name.
+fn fields(log: &LinkedLog) -> Vec<FieldPlan> {
+    let text = |attribute: Attribute| (FieldValue::Text(attribute.clone()), attribute);
+    let fixed = [
+        ("method", text(Attribute::Method)),
+        ("path", (FieldValue::Path, Attribute::Path)),
+        ("principal", text(Attribute::SourcePrincipal)),
+        ("request_id", text(Attribute::Id)),
+    ];
+    let fixed = fixed.into_iter().map(|(name, (value, attribute))| FieldPlan {
+        name: name.into(),
+        value,
+        redact: log.redaction(&attribute),
+    });
+    let listed = log.fields.iter().map(|(name, field)| FieldPlan {
+        name: name.clone(),
+        value: FieldValue::Computed(Arc::<Expr>::clone(&field.value)),
+        redact: field.redact,
+    });
+    let decided = [("rule", FieldValue::Rule), ("decision", FieldValue::Decision)]
+        .map(|(name, value)| FieldPlan { name: name.into(), value, redact: None });
+    fixed.filter(|field| field.redact != Some(Redact::Drop)).chain(decided).chain(listed).collect()
+}
