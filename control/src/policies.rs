@@ -1,6 +1,8 @@
 //! Policies on their way into force: files, admission, trial runs, tests, explanations, and the set in force.
 
 pub mod admission;
+pub mod call_programs;
+pub mod course_runner;
 pub mod differences;
 pub mod documents;
 pub mod effort;

@@ -10,6 +10,7 @@
 //! about; so each diagnostic has a cause of its own. Whoever gets an error among the diagnostics
 //! must not use the policies.
 
+mod calls;
 mod condition;
 mod contradiction;
 mod cover;

@@ -5,10 +5,15 @@
 //! bool counts as false where a condition is asked for. `let` names are already replaced by their
 //! expressions (shared by [`Arc`]), and a name of a later phase never gets here.
 
+mod calls;
 mod headers;
 mod log;
 mod traffic;
 
+pub use calls::{
+    Calls, Cause, Choice, Destination, ExpectedWay, ExpectedWayKind, Fault, FaultKind, Milliseconds, Mirror,
+    Piece, Retry, Template, Way, Weighted,
+};
 pub use headers::{HeaderChange, HeaderStatement, Message};
 pub use log::{Field, LogBody, Redact, Redaction, Sample, SampleRate};
 pub use traffic::{Limit, Rate, TrafficBody};
@@ -111,13 +116,35 @@ impl CheckedPolicy {
         }
     }
 
+    /// What callers' sidecars do with requests to its targets; a policy of another kind than `traffic` says nothing.
+    #[must_use]
+    pub fn calls(&self) -> Option<&Calls> {
+        match &self.body {
+            Body::Auth(_) | Body::Log(_) => None,
+            Body::Traffic(traffic) => Some(&traffic.calls),
+        }
+    }
+
+    /// Whether something of it holds in the sidecars of its targets; what only callers' sidecars carry out does not.
+    #[must_use]
+    pub fn acts_at_target(&self) -> bool {
+        match &self.body {
+            Body::Auth(_) | Body::Log(_) => true,
+            Body::Traffic(TrafficBody { limits, headers, calls }) => {
+                !limits.is_empty() || !headers.is_empty() || calls.is_empty()
+            }
+        }
+    }
+
     /// The requests that its statements speak of, each with the whole statement's place.
     pub fn guards(&self) -> impl Iterator<Item = (&Guard, Span)> {
         let rules = self.rules().iter().map(|rule| (&rule.guard, rule.span));
         let limits = self.limits().iter().map(|limit| (&limit.guard, limit.span));
         let headers = self.headers().iter().map(|header| (&header.guard, header.span));
         let samples = self.log().into_iter().flat_map(|log| &log.samples);
-        rules.chain(limits).chain(headers).chain(samples.map(|sample| (&sample.guard, sample.span)))
+        let samples = samples.map(|sample| (&sample.guard, sample.span));
+        let calls = self.calls().into_iter().flat_map(Calls::guards).map(|(guard, _, span)| (guard, span));
+        rules.chain(limits).chain(headers).chain(samples).chain(calls)
     }
 
     /// All expressions of its statements: conditions, and what is [computed](Self::computed).
@@ -142,7 +169,8 @@ impl CheckedPolicy {
         let rules = self.rules().iter().map(|rule| rule.id.clone());
         let limits = self.limits().iter().map(|limit| limit.id.clone());
         let headers = self.headers().iter().map(|header| header.id.clone());
-        rules.chain(limits).chain(headers).chain(otherwise)
+        let calls = self.calls().into_iter().flat_map(Calls::guards).map(|(_, id, _)| id.clone());
+        rules.chain(limits).chain(headers).chain(calls).chain(otherwise)
     }
 }
 
@@ -642,6 +670,8 @@ pub struct TestCase {
     pub headers: Vec<HeaderExpectation>,
     /// Whether each request is to be logged, or none; `None` if nothing is said of that.
     pub logged: Option<bool>,
+    /// Where the request must go.
+    pub ways: Vec<ExpectedWay>,
     /// From `given` to the end of the last expectation.
     pub span: Span,
 }

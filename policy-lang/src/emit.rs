@@ -24,6 +24,7 @@ mod address;
 mod answer;
 mod assemble;
 mod bounded;
+mod calls;
 mod class;
 mod code;
 mod condition;

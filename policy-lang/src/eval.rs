@@ -3,12 +3,14 @@
 //! It is written to be read, not to be fast: every rule is asked, every value is copied. The
 //! compiled module, `explain` and the analyses are tested against it.
 
+mod calls;
 mod expression;
 mod headers;
 mod limits;
 mod log;
 mod strings;
 
+pub use calls::{Course, course};
 pub(crate) use expression::{Computed, Scope};
 pub use headers::{Change, Changes, What, header_changes};
 pub(crate) use headers::{fit_for_header, text_of_constant};

@@ -4,6 +4,7 @@
 //! rules are a set, `otherwise` is chosen by the specificity of its scope, and the order in which
 //! rules are asked is computed from their content.
 
+mod calls;
 mod dump;
 mod errors;
 mod facts;
@@ -11,10 +12,12 @@ mod fold;
 mod headers;
 mod index;
 mod log;
+mod meeting;
 pub(crate) mod order;
 mod otherwise;
 mod scope;
 
+pub use calls::link_calls;
 pub use dump::dump;
 pub use facts::Facts;
 pub(crate) use index::Index;
@@ -23,7 +26,9 @@ pub use scope::{Specificity, covers, reach};
 use crate::budget::{Budget, Overrun, Work};
 use crate::checked::{CheckedPolicy, Direction, Expr, Guard, Limit, Mode, Peer, Rule};
 use crate::diagnostic::Diagnostic;
-use crate::linked::{LinkedAuth, LinkedLimit, LinkedProgram, LinkedRule, LinkedTraffic, Workload};
+use crate::linked::{
+    LinkedAuth, LinkedCalls, LinkedLimit, LinkedProgram, LinkedRule, LinkedTraffic, Workload,
+};
 use crate::literals::star_positions;
 use crate::source::Span;
 use std::collections::BTreeMap;
@@ -63,7 +68,8 @@ pub fn link_within<'a>(
     let at = At { workload, direction };
     let mut concerned: Vec<&CheckedPolicy> = policies
         .into_iter()
-        .filter(|policy| is_in_force(policy) && scope::reach(policy, workload, direction).is_some())
+        .filter(|policy| is_in_force(policy) && policy.acts_at_target())
+        .filter(|policy| scope::reach(policy, workload, direction).is_some())
         .collect();
     if concerned.is_empty() {
         return Ok(None);
@@ -78,6 +84,7 @@ pub fn link_within<'a>(
             headers: headers::headers(&concerned, at, budget)?,
         },
         log: log::of_all(&concerned, at, budget)?,
+        calls: LinkedCalls::default(),
         policies: concerned.iter().map(|policy| policy.name.clone()).collect(),
     }))
 }

@@ -1,12 +1,15 @@
 //! Linked programs: all policies that concern one workload in one direction, combined. Made by `link`.
 
+mod calls;
 mod headers;
 mod log;
 
+pub use calls::{LinkedCalls, Ordered};
 pub use headers::{LinkedHeader, Rank};
 pub use log::{LinkedField, LinkedLog};
 
 use crate::checked::{Attribute, Direction, Limit, Respond, Rule};
+use crate::decision::UNRESTRICTED;
 use crate::literals::{asked_by, attributes_of, header_of};
 use crate::module::{BYTES_SEEN_MAX, QUERY_PARAMETERS_MAX};
 use crate::request::{ALWAYS_READ, Refusal, Request, trim};
@@ -40,11 +43,33 @@ pub struct LinkedProgram {
     pub traffic: LinkedTraffic,
     /// What is logged; `None` if no `log` policy concerns the workload: every request, as the sidecar does it.
     pub log: Option<LinkedLog>,
+    /// What a caller's sidecar does with requests to the workload's service: only in programs of
+    /// [`link_calls`](crate::link::link_calls), which have nothing else.
+    pub calls: LinkedCalls,
     /// Names of the policies linked in, sorted.
     pub policies: Vec<String>,
 }
 
 impl LinkedProgram {
+    /// The program of a workload of which no policy says anything.
+    #[must_use]
+    pub fn unrestricted(workload: Workload) -> Self {
+        let auth = LinkedAuth {
+            rules: Vec::new(),
+            otherwise: LinkedOtherwise::unrestricted(),
+            shadow_otherwise: None,
+        };
+        Self {
+            workload,
+            direction: Direction::Inbound,
+            auth,
+            traffic: LinkedTraffic::default(),
+            calls: LinkedCalls::default(),
+            log: None,
+            policies: Vec::new(),
+        }
+    }
+
     /// How many bytes of a request the policies look at: each value of a header that they ask for, or that
     /// is looked at in any case, with one byte more for each.
     #[must_use]
@@ -108,6 +133,7 @@ impl LinkedProgram {
         if let Some(log) = &self.log {
             log.asked(&mut asked);
         }
+        self.calls.guards().for_each(|guard| asked_by(guard, &mut asked));
         asked
     }
 }
@@ -156,6 +182,14 @@ pub struct LinkedRule {
     pub rule: Arc<Rule>,
     /// Whether its policy is in shadow mode.
     pub shadow: bool,
+}
+
+impl LinkedOtherwise {
+    /// What holds where no policy says who may call: everybody.
+    #[must_use]
+    pub fn unrestricted() -> Self {
+        Self { rule: UNRESTRICTED.into(), allow: true, respond: None }
+    }
 }
 
 /// The answer when no rule matches.

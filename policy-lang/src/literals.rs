@@ -327,6 +327,17 @@ pub(crate) fn is_of_answer(attribute: &Attribute) -> bool {
     matches!(attribute, Attribute::ResponseCode | Attribute::ResponseDuration)
 }
 
+/// Whether an attribute is the identity of the caller.
+pub(crate) fn is_of_caller(attribute: &Attribute) -> bool {
+    matches!(
+        attribute,
+        Attribute::SourceService
+            | Attribute::SourceNamespace
+            | Attribute::SourcePrincipal
+            | Attribute::SourceMtls
+    )
+}
+
 /// Whether computing an expression can need a property of the host.
 #[must_use]
 pub(crate) fn reads_properties(expr: &Expr) -> bool {

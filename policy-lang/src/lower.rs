@@ -5,6 +5,7 @@
 
 mod answers;
 mod auth;
+mod calls;
 mod dump;
 mod headers;
 mod log;
@@ -27,6 +28,7 @@ pub fn lower(program: &LinkedProgram) -> Result<Plan, Bug> {
     let traffic = traffic::lower(&program.traffic, &auth.answers, &mut strands)?;
     let headers = headers::lower(&program.traffic, &mut strands)?;
     let log = log::lower(program.log.as_ref(), &mut strands)?;
+    let calls = calls::lower(&program.calls, &mut strands)?;
     Ok(Plan {
         direction: program.direction,
         trust_domain: program.workload.trust_domain.clone(),
@@ -35,6 +37,7 @@ pub fn lower(program: &LinkedProgram) -> Result<Plan, Bug> {
         traffic,
         headers,
         log,
+        calls,
         policies: program.policies.clone(),
     })
 }

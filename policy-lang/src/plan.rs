@@ -10,7 +10,9 @@ mod log;
 pub use headers::{HeaderOperation, HeaderPlace, HeadersPlan};
 pub use log::{FieldPlan, FieldValue, LaterPlan, LogPlan, SamplesPlan};
 
-use crate::checked::{Attribute, Direction, Expr, Guard};
+use crate::checked::{
+    Attribute, Choice, Direction, Expr, Fault, Guard, Milliseconds, Mirror, Retry, Template, Way,
+};
 use crate::literals::{asked_by, attributes_of};
 use crate::lower::Answers;
 use crate::source::Span;
@@ -34,6 +36,8 @@ pub struct Plan {
     pub headers: Option<HeadersPlan>,
     /// What the log policies make of them; `None` if there are none.
     pub log: Option<LogPlan>,
+    /// What a caller's sidecar makes of them; `None` if it decides nothing.
+    pub calls: Option<CallPlan>,
     /// Names of the policies, sorted.
     pub policies: Vec<String>,
 }
@@ -114,6 +118,40 @@ pub struct TrafficPlan {
     pub strand: usize,
     /// The limits.
     pub limits: Vec<LimitPlan>,
+}
+
+/// What a caller's sidecar decides, each by a strand of its own, if there are such statements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallPlan {
+    /// Where a request goes.
+    pub ways: Option<ChoicePlan<Way>>,
+    /// Under which path.
+    pub rewrites: Option<ChoicePlan<Template>>,
+    /// Where a copy goes.
+    pub mirrors: Option<ChoicePlan<Mirror>>,
+    /// How long an answer may take.
+    pub timeouts: Option<ChoicePlan<Milliseconds>>,
+    /// How long it may take at most.
+    pub ceilings: Option<ChoicePlan<Milliseconds>>,
+    /// When it is sent again.
+    pub retries: Option<ChoicePlan<Retry>>,
+    /// What is done to it, by a strand that picks all.
+    pub faults: Option<ChoicePlan<Fault>>,
+    /// How long an answer may take if none of the timeouts matches.
+    pub timeout_otherwise: Option<Arc<Choice<Milliseconds>>>,
+    /// How long it may take at most if none of the ceilings matches.
+    pub ceiling_otherwise: Option<Arc<Choice<Milliseconds>>>,
+    /// How long an answer may take where nothing else is decided.
+    pub fixed_timeout: Option<Milliseconds>,
+}
+
+/// What a strand of a caller's sidecar picks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChoicePlan<T> {
+    /// The place of the strand.
+    pub strand: usize,
+    /// The statements, by index.
+    pub choices: Vec<Arc<Choice<T>>>,
 }
 
 /// A limit.

@@ -2,8 +2,10 @@
 //!
 //! Running is left to the caller, who does it with the compiled module; the evaluator says the same.
 
+mod calls;
 mod left_out;
 
+pub use calls::{caller_of, course_of, link_test_calls, way_failures};
 pub use left_out::left_out;
 
 use crate::check::TEST_TRUST_DOMAIN;
@@ -41,11 +43,13 @@ pub fn link_test(test: &CheckedTest, policies: &[CheckedPolicy]) -> Result<Linke
     let in_program = linked.as_ref().map(|program| program.policies.as_slice()).unwrap_or_default();
     let left_out: Vec<Diagnostic> = named
         .iter()
-        .filter(|policy| !in_program.contains(&policy.name))
+        .filter(|policy| policy.acts_at_target() && !in_program.contains(&policy.name))
         .map(|policy| not_concerned(test, policy, &workload))
         .collect();
     match linked {
         Some(program) if left_out.is_empty() => Ok(program),
+        // What callers do is all that they say.
+        None if left_out.is_empty() => Ok(LinkedProgram::unrestricted(workload)),
         _ => Err(left_out),
     }
 }

@@ -11,8 +11,9 @@ use crate::bug::{Bug, CompileError};
 use crate::checked::{CheckedPolicy, Direction};
 use crate::diagnostic::{Diagnostic, FINDINGS_MAX};
 use crate::emit::compile;
-use crate::link::{Index, link_within};
-use crate::linked::Workload;
+use crate::link::{Facts, Index, link_calls, link_within};
+use crate::linked::{LinkedProgram, Workload};
+use crate::routes;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use weight::Weight;
@@ -38,10 +39,12 @@ pub fn check_together<'w>(
         budget,
     };
     let mut suspects: Vec<(Weight, &Workload)> = Vec::new();
+    let mut called: BTreeSet<Workload> = BTreeSet::new();
     for workload in workloads {
         if check.is_full() {
             return Ok(check.found);
         }
+        called.insert(Workload { labels: BTreeMap::new(), ..workload.clone() });
         suspects.extend(check.headers(workload, Direction::Inbound).map(|weight| (weight, workload)));
     }
     // The largest first: when those are accepted that there is time for, smaller ones are, too.
@@ -57,6 +60,20 @@ pub fn check_together<'w>(
         let names = concerned.policies.iter().map(|policy| policy.name.as_str()).collect();
         if made.insert(names) || weight.is_of_workload {
             check.module(concerned.policies, workload, Direction::Inbound)?;
+        }
+    }
+    let mut made: BTreeSet<(Vec<&str>, Option<&Workload>)> = BTreeSet::new();
+    for target in &called {
+        if check.is_full() {
+            break;
+        }
+        let mut policies = check.index.concerned(target, Direction::Inbound).policies;
+        policies.retain(|policy| policy.calls().is_some_and(|calls| !calls.is_empty()));
+        let names = policies.iter().map(|policy| policy.name.as_str()).collect();
+        let asks =
+            policies.iter().map(|policy| Facts::of(policy)).any(|facts| facts.service || facts.namespace);
+        if !policies.is_empty() && made.insert((names, asks.then_some(target))) {
+            check.calls(policies, target)?;
         }
     }
     Ok(check.found)
@@ -105,7 +122,19 @@ impl Check<'_, '_> {
         let Some(first) = policies.first() else { return Ok(()) };
         self.budget.settle(Work::LinkedParts, PARTS_PER_MODULE, first.name_span);
         let policies: Vec<CheckedPolicy> = policies.into_iter().cloned().collect();
-        let program = match link_within(&policies, workload, direction, self.budget) {
+        match link_within(&policies, workload, direction, self.budget) {
+            Ok(Some(program)) => self.compile(&program)?,
+            Ok(None) => {}
+            Err(refused) => self.add(refused),
+        }
+        Ok(())
+    }
+
+    /// Links and compiles what all callers of a service do.
+    fn calls(&mut self, policies: Vec<&CheckedPolicy>, target: &Workload) -> Result<(), Bug> {
+        let Some(first) = policies.first() else { return Ok(()) };
+        self.budget.settle(Work::LinkedParts, PARTS_PER_MODULE, first.name_span);
+        let program = match link_calls(policies, target, None, self.budget) {
             Ok(Some(program)) => program,
             Ok(None) => return Ok(()),
             Err(refused) => {
@@ -113,12 +142,25 @@ impl Check<'_, '_> {
                 return Ok(());
             }
         };
-        match compile(&program) {
-            Ok(_) => {}
-            Err(CompileError::Refused(refused)) => self.add(refused),
-            Err(CompileError::Bug(bug)) => return Err(bug),
+        match routes::table(&program.calls) {
+            Ok(_) if program.calls.decides() => self.compile(&program),
+            Ok(_) => Ok(()),
+            Err(refused) => {
+                self.add(vec![*refused]);
+                Ok(())
+            }
         }
-        Ok(())
+    }
+
+    fn compile(&mut self, program: &LinkedProgram) -> Result<(), Bug> {
+        match compile(program) {
+            Ok(_) => Ok(()),
+            Err(CompileError::Refused(refused)) => {
+                self.add(refused);
+                Ok(())
+            }
+            Err(CompileError::Bug(bug)) => Err(bug),
+        }
     }
 
     fn add(&mut self, new: Vec<Diagnostic>) {

@@ -17,7 +17,7 @@ use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::source::SOURCE_BYTES_MAX;
 use chancery_policy_lang::{
     Analysis, Diagnostic, FileId, SourceSet, analyse, classify, emit, inhabitants, lex, link, lower, parse,
-    print, tabulate, testing, together,
+    print, routes, tabulate, testing, together,
 };
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,7 @@ const STAGES: &[(&str, Run)] = &[
     ("classes", run_classes),
     ("tables", run_tables),
     ("wasm", run_wasm),
+    ("calls", run_calls),
     ("inhabitants", run_inhabitants),
 ];
 
@@ -129,6 +130,42 @@ fn run_wasm(_: FileId, text: &str) -> Made {
     (shown, diagnostics)
 }
 
+/// Links what callers of `shop/orders` do, for `shop/web` and for any caller; shows the program, the plan and the table of
+/// routes.
+fn run_calls(_: FileId, text: &str) -> Made {
+    let mut analysis = analyse_text(text);
+    let target = Workload {
+        namespace: "shop".to_owned(),
+        service: "orders".to_owned(),
+        labels: [].into(),
+        trust_domain: "chancery.local".to_owned(),
+    };
+    let web = ServiceRef { namespace: "shop".to_owned(), name: "web".to_owned() };
+    let mut out = String::new();
+    for caller in [None, Some(&web)] {
+        let linked = link::link_calls(&analysis.policies, &target, caller, &mut Budget::new());
+        let program = match linked {
+            Ok(Some(program)) => program,
+            Ok(None) => continue,
+            Err(diagnostics) => {
+                analysis.diagnostics.extend(diagnostics);
+                break;
+            }
+        };
+        writeln!(out, "# {}", if caller.is_some() { "shop/web" } else { "any caller" }).unwrap();
+        out.push_str(&link::dump(&program));
+        out.push_str(&lower::dump(&lower::lower(&program).unwrap()));
+        let table = routes::table(&program.calls).unwrap();
+        writeln!(out, "timeout {:?}", table.timeout).unwrap();
+        let default = std::iter::once(("default", &table.default));
+        for (key, entry) in default.chain(table.entries.iter().map(|(key, entry)| (key.as_str(), entry))) {
+            let to: Vec<String> = entry.to.iter().map(|weighted| weighted.to.to_string()).collect();
+            writeln!(out, "{key}: to {} by {}", to.join(", "), entry.stated_by.join(", ")).unwrap();
+        }
+    }
+    (out, analysis.diagnostics)
+}
+
 /// Runs the `test` blocks by the evaluator; the text form is a line for each request.
 fn run_eval(_: FileId, text: &str) -> Made {
     let mut analysis = analyse_text(text);
@@ -144,12 +181,25 @@ fn run_eval(_: FileId, text: &str) -> Made {
             }
         };
         for (case, decisions) in test.cases.iter().zip(testing::decisions(test, &program)) {
-            let failures = testing::failures(case, &program, &decisions);
+            let mut failures = testing::failures(case, &program, &decisions);
+            let way = match case.ways.is_empty() {
+                true => None,
+                false => {
+                    let caller = testing::caller_of(case, &program.workload);
+                    let linked = testing::link_test_calls(test, &analysis.policies, caller.as_ref()).unwrap();
+                    let course = testing::course_of(case, linked.as_ref());
+                    failures.extend(testing::way_failures(case, course.as_ref(), &program.workload));
+                    course.map(|course| course.way.map(|way| way.id.to_string()).unwrap_or_default())
+                }
+            };
             assert!(failures.is_empty(), "{}: {}", test.name, failures.join(", "));
             let rates: Vec<_> =
                 decisions.iter().map(|decision| testing::rate(case, &program, decision)).collect();
             assert_eq!(testing::log_failure(case, &rates), None, "{}", test.name);
             let path = String::from_utf8_lossy(&case.request.path).into_owned();
+            if let Some(way) = way {
+                writeln!(out, "  {path}: goes by {way}").unwrap();
+            }
             // Equal ones that follow each other stand as one.
             for same in decisions.chunk_by(|a, b| a == b) {
                 let Some(decision) = same.first() else { continue };
@@ -295,6 +345,12 @@ fn large() -> Vec<(&'static str, String)> {
             "module",
             rules(150, &|number| format!("  allow when request.path.matches(r\"\\pL{{1,20}}z{number}\")\n")),
         ),
+        ("ways", {
+            let ways = (0..260).map(|number| format!("  route /w/{number} -> service shop/w{number}\n"));
+            let retries =
+                (0..260).map(|number| format!("  retry 1 on 5xx backoff {}ms for /r/{number}\n", number + 1));
+            format!("traffic a on mesh {{\n{}}}\n", ways.chain(retries).collect::<String>())
+        }),
         (
             "depths",
             rules(1_400, &|number| {

@@ -58,11 +58,18 @@ fn said_in_mesh(text: &str, known: &BTreeSet<ServiceRef>) -> (Vec<Diagnostic>, S
     if analysis.is_ok() {
         analysis.diagnostics.extend(testing::left_out(&analysis.tests, &analysis.policies));
         for test in &analysis.tests {
+            analysis
+                .diagnostics
+                .extend(testing::link_test_calls(test, &analysis.policies, None).err().into_iter().flatten());
             match testing::link_test(test, &analysis.policies) {
                 Err(found) => analysis.diagnostics.extend(found),
                 Ok(program) => {
                     for (case, decisions) in test.cases.iter().zip(testing::decisions(test, &program)) {
-                        for failure in testing::failures(case, &program, &decisions) {
+                        let caller = testing::caller_of(case, &program.workload);
+                        let calls = testing::link_test_calls(test, &analysis.policies, caller.as_ref());
+                        let course = calls.ok().and_then(|calls| testing::course_of(case, calls.as_ref()));
+                        let ways = testing::way_failures(case, course.as_ref(), &program.workload);
+                        for failure in testing::failures(case, &program, &decisions).into_iter().chain(ways) {
                             failures += &format!("{}: {failure}\n", test.name);
                         }
                     }

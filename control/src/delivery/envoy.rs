@@ -3,7 +3,8 @@
 //! ```text
 //! a caller's sidecar                                    the service's sidecar
 //! application --plain--> listener outbound/ns/svc       listener inbound <--mTLS, h2--+
-//!                          route outbound/ns/svc          | ECDS evicted, ECDS writ-inbound: policies
+//!                          ECDS writ-outbound/ns/svc      | ECDS evicted, ECDS writ-inbound: policies
+//!                          route outbound/ns/svc          |
 //!                          cluster mesh/ns/svc            | route inbound
 //!                            endpoints mesh/ns/svc --->---+ cluster local_app --plain--> application
 //! ```
@@ -18,6 +19,7 @@ pub mod endpoints;
 pub mod evicted;
 pub mod extension;
 pub mod listener;
+mod matcher;
 mod message;
 mod one_identity;
 pub mod route;
@@ -27,7 +29,7 @@ mod tests;
 mod tls;
 pub mod yaml;
 
-use chancery_policy_lang::checked::ServiceRef;
+use chancery_policy_lang::checked::{Destination, ServiceRef};
 use std::time::Duration;
 
 /// The listener that other sidecars connect to, and its route configuration.
@@ -89,10 +91,22 @@ impl Default for ConnectionLife {
     }
 }
 
-/// The cluster of a service of the mesh, and its endpoints.
+/// The cluster of a destination in the mesh, and its endpoints.
 #[must_use]
-pub fn mesh_cluster(service: &ServiceRef) -> String {
-    format!("mesh/{}/{}", service.namespace, service.name)
+pub fn mesh_cluster(destination: &Destination) -> String {
+    format!("mesh/{destination}")
+}
+
+/// The extension that decides the requests that go out to a service of the mesh.
+#[must_use]
+pub fn outbound_policy(service: &ServiceRef) -> String {
+    format!("writ-{}", outbound_listener(service))
+}
+
+/// The listener before which an extension stands that decides.
+#[must_use]
+pub fn listener_of_policy(extension: &str) -> &str {
+    extension.strip_prefix("writ-").unwrap_or(INBOUND)
 }
 
 /// The listener that leads to a service of the mesh, and its route configuration.

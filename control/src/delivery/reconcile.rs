@@ -10,6 +10,7 @@
 //! What [`Reconciler::take_in`] gives follows from the desired state: what the reconciler remembers only saves work,
 //! and keeps the last good policy of a workload whose policies can no longer be made into one.
 
+mod calls;
 mod filters;
 mod plumbing;
 #[cfg(test)]
@@ -20,12 +21,13 @@ use crate::delivery::envoy::{ConnectionLife, INBOUND, INBOUND_POLICY, evicted};
 use crate::delivery::fleet::{Fleet, FleetChange};
 use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
 use crate::mesh::identity::evictions::Serial;
-use crate::mesh::model::{DesiredState, ProxyId, ProxyRegistration, Readiness, Revision};
+use crate::mesh::model::{DesiredState, ProxyId, ProxyRegistration, Readiness};
 use crate::mesh::store::{Changes, Step};
 use crate::policies::effort::Effort;
 use crate::policies::in_force::{Current, InForce};
 use crate::policies::programs::Programs;
-use chancery_policy_lang::checked::{ServiceRef, Target};
+use calls::{Calls, Leading};
+use chancery_policy_lang::checked::{Destination, ServiceRef, Target};
 use chancery_policy_lang::log::LogKey;
 use filters::{Filter, Filters};
 use plumbing::Plumbing;
@@ -43,6 +45,9 @@ pub struct Reconciler {
     known: Option<Arc<InForce>>,
     plumbing: Plumbing,
     filters: Filters,
+    calls: Calls,
+    /// Why what proxies get is not what the policies state, of those of which it is not.
+    problems: BTreeMap<ProxyId, Problems>,
     evicted: Evicted,
     snapshots: BTreeMap<ProxyId, Arc<Snapshot>>,
 }
@@ -71,6 +76,15 @@ struct Evicted {
     resource: Arc<Resource>,
 }
 
+/// Why what a proxy gets is not what the policies state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Problems {
+    /// Of what comes in.
+    inbound: Option<String>,
+    /// Of what goes out.
+    outbound: Vec<String>,
+}
+
 /// What a proxy gets that has something already.
 #[derive(Debug, Default)]
 struct News {
@@ -78,6 +92,8 @@ struct News {
     resources: Vec<Arc<Resource>>,
     /// Because of a change of policies.
     filter: Option<Filter>,
+    /// The services to which it calls otherwise, because of a change of policies.
+    calls: Vec<ServiceRef>,
 }
 
 impl Reconciler {
@@ -85,12 +101,15 @@ impl Reconciler {
     #[must_use]
     pub fn new(tools: Tools) -> Self {
         let filters = Filters::new(tools.programs.clone(), tools.log_key);
+        let calls = Calls::new(tools.programs.clone());
         let evicted = Evicted::new(Arc::default());
         Self {
             tools,
             known: None,
             plumbing: Plumbing::default(),
             filters,
+            calls,
+            problems: BTreeMap::new(),
             evicted,
             snapshots: BTreeMap::new(),
         }
@@ -112,9 +131,10 @@ impl Reconciler {
         let mut moved = BTreeSet::new();
         self.take_in_addresses(&changes, &mut moved);
         for service in moved {
-            let Some((endpoints, callers)) = self.plumbing.callers(&service) else { continue };
-            for caller in callers {
-                news.entry(caller.clone()).or_default().resources.push(endpoints.clone());
+            for (endpoints, callers) in self.plumbing.callers(&service) {
+                for caller in callers {
+                    news.entry(caller.clone()).or_default().resources.push(endpoints.clone());
+                }
             }
         }
         for id in self.take_in_evicted() {
@@ -123,6 +143,9 @@ impl Reconciler {
         let targets = targets(&before, &in_force, &changes);
         for (id, filter) in self.filters.change(&in_force, &targets, &effort) {
             news.entry(id).or_default().filter = Some(filter);
+        }
+        for (id, services) in self.calls.change(&in_force, &targets, &effort) {
+            news.entry(id).or_default().calls = services;
         }
 
         let mut change = FleetChange { revision: state.revision, is_whole, ..FleetChange::default() };
@@ -139,13 +162,15 @@ impl Reconciler {
                 }
                 None => {
                     self.snapshots.remove(id);
+                    self.problems.remove(id);
                     change.gone.insert(id.clone());
                 }
             }
         }
         for (id, news) in news {
-            let Some(snapshot) = self.snapshots.get(&id) else { continue };
-            change.given.insert(id, Arc::new(renewed(snapshot, news, state.revision)));
+            let Some(snapshot) = self.snapshots.get(&id).cloned() else { continue };
+            let snapshot = self.renewed(&id, &snapshot, news, state);
+            change.given.insert(id, Arc::new(snapshot));
         }
         self.snapshots.extend(change.given.iter().map(|(id, snapshot)| (id.clone(), snapshot.clone())));
         change
@@ -158,6 +183,8 @@ impl Reconciler {
                 self.plumbing.remove(before, moved);
                 if !is_of_readiness(step) {
                     self.filters.remove(before);
+                    self.calls.remove(before);
+                    self.plumbing.lead(&before.id, BTreeSet::new());
                 }
             }
             if let Some(after) = &step.after {
@@ -179,13 +206,82 @@ impl Reconciler {
     }
 
     fn snapshot(&mut self, in_force: &InForce, proxy: &ProxyRegistration, effort: &Effort) -> Snapshot {
+        self.calls.add(in_force, proxy, effort);
+        self.lead(proxy);
         let resources = self.plumbing.of_proxy(proxy);
         let mut snapshot = Snapshot::new(in_force.state.revision, resources);
+        let mut problems = Problems::default();
         if proxy.inbound.is_some() {
             snapshot.put(self.evicted.resource.clone());
-            put_filter(&mut snapshot, self.filters.add(in_force, proxy, effort));
+            problems.inbound = put_filter(&mut snapshot, self.filters.add(in_force, proxy, effort));
         }
+        for leading in self.leading(proxy) {
+            leading.resources.iter().for_each(|resource| snapshot.put(resource.clone()));
+            problems.outbound.extend(leading.problem.clone());
+        }
+        self.put_problems(&mut snapshot, &proxy.id, problems);
         snapshot
+    }
+
+    /// What a sidecar gets for each service that it calls.
+    fn leading<'a>(&'a self, proxy: &'a ProxyRegistration) -> impl Iterator<Item = &'a Leading> {
+        let services: BTreeSet<&ServiceRef> =
+            proxy.outbounds.iter().map(|outbound| &outbound.service).collect();
+        services.into_iter().filter_map(|service| self.calls.of(service, &proxy.service))
+    }
+
+    /// Takes in to whom the requests of a sidecar go, beside the services that it states.
+    fn lead(&mut self, proxy: &ProxyRegistration) {
+        let is_stated = |to: &Destination| {
+            to.version.is_none() && proxy.outbounds.iter().any(|outbound| outbound.service == to.service)
+        };
+        let to = self.leading(proxy).flat_map(|leading| leading.destinations.iter());
+        let to = to.filter(|to| !is_stated(to)).cloned().collect();
+        self.plumbing.lead(&proxy.id, to);
+    }
+
+    /// A snapshot with what is new. A change of endpoints makes no other revision of it: the policies are the same.
+    fn renewed(&mut self, id: &ProxyId, snapshot: &Snapshot, news: News, state: &DesiredState) -> Snapshot {
+        let mut snapshot = snapshot.clone();
+        for resource in news.resources {
+            snapshot.put(resource);
+        }
+        let mut problems = self.problems.get(id).cloned().unwrap_or_default();
+        if let Some(filter) = news.filter {
+            snapshot.revision = state.revision;
+            problems.inbound = put_filter(&mut snapshot, filter);
+        }
+        if let Some(proxy) = state.proxies.get(id).filter(|_| !news.calls.is_empty()) {
+            snapshot.revision = state.revision;
+            self.put_calls(&mut snapshot, proxy);
+            problems.outbound = self.leading(proxy).filter_map(|leading| leading.problem.clone()).collect();
+        }
+        self.put_problems(&mut snapshot, id, problems);
+        snapshot
+    }
+
+    /// Puts what a sidecar does with its requests into its snapshot, and takes out where none goes any more.
+    fn put_calls(&mut self, snapshot: &mut Snapshot, proxy: &ProxyRegistration) {
+        let before = self.plumbing.ways_led(&proxy.id);
+        self.lead(proxy);
+        for resource in before {
+            snapshot.take(resource.kind, &resource.name);
+        }
+        for resource in self.plumbing.of_destinations(proxy) {
+            snapshot.put(resource);
+        }
+        let resources: Vec<Arc<Resource>> =
+            self.leading(proxy).flat_map(|leading| leading.resources.iter().cloned()).collect();
+        resources.into_iter().for_each(|resource| snapshot.put(resource));
+    }
+
+    fn put_problems(&mut self, snapshot: &mut Snapshot, id: &ProxyId, problems: Problems) {
+        snapshot.problems = problems.inbound.iter().chain(&problems.outbound).cloned().collect();
+        if problems == Problems::default() {
+            self.problems.remove(id);
+        } else {
+            self.problems.insert(id.clone(), problems);
+        }
     }
 }
 
@@ -223,20 +319,8 @@ fn targets(before: &InForce, now: &InForce, changes: &Changes) -> BTreeSet<Targe
     targets
 }
 
-/// A snapshot with what is new. A change of endpoints makes no other revision of it: the policies are the same.
-fn renewed(snapshot: &Snapshot, news: News, revision: Revision) -> Snapshot {
-    let mut snapshot = snapshot.clone();
-    for resource in news.resources {
-        snapshot.put(resource);
-    }
-    if let Some(filter) = news.filter {
-        snapshot.revision = revision;
-        put_filter(&mut snapshot, filter);
-    }
-    snapshot
-}
-
-fn put_filter(snapshot: &mut Snapshot, Filter { resource, problem }: Filter) {
+/// Puts a filter into a snapshot; gives why it is not what the policies state.
+fn put_filter(snapshot: &mut Snapshot, Filter { resource, problem }: Filter) -> Option<String> {
     snapshot.unmade.remove(&ResourceType::Extension);
     match resource {
         Some(resource) => snapshot.put(resource),
@@ -244,7 +328,7 @@ fn put_filter(snapshot: &mut Snapshot, Filter { resource, problem }: Filter) {
             snapshot.unmade.insert(ResourceType::Extension, [INBOUND_POLICY.to_owned()].into());
         }
     }
-    snapshot.problems = problem.into_iter().collect();
+    problem
 }
 
 /// Follows the desired state and evictions, and publishes what changes; of states that come while one is taken in only the newest is.

@@ -208,6 +208,13 @@ impl Snapshot {
         self.resources.entry(resource.kind).or_default().put(resource);
     }
 
+    /// Takes a resource out.
+    pub fn take(&mut self, kind: ResourceType, name: &str) {
+        if let Some(resources) = self.resources.get_mut(&kind) {
+            resources.remove(name);
+        }
+    }
+
     /// Whether a resource should be there and could not be made.
     #[must_use]
     pub fn is_unmade(&self, kind: ResourceType, name: &str) -> bool {

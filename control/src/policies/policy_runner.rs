@@ -266,7 +266,7 @@ fn show_answer(properties: &mut Properties, outcome: &chancery_sdk_host::Outcome
 }
 
 /// The module in a VM that shares buckets with no other.
-fn start(module: &LoadedModule) -> Result<Plugin, RunError> {
+pub(super) fn start(module: &LoadedModule) -> Result<Plugin, RunError> {
     static STARTED: AtomicU64 = AtomicU64::new(0);
     let vm_id = STARTED.fetch_add(1, Ordering::Relaxed).to_string();
     let configuration = TEST_LOG_KEY.0.to_vec();
@@ -336,7 +336,7 @@ fn state(closed: &ClosedStream, name: &str) -> Option<String> {
     closed.filter_state.get(name.as_bytes()).map(|value| String::from_utf8_lossy(value).into_owned())
 }
 
-fn contradiction(text: impl Into<String>) -> RunError {
+pub(super) fn contradiction(text: impl Into<String>) -> RunError {
     RunError::Contradiction(text.into())
 }
 

@@ -64,6 +64,12 @@ impl Preflight {
         &self.host
     }
 
+    /// The host for a few calls of a module.
+    #[must_use]
+    pub fn trial_ground(&self) -> &Host {
+        &self.trial_ground
+    }
+
     /// Tries the module of a program out.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! Workloads of different keys are linked each for itself, which costs little. Mostly what they differ in decides nothing:
 //! of a hundred versions a policy asks for one. So what is linked is compared as well before it is compiled.
 
+use super::call_programs::CallPrograms;
 use crate::policies::effort::{Effort, Stopped};
 use crate::policies::in_force::{PolicyInForce, PolicySet};
 use crate::policies::preflight::{Preflight, TrialError};
@@ -37,6 +38,7 @@ pub struct ProgramKey([u8; 32]);
 pub struct Programs {
     preflight: Preflight,
     made: Mutex<Made>,
+    pub(super) calls: CallPrograms,
 }
 
 /// All that a linked program says, as a digest; it says nothing of the workload but what was folded into it.
@@ -82,13 +84,18 @@ impl Programs {
     /// # Errors
     /// If the host that modules are tried out in cannot be made on this machine.
     pub fn new() -> Result<Self, HostError> {
-        Ok(Self { preflight: Preflight::new()?, made: Mutex::default() })
+        Ok(Self { preflight: Preflight::new()?, made: Mutex::default(), calls: CallPrograms::default() })
     }
 
     /// The host for tests to run in.
     #[must_use]
     pub fn host(&self) -> &Host {
         self.preflight.host()
+    }
+
+    /// The host for a few calls of a module.
+    pub(super) fn trial_ground(&self) -> &Host {
+        self.preflight.trial_ground()
     }
 
     /// The key of the program of a workload; `None` if no policy concerns it.
@@ -121,7 +128,8 @@ impl Programs {
         workload: &Workload,
         effort: &Effort,
     ) -> Result<(), ProgramError> {
-        self.made_of(policies, workload, effort, true).map(|_module| ())
+        self.made_of(policies, workload, effort, true)?;
+        self.try_out_calls(policies, workload, effort)
     }
 
     fn made_of(
@@ -212,7 +220,8 @@ impl Made {
 }
 
 fn said(program: &LinkedProgram) -> Said {
-    let LinkedProgram { workload, direction, auth, traffic, log, policies } = program;
+    // What callers do is made apart.
+    let LinkedProgram { workload, direction, auth, traffic, calls: _, log, policies } = program;
     let mut hash = Hashing(Sha256::new());
     // What `Debug` shows is all that is there; hashing never fails.
     let _written = write!(hash, "{:?}", (&workload.trust_domain, direction, auth, traffic, log, policies));

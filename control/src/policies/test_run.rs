@@ -6,6 +6,7 @@
 //! A [`TestBench`] compiles each set of policies under test once, however many tests are about it, and
 //! ends within the [`TestLimits`] that it is given: the control plane runs tests of others.
 
+use crate::policies::course_runner::CourseRunner;
 use crate::policies::policy_runner::{PolicyRunner, Ran, RunError, TEST_LOG_KEY};
 use crate::policies::workloads;
 use chancery_policy_lang::bug::CompileError;
@@ -13,6 +14,7 @@ use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, SampleRate, Test
 use chancery_policy_lang::decision::Decision;
 use chancery_policy_lang::eval::Buckets;
 use chancery_policy_lang::linked::LinkedProgram;
+use chancery_policy_lang::module::Module;
 use chancery_policy_lang::request::{Request, received};
 use chancery_policy_lang::{Diagnostic, SourceSet, Span, emit, eval, testing};
 use chancery_sdk_host::{Host, HostError, Limits};
@@ -171,14 +173,18 @@ impl<'a> TestBench<'a> {
         let named = test.policies.iter().filter_map(|name| self.policies.get(name.as_str()).copied());
         let named: Vec<CheckedPolicy> = named.cloned().collect();
         let program = testing::link_test(test, &named).map_err(TestError::Apart)?;
-        let module = emit::compile(&program).map_err(|error| match error {
+        let module = self.compiled(test, &program)?;
+        let runner = PolicyRunner::on_host(self.host, &module.bytes);
+        runner.map(|runner| (program, runner)).map_err(|error| self.broken(test.span, &error))
+    }
+
+    fn compiled(&self, test: &CheckedTest, program: &LinkedProgram) -> Result<Module, TestError> {
+        emit::compile(program).map_err(|error| match error {
             CompileError::Refused(found) => TestError::Apart(found),
             CompileError::Bug(bug) => {
                 TestError::Broken(format!("{}: {bug}", self.sources.location(test.span)))
             }
-        })?;
-        let runner = PolicyRunner::on_host(self.host, &module.bytes);
-        runner.map(|runner| (program, runner)).map_err(|error| self.broken(test.span, &error))
+        })
     }
 
     /// Runs the cases of a test one after the other, beginning with full buckets.
@@ -194,7 +200,7 @@ impl<'a> TestBench<'a> {
         let mut at = State { buckets: Buckets::default(), now_ns: testing::BEGINNING_NS };
         let mut runs = Vec::new();
         for case in &test.cases {
-            runs.push(self.run_case(program, runner, case, &mut at)?);
+            runs.push(self.run_case(program, runner, (test, case), &mut at)?);
             at.now_ns = case.end_ns(at.now_ns);
         }
         Ok(runs)
@@ -204,9 +210,10 @@ impl<'a> TestBench<'a> {
         &self,
         program: &LinkedProgram,
         runner: &mut PolicyRunner,
-        case: &TestCase,
+        (test, case): (&CheckedTest, &TestCase),
         at: &mut State,
     ) -> Result<CaseRun, TestError> {
+        let ways = self.ways(program, test, case)?;
         let repeat = case.repeat.max(1);
         let mut decisions = Vec::with_capacity(repeat as usize);
         let mut rates: Vec<SampleRate> = Vec::new();
@@ -230,6 +237,7 @@ impl<'a> TestBench<'a> {
         }
         let mut failures = testing::failures(case, program, &decisions);
         failures.extend(testing::log_failure(case, &rates));
+        failures.extend(ways);
         let words: Vec<&str> = self.sources.snippet(case.span).split_whitespace().collect();
         Ok(CaseRun {
             line: self.line_of(case.span),
@@ -237,6 +245,40 @@ impl<'a> TestBench<'a> {
             passed: failures.is_empty(),
             failures,
         })
+    }
+
+    /// What is wrong with where the request of a case goes: by the module of its caller's sidecar, which must say what
+    /// the evaluator says.
+    fn ways(
+        &self,
+        program: &LinkedProgram,
+        test: &CheckedTest,
+        case: &TestCase,
+    ) -> Result<Vec<String>, TestError> {
+        if case.ways.is_empty() {
+            return Ok(Vec::new());
+        }
+        let named = test.policies.iter().filter_map(|name| self.policies.get(name.as_str()).copied());
+        let named: Vec<CheckedPolicy> = named.cloned().collect();
+        let caller = testing::caller_of(case, &program.workload);
+        let linked = testing::link_test_calls(test, &named, caller.as_ref()).map_err(TestError::Apart)?;
+        let course = testing::course_of(case, linked.as_ref());
+        if let Some(linked) = linked.as_ref().filter(|linked| linked.calls.decides())
+            && let Ok(request) = received(case.request.clone())
+        {
+            let module = self.compiled(test, linked)?;
+            let broken = |error| self.broken(case.span, &error);
+            let mut runner = CourseRunner::on_host(self.host, &module.bytes).map_err(broken)?;
+            let ran = runner.run(&request).map_err(broken)?;
+            if !ran.may_be(course.as_ref(), linked) {
+                let place = self.sources.location(case.span);
+                return Err(TestError::Broken(format!(
+                    "{place}: the module does not treat the request as the language is defined\n  \
+                     module:    {ran:?}\n  evaluator: {course:?}"
+                )));
+            }
+        }
+        Ok(testing::way_failures(case, course.as_ref(), &program.workload))
     }
 
     /// Decides the request by the module, which must say what the evaluator says.

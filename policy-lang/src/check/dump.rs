@@ -1,8 +1,9 @@
 //! The text form of checked policies and tests (`--emit checked`).
 
 use crate::checked::{
-    Body, CheckedPolicy, CheckedTest, Effect, Expectation, Guard, HeaderExpectation, HeaderStatement, Limit,
-    Message, Mode, Peer, Respond, Rule, Sample, Target,
+    Body, Calls, CheckedPolicy, CheckedTest, Choice, Effect, Expectation, ExpectedWayKind, Fault, FaultKind,
+    Guard, HeaderExpectation, HeaderStatement, Limit, Message, Mirror, Mode, Peer, Piece, Respond, Retry,
+    Rule, Sample, Target, Template, Way, Weighted,
 };
 use crate::literals::{attribute_text, expression_text};
 use crate::request::RawRequest;
@@ -54,6 +55,9 @@ fn dump_policy(out: &mut String, policy: &CheckedPolicy) {
     for header in policy.headers() {
         let _ = writeln!(out, "  {}", header_text(header));
     }
+    policy.calls().into_iter().flat_map(calls_text).for_each(|line| {
+        let _ = writeln!(out, "  {line}");
+    });
     if let Some(log) = policy.log() {
         for sample in &log.samples {
             let _ = writeln!(out, "  {}", sample_text(sample));
@@ -131,6 +135,79 @@ pub(crate) fn change_text(header: &HeaderStatement) -> String {
     format!("{change} {message} header {}{}", header.header, value.unwrap_or_default())
 }
 
+/// What callers' sidecars do, one statement a line.
+pub(crate) fn calls_text(calls: &Calls) -> Vec<String> {
+    fn lines<T>(
+        choices: &[Choice<T>],
+        does: impl Fn(&T) -> (&'static str, String),
+    ) -> impl Iterator<Item = String> {
+        choices.iter().map(move |choice| {
+            let (word, what) = does(&choice.does);
+            let guard = guard_text(&choice.guard);
+            let guard = if guard.is_empty() { String::new() } else { format!(" for{guard}") };
+            format!("{}: {word} {what}{guard}", choice.id)
+        })
+    }
+    let Calls { ways, rewrites, mirrors, timeouts, ceilings, retries, faults } = calls;
+    let mut all: Vec<String> = lines(ways, way_text).collect();
+    all.extend(lines(rewrites, |template| ("rewrite", template_text(template))));
+    all.extend(lines(mirrors, |mirror| ("mirror", mirror_text(mirror))));
+    all.extend(lines(timeouts, |limit| ("timeout", format!("{}ms", limit.0))));
+    all.extend(lines(ceilings, |limit| ("timeout", format!("at_most {}ms", limit.0))));
+    all.extend(lines(retries, |retry| ("retry", retry_text(retry))));
+    all.extend(lines(faults, |fault| ("fault", fault_text(fault))));
+    all
+}
+
+pub(crate) fn way_text(way: &Way) -> (&'static str, String) {
+    match way {
+        Way::Route(weighted) => {
+            let each = |weighted: &Weighted| format!("{} {}", weighted.to, share_text(weighted.share));
+            ("route", weighted.iter().map(each).collect::<Vec<_>>().join(", "))
+        }
+        Way::Redirect { location, status } => ("redirect", format!("{} {status}", template_text(location))),
+    }
+}
+
+/// A template with the numbers of segments in the place of their names.
+pub(crate) fn template_text(template: &Template) -> String {
+    let piece = |piece: &Piece| match piece {
+        Piece::Text(text) => text.clone(),
+        Piece::Segment(number) => format!("{{{number}}}"),
+        Piece::Rest(number) => format!("{{{number}..}}"),
+    };
+    template.pieces.iter().map(piece).collect()
+}
+
+pub(crate) fn mirror_text(mirror: &Mirror) -> String {
+    format!("{} to {}", share_text(mirror.share), mirror.to)
+}
+
+pub(crate) fn retry_text(retry: &Retry) -> String {
+    let causes: Vec<&str> = retry.on.iter().map(|cause| cause.as_str()).collect();
+    let mut text = format!("{} on {}", retry.times, causes.join(", "));
+    let timed = [("each", retry.each), ("backoff", retry.backoff)];
+    for (word, limit) in timed.into_iter().filter_map(|(word, limit)| Some((word, limit?))) {
+        let _ = write!(text, " {word} {}ms", limit.0);
+    }
+    text
+}
+
+pub(crate) fn fault_text(fault: &Fault) -> String {
+    match fault.kind {
+        FaultKind::Delay(limit) => format!("{} delay {}ms", share_text(fault.share), limit.0),
+        FaultKind::Abort(status) => format!("{} abort {status}", share_text(fault.share)),
+    }
+}
+
+/// A share in millionths as a percentage.
+pub(crate) fn share_text(millionths: u32) -> String {
+    let fraction = format!("{:04}", millionths % 10_000);
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{}{point}{fraction}%", millionths / 10_000)
+}
+
 /// The parts of a guard, each with a space in front of it.
 pub(crate) fn guard_text(guard: &Guard) -> String {
     let mut text = String::new();
@@ -171,9 +248,13 @@ pub(crate) fn respond_text(respond: Option<&Respond>) -> String {
 fn dump_test(out: &mut String, test: &CheckedTest) {
     let _ = writeln!(out, "test {:?} for {}", test.name, test.policies.join(", "));
     for case in &test.cases {
+        let ways = case.ways.iter().map(|way| match &way.kind {
+            ExpectedWayKind::To(to) => format!("to service {to}"),
+            ExpectedWayKind::Redirected(location) => format!("to {location:?}"),
+        });
         let of_headers = case.headers.iter().map(header_expectation_text);
         let logged = case.logged.map(|logged| if logged { "logged" } else { "not logged" });
-        let expect = case.expect.iter().map(expectation_text).chain(of_headers);
+        let expect = case.expect.iter().map(expectation_text).chain(of_headers).chain(ways);
         let expect: Vec<String> = expect.chain(logged.map(str::to_owned)).collect();
         let repeat = if case.repeat == 1 { String::new() } else { format!("{} x ", case.repeat) };
         let mut request = request_text(&case.request);

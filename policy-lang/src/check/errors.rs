@@ -40,6 +40,10 @@ const HEADER_TAKEN_AWAY: Code = Code("E225");
 const LONG_NAME: Code = Code("E226");
 const RATE: Code = Code("E227");
 const LIMIT_KEY: Code = Code("E228");
+const DESTINATION: Code = Code("E229");
+const TEMPLATE: Code = Code("E230");
+const CALLERS: Code = Code("E231");
+const CHOICE: Code = Code("E232");
 const HEADER_OWNED: Code = Code("E240");
 const HEADER_VALUE: Code = Code("E241");
 
@@ -337,4 +341,95 @@ pub(super) fn unfit_header_value(span: Span) -> Diagnostic {
         "no header can have this value: it has a line break or another control character",
     )
     .help("remove the character; a tab is the only one that a value can have")
+}
+
+pub(super) fn many_destinations(span: Span, most: usize) -> Diagnostic {
+    Diagnostic::error(DESTINATION, span, format!("a route has at most {most} destinations"))
+        .help("write several routes, each for some of the paths")
+}
+
+pub(super) fn no_share(span: Span) -> Diagnostic {
+    Diagnostic::error(DESTINATION, span, "which share of the requests goes there is not said")
+        .help("of several destinations each has a share: `-> service shop/a@v1 95%, service shop/a@v2 5%`")
+}
+
+pub(super) fn share_of_mirror(span: Span) -> Diagnostic {
+    Diagnostic::error(DESTINATION, span, "a mirror has its share in front")
+        .help("write `mirror 5% -> service shop/checkout-shadow`")
+}
+
+pub(super) fn destination_twice(span: Span, destination: &str) -> Diagnostic {
+    Diagnostic::error(DESTINATION, span, format!("`{destination}` is a destination already"))
+        .help("add the shares up")
+}
+
+/// `sum` in millionths.
+pub(super) fn shares_do_not_add_up(span: Span, sum: u32) -> Diagnostic {
+    let sum = super::dump::share_text(sum);
+    Diagnostic::error(DESTINATION, span, format!("the shares are {sum} together"))
+        .help("a route says of all its requests where they go: make the shares 100% together")
+}
+
+pub(super) fn route_to_all(span: Span) -> Diagnostic {
+    Diagnostic::error(
+        DESTINATION,
+        span,
+        "a request goes to one service, and `*` stands for all of a namespace",
+    )
+    .help("name the service: `-> service shop/checkout`")
+}
+
+pub(super) fn bad_location(span: Span) -> Diagnostic {
+    Diagnostic::error(TEMPLATE, span, "this is no place that a client can be sent to").help(
+        "write a path, `/basket/{id}`, or a URL whose host stands in the policy, `https://shop.example/basket/{id}`; \
+         other characters than printable ones of ASCII are escaped, `%20`",
+    )
+}
+
+pub(super) fn bad_template(span: Span, reason: &str) -> Diagnostic {
+    Diagnostic::error(TEMPLATE, span, format!("this makes no path: {reason}"))
+        .help("write text, `{name}` of a segment that all paths of the statement name, and `/**` at the end if they have it")
+}
+
+pub(super) fn unknown_in_template(span: Span, name: &str) -> Diagnostic {
+    Diagnostic::error(
+        TEMPLATE,
+        span,
+        format!("`{{{name}}}` is not named at one place in all paths of the statement"),
+    )
+    .help(format!("name the segment in them: `/cart/{{{name}}}`"))
+}
+
+pub(super) fn unknown_to_callers(span: Span, what: &str, statement: &str) -> Diagnostic {
+    let message = format!("a `{statement}` cannot ask for `{what}`");
+    Diagnostic::error(CALLERS, span, message).labelled("not known where this is decided").help(
+        "it is decided in the sidecars of callers, before a replica is chosen and before anybody sees an address: ask for \
+         `source.service`, or for what the request says",
+    )
+}
+
+pub(super) fn choice_of_a_replica(span: Span, statement: &str) -> Diagnostic {
+    Diagnostic::error(CALLERS, span, format!("a `{statement}` cannot speak of some replicas of a service"))
+        .labelled("which replica it will be is not known where this is decided")
+        .help("write the policy on `service NAMESPACE/NAME`; a route can choose replicas: `-> service shop/checkout@v2`")
+}
+
+pub(super) fn bad_duration(span: Span) -> Diagnostic {
+    Diagnostic::error(CHOICE, span, "this is from 1ms to 1h").help("leave the statement out for no limit")
+}
+
+pub(super) fn bad_redirect(span: Span) -> Diagnostic {
+    Diagnostic::error(CHOICE, span, "this is no status of a redirect").help(
+        "301 and 308 are for good, 302, 303 and 307 for now; 307 and 308 keep the method. 302 if none is stated",
+    )
+}
+
+pub(super) fn unknown_cause(span: Span, word: &str) -> Diagnostic {
+    let known: Vec<&str> = crate::checked::Cause::ALL.iter().map(|(word, _)| *word).collect();
+    let near = crate::diagnostic::near::nearest(word, known.iter().copied());
+    let diagnostic = Diagnostic::error(CHOICE, span, format!("`{word}` is nothing that is tried again on"));
+    match near {
+        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+        None => diagnostic.help(format!("one of: `{}`", known.join("`, `"))),
+    }
 }

@@ -57,7 +57,7 @@ pub(super) fn check(
     let phase = if kind == PolicyKind::Log { Phase::Log } else { Phase::Request };
     let mut around = rule::Around { tree, policy: &name, scope, lets: &lets, phase, diagnostics };
     let (body, is_complete) = match kind {
-        PolicyKind::Traffic => traffic_body(node, &mut around),
+        PolicyKind::Traffic => traffic_body(node, &targets, &mut around),
         PolicyKind::Log => log::body(node, &mut around),
         _ => auth_body(node, narrow, &mut around),
     };
@@ -105,7 +105,7 @@ fn auth_body(node: &Policy, narrow: Option<&Scope>, around: &mut rule::Around<'_
 }
 
 /// What a `traffic` policy says, and whether no statement had to be left out.
-fn traffic_body(node: &Policy, around: &mut rule::Around<'_>) -> (Body, bool) {
+fn traffic_body(node: &Policy, targets: &[Scope], around: &mut rule::Around<'_>) -> (Body, bool) {
     let mut body = TrafficBody::default();
     let mut names = Names::default();
     let mut is_complete = true;
@@ -115,7 +115,14 @@ fn traffic_body(node: &Policy, around: &mut rule::Around<'_>) -> (Body, bool) {
         }
         // The parser has said that a statement of another kind does not stand here.
         let Statement::Other(statement) = statement else { continue };
-        let found = if let Some(node) = ast::Limit::of(&statement) {
+        let found = if let Some(node) = ast::Call::of(&statement) {
+            around.call(&node, targets).map(|(stated, name)| {
+                let (id, span) = stated.known_by();
+                if names.admit(id, name, span, around.diagnostics) {
+                    stated.put(&mut body.calls);
+                }
+            })
+        } else if let Some(node) = ast::Limit::of(&statement) {
             around.limit(&node).map(|(limit, name)| {
                 if names.admit(&limit.id, name, limit.span, around.diagnostics) {
                     body.limits.push(limit);

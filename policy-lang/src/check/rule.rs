@@ -220,18 +220,23 @@ impl Around<'_> {
     }
 
     pub(super) fn respond(&mut self, node: &ast::Respond) -> Option<Respond> {
-        let token = node.status()?;
-        let status = literal::int(token.text())?;
-        if !STATUSES.contains(&status) {
-            self.diagnostics.push(errors::bad_status(self.tree.span(token.text_range()), status));
-            return None;
-        }
+        let status = self.status(&node.status()?)?;
         let body = node.body().map(|token| literal::string(token.text())).unwrap_or_default();
         if let Some(token) = node.body().filter(|_| body.len() > BODY_BYTES_MAX) {
             self.diagnostics.push(errors::body_too_long(self.tree.span(token.text_range()), body.len()));
             return None;
         }
-        Some(Respond { status: u16::try_from(status).ok()?, body })
+        Some(Respond { status, body })
+    }
+
+    /// The status of an answer to a request that is not let pass.
+    pub(super) fn status(&mut self, token: &SyntaxToken) -> Option<u16> {
+        let status = literal::int(token.text())?;
+        if !STATUSES.contains(&status) {
+            self.diagnostics.push(errors::bad_status(self.tree.span(token.text_range()), status));
+            return None;
+        }
+        u16::try_from(status).ok()
     }
 
     /// `policy/effect-hhhhhh`, with the digest of the statement's tokens with one space between.

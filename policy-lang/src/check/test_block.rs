@@ -2,11 +2,13 @@
 
 use super::policy::OTHERWISE;
 use super::session::Session;
+use super::target::service_ref;
 use super::weight::steps_of_asking;
 use super::{TEST_TRUST_DOMAIN, errors, request};
 use crate::budget::Work;
 use crate::checked::{
-    CheckedPolicy, CheckedTest, Expectation, HeaderExpectation, Message, TestCase, Verdict,
+    CheckedPolicy, CheckedTest, Destination, Expectation, ExpectedWay, ExpectedWayKind, HeaderExpectation,
+    Message, TestCase, Verdict,
 };
 use crate::decision::{DEFAULT_DENY, REFUSALS, UNRESTRICTED};
 use crate::diagnostic::{Diagnostic, Findings};
@@ -14,7 +16,7 @@ use crate::lex::literal;
 use crate::source::Span;
 use crate::syntax::ast::{AstNode, Expect, ExpectKind, Given, RuleName, Test, With};
 use crate::syntax::{SyntaxKind, SyntaxToken, SyntaxTree};
-use errors::{later, warnings};
+use errors::warnings;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often a request may be repeated.
@@ -180,8 +182,9 @@ impl Surroundings<'_> {
             }
             logged = Some(expectation.negation().is_none());
         }
+        let ways = others.iter().filter_map(|expectation| self.way(expectation)).collect();
         let (request, response, span) = (request?, response?, self.tree.span(node.range()));
-        Some(TestCase { repeat, within_ms, request, answer, response, expect, headers, logged, span })
+        Some(TestCase { repeat, within_ms, request, answer, response, expect, headers, ways, logged, span })
     }
 
     fn within(&mut self, token: &SyntaxToken) -> Option<u64> {
@@ -246,17 +249,31 @@ impl Surroundings<'_> {
     }
 
     fn expectation(&mut self, node: &Expect) -> Option<Expectation> {
-        let span = self.tree.span(node.range());
-        let what = match node.kind()? {
-            ExpectKind::Allow => return self.verdict(node, Verdict::Allow),
-            ExpectKind::Deny => return self.verdict(node, Verdict::Deny),
-            ExpectKind::Limited => return self.verdict(node, Verdict::Limited),
-            ExpectKind::To => "`to`",
+        match node.kind()? {
+            ExpectKind::Allow => self.verdict(node, Verdict::Allow),
+            ExpectKind::Deny => self.verdict(node, Verdict::Deny),
+            ExpectKind::Limited => self.verdict(node, Verdict::Limited),
             // These are looked at apart.
-            ExpectKind::Header | ExpectKind::Logged => return None,
+            ExpectKind::To | ExpectKind::Header | ExpectKind::Logged => None,
+        }
+    }
+
+    /// Where the request is expected to go, if this says so.
+    fn way(&mut self, node: &Expect) -> Option<ExpectedWay> {
+        if node.kind()? != ExpectKind::To {
+            return None;
+        }
+        let kind = match node.location() {
+            Some(token) => ExpectedWayKind::Redirected(literal::string(token.text())),
+            None => {
+                let service = service_ref(&node.service()?)?;
+                ExpectedWayKind::To(Destination {
+                    service,
+                    version: node.version().map(|name| name.text().to_owned()),
+                })
+            }
         };
-        self.diagnostics.push(later::test(span, what));
-        None
+        Some(ExpectedWay { kind, span: self.tree.span(node.range()) })
     }
 
     fn verdict(&mut self, node: &Expect, verdict: Verdict) -> Option<Expectation> {

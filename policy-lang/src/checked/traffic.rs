@@ -1,6 +1,6 @@
 //! What `traffic` policies say.
 
-use super::{Expr, Guard, HeaderStatement, Respond};
+use super::{Calls, Expr, Guard, HeaderStatement, Respond};
 use crate::source::Span;
 use std::sync::Arc;
 
@@ -11,6 +11,8 @@ pub struct TrafficBody {
     pub limits: Vec<Limit>,
     /// All operations on headers.
     pub headers: Vec<HeaderStatement>,
+    /// What callers' sidecars do.
+    pub calls: Calls,
 }
 
 /// `limit RATE …`: a bucket of tokens for each key, of which each request takes one.

@@ -42,6 +42,35 @@ const BODY: u32 = 30;
 /// What the names of counters of decisions begin with.
 const COUNTER_PREFIX: &str = "writ.";
 
+/// A counter, at the beginning of a record: `writ.<word>.<id>`.
+pub(super) struct Counter;
+
+impl Counter {
+    /// How many bytes it takes.
+    pub(super) const BYTES: u32 = STATUS;
+
+    /// The bytes of a counter of this word and id.
+    pub(super) fn of(word: &str, id: &str, data: &mut Data) -> Result<Vec<u8>, Bug> {
+        // Names are limited when a policy is checked.
+        let length = |text: &str| u16::try_from(text.len()).ok().or_bug("names are short");
+        // The name of the counter ends in the id, so that this needs no room of its own.
+        let name = format!("{COUNTER_PREFIX}{word}.{id}");
+        let mut record = Record::default();
+        record.word(data.string(&name)).word(0).short(length(&name)?).short(length(id)?);
+        Ok(record.0)
+    }
+
+    /// Where the id of a record lies.
+    pub(super) fn rule(record: Local) -> Value {
+        record.load32(NAME) + record.load16(NAME_LENGTH) - record.load16(RULE_LENGTH)
+    }
+
+    /// How long it is.
+    pub(super) fn rule_length(record: Local) -> Value {
+        record.load16(RULE_LENGTH)
+    }
+}
+
 /// Where the answers to requests without a single meaning lie.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refusals {
@@ -126,11 +155,8 @@ impl Writer<'_> {
     fn record(&mut self, outcome: &str, rule: &str, status: u16, body: &str) -> Result<u32, Bug> {
         // Names and bodies are limited when a policy is checked.
         let length = |text: &str| u16::try_from(text.len()).ok().or_bug("names and bodies are short");
-        // The name of the counter ends in the rule's id, so that this needs no room of its own.
-        let counter = format!("{COUNTER_PREFIX}{outcome}.{rule}");
-        let name = self.data.string(&counter);
-        let mut record = Record::default();
-        record.word(name).word(0).short(length(&counter)?).short(length(rule)?).short(status);
+        let mut record = Record(Counter::of(outcome, rule, self.data)?);
+        record.short(status);
         if self.is_wide {
             let verdict = if status == 0 { "allowed" } else { "denied" };
             let shadow =
@@ -171,8 +197,8 @@ impl Emitter<'_> {
             host_calls::SEND_LOCAL_RESPONSE,
             &[
                 status.into(),
-                rule_of(record),
-                record.load16(RULE_LENGTH),
+                Counter::rule(record),
+                Counter::rule_length(record),
                 body,
                 body_length,
                 headers,
@@ -206,7 +232,8 @@ impl Emitter<'_> {
             return;
         }
         let (address, length) = self.string(name);
-        let arguments = [address.into(), length.into(), rule_of(record), record.load16(RULE_LENGTH)];
+        let (rule, rule_length) = (Counter::rule(record), Counter::rule_length(record));
+        let arguments = [address.into(), length.into(), rule, rule_length];
         let status = self.host(host_calls::SET_PROPERTY, &arguments);
         b.drop(status);
     }
@@ -235,7 +262,7 @@ impl Emitter<'_> {
 
 /// Where the rule's id of a record lies, and its length.
 pub(super) fn rule_text(record: Local) -> (Value, Value) {
-    (rule_of(record), record.load16(RULE_LENGTH))
+    (Counter::rule(record), Counter::rule_length(record))
 }
 
 /// Where the word for how a record decides lies, and its length: it stands in the name of the counter.
@@ -243,11 +270,6 @@ pub(super) fn decision_text(record: Local) -> (Value, Value) {
     let around = (COUNTER_PREFIX.len() + 1) as u32;
     let length = record.load16(NAME_LENGTH) - record.load16(RULE_LENGTH) - around;
     (record.load32(NAME) + COUNTER_PREFIX.len() as u32, length)
-}
-
-/// Where the rule's id of a record lies.
-fn rule_of(record: Local) -> Value {
-    record.load32(NAME) + record.load16(NAME_LENGTH) - record.load16(RULE_LENGTH)
 }
 
 /// The bytes of a record under construction.

@@ -1,6 +1,7 @@
 //! The module under construction: what its functions share while they are written.
 
 use super::answer::AnswerRecords;
+use super::calls::{self, CallRecords};
 use super::class::{AttributeCode, class};
 use super::code::{Body, Func, Global, I32, Value};
 use super::cost::{Costs, Linear, Source, Tally};
@@ -56,6 +57,8 @@ pub(super) struct Emitter<'a> {
     pub(super) header_records: HeaderRecords,
     /// Where a line of logs is put together, once that is known.
     pub(super) line_at: Option<u32>,
+    /// What a caller's sidecar does, as it stands in memory.
+    pub(super) calls: CallRecords,
     /// Where the words of all strands lie, once they are laid out.
     pub(super) words_at: Option<u32>,
     /// By strand, what its owner means by each index: what the function of the strand gives.
@@ -128,6 +131,10 @@ impl<'a> Emitter<'a> {
                     .clone_from(meaning);
             }
         }
+        let calls = CallRecords::new(plan.calls.as_ref(), &mut data)?;
+        for (strand, records) in &calls.of_strands {
+            meanings.get_mut(*strand).or_bug("a strand of calls is one of the plan")?.clone_from(records);
+        }
         let functions = Functions::new(imports(options, &asked, &limits, plan));
         Ok(Self {
             plan,
@@ -145,6 +152,7 @@ impl<'a> Emitter<'a> {
             limits,
             header_records,
             line_at: None,
+            calls,
             words_at: None,
             meanings,
             functions,
@@ -465,6 +473,11 @@ fn imports(
         let is_known = imports.iter().any(|import| import.name == function.name);
         if of_headers.contains(function.name) && !is_known {
             imports.push(*function);
+        }
+    }
+    for import in plan.calls.iter().flat_map(calls::imports) {
+        if !imports.contains(&import) {
+            imports.push(import);
         }
     }
     imports

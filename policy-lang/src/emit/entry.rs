@@ -1,6 +1,7 @@
 //! The callback and the allocator: what the host calls.
 
 use super::answer::ANSWER;
+use super::calls::STEER;
 use super::code::{Body, I32, I64, Local, Operand, Value};
 use super::cost::Linear;
 use super::emitter::Emitter;
@@ -61,6 +62,7 @@ impl Emitter<'_> {
     ///     the same for shadow; if it says something else: report it
     ///     if the answer lets it pass: change headers
     ///     say what is logged, if log policies speak of the request
+    ///     in a caller's sidecar: steer, if it passes
     ///     say the answer
     /// ```
     pub(super) fn write_request_headers(&mut self) -> Body {
@@ -115,6 +117,10 @@ impl Emitter<'_> {
         if logs {
             let log = self.part(LOG);
             b.call(log, &[answer.into(), judged.into()], &[]);
+        }
+        if self.plan.calls.is_some() {
+            let passes = self.passes(answer);
+            b.if_(passes, |b| b.return_value(Value::call(self.part(STEER), &[], I32)));
         }
         b.push(Value::call(self.part(ANSWER), &[answer.into()], I32));
         b

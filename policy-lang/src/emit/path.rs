@@ -40,9 +40,10 @@ impl Emitter<'_> {
         self.slot(":path")
     }
 
-    /// Whether a condition asks for a query parameter.
+    /// Whether a condition asks for a query parameter, or the query is written again.
     fn asks_query(&self) -> bool {
-        self.asked.iter().any(|attribute| matches!(attribute, Attribute::Query(_)))
+        let is_asked = self.asked.iter().any(|attribute| matches!(attribute, Attribute::Query(_)));
+        is_asked || self.calls.have_templates()
     }
 
     /// Where the query begins: at its `?`, or at the end of what was sent. Known where one is asked for.

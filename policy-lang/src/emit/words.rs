@@ -1,5 +1,6 @@
 //! The decision: bit words, joined by `and` until the first bit that is left names the rule.
 
+use super::calls::NOTE_FAULT;
 use super::class::CLASS_ONCE;
 use super::class::class;
 use super::code::{Body, Func, I32, I64, Local, Operand, Value};
@@ -77,7 +78,13 @@ impl<'a> Emitter<'a> {
     fn note(&mut self, strand: u32) -> Func {
         let is_of_headers =
             self.plan.headers.as_ref().is_some_and(|headers| headers.strand == strand as usize);
-        self.part(if is_of_headers { NOTE_OPERATION } else { NOTE })
+        let faults = self.plan.calls.as_ref().and_then(|calls| calls.faults.as_ref());
+        let is_of_faults = faults.is_some_and(|faults| faults.strand == strand as usize);
+        self.part(match (is_of_headers, is_of_faults) {
+            (true, _) => NOTE_OPERATION,
+            (_, true) => NOTE_FAULT,
+            _ => NOTE,
+        })
     }
 
     /// How many entries of a strand match a request at most.

@@ -31,6 +31,7 @@ fn program(enforced: Vec<Rule>, shadow: Vec<Rule>, otherwise: LinkedOtherwise) -
     };
     let auth = LinkedAuth { rules, otherwise, shadow_otherwise };
     LinkedProgram {
+        calls: crate::linked::LinkedCalls::default(),
         workload,
         direction: Direction::Inbound,
         auth,

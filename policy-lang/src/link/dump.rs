@@ -1,8 +1,9 @@
 //! The text form of linked programs (`--emit linked`).
 
+use crate::check;
 use crate::check::dump::{header_text, limit_text, respond_text, rule_text, sample_text};
-use crate::checked::Direction;
-use crate::linked::{LinkedOtherwise, LinkedProgram};
+use crate::checked::{Calls, Choice, Direction};
+use crate::linked::{LinkedCalls, LinkedOtherwise, LinkedProgram, Ordered};
 use crate::literals::expression_text;
 use std::fmt::Write as _;
 
@@ -30,6 +31,10 @@ pub fn dump(program: &LinkedProgram) -> String {
     if let Some(otherwise) = &program.auth.shadow_otherwise {
         let _ = writeln!(out, "{} (shadow)", otherwise_text(otherwise));
     }
+    if !program.calls.is_empty() {
+        out.push_str(&calls_text(&program.calls));
+        return out;
+    }
     for linked in &program.traffic.limits {
         let shadow = if linked.shadow { " (shadow)" } else { "" };
         let _ = writeln!(out, "{}{shadow}", limit_text(&linked.limit));
@@ -55,6 +60,23 @@ pub fn dump(program: &LinkedProgram) -> String {
         }
     }
     out
+}
+
+/// What a caller's sidecar does, one entry a line in the order in which they are asked.
+fn calls_text(calls: &LinkedCalls) -> String {
+    fn all<T: Clone>(ordered: &Ordered<T>) -> Vec<Choice<T>> {
+        ordered.entries.iter().chain(&ordered.otherwise).map(|choice| choice.as_ref().clone()).collect()
+    }
+    let calls = Calls {
+        ways: all(&calls.ways),
+        rewrites: all(&calls.rewrites),
+        mirrors: all(&calls.mirrors),
+        timeouts: all(&calls.timeouts),
+        ceilings: all(&calls.ceilings),
+        retries: all(&calls.retries),
+        faults: calls.faults.iter().map(|choice| choice.as_ref().clone()).collect(),
+    };
+    check::dump::calls_text(&calls).into_iter().map(|line| line + "\n").collect()
 }
 
 fn otherwise_text(otherwise: &LinkedOtherwise) -> String {

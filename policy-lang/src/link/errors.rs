@@ -8,6 +8,7 @@ use crate::log::{FIELDS_MAX, LATER_MAX};
 use crate::source::Span;
 
 const OTHERWISE_CONFLICT: Code = Code("E401");
+const TWO_WAYS: Code = Code("E402");
 const HEADER_CONFLICT: Code = Code("E404");
 const FIELD_CONFLICT: Code = Code("E410");
 const MANY_FIELDS: Code = Code("E411");
@@ -81,4 +82,13 @@ pub(super) fn header_conflict(
             "say by `for`, `when` and `unless` which of them is for which requests (`when C` in one, `unless C` in the \
              other), or attach one of them to a narrower target: the narrowest that matches is done",
         )
+}
+
+/// `meeting` is a request that both speak of, in words.
+pub(super) fn two_ways(places: (Span, Span), ids: (&str, &str), what: &str, meeting: &str) -> Diagnostic {
+    let message = format!("`{}` and `{}` say different things of one request", ids.1, ids.0);
+    Diagnostic::error(TWO_WAYS, places.0, message)
+        .labelled(format!("of {meeting} this says {what}"))
+        .with(places.1, "than this")
+        .help("write both into one policy, where the first that matches holds, or attach one to a narrower target")
 }

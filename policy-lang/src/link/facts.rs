@@ -1,7 +1,8 @@
 //! What a policy reads of the workload that it is linked for: what two workloads must have in common, beside how
 //! narrowly its scopes cover them, to get the same program from it.
 
-use crate::checked::{Attribute, CheckedPolicy, Expr, ExprKind};
+use crate::checked::{Attribute, Calls, CheckedPolicy, Expr, ExprKind, Guard};
+use crate::literals::{attributes_of, is_of_caller};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ pub struct Facts {
     pub namespace: bool,
     /// Whether they read `target.service`.
     pub service: bool,
+    /// Whether what callers' sidecars do depends on who calls.
+    pub caller: bool,
     /// The labels that they read: `target.labels[...]`, `target.version`.
     pub labels: BTreeSet<Arc<str>>,
 }
@@ -23,6 +26,8 @@ impl Facts {
     pub fn of(policy: &CheckedPolicy) -> Self {
         let mut facts = Self::default();
         policy.expressions().for_each(|expr| facts.read(expr));
+        facts.caller =
+            policy.calls().into_iter().flat_map(Calls::guards).any(|(guard, ..)| asks_who_calls(guard));
         facts
     }
 
@@ -36,4 +41,10 @@ impl Facts {
             _ => expr.parts().into_iter().for_each(|part| self.read(part)),
         }
     }
+}
+
+fn asks_who_calls(guard: &Guard) -> bool {
+    let mut asked = BTreeSet::new();
+    guard.condition.iter().for_each(|condition| attributes_of(condition, &mut asked));
+    !guard.peers.is_empty() || asked.iter().any(is_of_caller)
 }

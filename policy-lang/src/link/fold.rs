@@ -4,10 +4,10 @@
 //! around it depends on more, and then computed once.
 
 use crate::budget::{Budget, Overrun, Work};
-use crate::checked::{BinaryOp, Expr, ExprKind, Guard, UnaryOp, Value};
+use crate::checked::{Attribute, BinaryOp, Expr, ExprKind, Guard, UnaryOp, Value};
 use crate::eval;
 use crate::linked::Workload;
-use crate::literals::is_of_target;
+use crate::literals::{is_of_caller, is_of_target};
 use crate::request::Request;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub(super) struct Folding<'a> {
     budget: &'a mut Budget,
     /// No request can change what is computed.
     request: Request,
+    /// Whether that is one of the only caller that there is.
+    of_caller: bool,
 }
 
 /// What became of an expression.
@@ -37,7 +39,12 @@ enum Folded {
 impl<'a> Folding<'a> {
     /// For a workload.
     pub(super) fn new(workload: &'a Workload, budget: &'a mut Budget) -> Self {
-        Self { workload, budget, request: Request::default() }
+        Self { workload, budget, request: Request::default(), of_caller: false }
+    }
+
+    /// For requests of one caller, of which this is one.
+    pub(super) fn of_caller(self, request: Request) -> Self {
+        Self { request, of_caller: true, ..self }
     }
 
     /// The guard as it stands for the workload; `None` if its condition is false there.
@@ -69,7 +76,7 @@ impl<'a> Folding<'a> {
         self.budget.spend(Work::LinkedParts, own_parts(expr), expr.span)?;
         match &expr.kind {
             ExprKind::Literal(_) => return Ok(Folded::Closed),
-            ExprKind::Attribute(attribute) if is_of_target(attribute) => return Ok(Folded::Closed),
+            ExprKind::Attribute(attribute) if self.is_known(attribute) => return Ok(Folded::Closed),
             ExprKind::Attribute(_) => return Ok(Folded::Open { expr: expr.clone(), asks: true, free: None }),
             ExprKind::Variable(number) => {
                 return Ok(Folded::Open { expr: expr.clone(), asks: false, free: Some(*number) });
@@ -103,6 +110,11 @@ impl<'a> Folding<'a> {
         let mut parts = parts.into_iter();
         let again = expr.with_parts(&mut |part| parts.next().unwrap_or_else(|| part.clone()));
         Ok(Folded::Open { expr: simplified(again), asks, free })
+    }
+
+    /// Whether an attribute is the same for all requests.
+    fn is_known(&self, attribute: &Attribute) -> bool {
+        is_of_target(attribute) || (self.of_caller && is_of_caller(attribute))
     }
 
     /// A closed expression as a constant, if it has a value.

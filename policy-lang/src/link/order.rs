@@ -6,7 +6,7 @@
 //! the words that `tabulate` makes of neighbours have as few tests as possible, and the rule that
 //! is named when several match does not depend on where any of them was written.
 
-use crate::checked::{Guard, Sample};
+use crate::checked::{Choice, Fault, Guard, Sample};
 use crate::linked::{LinkedHeader, LinkedLimit, LinkedRule};
 use crate::literals::{Formula, Literals, Subject, expression_text, literals_of};
 use std::cmp::Reverse;
@@ -51,6 +51,11 @@ pub(super) fn sort_samples(samples: &mut Vec<Arc<Sample>>) {
         |sample| Reverse(sample.rate),
         |sample| (sample.passed, later(sample)),
     );
+}
+
+/// Sorts faults into the order in which they are asked.
+pub(super) fn sort_faults(faults: &mut Vec<Arc<Choice<Fault>>>) {
+    sort(faults, |fault| &fault.guard, |_| (), |fault| (fault.id.clone(), fault.does));
 }
 
 /// Sorts statements by what decides first, then by what they ask, then by what decides last.

@@ -3,7 +3,7 @@
 use super::scope::{Specificity, reach};
 use super::{At, errors};
 use crate::checked::{Body, CheckedPolicy, Mode, Otherwise};
-use crate::decision::{DEFAULT_DENY, UNRESTRICTED};
+use crate::decision::DEFAULT_DENY;
 use crate::diagnostic::Diagnostic;
 use crate::linked::LinkedOtherwise;
 
@@ -49,7 +49,7 @@ fn nothing_stated<'a>(policies: impl IntoIterator<Item = &'a CheckedPolicy>) -> 
     let is_auth = |policy: &CheckedPolicy| matches!(policy.body, Body::Auth(_));
     match policies.into_iter().any(is_auth) {
         true => LinkedOtherwise { rule: DEFAULT_DENY.into(), allow: false, respond: None },
-        false => LinkedOtherwise { rule: UNRESTRICTED.into(), allow: true, respond: None },
+        false => LinkedOtherwise::unrestricted(),
     }
 }
 

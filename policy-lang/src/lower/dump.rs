@@ -1,10 +1,13 @@
 //! The text form of plans (`--emit plan`).
 
 use super::{Answer, Answers};
-use crate::check::dump::guard_text;
-use crate::checked::Direction;
+use crate::check::dump::{fault_text, guard_text, mirror_text, retry_text, template_text, way_text};
+use crate::checked::{Direction, Mirror, Retry, Way};
 use crate::literals::{attribute_text, expression_text};
-use crate::plan::{FieldValue, HeaderOperation, HeadersPlan, LimitPlan, LogPlan, Pick, Plan, Strand};
+use crate::plan::{
+    CallPlan, ChoicePlan, FieldValue, HeaderOperation, HeadersPlan, LimitPlan, LogPlan, Pick, Plan, Strand,
+};
+use crate::routes;
 use std::fmt::Write as _;
 
 /// The strands with their guards and what each picks, then what the picks mean to their owners.
@@ -25,7 +28,38 @@ pub fn dump(plan: &Plan) -> String {
     if let Some(log) = &plan.log {
         dump_log(&mut out, log);
     }
+    if let Some(calls) = &plan.calls {
+        dump_calls(&mut out, calls);
+    }
     out
+}
+
+/// What the indexes of the strands of a caller's sidecar mean.
+fn dump_calls(out: &mut String, plan: &CallPlan) {
+    fn dump<T>(out: &mut String, name: &str, plan: Option<&ChoicePlan<T>>, text: impl Fn(&T) -> String) {
+        let Some(plan) = plan else { return };
+        for (number, choice) in plan.choices.iter().enumerate() {
+            let _ = writeln!(out, "{name} {number}: {} by {}", text(&choice.does), choice.id);
+        }
+    }
+    let way = |way: &Way| {
+        let (word, what) = way_text(way);
+        format!("{word} {what}, key {}", routes::part_of_way(way))
+    };
+    dump(out, "way", plan.ways.as_ref(), way);
+    dump(out, "rewrite", plan.rewrites.as_ref(), template_text);
+    let mirror = |mirror: &Mirror| format!("{}, key {}", mirror_text(mirror), routes::part_of_mirror(mirror));
+    dump(out, "mirror", plan.mirrors.as_ref(), mirror);
+    dump(out, "timeout", plan.timeouts.as_ref(), |limit| format!("{}ms", limit.0));
+    dump(out, "ceiling", plan.ceilings.as_ref(), |limit| format!("{}ms", limit.0));
+    for (name, choice) in [("timeout", &plan.timeout_otherwise), ("ceiling", &plan.ceiling_otherwise)] {
+        if let Some(choice) = choice {
+            let _ = writeln!(out, "{name} otherwise: {}ms by {}", choice.does.0, choice.id);
+        }
+    }
+    let retry = |retry: &Retry| format!("{}, key {}", retry_text(retry), routes::part_of_retry(retry));
+    dump(out, "retry", plan.retries.as_ref(), retry);
+    dump(out, "fault", plan.faults.as_ref(), fault_text);
 }
 
 fn dump_strand(out: &mut String, strand: &Strand) {

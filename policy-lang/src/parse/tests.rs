@@ -147,7 +147,7 @@ impl Parser<'_> {
                 }
             }
             Some("to") if !is_negated => {
-                if self.expect_word("service") {
+                if !self.eat(SyntaxKind::String) && self.expect_word("service") {
                     self.reference();
                     if self.eat(SyntaxKind::At) {
                         self.expect(SyntaxKind::Name);

@@ -5,6 +5,7 @@
 //! values of literals. Keywords that choose among forms come as enums.
 
 mod auth;
+mod calls;
 mod expr;
 mod headers;
 mod items;
@@ -13,6 +14,7 @@ mod test_block;
 mod traffic;
 
 pub use auth::{Condition, Exempt, Match, Otherwise, Peer, PeerKind, Respond, Rule, RuleEffect};
+pub use calls::{Call, CallKind, Destination};
 pub use expr::{
     Arguments, BinaryExpr, BinaryOperator, CallExpr, ConditionalExpr, Expr, FieldExpr, IndexExpr, ListExpr,
     LiteralExpr, LiteralValue, MapEntry, MapExpr, NameExpr, ParenExpr, UnaryExpr, UnaryOperator,

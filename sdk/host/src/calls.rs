@@ -124,6 +124,6 @@ fn offer_env(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     refuse!(l, c::GRPC_SEND, refused::unimplemented, (_a: i32, _b: i32, _c: i32, _d: i32));
     refuse!(l, c::GRPC_CLOSE, refused::unimplemented, (_a: i32));
     refuse!(l, c::GRPC_CANCEL, refused::unimplemented, (_a: i32));
-    refuse!(l, c::CALL_FOREIGN_FUNCTION, refused::foreign_function, (_a: i32, _b: i32, _c: i32, _d: i32, _e: i32, _f: i32));
+    offer!(l, ENV_MODULE, c::CALL_FOREIGN_FUNCTION, Callback, streams::call_foreign_function, (name: i32, length: i32, _argument: i32, _argument_length: i32, _to: i32, _length_to: i32));
     Ok(())
 }

@@ -1,6 +1,11 @@
 //! An application behind a sidecar: answers everything, once it is there whole, with what it was asked,
-//! as JSON. For `/headers/COUNT/BYTES` the answer has so many headers with values of so many bytes; for each
-//! header `x-answer` of the request, `NAME: VALUE`, it has that one.
+//! as JSON; for each header `x-answer` of the request, `NAME: VALUE`, the answer has that one.
+//!
+//! ```text
+//! /headers/COUNT/BYTES    the answer has so many headers with values of so many bytes
+//! /slow/MS                it comes after so many milliseconds
+//! /failing/TIMES/NAME     it is 503 so many times for this name, and then 200
+//! ```
 
 use anyhow::Result;
 use http_body_util::{BodyExt, Full};
@@ -8,15 +13,17 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
 
 /// A running application. It ends with its value.
 #[derive(Debug)]
@@ -61,17 +68,26 @@ impl Application {
 
     fn serve(&mut self, listener: TcpListener) {
         let name = self.name.clone();
+        let failed = Failed::default();
         self.task = Some(tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((connection, _)) = listener.accept().await {
                 while connections.try_join_next().is_some() {}
                 let name = name.clone();
+                let failed = failed.clone();
                 let answer = service_fn(move |request: Request<Incoming>| {
                     let mut response = Response::new(Full::new(Bytes::from(answer(&name, &request))));
-                    add_headers(&mut response, request.uri().path());
+                    let path = request.uri().path().to_owned();
+                    add_headers(&mut response, &path);
+                    if fails(&failed, &path) {
+                        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                    }
                     add_asked(&mut response, &request);
                     async move {
                         let _whole = request.into_body().collect().await;
+                        if let Some(ms) = path.strip_prefix("/slow/").and_then(|ms| ms.parse().ok()) {
+                            sleep(Duration::from_millis(ms)).await;
+                        }
                         Ok::<_, Infallible>(response)
                     }
                 });
@@ -87,6 +103,19 @@ impl Drop for Application {
             task.abort();
         }
     }
+}
+
+/// How often each path has failed.
+type Failed = Arc<Mutex<BTreeMap<String, u32>>>;
+
+/// Whether a request is to fail this time.
+fn fails(failed: &Failed, path: &str) -> bool {
+    let times = path.strip_prefix("/failing/").and_then(|rest| rest.split('/').next()?.parse::<u32>().ok());
+    let Some(times) = times else { return false };
+    let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+    let so_far = failed.entry(path.to_owned()).or_default();
+    *so_far += 1;
+    *so_far <= times
 }
 
 fn add_headers<B>(response: &mut Response<B>, path: &str) {

@@ -120,6 +120,12 @@ impl Answer {
         of_it.map(|(_, value)| value.as_str()).collect()
     }
 
+    /// The value of the first header with this lower-case name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.values(name).first().copied()
+    }
+
     /// What the application says that it was asked; nothing if it did not answer.
     #[must_use]
     pub fn asked(&self) -> Value {

@@ -5,7 +5,7 @@
 use super::application;
 use chancery_control::delivery::acks::{AckBoard, ProxyStatus, refusals};
 use chancery_control::delivery::envoy::{
-    ConnectionLife, cluster, endpoints, evicted, listener, route, secret,
+    ConnectionLife, cluster, endpoints, evicted, extension, listener, route, secret,
 };
 use chancery_control::delivery::fleet::{Fleet, FleetChange};
 use chancery_control::delivery::snapshot::{Resource, Snapshot};
@@ -18,7 +18,7 @@ use chancery_control::mesh::model::{
 use chancery_control::mesh::store::Store;
 use chancery_control::mesh::store::redb::RedbStore;
 use chancery_control::sidecar::envoy_binary::Search;
-use chancery_policy_lang::checked::ServiceRef;
+use chancery_policy_lang::checked::{Destination, ServiceRef};
 use chancery_tests::mesh::wire::Request;
 use jiff::Timestamp;
 use reqwest::StatusCode;
@@ -101,9 +101,10 @@ impl Proxy {
         let mut resources = self.inbound_resources(policy);
         resources.extend([
             listener::outbound(&service(), &[self.outbound], ConnectionLife::default()),
-            route::outbound(&service()),
-            cluster::mesh(&service(), TRUST_DOMAIN, ConnectionLife::default()),
-            endpoints::of_service(&service(), &[self.inbound].into()),
+            route::outbound(&service(), None),
+            extension::undecided(&service()),
+            cluster::mesh(&everywhere(), TRUST_DOMAIN, ConnectionLife::default()),
+            endpoints::of_destination(&everywhere(), &[self.inbound].into()),
         ]);
         resources
     }
@@ -134,7 +135,7 @@ impl Proxy {
     /// The resources with a cluster that expects an identity which the service has not.
     pub(super) fn resources_with_other_trust_domain_upstream(&self) -> Vec<Resource> {
         let mut resources = self.resources(chancery_control::delivery::envoy::extension::unrestricted());
-        let foreign = cluster::mesh(&service(), "elsewhere.test", ConnectionLife::default());
+        let foreign = cluster::mesh(&everywhere(), "elsewhere.test", ConnectionLife::default());
         resources.retain(|resource| (resource.kind, &resource.name) != (foreign.kind, &foreign.name));
         resources.push(foreign);
         resources
@@ -390,6 +391,11 @@ fn change(revision: u64, resources: Vec<Resource>) -> FleetChange {
     let snapshot = Snapshot::new(Revision(revision), resources.into_iter().map(Arc::new));
     let given = [(ProxyId(NODE.to_owned()), Arc::new(snapshot))].into();
     FleetChange { revision: Revision(revision), given, is_whole: true, ..FleetChange::default() }
+}
+
+/// All replicas of the service.
+fn everywhere() -> Destination {
+    Destination { service: service(), version: None }
 }
 
 fn service() -> ServiceRef {

@@ -4,7 +4,7 @@ use super::message::{ads, any, number, resource, seconds};
 use super::{ConnectionLife, LOCAL_APP, endpoints, mesh_cluster, message, tls};
 use crate::delivery::snapshot::{Resource, ResourceType};
 use crate::mesh::model::Protocol;
-use chancery_policy_lang::checked::ServiceRef;
+use chancery_policy_lang::checked::Destination;
 use chancery_policy_lang::request::ServiceIdentity;
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
@@ -53,10 +53,11 @@ pub fn local_app(application: SocketAddr, protocol: Protocol) -> Resource {
     resource(ResourceType::Cluster, LOCAL_APP, &cluster)
 }
 
-/// A service of the mesh: its replicas, each of which must show the service's identity.
+/// A destination in the mesh: replicas of a service, each of which must show the service's identity.
 #[must_use]
-pub fn mesh(service: &ServiceRef, trust_domain: &str, life: ConnectionLife) -> Resource {
-    let name = mesh_cluster(service);
+pub fn mesh(destination: &Destination, trust_domain: &str, life: ConnectionLife) -> Resource {
+    let name = mesh_cluster(destination);
+    let service = &destination.service;
     let sni = format!("{}.{}", service.name, service.namespace);
     let cluster = Cluster {
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),

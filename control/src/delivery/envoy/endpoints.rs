@@ -3,7 +3,7 @@
 use super::mesh_cluster;
 use super::message::{address, resource};
 use crate::delivery::snapshot::{Resource, ResourceType};
-use chancery_policy_lang::checked::ServiceRef;
+use chancery_policy_lang::checked::Destination;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints,
@@ -11,10 +11,10 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-/// The endpoints of the service's mesh cluster; none is fine.
+/// The endpoints of the mesh cluster of a destination; none is fine.
 #[must_use]
-pub fn of_service(service: &ServiceRef, replicas: &BTreeSet<SocketAddr>) -> Resource {
-    let name = mesh_cluster(service);
+pub fn of_destination(destination: &Destination, replicas: &BTreeSet<SocketAddr>) -> Resource {
+    let name = mesh_cluster(destination);
     resource(ResourceType::Endpoints, name.clone(), &assignment(name, replicas.iter().copied()))
 }
 

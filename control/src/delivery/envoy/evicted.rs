@@ -7,6 +7,7 @@
 //! it looks for nothing.
 
 use super::extension::deny_all;
+use super::matcher::{ByText, Matcher, OnMatch, Tree, named};
 use super::message::{ads, any};
 use super::{EVICTED, message};
 use crate::delivery::snapshot::{Resource, ResourceType};
@@ -21,38 +22,13 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 use envoy_types::pb::envoy::extensions::matching::common_inputs::ssl::v3::SubjectInput;
 use envoy_types::pb::google::protobuf::Any;
-use envoy_types::pb::xds::core::v3::TypedExtensionConfig;
-use envoy_types::pb::xds::r#type::matcher::v3::matcher::{OnMatch, on_match};
 use prost::{Message as _, Name as _};
-use std::collections::BTreeMap;
 
 /// Of Envoy's messages what is used here: its map has no order, and so no fixed bytes.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Rules {
     #[prost(message, optional, tag = "4")]
     matcher: Option<Matcher>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Matcher {
-    #[prost(message, optional, tag = "2")]
-    tree: Option<Tree>,
-    #[prost(message, optional, tag = "3")]
-    on_no_match: Option<OnMatch>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Tree {
-    #[prost(message, optional, tag = "1")]
-    input: Option<TypedExtensionConfig>,
-    #[prost(message, optional, tag = "3")]
-    prefixes: Option<Prefixes>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Prefixes {
-    #[prost(btree_map = "string, message", tag = "1")]
-    map: BTreeMap<String, OnMatch>,
 }
 
 /// The filter's place in a listener. Without a configuration it refuses everything.
@@ -79,22 +55,17 @@ pub fn resource(evicted: &[Serial]) -> Resource {
 }
 
 fn refusing(evicted: &[Serial]) -> Any {
-    let input = TypedExtensionConfig {
-        name: "subject".to_owned(),
-        typed_config: Some(any(&SubjectInput::default())),
-    };
+    let input = named("subject", &SubjectInput::default());
     let refused = verdict(EVICTED, Verdict::Deny);
-    let prefixes =
-        Prefixes { map: evicted.iter().map(|serial| (subject(serial), refused.clone())).collect() };
+    let prefixes = ByText { map: evicted.iter().map(|serial| (subject(serial), refused.clone())).collect() };
     let matcher = Matcher {
-        tree: Some(Tree { input: Some(input), prefixes: Some(prefixes) }),
-        on_no_match: Some(verdict("others", Verdict::Allow)),
+        tree: Some(Tree { input: Some(input), prefixes: Some(prefixes), exact: None }),
+        on_no_match: Some(Box::new(verdict("others", Verdict::Allow))),
+        list: None,
     };
     Any { type_url: Rbac::type_url(), value: Rules { matcher: Some(matcher) }.encode_to_vec() }
 }
 
 fn verdict(name: &str, action: Verdict) -> OnMatch {
-    let action = Action { name: name.to_owned(), action: action.into() };
-    let action = TypedExtensionConfig { name: "verdict".to_owned(), typed_config: Some(any(&action)) };
-    OnMatch { on_match: Some(on_match::OnMatch::Action(action)), ..Default::default() }
+    OnMatch::action("verdict", &Action { name: name.to_owned(), action: action.into() })
 }

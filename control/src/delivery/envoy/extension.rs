@@ -1,9 +1,10 @@
-//! ECDS: the filter that decides what comes in. A new policy replaces its configuration at once
+//! ECDS: the filters that decide what comes in and what goes out. A new policy replaces its configuration at once
 //! and drops no connection.
 
-use super::INBOUND_POLICY;
 use super::message::{any, inline_bytes};
+use super::{INBOUND_POLICY, outbound_policy};
 use crate::delivery::snapshot::{Resource, ResourceType};
+use chancery_policy_lang::checked::ServiceRef;
 use chancery_policy_lang::log::LogKey;
 use chancery_policy_lang::module::Module;
 use envoy_types::pb::envoy::config::core::v3::async_data_source::Specifier;
@@ -24,10 +25,26 @@ const DIGEST_DIGITS: usize = 16;
 /// The policies of a service, as a module; it is told by what values are hashed in logs only if it hashes some.
 #[must_use]
 pub fn policy(module: &Module, log_key: LogKey) -> Resource {
+    of_module(INBOUND_POLICY, module, Some(log_key))
+}
+
+/// What a caller's sidecar does with requests to a service, as a module.
+#[must_use]
+pub fn steering(service: &ServiceRef, module: &Module) -> Resource {
+    of_module(&outbound_policy(service), module, None)
+}
+
+/// A caller's sidecar has nothing to decide of its requests to a service.
+#[must_use]
+pub fn undecided(service: &ServiceRef) -> Resource {
+    extension(&outbound_policy(service), any(&Rbac::default()), &[])
+}
+
+fn of_module(name: &str, module: &Module, log_key: Option<LogKey>) -> Resource {
     let code = AsyncDataSource { specifier: Some(Specifier::Local(inline_bytes(&module.bytes))) };
     let vm = VmConfig {
         // One for all versions of the policy: data that a module shares outlives an update.
-        vm_id: INBOUND_POLICY.to_owned(),
+        vm_id: name.to_owned(),
         runtime: "envoy.wasm.runtime.v8".to_owned(),
         code: Some(code),
         ..Default::default()
@@ -35,21 +52,23 @@ pub fn policy(module: &Module, log_key: LogKey) -> Resource {
     let digest = module.digest.get(..DIGEST_DIGITS).unwrap_or(&module.digest);
     let plugin = PluginConfig {
         // Of a module that it cannot use, Envoy says this name and nothing else.
-        name: format!("{INBOUND_POLICY}/{digest}"),
-        root_id: INBOUND_POLICY.to_owned(),
+        name: format!("{name}/{digest}"),
+        root_id: name.to_owned(),
         vm: Some(Vm::VmConfig(vm)),
-        configuration: module.manifest.hashes.then(|| any(&BytesValue { value: log_key.0.to_vec() })),
+        configuration: log_key
+            .filter(|_| module.manifest.hashes)
+            .map(|key| any(&BytesValue { value: key.0.to_vec() })),
         // With the other policies one failure disables the filter, or the service, for good.
         failure_policy: FailurePolicy::FailReload.into(),
         ..Default::default()
     };
-    extension(any(&Wasm { config: Some(plugin) }), module.manifest.policies.as_slice())
+    extension(name, any(&Wasm { config: Some(plugin) }), module.manifest.policies.as_slice())
 }
 
 /// No policy concerns the service: everything is allowed.
 #[must_use]
 pub fn unrestricted() -> Resource {
-    extension(any(&Rbac::default()), &[])
+    extension(INBOUND_POLICY, any(&Rbac::default()), &[])
 }
 
 /// What decides as long as there is nothing else: everything is denied.
@@ -58,13 +77,18 @@ pub(super) fn deny_all() -> Any {
     any(&Rbac { rules: Some(rules), ..Default::default() })
 }
 
-/// The types of filters that may be sent for [`INBOUND_POLICY`].
+/// What decides of what goes out as long as there is nothing else: nothing is done.
+pub(super) fn allow_all() -> Any {
+    any(&Rbac::default())
+}
+
+/// The types of filters that may be sent for a policy.
 pub(super) fn type_urls() -> Vec<String> {
     vec![Wasm::type_url(), Rbac::type_url()]
 }
 
-fn extension(filter: Any, policies: &[String]) -> Resource {
-    let config = TypedExtensionConfig { name: INBOUND_POLICY.to_owned(), typed_config: Some(filter) };
+fn extension(name: &str, filter: Any, policies: &[String]) -> Resource {
+    let config = TypedExtensionConfig { name: name.to_owned(), typed_config: Some(filter) };
     let policies: Arc<[String]> = policies.into();
-    Resource::new(ResourceType::Extension, INBOUND_POLICY, config.encode_to_vec(), policies)
+    Resource::new(ResourceType::Extension, name, config.encode_to_vec(), policies)
 }

@@ -1,18 +1,22 @@
 //! LDS: the mTLS listener that other sidecars connect to, and the plain local ones that lead out.
 
 use super::message::{self, address, ads, any, number, resource, seconds, yes};
+use super::route::DELAY;
 use super::{
-    ConnectionLife, INBOUND, INBOUND_POLICY, UNSENT, access_log, evicted, extension, one_identity, outbound_listener, tls,
+    ConnectionLife, INBOUND, INBOUND_POLICY, UNSENT, access_log, evicted, extension, one_identity, outbound_listener,
+    outbound_policy, route, tls,
 };
 use crate::delivery::snapshot::{Resource, ResourceType};
 use crate::mesh::model::Inbound;
 use chancery_policy_lang::checked::ServiceRef;
 use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
 use envoy_types::pb::envoy::config::accesslog::v3::{AccessLogFilter, ResponseFlagFilter};
+use envoy_types::pb::envoy::config::common::mutation_rules::v3::HeaderMutation;
+use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation::Action;
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{
     ExtensionConfigSource, HeaderValue, HeaderValueOption, Http1ProtocolOptions, Http2ProtocolOptions,
-    HttpProtocolOptions, TrafficDirection,
+    HttpProtocolOptions, TrafficDirection, TypedExtensionConfig,
 };
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType as FilterConfig;
 use envoy_types::pb::envoy::config::listener::v3::{AdditionalAddress, Filter, FilterChain, Listener};
@@ -25,7 +29,8 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, HttpFilter, LocalReplyConfig, Rds, ResponseMapper,
 };
-use envoy_types::pb::google::protobuf::BoolValue;
+use envoy_types::pb::envoy::extensions::http::early_header_mutation::header_mutation::v3::HeaderMutation as EarlyHeaderMutation;
+use envoy_types::pb::google::protobuf::{Any, BoolValue};
 use std::net::SocketAddr;
 
 /// Headers of a request that an application sends. Fewer than the 100 that the other sidecar takes, for
@@ -40,7 +45,11 @@ const HEADERS_TIMEOUT_S: i64 = 15;
 #[must_use]
 pub fn inbound(inbound: &Inbound, trust_domain: &str, life: ConnectionLife) -> Resource {
     let manager = HttpConnectionManager {
-        http_filters: vec![evicted::filter(), policy_filter(), router()],
+        http_filters: vec![
+            evicted::filter(),
+            policy_filter(INBOUND_POLICY.to_owned(), extension::deny_all()),
+            router(),
+        ],
         // What the policies see is what the application sees.
         normalize_path: yes(),
         merge_slashes: true,
@@ -86,7 +95,13 @@ pub fn outbound(service: &ServiceRef, listens: &[SocketAddr], life: ConnectionLi
     let name = outbound_listener(service);
     let mut addresses = listens.iter().map(|listen| address(*listen));
     let manager = HttpConnectionManager {
-        http_filters: vec![router()],
+        http_filters: vec![
+            policy_filter(outbound_policy(service), extension::allow_all()),
+            route::fault_filter(),
+            router(),
+        ],
+        // Only the policy makes a request wait.
+        early_header_mutation_extensions: vec![without(DELAY)],
         access_log: access_log::of_all("outbound"),
         common_http_protocol_options: Some(HttpProtocolOptions {
             max_headers_count: number(OUTBOUND_HEADERS_MAX),
@@ -167,6 +182,13 @@ fn host(service: &ServiceRef) -> String {
     format!("{}.{}", service.name, service.namespace)
 }
 
+/// Takes a header away before anything else sees the request.
+fn without(header: &str) -> TypedExtensionConfig {
+    let mutation = HeaderMutation { action: Some(Action::Remove(header.to_owned())) };
+    let mutations = EarlyHeaderMutation { mutations: vec![mutation] };
+    TypedExtensionConfig { name: format!("without-{header}"), typed_config: Some(any(&mutations)) }
+}
+
 fn connection_manager(manager: &HttpConnectionManager) -> Filter {
     Filter {
         name: "envoy.filters.network.http_connection_manager".to_owned(),
@@ -174,18 +196,15 @@ fn connection_manager(manager: &HttpConnectionManager) -> Filter {
     }
 }
 
-fn policy_filter() -> HttpFilter {
+/// The place of a policy, and what holds before there is one.
+fn policy_filter(name: String, default: Any) -> HttpFilter {
     let source = ExtensionConfigSource {
         config_source: Some(ads()),
-        default_config: Some(extension::deny_all()),
+        default_config: Some(default),
         type_urls: extension::type_urls(),
         ..Default::default()
     };
-    HttpFilter {
-        name: INBOUND_POLICY.to_owned(),
-        config_type: Some(ConfigType::ConfigDiscovery(source)),
-        ..Default::default()
-    }
+    HttpFilter { name, config_type: Some(ConfigType::ConfigDiscovery(source)), ..Default::default() }
 }
 
 fn router() -> HttpFilter {

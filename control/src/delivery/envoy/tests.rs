@@ -5,7 +5,7 @@
 use super::{ConnectionLife, cluster, endpoints, evicted, extension, listener, route, secret, yaml};
 use crate::delivery::snapshot::{Resource, Snapshot};
 use crate::mesh::model::{Inbound, Protocol, Revision};
-use chancery_policy_lang::checked::ServiceRef;
+use chancery_policy_lang::checked::{Destination, ServiceRef};
 use chancery_policy_lang::log::LogKey;
 use chancery_policy_lang::module::{Manifest, Module};
 use expect_test::expect_file;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 fn everything() -> Vec<Resource> {
     let cart = ServiceRef { namespace: "shop".to_owned(), name: "cart".to_owned() };
+    let all = Destination { service: cart.clone(), version: None };
     let inbound = Inbound {
         listen: "0.0.0.0:8443".parse().unwrap(),
         advertised: "10.0.0.1:8443".parse().unwrap(),
@@ -26,10 +27,11 @@ fn everything() -> Vec<Resource> {
         listener::inbound(&inbound, "mesh.test", life),
         listener::outbound(&cart, &listens, life),
         route::inbound(),
-        route::outbound(&cart),
+        route::outbound(&cart, None),
+        extension::undecided(&cart),
         cluster::local_app(inbound.application, inbound.protocol),
-        cluster::mesh(&cart, "mesh.test", life),
-        endpoints::of_service(&cart, &replicas),
+        cluster::mesh(&all, "mesh.test", life),
+        endpoints::of_destination(&all, &replicas),
         evicted::resource(&[[0x41; 16], [0x7f; 16]]),
         secret::identity("certificate", "private key"),
         secret::trust("bundle", None),

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
 /// Made resources that are looked through for those that nobody needs any more, at least.
-const SWEPT_MIN: usize = 64;
+pub(super) const SWEPT_MIN: usize = 64;
 
 /// What the sidecars of a workload get.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use crate::delivery::envoy::{ConnectionLife, cluster, endpoints, listener, route};
 use crate::delivery::snapshot::Resource;
 use crate::mesh::model::{Inbound, Protocol, ProxyId, ProxyRegistration, Readiness};
-use chancery_policy_lang::checked::ServiceRef;
+use chancery_policy_lang::checked::{Destination, ServiceRef};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -17,6 +17,8 @@ pub(super) struct Plumbing {
     trust_domain: String,
     life: ConnectionLife,
     services: BTreeMap<ServiceRef, Service>,
+    /// To whom requests of a proxy go beside the services that it states, if to anybody.
+    led_to: HashMap<ProxyId, Arc<BTreeSet<Destination>>>,
     /// As long as anybody has them.
     made: HashMap<Key, Weak<Resource>>,
     swept: usize,
@@ -25,14 +27,32 @@ pub(super) struct Plumbing {
 /// What is known of a service.
 #[derive(Debug, Default)]
 struct Service {
-    /// Where its replicas are that are ready, each with the number of proxies that say so.
-    ready: BTreeMap<SocketAddr, usize>,
+    /// Where its replicas are that are ready.
+    ready: BTreeMap<SocketAddr, Replica>,
     /// The same of those that were ready and whose application does not answer.
-    silent: BTreeMap<SocketAddr, usize>,
-    callers: BTreeSet<ProxyId>,
-    /// The endpoints, made from those.
+    silent: BTreeMap<SocketAddr, Replica>,
+    /// Who calls it, or one version of it.
+    callers: BTreeMap<Option<String>, Callers>,
+}
+
+/// A place where a replica is.
+#[derive(Debug, Default)]
+struct Replica {
+    /// How many proxies say so.
+    count: usize,
+    /// Its version, as the last of them says.
+    version: Option<String>,
+}
+
+/// Who calls replicas of a service, and the endpoints of those.
+#[derive(Debug, Default)]
+struct Callers {
+    ids: BTreeSet<ProxyId>,
     endpoints: Option<Arc<Resource>>,
 }
+
+/// The label that says which version a replica has.
+const VERSION: &str = "version";
 
 /// What a resource depends on, beside the trust domain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,9 +61,8 @@ enum Key {
     /// The addresses are sorted.
     OutboundListener(ServiceRef, Box<[SocketAddr]>),
     InboundRoute,
-    OutboundRoute(ServiceRef),
     LocalApp(SocketAddr, Protocol),
-    MeshCluster(ServiceRef),
+    MeshCluster(Destination),
 }
 
 impl Plumbing {
@@ -56,14 +75,45 @@ impl Plumbing {
         if let Some(inbound) = proxy.inbound {
             let service = self.services.entry(proxy.service.clone()).or_default();
             if let Some(replicas) = service.replicas_like(proxy.readiness) {
-                *replicas.entry(inbound.advertised).or_default() += 1;
-                service.endpoints = None;
+                let replica = replicas.entry(inbound.advertised).or_default();
+                replica.count += 1;
+                replica.version = proxy.labels.get(VERSION).cloned();
+                service.forget_endpoints();
                 moved.insert(proxy.service.clone());
             }
         }
         for outbound in &proxy.outbounds {
             let service = self.services.entry(outbound.service.clone()).or_default();
-            service.callers.insert(proxy.id.clone());
+            service.callers.entry(None).or_default().ids.insert(proxy.id.clone());
+        }
+    }
+
+    /// Takes in to whom requests of a proxy go beside the services that it states.
+    pub(super) fn lead(&mut self, proxy: &ProxyId, to: BTreeSet<Destination>) {
+        let before = self.led_to.remove(proxy).unwrap_or_default();
+        for Destination { service, version } in before.difference(&to) {
+            self.take_caller(service, version, proxy);
+        }
+        for destination in to.difference(&before) {
+            let service = self.services.entry(destination.service.clone()).or_default();
+            service.callers.entry(destination.version.clone()).or_default().ids.insert(proxy.clone());
+        }
+        if !to.is_empty() {
+            self.led_to.insert(proxy.clone(), Arc::new(to));
+        }
+    }
+
+    /// A proxy does not call replicas of a service any more.
+    fn take_caller(&mut self, name: &ServiceRef, version: &Option<String>, proxy: &ProxyId) {
+        let Some(service) = self.services.get_mut(name) else { return };
+        if let Some(callers) = service.callers.get_mut(version) {
+            callers.ids.remove(proxy);
+            if callers.ids.is_empty() {
+                service.callers.remove(version);
+            }
+        }
+        if service.is_empty() {
+            self.services.remove(name);
         }
     }
 
@@ -74,31 +124,32 @@ impl Plumbing {
             && let Some(replicas) = service.replicas_like(proxy.readiness)
         {
             match replicas.get_mut(&inbound.advertised) {
-                Some(count) if *count > 1 => *count -= 1,
+                Some(replica) if replica.count > 1 => replica.count -= 1,
                 _ => {
                     replicas.remove(&inbound.advertised);
                 }
             }
-            service.endpoints = None;
+            service.forget_endpoints();
             moved.insert(proxy.service.clone());
         }
         for outbound in &proxy.outbounds {
-            if let Some(service) = self.services.get_mut(&outbound.service) {
-                service.callers.remove(&proxy.id);
-            }
+            self.take_caller(&outbound.service, &None, &proxy.id);
         }
-        for name in proxy.outbounds.iter().map(|outbound| &outbound.service).chain([&proxy.service]) {
-            if self.services.get(name).is_some_and(Service::is_empty) {
-                self.services.remove(name);
-            }
+        if self.services.get(&proxy.service).is_some_and(Service::is_empty) {
+            self.services.remove(&proxy.service);
         }
     }
 
-    /// Who calls a service, and where it is.
-    pub(super) fn callers(&mut self, service: &ServiceRef) -> Option<(Arc<Resource>, &BTreeSet<ProxyId>)> {
-        self.services.get(service).filter(|known| !known.callers.is_empty())?;
-        let endpoints = self.endpoints(service);
-        Some((endpoints, &self.services.get(service)?.callers))
+    /// Who calls a service or a version of it, and where those replicas are.
+    pub(super) fn callers(&mut self, service: &ServiceRef) -> Vec<(Arc<Resource>, &BTreeSet<ProxyId>)> {
+        let versions: Vec<Option<String>> =
+            self.services.get(service).into_iter().flat_map(|known| known.callers.keys()).cloned().collect();
+        let endpoints: Vec<Arc<Resource>> = versions
+            .into_iter()
+            .map(|version| self.endpoints(&Destination { service: service.clone(), version }))
+            .collect();
+        let callers = self.services.get(service).into_iter().flat_map(|known| known.callers.values());
+        endpoints.into_iter().zip(callers.map(|callers| &callers.ids)).collect()
     }
 
     /// The resources of a proxy that was taken in.
@@ -116,20 +167,44 @@ impl Plumbing {
             outbounds.entry(&outbound.service).or_default().insert(outbound.listen);
         }
         for (service, listens) in outbounds {
-            resources.extend([
-                self.resource(Key::OutboundListener(service.clone(), listens.into_iter().collect())),
-                self.resource(Key::OutboundRoute(service.clone())),
-                self.resource(Key::MeshCluster(service.clone())),
-                self.endpoints(service),
-            ]);
+            resources
+                .push(self.resource(Key::OutboundListener(service.clone(), listens.into_iter().collect())));
+            resources.extend(self.way_to(&Destination { service: service.clone(), version: None }));
         }
+        resources.extend(self.ways_led(&proxy.id));
         resources
     }
 
-    fn endpoints(&mut self, service: &ServiceRef) -> Arc<Resource> {
-        let known = self.services.entry(service.clone()).or_default();
-        let replicas = known.replicas();
-        known.endpoints.get_or_insert_with(|| Arc::new(endpoints::of_service(service, &replicas))).clone()
+    /// How requests of a proxy get to all services and versions.
+    pub(super) fn of_destinations(&mut self, proxy: &ProxyRegistration) -> Vec<Arc<Resource>> {
+        let services: BTreeSet<&ServiceRef> =
+            proxy.outbounds.iter().map(|outbound| &outbound.service).collect();
+        let stated =
+            services.into_iter().map(|service| Destination { service: service.clone(), version: None });
+        let stated: Vec<Destination> = stated.collect();
+        let mut ways: Vec<Arc<Resource>> =
+            stated.iter().flat_map(|destination| self.way_to(destination)).collect();
+        ways.extend(self.ways_led(&proxy.id));
+        ways
+    }
+
+    /// How requests get where a proxy's go beside the services that it states.
+    pub(super) fn ways_led(&mut self, proxy: &ProxyId) -> Vec<Arc<Resource>> {
+        let to = self.led_to.get(proxy).cloned().unwrap_or_default();
+        to.iter().flat_map(|destination| self.way_to(destination)).collect()
+    }
+
+    /// The cluster of a destination and its endpoints.
+    fn way_to(&mut self, destination: &Destination) -> [Arc<Resource>; 2] {
+        [self.resource(Key::MeshCluster(destination.clone())), self.endpoints(destination)]
+    }
+
+    fn endpoints(&mut self, destination: &Destination) -> Arc<Resource> {
+        let known = self.services.entry(destination.service.clone()).or_default();
+        let replicas = known.replicas(destination.version.as_deref());
+        let callers = known.callers.entry(destination.version.clone()).or_default();
+        let made = || Arc::new(endpoints::of_destination(destination, &replicas));
+        callers.endpoints.get_or_insert_with(made).clone()
     }
 
     fn resource(&mut self, key: Key) -> Arc<Resource> {
@@ -148,7 +223,7 @@ impl Plumbing {
 
 impl Service {
     /// The replicas of which one that is so ready is one; those that were never ready are not kept.
-    fn replicas_like(&mut self, readiness: Readiness) -> Option<&mut BTreeMap<SocketAddr, usize>> {
+    fn replicas_like(&mut self, readiness: Readiness) -> Option<&mut BTreeMap<SocketAddr, Replica>> {
         match readiness {
             Readiness::Starting => None,
             Readiness::Silent { .. } => Some(&mut self.silent),
@@ -156,11 +231,21 @@ impl Service {
         }
     }
 
-    /// Where requests are sent: to replicas that are ready. If none is, to those that were: that all are silent may be
-    /// the fault of what is asked to find out, and who calls learns more from their sidecars than from nobody.
-    fn replicas(&self) -> BTreeSet<SocketAddr> {
-        let replicas = if self.ready.is_empty() { &self.silent } else { &self.ready };
-        replicas.keys().copied().collect()
+    /// Where requests are sent, to all replicas or to those of a version: to those that are ready. If none is, to those
+    /// that were: that all are silent may be the fault of what is asked to find out, and who calls learns more from
+    /// their sidecars than from nobody.
+    fn replicas(&self, version: Option<&str>) -> BTreeSet<SocketAddr> {
+        let of = |replicas: &BTreeMap<SocketAddr, Replica>| {
+            let is_meant = |replica: &Replica| version.is_none() || replica.version.as_deref() == version;
+            let meant = replicas.iter().filter(|(_, replica)| is_meant(replica));
+            meant.map(|(address, _)| *address).collect::<BTreeSet<_>>()
+        };
+        let ready = of(&self.ready);
+        if ready.is_empty() { of(&self.silent) } else { ready }
+    }
+
+    fn forget_endpoints(&mut self) {
+        self.callers.values_mut().for_each(|callers| callers.endpoints = None);
     }
 
     fn is_empty(&self) -> bool {
@@ -173,8 +258,7 @@ fn make(key: &Key, trust_domain: &str, life: ConnectionLife) -> Resource {
         Key::InboundListener(inbound) => listener::inbound(inbound, trust_domain, life),
         Key::OutboundListener(service, listens) => listener::outbound(service, listens, life),
         Key::InboundRoute => route::inbound(),
-        Key::OutboundRoute(service) => route::outbound(service),
         Key::LocalApp(application, protocol) => cluster::local_app(*application, *protocol),
-        Key::MeshCluster(service) => cluster::mesh(service, trust_domain, life),
+        Key::MeshCluster(destination) => cluster::mesh(destination, trust_domain, life),
     }
 }

@@ -76,7 +76,7 @@ fn a_proxy_gets_what_it_offers_and_what_it_calls() {
     assert_eq!(
         names(snapshot(&fleet, "shop/cart/1")),
         "clusters mesh/shop/orders, endpoints mesh/shop/orders, listeners outbound/shop/orders, \
-         routes outbound/shop/orders"
+         routes outbound/shop/orders, extensions writ-outbound/shop/orders"
     );
     assert_eq!(policy_of(&fleet, "shop/orders/1").policies.to_vec(), ["orders".to_owned()]);
 }

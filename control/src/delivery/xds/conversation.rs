@@ -25,7 +25,7 @@
 use super::memory::Memory;
 use super::message::{Event, Request, Response};
 use super::subscription::{Desired, Subscription};
-use crate::delivery::envoy::INBOUND;
+use crate::delivery::envoy::{INBOUND, listener_of_policy};
 use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
 use crate::mesh::model::Revision;
 use std::collections::btree_map::Entry;
@@ -196,7 +196,7 @@ impl Conversation {
             ResourceType::Listener => !is_closed(name),
             // A route configuration has the name of its listener.
             ResourceType::Route => !is_closed(name),
-            ResourceType::Extension => !is_closed(INBOUND),
+            ResourceType::Extension => !is_closed(listener_of_policy(name)),
             ResourceType::Cluster | ResourceType::Endpoints | ResourceType::Secret => true,
         }
     }

@@ -40,13 +40,11 @@ pub(in crate::check) fn policy(span: Span, kind: &str) -> Diagnostic {
 /// Statements of `traffic` policies.
 pub(in crate::check) fn statement(span: Span, keyword: &str) -> Diagnostic {
     Diagnostic::error(STATEMENT, span, format!("`{keyword}` is not supported yet")).help(match keyword {
-        "retry" => "sidecars try again what was never sent, and nothing else",
         "balance" => {
             "sidecars send each request to the replica that has the fewest under way of two that are drawn"
         }
         "eject" => "sidecars leave a replica alone for a while that cannot be reached three times in a row",
-        "route" => "the policy of each service says who may call it; which one is called the caller chooses",
-        _ => "of traffic, this version has `limit` and operations on headers; docs/language.md says what each statement will do",
+        _ => "docs/language.md says which statements there are, and what the others will do",
     })
 }
 

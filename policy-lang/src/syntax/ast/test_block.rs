@@ -2,6 +2,7 @@
 
 use super::auth::Peer;
 use super::expr::MapExpr;
+use super::items::Ref;
 use super::{Children, child, children, keyword, node, token, token_after, tokens, tokens_of};
 use crate::syntax::{SyntaxKind, SyntaxToken};
 
@@ -54,7 +55,7 @@ pub enum ExpectKind {
     Deny,
     /// `limited`
     Limited,
-    /// `to service REF`
+    /// `to service REF` or `to "LOCATION"`
     To,
     /// `logged` or `not logged`
     Logged,
@@ -207,6 +208,24 @@ impl Expect {
     #[must_use]
     pub fn negation(&self) -> Option<SyntaxToken> {
         keyword(&self.0, "not")
+    }
+
+    /// The service that a request goes to.
+    #[must_use]
+    pub fn service(&self) -> Option<Ref> {
+        child(&self.0)
+    }
+
+    /// The version of it: a name token.
+    #[must_use]
+    pub fn version(&self) -> Option<SyntaxToken> {
+        token(&self.0, SyntaxKind::Name)
+    }
+
+    /// The location that a client is sent to: a string token.
+    #[must_use]
+    pub fn location(&self) -> Option<SyntaxToken> {
+        token(&self.0, SyntaxKind::String)
     }
 
     /// How many of the requests it is expected of (`100 allow`): a number token.

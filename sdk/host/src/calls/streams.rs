@@ -5,6 +5,9 @@ use crate::LocalResponse;
 use crate::abi::{Status, StreamType};
 use crate::guest::{Answer, Guest};
 
+/// The name of the function that forgets which route a request has.
+const CLEAR_ROUTE_CACHE: &[u8] = b"clear_route_cache";
+
 /// Only the first answer of a stream counts. Without a stream nothing happens, as in Envoy.
 #[expect(clippy::too_many_arguments, reason = "the contract's parameters")]
 pub(super) fn send_local_response(
@@ -39,6 +42,23 @@ pub(super) fn continue_stream(guest: &mut Guest<'_>, stream_type: i32) -> Answer
     check_http(stream_type)?;
     guest.state().stream().ok_or(Status::BadArgument)?.continued = true;
     Ok(())
+}
+
+/// Of the functions that Envoy has beside the contract, the one by which it looks for a request's route again: there are
+/// no routes here, so nothing is to be done. No other one is found.
+pub(super) fn call_foreign_function(
+    guest: &mut Guest<'_>,
+    name: i32,
+    length: i32,
+    _argument: i32,
+    _argument_length: i32,
+    _to: i32,
+    _length_to: i32,
+) -> Answer {
+    match guest.read(name, length)?.as_slice() {
+        CLEAR_ROUTE_CACHE => Ok(()),
+        _ => Err(Status::NotFound.into()),
+    }
 }
 
 pub(super) fn close_stream(guest: &mut Guest<'_>, stream_type: i32) -> Answer {

@@ -1,0 +1,221 @@
+//! What callers' sidecars do: made for each pair of a caller and a service that it calls, and made again where a policy
+//! of that service changed.
+
+use super::filters::SWEPT_MIN;
+use crate::delivery::envoy::{extension, route};
+use crate::delivery::snapshot::Resource;
+use crate::mesh::model::{Labels, ProxyId, ProxyRegistration};
+use crate::policies::call_programs::CallProgram;
+use crate::policies::effort::Effort;
+use crate::policies::in_force::InForce;
+use crate::policies::population::workload;
+use crate::policies::programs::Programs;
+use chancery_policy_lang::checked::{Destination, ServiceRef, Target, Weighted};
+use chancery_policy_lang::link::covers;
+use chancery_policy_lang::routes::RouteEntry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Weak};
+
+/// What the sidecars of a caller get for one of the services that it calls.
+#[derive(Clone, Debug)]
+pub(super) struct Leading {
+    /// The extension that decides, and the routes: of the policies as they are, or the last good ones if there is a
+    /// problem.
+    pub(super) resources: Arc<[Arc<Resource>; 2]>,
+    /// Where requests go, beside the service itself.
+    pub(super) destinations: Arc<BTreeSet<Destination>>,
+    /// Why the policies cannot be made into these.
+    pub(super) problem: Option<String>,
+}
+
+/// All pairs of callers and services.
+#[derive(Debug)]
+pub(super) struct Calls {
+    programs: Arc<Programs>,
+    /// By service, then by caller.
+    pairs: BTreeMap<ServiceRef, BTreeMap<ServiceRef, Pair>>,
+    /// What was made, by service and the place of its program, as long as anybody has it. While the program is known
+    /// here, no other one gets its place.
+    made: HashMap<(ServiceRef, usize), Made>,
+    swept: usize,
+}
+
+/// A program, and what was made of it.
+type Made = (Weak<CallProgram>, Weak<[Arc<Resource>; 2]>);
+
+/// The sidecars of one caller that call a service.
+#[derive(Debug)]
+struct Pair {
+    /// What their resources were made of, so that it is not made anew in their place.
+    program: Option<Arc<CallProgram>>,
+    leading: Leading,
+    ids: BTreeSet<ProxyId>,
+}
+
+impl Calls {
+    pub(super) fn new(programs: Arc<Programs>) -> Self {
+        Self { programs, pairs: BTreeMap::new(), made: HashMap::new(), swept: SWEPT_MIN }
+    }
+
+    /// Takes in that policies changed which are about these targets: gives the sidecars that get something else, each
+    /// with the services that it is about.
+    pub(super) fn change(
+        &mut self,
+        in_force: &InForce,
+        targets: &BTreeSet<Target>,
+        effort: &Effort,
+    ) -> BTreeMap<ProxyId, Vec<ServiceRef>> {
+        let concerned: Vec<ServiceRef> = match targets.contains(&Target::Mesh) {
+            true => self.pairs.keys().cloned().collect(),
+            false => {
+                let is_about = |service: &&ServiceRef| {
+                    let workload = callee(service, in_force);
+                    targets.iter().any(|target| covers(target, &workload).is_some())
+                };
+                self.pairs.keys().filter(is_about).cloned().collect()
+            }
+        };
+        let mut changed: BTreeMap<ProxyId, Vec<ServiceRef>> = BTreeMap::new();
+        for service in concerned {
+            let callers: Vec<ServiceRef> =
+                self.pairs.get(&service).into_iter().flat_map(BTreeMap::keys).cloned().collect();
+            for caller in callers {
+                let Some(before) = self.pair(&service, &caller).map(|pair| pair.leading.clone()) else {
+                    continue;
+                };
+                let (program, leading) = self.make(in_force, &service, &caller, Some(&before), effort);
+                let Some(pair) = self.pair(&service, &caller) else { continue };
+                let same = before.resources == leading.resources && before.problem == leading.problem;
+                pair.program = program;
+                pair.leading = leading;
+                if !same {
+                    for id in &pair.ids {
+                        changed.entry(id.clone()).or_default().push(service.clone());
+                    }
+                }
+            }
+        }
+        changed
+    }
+
+    /// Takes in a sidecar.
+    pub(super) fn add(&mut self, in_force: &InForce, proxy: &ProxyRegistration, effort: &Effort) {
+        let services: BTreeSet<&ServiceRef> =
+            proxy.outbounds.iter().map(|outbound| &outbound.service).collect();
+        for service in services {
+            if let Some(pair) = self.pair(service, &proxy.service) {
+                pair.ids.insert(proxy.id.clone());
+                continue;
+            }
+            let (program, leading) = self.make(in_force, service, &proxy.service, None, effort);
+            let pair = Pair { program, leading, ids: [proxy.id.clone()].into() };
+            self.pairs.entry(service.clone()).or_default().insert(proxy.service.clone(), pair);
+        }
+    }
+
+    /// Forgets a sidecar.
+    pub(super) fn remove(&mut self, proxy: &ProxyRegistration) {
+        for outbound in &proxy.outbounds {
+            let Some(callers) = self.pairs.get_mut(&outbound.service) else { continue };
+            if let Some(pair) = callers.get_mut(&proxy.service) {
+                pair.ids.remove(&proxy.id);
+                if pair.ids.is_empty() {
+                    callers.remove(&proxy.service);
+                }
+            }
+            if callers.is_empty() {
+                self.pairs.remove(&outbound.service);
+            }
+        }
+    }
+
+    /// What the sidecars of a caller get for a service.
+    pub(super) fn of(&self, service: &ServiceRef, caller: &ServiceRef) -> Option<&Leading> {
+        self.pairs.get(service)?.get(caller).map(|pair| &pair.leading)
+    }
+
+    fn pair(&mut self, service: &ServiceRef, caller: &ServiceRef) -> Option<&mut Pair> {
+        self.pairs.get_mut(service)?.get_mut(caller)
+    }
+
+    fn make(
+        &mut self,
+        in_force: &InForce,
+        service: &ServiceRef,
+        caller: &ServiceRef,
+        last_good: Option<&Leading>,
+        effort: &Effort,
+    ) -> (Option<Arc<CallProgram>>, Leading) {
+        let made = match in_force.policies.problem() {
+            Some(problem) => Err(problem.to_owned()),
+            None => {
+                let workload = callee(service, in_force);
+                let made = self.programs.calls(&in_force.policies, &workload, caller, effort);
+                made.map_err(|error| error.to_string())
+            }
+        };
+        match made {
+            Ok(program) => {
+                let resources = self.resources(service, program.as_ref());
+                let destinations = Arc::new(destinations(program.as_deref(), service));
+                (program, Leading { resources, destinations, problem: None })
+            }
+            Err(problem) => {
+                let (namespace, name) = (&service.namespace, &service.name);
+                tracing::error!(namespace, service = name, problem, "what callers do stays as it is");
+                let leading = match last_good {
+                    Some(last_good) => last_good.clone(),
+                    // Callers may call; whether they are let in the service's own sidecar decides.
+                    None => {
+                        let resources = self.resources(service, None);
+                        Leading { resources, destinations: Arc::default(), problem: None }
+                    }
+                };
+                (None, Leading { problem: Some(problem), ..leading })
+            }
+        }
+    }
+
+    fn resources(
+        &mut self,
+        service: &ServiceRef,
+        program: Option<&Arc<CallProgram>>,
+    ) -> Arc<[Arc<Resource>; 2]> {
+        let place = program.map_or(0, |program| Arc::as_ptr(program) as usize);
+        let key = (service.clone(), place);
+        if let Some(made) = self.made.get(&key).and_then(|(_, made)| made.upgrade()) {
+            return made;
+        }
+        if self.made.len() >= self.swept {
+            self.made.retain(|_, (_, resources)| resources.strong_count() > 0);
+            self.swept = SWEPT_MIN.max(2 * self.made.len());
+        }
+        let known = program.map(Arc::downgrade).unwrap_or_default();
+        let program = program.map(Arc::as_ref);
+        let extension = match program.and_then(|program| program.module.as_ref()) {
+            Some(module) => extension::steering(service, module),
+            None => extension::undecided(service),
+        };
+        let made = Arc::new([Arc::new(extension), Arc::new(route::outbound(service, program))]);
+        self.made.insert(key, (known, Arc::downgrade(&made)));
+        made
+    }
+}
+
+/// The workload that what callers of a service do is linked for: which replica it will be is not known.
+fn callee(service: &ServiceRef, in_force: &InForce) -> chancery_policy_lang::linked::Workload {
+    workload(service, &Labels::default(), &in_force.state.trust_domain)
+}
+
+/// Where requests go, beside the service that is called.
+fn destinations(program: Option<&CallProgram>, service: &ServiceRef) -> BTreeSet<Destination> {
+    let table = program.map(|program| &program.table);
+    let entries = table.into_iter().flat_map(|table| table.entries.values().chain([&table.default]));
+    let of = |entry: &RouteEntry| {
+        let to = entry.to.iter().map(|weighted: &Weighted| weighted.to.clone());
+        to.chain(entry.mirror.iter().map(|mirror| mirror.to.clone())).collect::<Vec<_>>()
+    };
+    let mut all: BTreeSet<Destination> = entries.flat_map(of).collect();
+    all.remove(&Destination { service: service.clone(), version: None });
+    all
+}

@@ -1,0 +1,173 @@
+//! The programs of callers: what a caller's sidecar does with its requests to a service, made once for all callers of
+//! which the policies say the same.
+
+use super::programs::{ProgramError, Programs};
+use crate::policies::course_runner::{CourseRunner, RanCourse};
+use crate::policies::effort::Effort;
+use crate::policies::in_force::{PolicyInForce, PolicySet};
+use crate::policies::preflight::TrialError;
+use chancery_policy_lang::budget::Budget;
+use chancery_policy_lang::bug::CompileError;
+use chancery_policy_lang::checked::ServiceRef;
+use chancery_policy_lang::emit::compile;
+use chancery_policy_lang::eval::course;
+use chancery_policy_lang::link::{Specificity, link_calls};
+use chancery_policy_lang::linked::{LinkedProgram, Workload};
+use chancery_policy_lang::module::Module;
+use chancery_policy_lang::request::Request;
+use chancery_policy_lang::routes::{self, RouteTable};
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Programs that are remembered; then all are forgotten.
+const REMEMBERED_MAX: usize = 65_536;
+
+/// What a caller's sidecar does with requests to a service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallProgram {
+    /// What decides of each request; `None` if nothing is to be decided.
+    pub module: Option<Arc<Module>>,
+    /// What Envoy does.
+    pub table: RouteTable,
+    /// Whether some requests are to wait before they are sent.
+    pub delays: bool,
+    /// The policies that say so, by name.
+    pub policies: Vec<String>,
+}
+
+/// Programs that were made.
+#[derive(Debug, Default)]
+pub(super) struct CallPrograms {
+    made: Mutex<HashMap<Key, Option<Arc<CallProgram>>>>,
+}
+
+/// What a program depends on, as a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key([u8; 32]);
+
+impl CallPrograms {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Option<Arc<CallProgram>>>> {
+        // Whoever panicked in here left the map whole.
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Programs {
+    /// What the sidecars of a service do with their requests to another; `None` if no policy says anything of it.
+    ///
+    /// # Errors
+    /// If the policies contradict each other, or ask for too much.
+    pub fn calls(
+        &self,
+        policies: &PolicySet,
+        target: &Workload,
+        caller: &ServiceRef,
+        effort: &Effort,
+    ) -> Result<Option<Arc<CallProgram>>, ProgramError> {
+        let concerning = concerning(policies, target);
+        if concerning.is_empty() {
+            return Ok(None);
+        }
+        let key = key(&concerning, target, caller);
+        if let Some(known) = self.calls.lock().get(&key) {
+            return Ok(known.clone());
+        }
+        effort.go_on()?;
+        let made = self.link_and_compile(&concerning, target, Some(caller))?;
+        let made = made.map(|(_, program)| Arc::new(program));
+        let mut known = self.calls.lock();
+        if known.len() >= REMEMBERED_MAX {
+            known.clear();
+        }
+        known.insert(key, made.clone());
+        Ok(made)
+    }
+
+    /// Makes what all callers of a service do, and tries it out.
+    ///
+    /// # Errors
+    /// As [`Programs::calls`], and if the module fails its trial.
+    pub(super) fn try_out_calls(
+        &self,
+        policies: &PolicySet,
+        workload: &Workload,
+        effort: &Effort,
+    ) -> Result<(), ProgramError> {
+        let target = Workload { labels: BTreeMap::new(), ..workload.clone() };
+        let concerning = concerning(policies, &target);
+        if concerning.is_empty() {
+            return Ok(());
+        }
+        effort.go_on()?;
+        let Some((linked, program)) = self.link_and_compile(&concerning, &target, None)? else {
+            return Ok(());
+        };
+        let Some(module) = program.module else { return Ok(()) };
+        effort.go_on()?;
+        let mut runner = CourseRunner::on_host(self.trial_ground(), &module.bytes)
+            .map_err(|error| TrialError::new(&linked, error.to_string()))?;
+        let odd = Request { path: b"/a/../b".to_vec(), ..Request::default() };
+        for request in [Request::default(), odd] {
+            let ran = runner.run(&request).map_err(|error| TrialError::new(&linked, error.to_string()))?;
+            let defined = course(&linked, &request);
+            if !RanCourse::may_be(&ran, defined.as_ref(), &linked) {
+                let path = String::from_utf8_lossy(&request.path).into_owned();
+                let detail = format!("it treats `{path}` as {ran:?}, which is defined as {defined:?}");
+                return Err(TrialError::new(&linked, detail).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn link_and_compile(
+        &self,
+        concerning: &[(&Arc<PolicyInForce>, Specificity)],
+        target: &Workload,
+        caller: Option<&ServiceRef>,
+    ) -> Result<Option<(LinkedProgram, CallProgram)>, ProgramError> {
+        let policies = concerning.iter().map(|(policy, _)| &policy.policy);
+        let linked =
+            link_calls(policies, target, caller, &mut Budget::new()).map_err(ProgramError::Refused)?;
+        let Some(linked) = linked.filter(|linked| !linked.calls.is_empty()) else { return Ok(None) };
+        let table = routes::table(&linked.calls).map_err(|found| ProgramError::Refused(vec![*found]))?;
+        let module = match linked.calls.decides() {
+            true => Some(Arc::new(compile(&linked).map_err(|error| match error {
+                CompileError::Refused(found) => ProgramError::Refused(found),
+                CompileError::Bug(bug) => TrialError::new(&linked, bug.to_string()).into(),
+            })?)),
+            false => None,
+        };
+        let delays = linked.calls.delays();
+        let program = CallProgram { module, table, delays, policies: linked.policies.clone() };
+        Ok(Some((linked, program)))
+    }
+}
+
+/// The policies that say something to the callers of a service, by name.
+fn concerning<'a>(policies: &'a PolicySet, target: &Workload) -> Vec<(&'a Arc<PolicyInForce>, Specificity)> {
+    let mut concerning = policies.concerning(target);
+    concerning.retain(|(policy, _)| policy.policy.calls().is_some_and(|calls| !calls.is_empty()));
+    concerning
+}
+
+fn key(concerning: &[(&Arc<PolicyInForce>, Specificity)], target: &Workload, caller: &ServiceRef) -> Key {
+    let mut hash = Sha256::new();
+    let mut put = |text: &str| {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    };
+    put(&target.trust_domain);
+    let facts = || concerning.iter().map(|(policy, _)| &policy.facts);
+    put(if facts().any(|facts| facts.namespace || facts.service) { &target.namespace } else { "" });
+    put(if facts().any(|facts| facts.service) { &target.service } else { "" });
+    if facts().any(|facts| facts.caller) {
+        put(&caller.namespace);
+        put(&caller.name);
+    }
+    for (policy, specificity) in concerning {
+        hash.update([*specificity as u8]);
+        hash.update(policy.digest);
+    }
+    Key(hash.finalize().into())
+}

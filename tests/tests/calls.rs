@@ -1,0 +1,230 @@
+//! What callers' sidecars do with requests, in a real mesh: routes, redirects, rewrites, mirrors, timeouts, retries, faults.
+
+use crate::command_line::transcript::CHANCERY;
+use anyhow::{Result, ensure};
+use chancery_tests::mesh::wire::{Answer, Request};
+use chancery_tests::mesh::{Member, Mesh, Sidecar};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A mesh in which `shop/web` and `shop/batch` call `shop/checkout`, of which there are two versions, beside
+/// `shop/basket`, which nobody says to call.
+async fn start() -> Result<(Mesh, [Sidecar; 5])> {
+    let mesh = Mesh::start(Path::new(CHANCERY)).await?;
+    let sidecars = mesh
+        .join([
+            Member::new("shop/web", "web")?.calling(&["shop/checkout"])?,
+            Member::new("shop/batch", "batch")?.calling(&["shop/checkout"])?,
+            Member::new("shop/checkout", "one")?.labelled("version=v1"),
+            Member::new("shop/checkout", "two")?.labelled("version=v2"),
+            Member::new("shop/basket", "basket")?,
+        ])
+        .await?;
+    Ok((mesh, sidecars))
+}
+
+/// What the application says of a request.
+fn asked(answer: &Answer, what: &str) -> String {
+    answer.asked().get(what).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn instance(answer: &Answer) -> String {
+    asked(answer, "instance")
+}
+
+/// Who answers, and how often, when a request is made so many times.
+async fn answered_by(caller: &Sidecar, request: &Request, times: u32) -> Result<BTreeMap<String, u32>> {
+    let mut answered = BTreeMap::new();
+    for _ in 0..times {
+        let answer = caller.call("shop/checkout", request).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+        *answered.entry(instance(&answer)).or_default() += 1;
+    }
+    Ok(answered)
+}
+
+fn only(name: &str, times: u32) -> BTreeMap<String, u32> {
+    BTreeMap::from([(name.to_owned(), times)])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_go_where_routes_say() -> Result<()> {
+    let (mesh, sidecars) = start().await?;
+    let [web, batch, ..] = &sidecars;
+    mesh.apply(
+        r#"traffic checkout on service shop/checkout {
+  canary: route /** when headers["x-canary"] == "1" -> service shop/checkout@v2
+  batch:  route /** from service shop/batch -> service shop/checkout@v2
+  basket: route GET /basket/** -> service shop/basket
+  split:  route /split -> service shop/checkout@v1 75%, service shop/checkout@v2 25%
+  rest:   route /** -> service shop/checkout@v1
+}"#,
+    )
+    .await?;
+    assert_eq!(answered_by(web, &Request::get("/a"), 20).await?, only("one", 20));
+    let canary = Request::get("/a").header("x-canary", "1");
+    assert_eq!(answered_by(web, &canary, 20).await?, only("two", 20));
+    assert_eq!(answered_by(batch, &Request::get("/a"), 20).await?, only("two", 20));
+    assert_eq!(answered_by(web, &Request::get("/basket/7"), 5).await?, only("basket", 5));
+    assert_eq!(answered_by(web, &Request::new("POST", "/basket/7"), 5).await?, only("one", 5));
+    let split = answered_by(web, &Request::get("/split"), 400).await?;
+    let of = |name: &str| split.get(name).copied().unwrap_or_default();
+    assert!((260..=340).contains(&of("one")) && of("one") + of("two") == 400, "{split:?}");
+    // What the module says to Envoy, nobody else can.
+    let forged = Request::get("/a").header("route", "x").header("x-envoy-upstream-alt-stat-name", "y");
+    assert_eq!(answered_by(web, &forged, 5).await?, only("one", 5));
+
+    // A host that cannot be said is refused as before.
+    let answer = web.call("shop/checkout", &Request::get("/a").host("user@host")).await?;
+    assert_eq!(answer.status, 400, "{answer:?}");
+
+    mesh.delete("checkout").await?;
+    let both = answered_by(web, &Request::get("/a"), 40).await?;
+    assert_eq!(both.len(), 2, "{both:?}");
+
+    // Nobody has this version, and this service is nowhere: applied nevertheless.
+    mesh.apply(
+        "traffic checkout on service shop/checkout {
+  route /v9 -> service shop/checkout@v9
+  route /gone -> service shop/gone
+}",
+    )
+    .await?;
+    for path in ["/v9", "/gone"] {
+        let answer = web.call("shop/checkout", &Request::get(path)).await?;
+        assert_eq!(answer.status, 503, "{answer:?}");
+    }
+    answered_by(web, &Request::get("/a"), 5).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_are_redirected_and_paths_rewritten() -> Result<()> {
+    let (mesh, sidecars) = start().await?;
+    let [web, ..] = &sidecars;
+    mesh.apply(
+        r#"traffic checkout on service shop/checkout {
+  moved: redirect GET /cart/{id} -> "https://shop.example/basket/{id}" 308
+  home:  redirect /home/** -> "/welcome/**"
+  old:   rewrite /v1/** -> /v2/**
+  user:  rewrite /users/{id}/posts/{post} when headers["x-new"] == "1" -> /p/{post}/of/{id}
+}"#,
+    )
+    .await?;
+    for (path, status, location) in [
+        ("/cart/7", 308, "https://shop.example/basket/7"),
+        ("/cart/7?x=1&y", 308, "https://shop.example/basket/7?x=1&y"),
+        ("/cart/a%20b%e9", 308, "https://shop.example/basket/a%20b%E9"),
+        ("/home", 302, "/welcome"),
+        ("/home/a/b?q", 302, "/welcome/a/b?q"),
+    ] {
+        let answer = web.call("shop/checkout", &Request::get(path)).await?;
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (status, Some(location)),
+            "{path}: {answer:?}"
+        );
+    }
+    for (path, new, sent) in [
+        ("/v1", "0", "/v2"),
+        ("/v1/a/b%3f?x=%201", "0", "/v2/a/b%3F?x=%201"),
+        ("/users/7/posts/a", "0", "/users/7/posts/a"),
+        ("/users/7/posts/a?q", "1", "/p/a/of/7?q"),
+    ] {
+        let answer = web.call("shop/checkout", &Request::get(path).header("x-new", new)).await?;
+        assert_eq!((answer.status, asked(&answer, "path").as_str()), (200, sent), "{path}: {answer:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_come_in_time_and_requests_are_tried_again() -> Result<()> {
+    let (mesh, sidecars) = start().await?;
+    let [web, ..] = &sidecars;
+    mesh.apply(
+        r#"traffic mesh-limits on mesh {
+  timeout at_most 2s
+}
+traffic checkout on service shop/checkout {
+  timeout 5s
+  timeout 300ms for GET /slow/**
+  retry 2 on 5xx backoff 10ms for GET
+  retry 1 on gateway-error for GET /failing/2/once
+}"#,
+    )
+    .await?;
+    let call = async |path: &str, forged: bool| {
+        let request = Request::get(path);
+        let request = if forged { request.header("x-envoy-upstream-rq-timeout-ms", "9000") } else { request };
+        let begun = Instant::now();
+        let answer = web.call("shop/checkout", &request).await?;
+        Ok::<_, anyhow::Error>((answer.status, begun.elapsed()))
+    };
+    assert_eq!(call("/slow/50", false).await?.0, 200);
+    for forged in [false, true] {
+        let (status, took) = call("/slow/1500", forged).await?;
+        assert!(status == 504 && took < Duration::from_millis(1400), "{status} after {took:?}");
+    }
+    // The mesh cuts what the service states.
+    let begun = Instant::now();
+    let answer = web.call("shop/checkout", &Request::new("POST", "/slow/4000")).await?;
+    assert!(
+        answer.status == 504 && begun.elapsed() < Duration::from_millis(3500),
+        "{answer:?} {:?}",
+        begun.elapsed()
+    );
+
+    assert_eq!(call("/failing/1/twice", false).await?.0, 200);
+    assert_eq!(call("/failing/9/always", false).await?.0, 503);
+    let answer = web.call("shop/checkout", &Request::new("POST", "/failing/1/post")).await?;
+    assert_eq!(answer.status, 503);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_happen_by_their_share_and_copies_are_sent() -> Result<()> {
+    let (mesh, sidecars) = start().await?;
+    let [web, .., basket] = &sidecars;
+    mesh.apply(
+        r#"traffic checkout on service shop/checkout {
+  never: fault 0% abort 503 for /never
+  some:  fault 50% abort 418 for /some
+  all:   fault 100% abort 503 for /all when headers["x-chaos"] == "on"
+  slow:  fault 100% delay 400ms for /late
+  mirror 100% -> service shop/basket for GET /copied
+}"#,
+    )
+    .await?;
+    // Over one connection: Envoy waits a second before it closes one on which it answered by itself.
+    let client = reqwest::Client::new();
+    let base = format!("http://{}", web.outbound("shop/checkout")?);
+    let status = async |path: &str, chaos: &str| {
+        let answer = client.get(format!("{base}{path}")).header("x-chaos", chaos).send().await?;
+        Ok::<u16, anyhow::Error>(answer.status().as_u16())
+    };
+    for _ in 0..20 {
+        assert_eq!(status("/never", "on").await?, 200);
+        assert_eq!(status("/all", "off").await?, 200);
+        assert_eq!(status("/all", "on").await?, 503);
+    }
+    let mut aborted = 0;
+    for _ in 0..200 {
+        aborted += u32::from(status("/some", "").await? == 418);
+    }
+    assert!((60..=140).contains(&aborted), "{aborted} of 200");
+    let begun = Instant::now();
+    assert_eq!(status("/late", "").await?, 200);
+    assert!(begun.elapsed() >= Duration::from_millis(400), "{:?}", begun.elapsed());
+    // A client cannot make a request wait.
+    let begun = Instant::now();
+    let forged = Request::get("/a").header("x-envoy-fault-delay-request", "2000");
+    assert_eq!(web.call("shop/checkout", &forged).await?.status, 200);
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+
+    assert_eq!(status("/copied", "").await?, 200);
+    let entries = basket.entries_after(0, 1).await?;
+    assert!(entries.iter().any(|entry| entry["path"] == "/copied"), "{entries:#?}");
+    Ok(())
+}
