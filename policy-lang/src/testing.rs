@@ -16,7 +16,7 @@ use crate::checked::{
 };
 use crate::decision::Decision;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::eval::{Buckets, Response, evaluate_at, header_changes, logged};
+use crate::eval::{Buckets, evaluate_at, header_changes, logged};
 use crate::link::link;
 use crate::linked::{LinkedProgram, Workload};
 use crate::request::{Headers, received};
@@ -154,20 +154,11 @@ fn header_failure(expected: &HeaderExpectation, headers: &Headers) -> Option<Str
     }
 }
 
-/// What an answer to a request is: the one of the policy if it does not let it pass, else the application's.
-#[must_use]
-pub fn answer(case: &TestCase, decision: &Decision) -> Response {
-    match &decision.respond {
-        Some(respond) => Response { code: respond.status, duration_ms: 0 },
-        None => case.response,
-    }
-}
-
 /// How many requests are logged of which the same is to be said as of this one of a case.
 #[must_use]
 pub fn rate(case: &TestCase, program: &LinkedProgram, decision: &Decision) -> SampleRate {
     match received(case.request.clone()) {
-        Ok(request) => logged(program, &request, decision, answer(case, decision)),
+        Ok(request) => logged(program, &request, decision, case.response.unless_refused(decision)),
         // No module sees it, so that the sidecar logs it.
         Err(_) => SampleRate::ALL,
     }

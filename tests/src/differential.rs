@@ -25,9 +25,9 @@ use crate::programs::linked;
 use crate::random::Random;
 use chancery_control::policies::policy_runner::{PolicyRunner, Ran};
 use chancery_policy_lang::bug::CompileError;
-use chancery_policy_lang::decision::Outcome;
+use chancery_policy_lang::decision::{Decision, Outcome};
 use chancery_policy_lang::emit::{ModuleOptions, compile_with};
-use chancery_policy_lang::eval::{Buckets, evaluate_at};
+use chancery_policy_lang::eval::{Buckets, Response, evaluate_at};
 use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::module::{CostBound, Module};
 use chancery_policy_lang::request::Request;
@@ -65,6 +65,8 @@ pub struct Summary {
     pub shadows: usize,
     /// How often headers of requests were changed, and of answers.
     pub changed: [usize; 2],
+    /// How many requests were logged.
+    pub lines: usize,
 }
 
 /// Compares evaluator and module on so many pairs that follow from a seed.
@@ -138,8 +140,9 @@ fn compare_program(
     let mut buckets = Buckets::default();
     for (number, request) in sequence(requests, program).enumerate() {
         let now_ns = time_of(number);
-        let expected = defined(program, request, &mut buckets, now_ns);
-        let got = runner.run(request, now_ns).map_err(|error| error.to_string());
+        let (decision, expected) = defined(program, request, &mut buckets, now_ns);
+        let got = run(&mut runner, program, request, now_ns, &decision);
+        summary.lines += usize::from(runner.logged().line.is_some());
         if got.as_ref() != Ok(&expected) {
             let before: Vec<&Request> = sequence(requests, program).take(number).collect();
             return Err(smallest(host, sketch, &before, request));
@@ -157,8 +160,39 @@ fn compare_program(
 }
 
 /// What the module must say of a request and make of headers.
-fn defined(program: &LinkedProgram, request: &Request, buckets: &mut Buckets, now_ns: u64) -> Ran {
-    Ran::by(program, request, &evaluate_at(program, request, buckets, now_ns))
+fn defined(
+    program: &LinkedProgram,
+    request: &Request,
+    buckets: &mut Buckets,
+    now_ns: u64,
+) -> (Decision, Ran) {
+    let decision = evaluate_at(program, request, buckets, now_ns);
+    let ran = Ran::by(program, request, &decision);
+    (decision, ran)
+}
+
+/// What the module says, and it must say for logs what is defined where it decides what is.
+fn run(
+    runner: &mut PolicyRunner,
+    program: &LinkedProgram,
+    request: &Request,
+    now_ns: u64,
+    decision: &Decision,
+) -> Result<Ran, String> {
+    let response = response_to(request);
+    let ran = runner.run_answered(request, now_ns, response).map_err(|error| error.to_string())?;
+    runner.logged().must_be_defined(program, request, decision, response)?;
+    Ok(ran)
+}
+
+/// How the application answers: some requests well, some late, some not.
+fn response_to(request: &Request) -> Response {
+    let code = match request.path.len() % 3 {
+        0 => 200,
+        1 => 404,
+        _ => 503,
+    };
+    Response { code, duration_ms: request.headers.len() as u64 * 400 }
 }
 
 /// The requests that are made of a program: where it has limits, each several times.
@@ -237,7 +271,7 @@ fn decisions(
     let mut buckets = Buckets::default();
     let mut runner = match runner(host, &program) {
         Ok((runner, _)) => runner,
-        Err(error) => return Some((defined(&program, request, &mut buckets, 0), Err(error))),
+        Err(error) => return Some((defined(&program, request, &mut buckets, 0).1, Err(error))),
     };
     for (number, earlier) in before.iter().enumerate() {
         let _ = evaluate_at(&program, earlier, &mut buckets, time_of(number));
@@ -245,8 +279,8 @@ fn decisions(
         let _ = runner.run(earlier, time_of(number));
     }
     let now_ns = time_of(before.len());
-    let expected = defined(&program, request, &mut buckets, now_ns);
-    Some((expected, runner.run(request, now_ns).map_err(|error| error.to_string())))
+    let (decision, expected) = defined(&program, request, &mut buckets, now_ns);
+    Some((expected, run(&mut runner, &program, request, now_ns, &decision)))
 }
 
 impl Difference {

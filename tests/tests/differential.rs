@@ -97,7 +97,11 @@ fn check_reach(summaries: &[Summary]) {
         changed.iter().all(|count| *count > 0),
         "headers of {changed:?} requests and answers were changed"
     );
-    println!("{refused} programs refused, headers of {changed:?} requests and answers changed");
+    let lines: usize = summaries.iter().map(|summary| summary.lines).sum();
+    assert!(lines > 0, "no request was logged");
+    println!(
+        "{refused} programs refused, {lines} lines logged, headers of {changed:?} requests and answers changed"
+    );
     assert!(refused < programs, "{refused} generated policies were refused, {programs} accepted");
 }
 

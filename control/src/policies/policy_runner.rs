@@ -5,8 +5,10 @@
 //! contradict each other, for then one of them lies to whoever reads it.
 
 mod changed;
+mod logged;
 
 pub use changed::{Changed, Differences, answer};
+pub use logged::Logged;
 
 use chancery_policy_lang::checked::Respond;
 use chancery_policy_lang::decision::{Decision, Outcome};
@@ -29,10 +31,6 @@ pub const RULE_STATE: &str = "rule";
 /// The filter state in which a module leaves the rule of a differing shadow decision.
 pub const SHADOW_STATE: &str = "shadow";
 
-/// The filter state that is there if log policies speak of the request.
-pub const LOG_STATE: &str = "log";
-/// The filter state in which a module leaves what the line of a request says that is logged.
-pub const LINE_STATE: &str = "line";
 /// By what values are hashed in tests.
 pub const TEST_LOG_KEY: LogKey = LogKey([0x5a; LOG_KEY_BYTES]);
 
@@ -58,15 +56,6 @@ pub struct PolicyRunner {
     fuel_used: u64,
     /// What was said of the last request for logs.
     logged: Logged,
-}
-
-/// What a module says of a request for logs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Logged {
-    /// Whether log policies speak of the request.
-    pub is_concerned: bool,
-    /// What its line says, if it is logged.
-    pub line: Option<Vec<u8>>,
 }
 
 /// What a module said of a request.
@@ -165,11 +154,11 @@ impl PolicyRunner {
         }
         let mut stream = self.plugin.stream(context)?;
         show_answer(stream.properties_mut()?, &outcome, response);
-        let mut closed = stream.close()?;
-        self.logged = Logged {
-            is_concerned: closed.filter_state.contains_key(LOG_STATE.as_bytes()),
-            line: closed.filter_state.remove(LINE_STATE.as_bytes()),
-        };
+        let closed = stream.close()?;
+        if self.plugin.sees_log() {
+            self.fuel_used += self.plugin.fuel_used();
+        }
+        self.logged = Logged::of(&closed);
         if outcome.local_response.is_none() && outcome.action != Action::Continue {
             return Err(contradiction("it holds a request without answering it"));
         }

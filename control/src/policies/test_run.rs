@@ -7,7 +7,7 @@
 //! ends within the [`TestLimits`] that it is given: the control plane runs tests of others.
 
 use crate::policies::course_runner::CourseRunner;
-use crate::policies::policy_runner::{PolicyRunner, Ran, RunError, TEST_LOG_KEY};
+use crate::policies::policy_runner::{PolicyRunner, Ran, RunError};
 use crate::policies::workloads;
 use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, SampleRate, TestCase};
@@ -225,7 +225,8 @@ impl<'a> TestBench<'a> {
                         _ => eval::evaluate_at(program, &request, &mut at.buckets, at.now_ns),
                     };
                     self.must_agree(case, (program, runner), &request, at.now_ns, &decision)?;
-                    rates.push(self.must_log(case, runner, program, &request, &decision)?);
+                    let logged = runner.logged().must_be_defined(program, &request, &decision, case.response);
+                    rates.push(logged.map_err(|error| self.not_as_defined(case, &error))?);
                     decisions.push(decision);
                 }
             }
@@ -304,37 +305,8 @@ impl<'a> TestBench<'a> {
         )))
     }
 
-    /// How many of such requests are logged as the module decided last, whose line must be the evaluator's.
-    fn must_log(
-        &self,
-        case: &TestCase,
-        runner: &PolicyRunner,
-        program: &LinkedProgram,
-        request: &Request,
-        decision: &Decision,
-    ) -> Result<SampleRate, TestError> {
-        let rate = eval::logged(program, request, decision, testing::answer(case, decision));
-        let logged = runner.logged();
-        let line =
-            program.log.as_ref().map(|log| eval::line(program, log, request, decision, Some(TEST_LOG_KEY)));
-        let may_be = match (&line, &logged.line) {
-            (None, said) => said.is_none(),
-            (Some(line), Some(said)) => rate != SampleRate::NONE && said == line,
-            (Some(_), None) => rate != SampleRate::ALL,
-        };
-        if may_be && logged.is_concerned == line.is_some() {
-            return Ok(rate);
-        }
-        let place = self.sources.location(case.span);
-        let shown = |line: &Option<Vec<u8>>| {
-            line.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned()
-        };
-        Err(TestError::Broken(format!(
-            "{place}: the module does not log as the language is defined, {rate} of such requests\n  \
-             module:    {}\n  evaluator: {}",
-            shown(&logged.line),
-            shown(&line)
-        )))
+    fn not_as_defined(&self, case: &TestCase, error: &str) -> TestError {
+        TestError::Broken(format!("{}: {error}", self.sources.location(case.span)))
     }
 
     fn broken(&self, span: Span, error: &RunError) -> TestError {

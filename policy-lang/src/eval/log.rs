@@ -23,6 +23,17 @@ pub struct Response {
     pub duration_ms: u64,
 }
 
+impl Response {
+    /// What is answered to a request that is decided so: by the policy if that does not let it pass, else this.
+    #[must_use]
+    pub fn unless_refused(self, decision: &Decision) -> Self {
+        match &decision.respond {
+            Some(respond) => Self { code: respond.status, duration_ms: 0 },
+            None => self,
+        }
+    }
+}
+
 /// How many of the requests are logged of which the same is to be said.
 ///
 /// Of all samples that match, the one of the highest rate counts. Of a request that is refused before any rule is

@@ -27,6 +27,15 @@ auth p on mesh {
   allow when headers["a"].exists(x, headers["a"].all(y, x != y || x.contains("ab") || y.matches("b+$")))
   deny  when headers["a"].exists_one(x, x == headers["b"].lowerAscii()) && headers["n"] > 7 && "ab" in headers["a"]
 }"#,
+    // Lines of logs, with what is computed for them.
+    r#"log l on mesh {
+  sample 50%
+  sample 100% denied when headers["a"].contains(headers["b"])
+  sample 10% for /a/**, /*/b when response.code >= 500 && headers["b"].matches("(a|b)*c1$")
+  fields headers["a"] as a1, headers["b"].lowerAscii() as b1, headers["a"].upperAscii() as a2, query["a"] as q
+  fields headers["a"] == headers["b"] as same, source.ip as ip, request.host as h, headers["b"].size() as size
+  redact request.path, headers["b"] with hash
+}"#,
     // Query parameters, which are decoded, and the caller.
     r#"auth p on mesh {
   allow when query["a"] == "1" && query["b"].startsWith("ab") && query["c"].contains("%")

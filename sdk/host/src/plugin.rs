@@ -128,6 +128,12 @@ impl Plugin {
         }
     }
 
+    /// Whether the module is told when a stream is over.
+    #[must_use]
+    pub fn sees_log(&self) -> bool {
+        self.callbacks.on_log.is_some()
+    }
+
     /// Whether the module is told of the headers of answers.
     #[must_use]
     pub fn sees_response_headers(&self) -> bool {

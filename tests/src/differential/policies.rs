@@ -1,7 +1,7 @@
 //! Generated policies.
 
 use super::expressions::{self, Scope};
-use super::sketch::{PolicySketch, RuleSketch, Sketch, quoted};
+use super::sketch::{ExprSketch, Kind, PolicySketch, RuleSketch, Sketch, quoted};
 use super::words as w;
 use crate::random::Random;
 use chancery_policy_lang::linked::Workload;
@@ -27,6 +27,17 @@ const TARGETS: &[&str] = &[
 const RATES: &[&str] = &["1/h", "2/h", "3/h", "40/d", "1/m"];
 const KEYS: &[&str] =
     &["source", "ip", "headers[\"x-team\"]", "request.path", "source.port", "source.mtls", "request.size"];
+/// Of logs, what is no text.
+const FIELDS: &[&str] = &["source.ip", "source.port", "request.size", "source.mtls", "rule", "request.path"];
+const REDACTED: &[&str] =
+    &["headers[\"x-team\"]", "request.path", "source.ip", "source.principal", "request.size", "query[\"q\"]"];
+/// What can be asked about an answer.
+const OF_ANSWERS: &[&str] = &[
+    "response.code >= 500",
+    "response.code == 403 || response.duration > 700",
+    "!(response.duration < 300)",
+    "response.code - response.duration > 0",
+];
 /// Headers that are changed: of requests, of answers, and of neither.
 const HEADERS: &[&str] = &["x-a", "x-b", "x-tenant", "set-cookie", "server", "x-new"];
 const HEADER_TARGETS: &[&str] = &["service shop/orders", "namespace shop", "mesh"];
@@ -52,7 +63,54 @@ pub(super) fn sketch(random: &mut Random) -> Sketch {
     if random.chance(30) {
         policies.extend((0..=random.below(2)).map(|number| headers(random, number)));
     }
+    if random.chance(30) {
+        policies.extend((0..=random.below(2)).map(|number| log(random, number)));
+    }
     Sketch { policies }
+}
+
+/// A policy about logs.
+fn log(random: &mut Random, number: usize) -> PolicySketch {
+    let mut rules: Vec<RuleSketch> = (0..random.below(RULES_MAX)).map(|_| sample(random)).collect();
+    for field in 0..random.below(6) {
+        let depth = random.below(3);
+        let scope = Scope::default();
+        let value = match random.below(4) {
+            0 => random.one_of(FIELDS).to_owned(),
+            1 => expressions::condition(random, &scope, depth).text(),
+            _ => expressions::header_value(random, &scope, depth).text(),
+        };
+        rules.push(statement(format!("fields {value} as l{number}-{field}")));
+    }
+    for _ in 0..random.below(3) {
+        let how = random.one_of(&["hash", "mask", "drop"]);
+        rules.push(statement(format!("redact {} with {how}", random.one_of(REDACTED))));
+    }
+    PolicySketch {
+        kind: "log".to_owned(),
+        name: format!("l{number}"),
+        target: random.one_of(TARGETS).to_owned(),
+        mode: random.one_of(&["", "", "", "shadow"]).to_owned(),
+        rules,
+        otherwise: None,
+    }
+}
+
+fn statement(text: String) -> RuleSketch {
+    RuleSketch { effect: text, ..RuleSketch::default() }
+}
+
+/// A sample: a rule with another beginning, which can ask about the answer.
+fn sample(random: &mut Random) -> RuleSketch {
+    let rate = random.one_of(&["100%", "100%", "50%", "0%"]);
+    let of = random.one_of(&["", "", " denied", " allowed"]);
+    let simple = random.chance(30);
+    let mut rule = rule(random, 0, simple, false);
+    if random.chance(40) {
+        let condition = ExprSketch::leaf(Kind::Bool, random.one_of(OF_ANSWERS));
+        rule.conditions.push((random.one_of(&["when", "unless"]).to_owned(), condition));
+    }
+    RuleSketch { name: None, effect: format!("sample {rate}{of}"), respond: None, ..rule }
 }
 
 /// A policy of operations on headers: few on one header, for those of one scope must not meet.

@@ -12,7 +12,7 @@ pub struct Sketch {
 /// One policy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PolicySketch {
-    /// `auth` or `traffic`.
+    /// `auth`, `traffic` or `log`.
     pub kind: String,
     /// Its name.
     pub name: String,
@@ -20,18 +20,18 @@ pub struct PolicySketch {
     pub target: String,
     /// Its mode as written.
     pub mode: String,
-    /// Its rules, its limits or its operations on headers.
+    /// Its rules, its limits, its operations on headers, or what it says of logs.
     pub rules: Vec<RuleSketch>,
     /// What stands behind `otherwise`, if that is there.
     pub otherwise: Option<String>,
 }
 
-/// One rule, one limit or one operation on a header.
+/// One rule, one limit, one operation on a header, or one statement about logs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuleSketch {
     /// Its name, if it has one.
     pub name: Option<String>,
-    /// `exempt`, `deny` or `allow`; of a limit all up to its keys, of an operation on a header all up to its value.
+    /// `exempt`, `deny` or `allow`; of other statements all up to `for`.
     pub effect: String,
     /// Its methods.
     pub methods: Vec<String>,
@@ -104,7 +104,8 @@ impl RuleSketch {
         }
         text.push_str(&self.effect);
         let matches = [&self.methods, &self.paths, &self.peers].into_iter().any(|list| !list.is_empty());
-        let has_for = ["limit", "set", "add", "remove"].iter().any(|word| self.effect.starts_with(word));
+        let has_for =
+            ["limit", "sample", "set", "add", "remove"].iter().any(|word| self.effect.starts_with(word));
         if has_for && matches {
             text.push_str(" for");
         }
