@@ -178,6 +178,7 @@ impl Player {
             Event::Rejected { resource, message } => format!("rejected {}: {message}", self.show(resource)),
             Event::Removed { kind, name } => format!("removed {} {name}", kind.as_str()),
             Event::Application(application) => format!("application {application:?}"),
+            Event::Unopened(unopened) => format!("unopened {unopened:?}"),
         };
         writeln!(self.transcript, "   {line}").unwrap();
     }

@@ -20,6 +20,7 @@ mod operating;
 mod ports;
 mod readiness;
 mod terminals;
+mod unopened;
 mod waiting;
 mod words;
 

@@ -157,7 +157,10 @@ impl World {
                 Event::Removed { kind, name } if kind != ResourceType::Extension => {
                     self.has_refused.retain(|(of, called, _)| (*of, called) != (kind, &name));
                 }
-                Event::Accepted { .. } | Event::Removed { .. } | Event::Application(_) => {}
+                Event::Accepted { .. }
+                | Event::Removed { .. }
+                | Event::Application(_)
+                | Event::Unopened(_) => {}
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::delivery::fleet::FleetChange;
 use crate::delivery::snapshot::ResourceType;
 use crate::delivery::xds::conversation::Progress;
 use crate::delivery::xds::message::Event;
-use crate::delivery::xds::{Application, Memory};
+use crate::delivery::xds::{Application, Memory, UnopenedListeners};
 use crate::mesh::model::{ProxyId, Revision};
 use crate::mesh::words::visible;
 use jiff::{SignedDuration, Timestamp};
@@ -88,6 +88,8 @@ pub struct ProxyStatus {
     pub can_serve: bool,
     /// Whether its application answers; `None` as long as it has not said so on its stream.
     pub application: Option<Application>,
+    /// What it took and does not listen at, as far as it has said so on its stream.
+    pub unopened: Option<Arc<UnopenedListeners>>,
     /// Why what it is given is not what the policies say; see [`crate::delivery::snapshot::Snapshot::problems`].
     pub problems: Arc<[String]>,
 }
@@ -195,6 +197,7 @@ impl AckBoard {
         entry.status.since = now;
         entry.status.can_serve = false;
         entry.status.application = None;
+        entry.status.unopened = None;
         absent.remove(proxy);
         behind.insert(proxy.clone());
         entry.memory.forgive_listeners();
@@ -224,16 +227,16 @@ impl AckBoard {
             return;
         };
         let ability_before = entry.status.ability();
+        let mut is_changed = false;
         for event in events {
             log(&ticket.proxy, event);
             entry.memory.apply(event);
-            if let Event::Application(application) = event {
-                entry.status.application = Some(application.clone());
+            match event {
+                Event::Started => is_changed |= entry.status.applied.take().is_some(),
+                Event::Application(application) => entry.status.application = Some(application.clone()),
+                Event::Unopened(unopened) => is_changed |= entry.status.note_unopened(unopened),
+                Event::Accepted { .. } | Event::Rejected { .. } | Event::Removed { .. } => {}
             }
-        }
-        let mut is_changed = false;
-        if events.contains(&Event::Started) {
-            is_changed = entry.status.applied.take().is_some();
         }
         if events.iter().any(|event| matches!(event, Event::Rejected { .. })) {
             self.refusals.send_modify(|changes| *changes += 1);
@@ -448,6 +451,7 @@ impl Entry {
             refused: Vec::new(),
             can_serve: false,
             application: None,
+            unopened: None,
             problems: Arc::default(),
             expected: None,
         };
@@ -491,6 +495,14 @@ impl ProxyStatus {
         self.refused = refused;
         self.can_serve = progress.can_serve;
         self.problems = progress.problems;
+        is_news
+    }
+
+    /// Takes in which listeners are not open; says whether that is news.
+    fn note_unopened(&mut self, unopened: &UnopenedListeners) -> bool {
+        let now = Some(unopened).filter(|unopened| !unopened.names.is_empty());
+        let is_news = self.unopened.as_deref() != now;
+        self.unopened = now.cloned().map(Arc::new);
         is_news
     }
 
@@ -541,6 +553,11 @@ fn log(proxy: &ProxyId, event: &Event) {
         ),
         Event::Removed { kind, name } => {
             tracing::debug!(proxy = proxy.0, kind = kind.noun(), name, "removed");
+        }
+        Event::Unopened(UnopenedListeners { names, reason }) => {
+            let (names, reason) =
+                (names.iter().map(|name| visible(name)).collect::<Vec<_>>(), visible(reason));
+            tracing::warn!(proxy = proxy.0, names = names.join(", "), %reason, "listeners that it took are not open");
         }
         Event::Application(Application::Answers) => {
             tracing::debug!(proxy = proxy.0, "its application answers");

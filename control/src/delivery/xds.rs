@@ -25,9 +25,11 @@ pub mod message;
 pub mod server;
 mod stream;
 mod subscription;
+pub mod unopened;
 pub mod wire;
 
 pub use application::Application;
 pub use conversation::Conversation;
 pub use memory::Memory;
 pub use server::XdsServer;
+pub use unopened::UnopenedListeners;

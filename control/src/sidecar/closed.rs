@@ -3,6 +3,7 @@
 //!
 //! Holds no socket and no clock. Mostly the reason is a port that somebody else has, and passes.
 
+use crate::delivery::xds::UnopenedListeners;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Looks in a row, a second apart, at which an accepted listener must be missing: one may be on its way,
@@ -59,6 +60,13 @@ impl Closed {
     #[must_use]
     pub fn reasons(&self) -> &BTreeMap<String, String> {
         &self.reasons
+    }
+
+    /// Those that were accepted and are not there, for whoever cannot see that.
+    #[must_use]
+    pub fn missing(&self) -> UnopenedListeners {
+        let names = self.reasons.keys().filter(|name| self.is_missing(name)).cloned().collect();
+        UnopenedListeners { names, reason: NOT_THERE.to_owned() }
     }
 
     /// Whether this one was accepted and is not there.

@@ -25,7 +25,7 @@ use crate::delivery::envoy::secret;
 use crate::delivery::snapshot::{ResourceType, Snapshot};
 use crate::delivery::xds::message::Event;
 use crate::delivery::xds::wire::{read_request, write_response};
-use crate::delivery::xds::{Application, Conversation, Memory};
+use crate::delivery::xds::{Application, Conversation, Memory, UnopenedListeners};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
 };
@@ -409,6 +409,9 @@ struct Session {
     shared: Arc<Shared>,
     identity: watch::Receiver<Arc<Identity>>,
     application: watch::Receiver<Option<Application>>,
+    status: watch::Receiver<RelayStatus>,
+    /// What the control plane was told last of listeners that are not open.
+    told: UnopenedListeners,
     requests: Streaming<DeltaDiscoveryRequest>,
     responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
     /// What is answered here: secrets always, everything while standing in.
@@ -423,7 +426,8 @@ impl Session {
     ) -> Self {
         let (identity, application) = (shared.identity.clone(), shared.application.clone());
         let conversation = Conversation::new(Arc::new(Snapshot::default()), Memory::default());
-        Self { shared, identity, application, requests, responses, conversation }
+        let (status, told) = (shared.status.subscribe(), UnopenedListeners::default());
+        Self { shared, identity, application, status, told, requests, responses, conversation }
     }
 
     async fn serve(mut self) {
@@ -464,6 +468,7 @@ impl Session {
                     self.receive_through(request, &mut tracker, &upstream).await?;
                     if !std::mem::replace(&mut has_begun, true) {
                         self.report(&upstream).await?;
+                        self.report_unopened(&upstream).await?;
                     }
                 }
                 response = upstream.responses.message() => {
@@ -489,6 +494,7 @@ impl Session {
                     }
                 }
                 Ok(()) = self.application.changed(), if has_begun => self.report(&upstream).await?,
+                Ok(()) = self.status.changed(), if has_begun => self.report_unopened(&upstream).await?,
                 Ok(()) = self.identity.changed() => {
                     self.update(false);
                     if self.identity.borrow().url != control_plane {
@@ -575,6 +581,18 @@ impl Session {
         }
     }
 
+    /// Tells the control plane which listeners are not open that Envoy accepted, if that is news to it. Of those that
+    /// Envoy refused it knows from their refusals.
+    async fn report_unopened(&mut self, upstream: &Stream) -> End {
+        self.status.mark_unchanged();
+        let missing = self.shared.closed.lock().unwrap_or_else(PoisonError::into_inner).missing();
+        if missing.names == self.told.names {
+            return Ok(());
+        }
+        self.told = missing;
+        pass_up(upstream, self.told.report()).await
+    }
+
     /// What is said to Envoy when the stream of the control plane is over.
     fn upstream_ended(&self, status: Option<Status>, is_silent: bool) -> Status {
         let status = status.unwrap_or_else(|| Status::unavailable("the control plane ended the stream"));
@@ -647,7 +665,11 @@ impl Session {
                 Event::Rejected { resource, message } => {
                     tracing::error!(kind = kind.noun(), name = resource.name, "Envoy refused: {message}");
                 }
-                Event::Started | Event::Accepted { .. } | Event::Removed { .. } | Event::Application(_) => {}
+                Event::Started
+                | Event::Accepted { .. }
+                | Event::Removed { .. }
+                | Event::Application(_)
+                | Event::Unopened(_) => {}
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use crate::command_line::transcript::CHANCERY;
 use chancery_control::delivery::snapshot::ResourceType;
 use chancery_control::server::api::types::{InboundBody, JoinRequest, ProxyStatement};
 use chancery_control::sidecar::control_plane::{Stream, join, open_stream};
-use chancery_control::sidecar::identity::Request;
+use chancery_control::sidecar::identity::{Identity, Request};
 use chancery_tests::mesh::{LOOK_AGAIN, Mesh, PATIENCE, ports};
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep};
 const HOSTILE: &str =
     "bad\n2026-11-27T07:00:00Z  INFO policies applied revision=666\x1b]0;pwned\x07\x1b[31mRED \u{202e}evil";
 
-/// Joins without an Envoy, and refuses whatever comes first in these words.
-pub(super) async fn refuse(mesh: &Mesh) -> Stream {
+/// Joins as `evil/mallory/x1` without an Envoy.
+pub(super) async fn join_alone(mesh: &Mesh) -> Identity {
     let context = mesh.context().unwrap();
     let request = Request::new().unwrap();
     let inbound = InboundBody {
@@ -40,7 +40,12 @@ pub(super) async fn refuse(mesh: &Mesh) -> Stream {
     let token = mesh.token(&service, None).await.unwrap();
     let joining = JoinRequest { token, service, csr_pem: request.csr_pem.clone(), proxy };
     let answer = join(&context.url, &context.ca_pem, &joining).await.unwrap();
-    let identity = request.grant(&context.url, &context.ca_pem, answer, Timestamp::now()).unwrap();
+    request.grant(&context.url, &context.ca_pem, answer, Timestamp::now()).unwrap()
+}
+
+/// Joins without an Envoy, and refuses whatever comes first in these words.
+pub(super) async fn refuse(mesh: &Mesh) -> Stream {
+    let identity = join_alone(mesh).await;
     let node = Node { id: identity.proxy_id.clone(), ..Node::default() };
     let type_url = ResourceType::Cluster.type_url().to_owned();
     let first = DeltaDiscoveryRequest { node: Some(node), type_url: type_url.clone(), ..Default::default() };

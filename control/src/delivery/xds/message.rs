@@ -1,6 +1,6 @@
 //! What is said on an xDS stream, without protobuf: requests, responses, and what they mean.
 
-use super::Application;
+use super::{Application, UnopenedListeners};
 use crate::delivery::snapshot::{Resource, ResourceType};
 use crate::mesh::model::Revision;
 use std::collections::BTreeMap;
@@ -73,4 +73,6 @@ pub enum Event {
     },
     /// The application beside it answers, or does not.
     Application(Application),
+    /// It does not listen at these, which it took.
+    Unopened(UnopenedListeners),
 }

@@ -1,10 +1,10 @@
 //! The task of one xDS stream: moves messages between a socket and a [`Conversation`].
 
-use super::Application;
 use super::conversation::{Conversation, Progress};
 use super::grpc::Outgoing;
 use super::message::Event;
 use super::wire::{read_request, unreadable, write_response};
+use super::{Application, UnopenedListeners};
 use crate::delivery::fleet::Cell;
 use crate::delivery::snapshot::Snapshot;
 use crate::mesh::model::ProxyId;
@@ -87,8 +87,8 @@ where
             let events = match input {
                 Input::Request(Some(request)) => {
                     let request = *request.map_err(unreadable)?;
-                    match Application::read(&request) {
-                        Some(application) => vec![Event::Application(application)],
+                    match said_of_the_proxy(&request) {
+                        Some(event) => vec![event],
                         None => self.receive(request)?,
                     }
                 }
@@ -113,4 +113,10 @@ where
         let received = self.conversation.receive(kind, &request);
         received.map_err(|violation| Status::resource_exhausted(violation.to_string()))
     }
+}
+
+/// What a request says that is not about resources.
+fn said_of_the_proxy(request: &DeltaDiscoveryRequest) -> Option<Event> {
+    let application = Application::read(request).map(Event::Application);
+    application.or_else(|| UnopenedListeners::read(request).map(Event::Unopened))
 }

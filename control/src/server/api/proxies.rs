@@ -10,7 +10,8 @@ use super::types::{
 use super::{Api, ApiError};
 use crate::delivery::acks::{ProxyStatus, Refused};
 use crate::delivery::envoy::yaml;
-use crate::delivery::xds::Application;
+use crate::delivery::snapshot::ResourceType;
+use crate::delivery::xds::{Application, UnopenedListeners};
 use crate::mesh::identity::spiffe;
 use crate::mesh::model::{ProxyId, ProxyRegistration, Readiness, Revision};
 use crate::mesh::store::{Actor, Change, StoreError};
@@ -251,7 +252,7 @@ fn body(registration: &ProxyRegistration, status: Option<ProxyStatus>, fleet: Op
         connected: status.as_ref().is_some_and(|status| status.is_connected),
         revision: status.as_ref().and_then(|status| status.applied_of(fleet)).map(|revision| revision.0),
         offered: status.as_ref().and_then(|status| status.offered_of(fleet)).map(|revision| revision.0),
-        rejections: refused.iter().map(rejection).collect(),
+        rejections: refused.iter().map(rejection).chain(unopened(status.as_ref())).collect(),
         readiness: registration.inbound.map(|_| readiness(registration, status.as_ref())),
         problems: status.map(|status| status.problems.to_vec()).unwrap_or_default(),
     }
@@ -278,6 +279,22 @@ fn readiness(registration: &ProxyRegistration, status: Option<&ProxyStatus>) -> 
         }
     };
     ReadinessBody { state, since, reason }
+}
+
+/// Listeners that were taken and are not open: for whoever looks the same as those that were refused for their address.
+fn unopened(status: Option<&ProxyStatus>) -> impl Iterator<Item = Rejection> {
+    let unopened = status.and_then(|status| status.unopened.clone());
+    let of = |unopened: Arc<UnopenedListeners>| {
+        let rejection = |name: &String| Rejection {
+            resource_type: ResourceType::Listener.noun().to_owned(),
+            resource: name.clone(),
+            policies: Vec::new(),
+            message: unopened.reason.clone(),
+            keeps_earlier: false,
+        };
+        unopened.names.iter().map(rejection).collect::<Vec<_>>()
+    };
+    unopened.map(of).into_iter().flatten()
 }
 
 fn rejection(refused: &Refused) -> Rejection {
