@@ -13,6 +13,7 @@
 mod calls;
 mod condition;
 mod contradiction;
+mod cors;
 mod cover;
 pub(crate) mod dump;
 mod errors;

@@ -124,6 +124,8 @@ pub fn emit(
         reads: emitter.reads(),
         hashes: plan.log.as_ref().is_some_and(LogPlan::hashes),
         cost,
+        does_something: plan.does_something(),
+        cors: plan.cors.clone(),
     };
     Ok(Module { bytes: bytes.into(), digest, manifest })
 }

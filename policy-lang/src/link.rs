@@ -5,6 +5,7 @@
 //! rules are asked is computed from their content.
 
 mod calls;
+mod cors;
 mod dump;
 mod errors;
 mod facts;
@@ -82,6 +83,7 @@ pub fn link_within<'a>(
         traffic: LinkedTraffic {
             limits: limits(&concerned, at, budget).map_err(|overrun| vec![overrun.diagnostic()])?,
             headers: headers::headers(&concerned, at, budget)?,
+            cors: cors::cors(&concerned, at)?,
         },
         log: log::of_all(&concerned, at, budget)?,
         calls: LinkedCalls::default(),

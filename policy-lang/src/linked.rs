@@ -8,7 +8,7 @@ pub use calls::{LinkedCalls, Ordered};
 pub use headers::{LinkedHeader, Rank};
 pub use log::{LinkedField, LinkedLog};
 
-use crate::checked::{Attribute, Direction, Limit, Respond, Rule};
+use crate::checked::{Attribute, Cors, Direction, Limit, Respond, Rule};
 use crate::decision::UNRESTRICTED;
 use crate::literals::{asked_by, attributes_of, header_of};
 use crate::module::{BYTES_SEEN_MAX, QUERY_PARAMETERS_MAX};
@@ -163,6 +163,8 @@ pub struct LinkedTraffic {
     /// All operations on headers that concern the workload, in an order that depends on their content only. As
     /// with rules, several entries may stand for one statement.
     pub headers: Vec<LinkedHeader>,
+    /// What is stated of pages of other origins, by the enforced policies of the narrowest scope; `None` if nothing is.
+    pub cors: Option<Arc<Cors>>,
 }
 
 /// A limit in a program.

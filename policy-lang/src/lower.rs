@@ -38,6 +38,7 @@ pub fn lower(program: &LinkedProgram) -> Result<Plan, Bug> {
         headers,
         log,
         calls,
+        cors: program.traffic.cors.as_ref().map(|cors| cors.rules.clone()),
         policies: program.policies.clone(),
     })
 }

@@ -1,5 +1,6 @@
 //! Compiled modules: what `emit` makes and a proxy runs.
 
+use crate::checked::CorsRules;
 use std::sync::Arc;
 
 /// A proxy-wasm 0.2.1 module that decides the requests of one target.
@@ -26,6 +27,10 @@ pub struct Manifest {
     pub hashes: bool,
     /// What one decision costs at most.
     pub cost: CostBound,
+    /// Whether there is anything that the module does; else it lets each request pass as it is.
+    pub does_something: bool,
+    /// What the proxy is to say to pages of other origins, which is no affair of the module.
+    pub cors: Option<CorsRules>,
 }
 
 /// The most steps (wasm instructions, which is what wasmtime counts as fuel) that one decision takes, as a

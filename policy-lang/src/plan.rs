@@ -11,8 +11,9 @@ pub use headers::{HeaderOperation, HeaderPlace, HeadersPlan};
 pub use log::{FieldPlan, FieldValue, LaterPlan, LogPlan, SamplesPlan};
 
 use crate::checked::{
-    Attribute, Choice, Direction, Expr, Fault, Guard, Milliseconds, Mirror, Retry, Template, Way,
+    Attribute, Choice, CorsRules, Direction, Expr, Fault, Guard, Milliseconds, Mirror, Retry, Template, Way,
 };
+use crate::decision::UNRESTRICTED;
 use crate::literals::{asked_by, attributes_of};
 use crate::lower::Answers;
 use crate::source::Span;
@@ -38,11 +39,27 @@ pub struct Plan {
     pub log: Option<LogPlan>,
     /// What a caller's sidecar makes of them; `None` if it decides nothing.
     pub calls: Option<CallPlan>,
+    /// What the proxy is to say to pages of other origins.
+    pub cors: Option<CorsRules>,
     /// Names of the policies, sorted.
     pub policies: Vec<String>,
 }
 
 impl Plan {
+    /// Whether there is anything to be done: else each request passes as it is, and nothing is said of it but that.
+    #[must_use]
+    pub fn does_something(&self) -> bool {
+        let answers = &self.auth.answers;
+        let says = |index: u32| {
+            let answer = answers.list.get(index as usize);
+            answer.is_none_or(|answer| &*answer.rule != UNRESTRICTED)
+        };
+        self.strands.iter().any(|strand| !strand.entries.is_empty())
+            || says(answers.otherwise)
+            || answers.shadow_otherwise.is_some_and(says)
+            || self.log.is_some()
+    }
+
     /// Everything that the guards ask about.
     pub(crate) fn asked(&self) -> BTreeSet<Attribute> {
         let mut asked = BTreeSet::new();

@@ -5,6 +5,7 @@
 mod calls;
 mod command_line;
 mod control_plane;
+mod cors;
 mod delivery;
 mod demo;
 mod differential;

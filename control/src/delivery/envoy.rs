@@ -14,6 +14,7 @@
 
 pub mod access_log;
 pub mod cluster;
+mod cors;
 mod descriptors;
 pub mod endpoints;
 pub mod evicted;

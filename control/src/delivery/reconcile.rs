@@ -320,7 +320,8 @@ fn targets(before: &InForce, now: &InForce, changes: &Changes) -> BTreeSet<Targe
 }
 
 /// Puts a filter into a snapshot; gives why it is not what the policies state.
-fn put_filter(snapshot: &mut Snapshot, Filter { resource, problem }: Filter) -> Option<String> {
+fn put_filter(snapshot: &mut Snapshot, Filter { resource, route, problem }: Filter) -> Option<String> {
+    snapshot.put(route);
     snapshot.unmade.remove(&ResourceType::Extension);
     match resource {
         Some(resource) => snapshot.put(resource),

@@ -35,6 +35,9 @@ pub struct Explained {
     /// What becomes of headers of the request and of the answer to it, if it passes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     headers: Vec<ChangedHeader>,
+    /// What the sidecar says to pages of other origins, whatever becomes of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cors: Option<Pages>,
     /// All rules that concern the workload, in the order in which they are asked, then all limits, then all
     /// operations on headers.
     rules: Vec<Rule>,
@@ -73,6 +76,14 @@ struct Decided {
     place: Option<String>,
     status: Option<u16>,
     body: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Pages {
+    /// As it is written.
+    rules: String,
+    /// The statement.
+    by: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -141,6 +152,7 @@ impl Explained {
             refusal: None,
             shadow: None,
             headers: Vec::new(),
+            cors: None,
             rules: Vec::new(),
             logged: None,
         };
@@ -154,6 +166,9 @@ impl Explained {
             }
         };
         if let Some(program) = program {
+            let cors = program.traffic.cors.as_deref();
+            explained.cors =
+                cors.map(|cors| Pages { rules: cors.rules.to_string(), by: cors.id.to_string() });
             let explanation = explain(&program, &request);
             let (decision, rules) = (&explanation.decision, &explanation.rules);
             explained.decision = decided(policies, rules, decision);
@@ -346,6 +361,9 @@ impl fmt::Display for Explained {
         }
         for header in &self.headers {
             writeln!(f, "{header}")?;
+        }
+        if let Some(Pages { rules, by }) = &self.cors {
+            writeln!(f, "{rules} by {by}")?;
         }
         if !self.rules.is_empty() {
             writeln!(f)?;

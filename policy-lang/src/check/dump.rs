@@ -52,6 +52,9 @@ fn dump_policy(out: &mut String, policy: &CheckedPolicy) {
     for limit in policy.limits() {
         let _ = writeln!(out, "  {}", limit_text(limit));
     }
+    for cors in policy.cors() {
+        let _ = writeln!(out, "  {}: {}", cors.id, cors.rules);
+    }
     for header in policy.headers() {
         let _ = writeln!(out, "  {}", header_text(header));
     }

@@ -46,6 +46,7 @@ const CALLERS: Code = Code("E231");
 const CHOICE: Code = Code("E232");
 const HEADER_OWNED: Code = Code("E240");
 const HEADER_VALUE: Code = Code("E241");
+const CORS: Code = Code("E242");
 
 pub(super) fn counted_log(span: Span) -> Diagnostic {
     Diagnostic::error(EXPECTATION, span, "what is logged is expected of all requests of a case")
@@ -432,4 +433,37 @@ pub(super) fn unknown_cause(span: Span, word: &str) -> Diagnostic {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None => diagnostic.help(format!("one of: `{}`", known.join("`, `"))),
     }
+}
+
+pub(super) fn no_origin(span: Span, text: &str) -> Diagnostic {
+    let message = format!("no browser names an origin `{text}`");
+    let diagnostic = Diagnostic::error(CORS, span, message);
+    match text {
+        "null" => diagnostic.help("pages without an origin all say `null`, also hostile ones: serve the page from an origin of its own"),
+        _ => diagnostic.help(
+            "write scheme and host in small letters, and the port unless it is the scheme's own: `\"https://shop.example\"`, \
+             `\"http://localhost:3000\"`; `\"https://*.shop.example\"` is any host below one, and `\"*\"` any origin",
+        ),
+    }
+}
+
+pub(super) fn credentials_for_all(span: Span) -> Diagnostic {
+    Diagnostic::error(CORS, span, "a page of any origin could ask in the name of whoever looks at it")
+        .help("name the origins that may send credentials, or leave `credentials` out; browsers refuse both together")
+}
+
+pub(super) fn bad_cors_age(span: Span) -> Diagnostic {
+    Diagnostic::error(CORS, span, "a browser remembers for whole seconds, a day at most")
+        .help("write `age 10m`; some browsers remember for two hours at most")
+}
+
+pub(super) fn many_cors_names(span: Span, most: usize) -> Diagnostic {
+    Diagnostic::error(CORS, span, format!("a `cors` names at most {most} of a kind"))
+        .help("`\"https://*.shop.example\"` is any host below one")
+}
+
+pub(super) fn second_cors(span: Span, first: Span) -> Diagnostic {
+    Diagnostic::error(CORS, span, "a policy has one `cors`")
+        .with(first, "the first one")
+        .help("say it in one: `cors origins \"https://a.example\", \"https://b.example\"`")
 }

@@ -134,6 +134,14 @@ fn traffic_body(node: &Policy, targets: &[Scope], around: &mut rule::Around<'_>)
                     body.headers.push(header);
                 }
             })
+        } else if let Some(node) = ast::Cors::of(&statement) {
+            around.cors(&node).map(|(cors, name)| {
+                if let Some(first) = body.cors.first() {
+                    around.diagnostics.push(errors::second_cors(cors.span, first.span));
+                } else if names.admit(&cors.id, name, cors.span, around.diagnostics) {
+                    body.cors.push(cors);
+                }
+            })
         } else {
             if let Some(keyword) = statement.keyword() {
                 let place = around.tree.span(keyword.text_range());

@@ -1,6 +1,6 @@
 //! What `traffic` policies say.
 
-use super::{Calls, Expr, Guard, HeaderStatement, Respond};
+use super::{Calls, Cors, Expr, Guard, HeaderStatement, Respond};
 use crate::source::Span;
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ pub struct TrafficBody {
     pub headers: Vec<HeaderStatement>,
     /// What callers' sidecars do.
     pub calls: Calls,
+    /// What is stated of pages of other origins: one statement at most.
+    pub cors: Vec<Cors>,
 }
 
 /// `limit RATE …`: a bucket of tokens for each key, of which each request takes one.

@@ -39,6 +39,9 @@ pub fn dump(program: &LinkedProgram) -> String {
         let shadow = if linked.shadow { " (shadow)" } else { "" };
         let _ = writeln!(out, "{}{shadow}", limit_text(&linked.limit));
     }
+    if let Some(cors) = &program.traffic.cors {
+        let _ = writeln!(out, "{}: {}", cors.id, cors.rules);
+    }
     for linked in &program.traffic.headers {
         let shadow = if linked.shadow { " (shadow)" } else { "" };
         let (text, scope) = (header_text(&linked.statement), linked.scope.as_str());

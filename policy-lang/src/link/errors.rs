@@ -2,7 +2,7 @@
 
 use super::scope::Specificity;
 use crate::check::dump::change_text;
-use crate::checked::{CheckedPolicy, Field, HeaderStatement, Otherwise};
+use crate::checked::{CheckedPolicy, Cors, Field, HeaderStatement, Otherwise};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::log::{FIELDS_MAX, LATER_MAX};
 use crate::source::Span;
@@ -10,6 +10,7 @@ use crate::source::Span;
 const OTHERWISE_CONFLICT: Code = Code("E401");
 const TWO_WAYS: Code = Code("E402");
 const HEADER_CONFLICT: Code = Code("E404");
+const CORS_CONFLICT: Code = Code("E405");
 const FIELD_CONFLICT: Code = Code("E410");
 const MANY_FIELDS: Code = Code("E411");
 const MANY_SAMPLES: Code = Code("E412");
@@ -91,4 +92,17 @@ pub(super) fn two_ways(places: (Span, Span), ids: (&str, &str), what: &str, meet
         .labelled(format!("of {meeting} this says {what}"))
         .with(places.1, "than this")
         .help("write both into one policy, where the first that matches holds, or attach one to a narrower target")
+}
+
+pub(super) fn cors_conflict(scope: Specificity, first: &Cors, second: &Cors) -> Diagnostic {
+    let message = format!(
+        "`{}` and `{}` say different things of pages of other origins at {} scope",
+        first.id,
+        second.id,
+        scope.as_str()
+    );
+    Diagnostic::error(CORS_CONFLICT, second.span, message)
+        .labelled(format!("`{}` says this", second.id))
+        .with(first.span, format!("`{}` says this", first.id))
+        .help("say it in one of them only, or attach one of them to a narrower target, where it counts alone")
 }

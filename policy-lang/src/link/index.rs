@@ -1,7 +1,7 @@
 //! Policies by what they are attached to, so that those of a workload are found without looking at all.
 
 use super::scope::covers;
-use super::{At, otherwise};
+use super::{At, cors, otherwise};
 use crate::checked::{CheckedPolicy, Direction, Mode, Scope, Target};
 use crate::diagnostic::Diagnostic;
 use crate::linked::Workload;
@@ -102,11 +102,18 @@ impl<'a> Index<'a> {
 impl Concerned<'_> {
     /// How these policies contradict each other at the workload.
     pub(crate) fn conflicts(&self, workload: &Workload, direction: Direction) -> Vec<Diagnostic> {
-        if self.policies.iter().filter(|policy| policy.otherwise().is_some()).nth(1).is_none() {
-            return Vec::new();
+        let at = At { workload, direction };
+        let has_two = |states: fn(&CheckedPolicy) -> bool| {
+            self.policies.iter().filter(|policy| states(policy)).nth(1).is_some()
+        };
+        let mut found = Vec::new();
+        if has_two(|policy| policy.otherwise().is_some()) {
+            found.extend(otherwise::of_all(&self.policies, at).err().unwrap_or_default());
         }
-        let made = otherwise::of_all(&self.policies, At { workload, direction });
-        made.err().unwrap_or_default()
+        if has_two(|policy| !policy.cors().is_empty()) {
+            found.extend(cors::cors(&self.policies, at).err().unwrap_or_default());
+        }
+        found
     }
 }
 

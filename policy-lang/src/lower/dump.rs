@@ -25,6 +25,9 @@ pub fn dump(plan: &Plan) -> String {
     let limits = plan.traffic.iter().flat_map(|traffic| &traffic.limits);
     limits.enumerate().for_each(|(number, limit)| dump_limit(&mut out, number, limit));
     plan.headers.iter().for_each(|headers| dump_headers(&mut out, headers));
+    if let Some(cors) = &plan.cors {
+        let _ = writeln!(out, "{cors}");
+    }
     if let Some(log) = &plan.log {
         dump_log(&mut out, log);
     }

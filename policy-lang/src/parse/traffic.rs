@@ -7,7 +7,7 @@ use super::parser::Parser;
 use crate::syntax::SyntaxKind;
 
 /// The statements of `traffic` policies.
-const TRAFFIC: [&str; 15] = [
+const TRAFFIC: [&str; 16] = [
     "route",
     "redirect",
     "rewrite",
@@ -23,9 +23,11 @@ const TRAFFIC: [&str; 15] = [
     "eject",
     "health",
     "balance",
+    "cors",
 ];
 /// Those of them that may have a label.
-const LABELLED: [&str; 8] = ["route", "redirect", "rewrite", "limit", "fault", "set", "add", "remove"];
+const LABELLED: [&str; 9] =
+    ["route", "redirect", "rewrite", "limit", "fault", "set", "add", "remove", "cors"];
 /// The statements of `log` policies.
 const LOG: [&str; 4] = ["sample", "fields", "redact", "send"];
 /// The statements of `filter` policies.
@@ -75,6 +77,7 @@ impl Parser<'_> {
             "eject" => self.eject(),
             "health" => self.health(),
             "balance" => self.balance(),
+            "cors" => self.cors(),
             "sample" => self.sample(),
             "fields" => self.log_fields(),
             "redact" => self.redact(),
@@ -314,6 +317,29 @@ impl Parser<'_> {
                 self.missing("`round_robin`, `least_request`, `random`, `ring_hash` or `maglev`");
             }
         }
+    }
+
+    /// `"origins" STRING {"," STRING} ["methods" METHOD {"," METHOD}] ["headers" name {"," name}]
+    /// ["expose" name {"," name}] ["credentials"] ["age" DUR]`
+    fn cors(&mut self) {
+        if self.expect_word("origins") {
+            self.list_of(|parser| parser.expect(SyntaxKind::String));
+        }
+        if self.eat_word("methods") {
+            self.list_of(|parser| parser.expect(SyntaxKind::Name));
+        }
+        for word in ["headers", "expose"] {
+            if self.eat_word(word) {
+                self.list_of(|parser| parser.eat(SyntaxKind::String) || parser.expect(SyntaxKind::Name));
+            }
+        }
+        self.eat_word("credentials");
+        self.optional("age", SyntaxKind::Duration);
+    }
+
+    /// One thing or several, with commas between.
+    fn list_of(&mut self, mut one: impl FnMut(&mut Self) -> bool) {
+        while one(self) && self.eat(SyntaxKind::Comma) {}
     }
 
     /// `PCT ["denied" | "allowed"] [for] {cond}`

@@ -74,7 +74,12 @@ pub(super) fn between(last: &SyntaxToken, next: &SyntaxToken) -> Gap {
             (next.text(), next_in),
             ("from", Some(SyntaxKind::Match | SyntaxKind::Request)) | ("for", Some(SyntaxKind::Statement))
         );
-    let is_clause = is_clause_word || begins_expectations(next) || next.kind() == SyntaxKind::Arrow;
+    // Of `cors`: elsewhere no keyword in a statement is one of these.
+    let is_list_word = next.kind() == SyntaxKind::Keyword
+        && next_in == Some(SyntaxKind::Statement)
+        && matches!(next.text(), "methods" | "headers" | "expose" | "credentials" | "age");
+    let is_clause =
+        is_clause_word || is_list_word || begins_expectations(next) || next.kind() == SyntaxKind::Arrow;
     if is_clause { Gap::Clause } else { Gap::Space }
 }
 

@@ -6,6 +6,7 @@
 
 mod auth;
 mod calls;
+mod cors;
 mod expr;
 mod headers;
 mod items;
@@ -15,6 +16,7 @@ mod traffic;
 
 pub use auth::{Condition, Exempt, Match, Otherwise, Peer, PeerKind, Respond, Rule, RuleEffect};
 pub use calls::{Call, CallKind, Destination};
+pub use cors::Cors;
 pub use expr::{
     Arguments, BinaryExpr, BinaryOperator, CallExpr, ConditionalExpr, Expr, FieldExpr, IndexExpr, ListExpr,
     LiteralExpr, LiteralValue, MapEntry, MapExpr, NameExpr, ParenExpr, UnaryExpr, UnaryOperator,

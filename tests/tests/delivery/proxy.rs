@@ -124,7 +124,7 @@ impl Proxy {
         let mut resources = self.secrets.clone();
         resources.extend([
             listener::inbound(&inbound, TRUST_DOMAIN, ConnectionLife::default()),
-            route::inbound(),
+            route::inbound(None, &[]),
             cluster::local_app(self.application, Protocol::Http1),
             evicted::resource(&[]),
             policy,

@@ -3,7 +3,7 @@
 use super::message::{self, address, ads, any, number, resource, seconds, yes};
 use super::route::DELAY;
 use super::{
-    ConnectionLife, INBOUND, INBOUND_POLICY, UNSENT, access_log, evicted, extension, one_identity, outbound_listener,
+    ConnectionLife, INBOUND, INBOUND_POLICY, UNSENT, access_log, cors, evicted, extension, one_identity, outbound_listener,
     outbound_policy, route, tls,
 };
 use crate::delivery::snapshot::{Resource, ResourceType};
@@ -45,8 +45,10 @@ const HEADERS_TIMEOUT_S: i64 = 15;
 #[must_use]
 pub fn inbound(inbound: &Inbound, trust_domain: &str, life: ConnectionLife) -> Resource {
     let manager = HttpConnectionManager {
+        // Browsers ask without saying who they are before they ask in somebody's name, so that is answered first.
         http_filters: vec![
             evicted::filter(),
+            cors::filter(),
             policy_filter(INBOUND_POLICY.to_owned(), extension::deny_all()),
             router(),
         ],

@@ -2,10 +2,12 @@
 
 use super::matcher::{self, ByText, Matcher, OnMatch, Tree, named};
 use super::message::{any, milliseconds, number, seconds};
-use super::{INBOUND, LOCAL_APP, UNSENT, mesh_cluster, outbound_listener};
+use super::{INBOUND, LOCAL_APP, UNSENT, cors, mesh_cluster, outbound_listener};
 use crate::delivery::snapshot::{Resource, ResourceType};
 use crate::policies::call_programs::CallProgram;
-use chancery_policy_lang::checked::{Cause, Destination, Milliseconds, Mirror, Retry, ServiceRef, Weighted};
+use chancery_policy_lang::checked::{
+    Cause, CorsRules, Destination, Milliseconds, Mirror, Retry, ServiceRef, Weighted,
+};
 use chancery_policy_lang::routes::{RouteEntry, RouteTable};
 use envoy_types::pb::envoy::config::core::v3::RuntimeFractionalPercent;
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
@@ -72,13 +74,18 @@ const BAD_HOST_STATUS: u32 = 400;
 /// What its client is told.
 const BAD_HOST_BODY: &str = "the Host header is empty or has an `@`";
 
-/// All that comes in goes to the application.
+/// All that comes in goes to the application. Pages of other origins are told this, by these policies.
 #[must_use]
-pub fn inbound() -> Resource {
+pub fn inbound(cors: Option<&CorsRules>, policies: &[String]) -> Resource {
     let routes = vec![all_to(LOCAL_APP.to_owned())];
-    let host =
-        VirtualHost { name: INBOUND.to_owned(), domains: vec!["*".to_owned()], routes, ..Default::default() };
-    configuration(INBOUND.to_owned(), vec![host.encode_to_vec()], &[])
+    let host = VirtualHost {
+        name: INBOUND.to_owned(),
+        domains: vec!["*".to_owned()],
+        routes,
+        typed_per_filter_config: cors.map(cors::of_route).into_iter().collect(),
+        ..Default::default()
+    };
+    configuration(INBOUND.to_owned(), vec![host.encode_to_vec()], policies)
 }
 
 /// All that comes to the listener of a service goes where the table says, except what the other sidecar would

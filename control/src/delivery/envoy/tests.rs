@@ -5,11 +5,24 @@
 use super::{ConnectionLife, cluster, endpoints, evicted, extension, listener, route, secret, yaml};
 use crate::delivery::snapshot::{Resource, Snapshot};
 use crate::mesh::model::{Inbound, Protocol, Revision};
-use chancery_policy_lang::checked::{Destination, ServiceRef};
+use chancery_policy_lang::checked::{CorsRules, Destination, Origin, ServiceRef};
 use chancery_policy_lang::log::LogKey;
 use chancery_policy_lang::module::{Manifest, Module};
 use expect_test::expect_file;
 use std::sync::Arc;
+
+/// All that can be said to pages of other origins.
+fn pages() -> CorsRules {
+    let below = Origin::Below { scheme: "https://".to_owned(), parent: ".shop.test:8443".to_owned() };
+    CorsRules {
+        origins: [below, Origin::Exact("https://shop.test".to_owned())].into(),
+        methods: ["PUT".to_owned(), "DELETE".to_owned()].into(),
+        headers: ["x-team".to_owned()].into(),
+        exposed: ["x-total".to_owned()].into(),
+        credentials: true,
+        age_s: Some(600),
+    }
+}
 
 fn everything() -> Vec<Resource> {
     let cart = ServiceRef { namespace: "shop".to_owned(), name: "cart".to_owned() };
@@ -26,7 +39,7 @@ fn everything() -> Vec<Resource> {
     vec![
         listener::inbound(&inbound, "mesh.test", life),
         listener::outbound(&cart, &listens, life),
-        route::inbound(),
+        route::inbound(Some(&pages()), &["pages".to_owned()]),
         route::outbound(&cart, None),
         extension::undecided(&cart),
         cluster::local_app(inbound.application, inbound.protocol),

@@ -1,7 +1,7 @@
 //! The filter of each workload: made again where a policy that concerns it changed, and once for all that have the
 //! same program.
 
-use crate::delivery::envoy::extension;
+use crate::delivery::envoy::{extension, route};
 use crate::delivery::snapshot::Resource;
 use crate::mesh::model::{Labels, ProxyId, ProxyRegistration};
 use crate::policies::effort::Effort;
@@ -23,6 +23,9 @@ pub(super) struct Filter {
     /// The filter: of the policies as they are, or the last good one if there is a problem; `None`
     /// if there is a problem and this process has not seen a good one.
     pub(super) resource: Option<Arc<Resource>>,
+    /// The routes of what comes in, with what pages of other origins are told: as above, and if there is no good
+    /// one, with nothing said to them.
+    pub(super) route: Arc<Resource>,
     /// Why the policies cannot be made into a filter.
     pub(super) problem: Option<String>,
 }
@@ -34,7 +37,7 @@ impl Filter {
             (None, None) => true,
             _ => false,
         };
-        same && self.problem == other.problem
+        same && self.route == other.route && self.problem == other.problem
     }
 }
 
@@ -45,6 +48,8 @@ pub(super) struct Filters {
     log_key: LogKey,
     workloads: BTreeMap<ServiceRef, BTreeMap<Labels, Members>>,
     unrestricted: Arc<Resource>,
+    /// Routes that say nothing to pages of other origins.
+    route: Arc<Resource>,
     /// By the digests of their modules, as long as anybody has one.
     made: HashMap<String, Weak<Resource>>,
     swept: usize,
@@ -64,6 +69,7 @@ impl Filters {
             log_key,
             workloads: BTreeMap::new(),
             unrestricted: Arc::new(extension::unrestricted()),
+            route: Arc::new(route::inbound(None, &[])),
             made: HashMap::new(),
             swept: SWEPT_MIN,
         }
@@ -83,7 +89,7 @@ impl Filters {
         let mut changed = BTreeMap::new();
         for (service, labels) in concerned {
             let Some(members) = self.members(service, labels) else { continue };
-            let last_good = members.filter.resource.clone();
+            let last_good = Some(members.filter.clone());
             let filter = self.make(in_force, service, labels, last_good, effort);
             let Some(members) = self.members(service, labels) else { continue };
             if !members.filter.is(&filter) {
@@ -131,7 +137,7 @@ impl Filters {
         in_force: &InForce,
         service: &ServiceRef,
         labels: &Labels,
-        last_good: Option<Arc<Resource>>,
+        last_good: Option<Filter>,
         effort: &Effort,
     ) -> Filter {
         let workload = workload(service, labels, &in_force.state.trust_domain);
@@ -144,16 +150,25 @@ impl Filters {
         };
         match made {
             Ok(module) => {
-                let resource = match module {
-                    Some(module) => self.resource(&module),
-                    None => self.unrestricted.clone(),
+                let resource = match &module {
+                    Some(module) if module.manifest.does_something => self.resource(module),
+                    _ => self.unrestricted.clone(),
                 };
-                Filter { resource: Some(resource), problem: None }
+                let route = match &module {
+                    Some(module) if module.manifest.cors.is_some() => {
+                        let manifest = &module.manifest;
+                        Arc::new(route::inbound(manifest.cors.as_ref(), &manifest.policies))
+                    }
+                    _ => self.route.clone(),
+                };
+                Filter { resource: Some(resource), route, problem: None }
             }
             Err(problem) => {
                 let (namespace, service) = (&service.namespace, &service.name);
                 tracing::error!(namespace, service, problem, "the last good policy stays");
-                Filter { resource: last_good, problem: Some(problem) }
+                let route = last_good.as_ref().map_or_else(|| self.route.clone(), |good| good.route.clone());
+                let resource = last_good.and_then(|good| good.resource);
+                Filter { resource, route, problem: Some(problem) }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Everything of a proxy but its policies: listeners, routes, clusters, endpoints.
 
-use crate::delivery::envoy::{ConnectionLife, cluster, endpoints, listener, route};
+use crate::delivery::envoy::{ConnectionLife, cluster, endpoints, listener};
 use crate::delivery::snapshot::Resource;
 use crate::mesh::model::{Inbound, Protocol, ProxyId, ProxyRegistration, Readiness};
 use chancery_policy_lang::checked::{Destination, ServiceRef};
@@ -60,7 +60,6 @@ enum Key {
     InboundListener(Inbound),
     /// The addresses are sorted.
     OutboundListener(ServiceRef, Box<[SocketAddr]>),
-    InboundRoute,
     LocalApp(SocketAddr, Protocol),
     MeshCluster(Destination),
 }
@@ -158,7 +157,6 @@ impl Plumbing {
         if let Some(inbound) = proxy.inbound {
             resources.extend([
                 self.resource(Key::InboundListener(inbound)),
-                self.resource(Key::InboundRoute),
                 self.resource(Key::LocalApp(inbound.application, inbound.protocol)),
             ]);
         }
@@ -257,7 +255,6 @@ fn make(key: &Key, trust_domain: &str, life: ConnectionLife) -> Resource {
     match key {
         Key::InboundListener(inbound) => listener::inbound(inbound, trust_domain, life),
         Key::OutboundListener(service, listens) => listener::outbound(service, listens, life),
-        Key::InboundRoute => route::inbound(),
         Key::LocalApp(application, protocol) => cluster::local_app(*application, *protocol),
         Key::MeshCluster(destination) => cluster::mesh(destination, trust_domain, life),
     }
