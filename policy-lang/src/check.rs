@@ -41,7 +41,7 @@ pub(crate) use pattern::SEGMENTS_MAX;
 pub(crate) use schema::LIST_ELEMENTS_MAX;
 pub(crate) use weight::steps_of_asking;
 
-pub use dump::dump;
+pub use dump::{dump, fault_text, mirror_text, retry_text, share_text};
 pub use request::{request_of, target_of};
 
 use crate::checked::{CheckedPolicy, CheckedTest};

@@ -4,7 +4,7 @@
 //! often it is a slip, and one that nothing else shows: a policy on a service that does not exist guards
 //! nothing, and a ban on a caller that does not exist bans nobody.
 
-use crate::checked::{CheckedPolicy, Peer, ServiceRef, Target};
+use crate::checked::{Calls, CheckedPolicy, Peer, ServiceRef, Target};
 use crate::diagnostic::near::nearest;
 use crate::diagnostic::{Code, Diagnostic, FINDINGS_MAX};
 use crate::source::{SourceSet, Span};
@@ -42,6 +42,12 @@ pub fn unknown_inhabitants(
             found.extend(named.unless_known(known).map(|(name, near)| {
                 let place = narrowed(scope.span, &name, sources);
                 nobody(place, &name, near, "the policy is for sidecars that join later")
+            }));
+        }
+        for (destination, span) in policy.calls().into_iter().flat_map(Calls::destinations) {
+            found.extend(named(&destination.service).unless_known(known).map(|(name, near)| {
+                let place = narrowed(span, &name, sources);
+                nobody(place, &name, near, "until it has, requests that go there are answered with 503")
             }));
         }
         for (guard, span) in policy.guards() {

@@ -1,6 +1,7 @@
 //! What callers' sidecars do with requests, in a real mesh: routes, redirects, rewrites, mirrors, timeouts, retries, faults.
 
 use crate::command_line::transcript::CHANCERY;
+use crate::readme;
 use anyhow::{Result, ensure};
 use chancery_tests::mesh::wire::{Answer, Request};
 use chancery_tests::mesh::{Member, Mesh, Sidecar};
@@ -227,4 +228,10 @@ async fn faults_happen_by_their_share_and_copies_are_sent() -> Result<()> {
     let entries = basket.entries_after(0, 1).await?;
     assert!(entries.iter().any(|entry| entry["path"] == "/copied"), "{entries:#?}");
     Ok(())
+}
+
+#[test]
+fn the_examples_say_what_their_commands_do() {
+    readme::says_what_its_commands_do("examples/canary", 3, "in the caller");
+    readme::says_what_its_commands_do("examples/resilience", 2, "in the caller");
 }

@@ -17,6 +17,7 @@ mod mesh;
 mod one_identity;
 mod plain_envoy;
 mod protocols;
+mod readme;
 mod standalone;
 mod tidy;
 mod tutorial;

@@ -1,7 +1,7 @@
 //! Limits in a real Envoy: exact over its workers, whatever the keys, and going on when the policy changes.
 
-use crate::command_line::transcript::{CHANCERY, words};
-use crate::tidy::{file, root};
+use crate::command_line::transcript::CHANCERY;
+use crate::readme;
 use anyhow::Result;
 use chancery_policy_lang::emit::ModuleOptions;
 use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
@@ -16,7 +16,6 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -146,25 +145,7 @@ async fn limits_of_a_mesh_count_callers_and_go_on_when_policies_change() -> Resu
     Ok(())
 }
 
-/// The commands of `examples/limits/README.md`, and what the README shows of their output.
 #[test]
 fn the_example_says_what_its_commands_do() {
-    let readme = file("examples/limits/README.md").text;
-    let commands: Vec<&str> = readme.lines().filter(|line| line.starts_with("chancery ")).collect();
-    assert_eq!(commands.len(), 3, "{readme}");
-    let mut printed = String::new();
-    for command in commands {
-        let arguments = words(command);
-        let output = Command::new(CHANCERY)
-            .args(arguments.iter().skip(1))
-            .current_dir(root())
-            .env_clear()
-            .output()
-            .unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{command}: {stderr}");
-        printed.push_str(&String::from_utf8(output.stdout).unwrap());
-    }
-    let shown = readme.split("```\n").find(|block| block.starts_with("limit ")).unwrap();
-    assert!(printed.contains(shown), "the README shows\n{shown}\nof\n{printed}");
+    readme::says_what_its_commands_do("examples/limits", 3, "limit ");
 }

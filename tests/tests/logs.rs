@@ -2,14 +2,13 @@
 
 #![expect(clippy::indexing_slicing, reason = "what is not there ends the test")]
 
-use crate::command_line::transcript::{CHANCERY, words};
-use crate::tidy::{file, root};
+use crate::command_line::transcript::CHANCERY;
+use crate::readme;
 use anyhow::Result;
 use chancery_tests::mesh::wire::Request;
 use chancery_tests::mesh::{LOOK_AGAIN, Member, Mesh, PATIENCE, Sidecar};
 use serde_json::{Value, json};
 use std::path::Path;
-use std::process::Command;
 use tokio::time::{Instant, sleep};
 
 const AUTH: &str = r#"auth orders on service shop/orders {
@@ -161,25 +160,7 @@ async fn a_share_is_drawn_request_by_request() -> Result<()> {
     Ok(())
 }
 
-/// The commands of `examples/redacted-logs/README.md`, and what the README shows of their output.
 #[test]
 fn the_example_says_what_its_commands_do() {
-    let readme = file("examples/redacted-logs/README.md").text;
-    let commands: Vec<&str> = readme.lines().filter(|line| line.starts_with("chancery ")).collect();
-    assert_eq!(commands.len(), 3, "{readme}");
-    let mut printed = String::new();
-    for command in commands {
-        let arguments = words(command);
-        let output = Command::new(CHANCERY)
-            .args(arguments.iter().skip(1))
-            .current_dir(root())
-            .env_clear()
-            .output()
-            .unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{command}: {stderr}");
-        printed.push_str(&String::from_utf8(output.stdout).unwrap());
-    }
-    let shown = readme.split("```\n").find(|block| block.starts_with("logged: ")).unwrap();
-    assert!(printed.contains(shown), "the README shows\n{shown}\nof\n{printed}");
+    readme::says_what_its_commands_do("examples/redacted-logs", 3, "logged: ");
 }

@@ -164,7 +164,11 @@ fn key(course: &Course, program: &LinkedProgram) -> Option<String> {
 /// The timeout that a module states, if it is not the route's.
 fn timeout(course: &Course, program: &LinkedProgram) -> Option<u32> {
     let decided = !program.calls.timeouts.entries.is_empty() || !program.calls.ceilings.entries.is_empty();
-    let stated = course.timeout.filter(|timeout| Some(*timeout) != routes::fixed_timeout(&program.calls));
+    let stated = course
+        .timeout
+        .as_ref()
+        .map(|choice| choice.does)
+        .filter(|timeout| Some(*timeout) != routes::fixed_timeout(&program.calls));
     stated.filter(|_| decided).map(|Milliseconds(ms)| ms)
 }
 

@@ -3,18 +3,23 @@
 //! The same value is printed for people and serialised for programs, so that both say the same. The
 //! JSON is a stable format, documented in `docs/command-line.md`.
 
+mod course;
+
 use crate::policies::workloads;
+use chancery_policy_lang::budget::Budget;
 use chancery_policy_lang::checked::{CheckedPolicy, Direction, Effect, Message};
 use chancery_policy_lang::decision::{Decision, Outcome};
-use chancery_policy_lang::eval::{Change, What};
+use chancery_policy_lang::eval::{Change, What, course};
 use chancery_policy_lang::explain::{
     AttributeFinding, ConditionFinding, Does, LogFinding, RuleFinding, explain,
 };
-use chancery_policy_lang::link::link;
+use chancery_policy_lang::link::{link, link_calls};
 use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::request::{RawRequest, Refusal, Request, received, service_of};
 use chancery_policy_lang::{Diagnostic, SourceSet, Span};
+use course::Step;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The id that stands for the decision where no policy concerns the workload.
@@ -38,6 +43,9 @@ pub struct Explained {
     /// What the sidecar says to pages of other origins, whatever becomes of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     cors: Option<Pages>,
+    /// What is done to it in its caller's sidecar.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    caller: Vec<Step>,
     /// All rules that concern the workload, in the order in which they are asked, then all limits, then all
     /// operations on headers.
     rules: Vec<Rule>,
@@ -153,6 +161,7 @@ impl Explained {
             shadow: None,
             headers: Vec::new(),
             cors: None,
+            caller: Vec::new(),
             rules: Vec::new(),
             logged: None,
         };
@@ -165,6 +174,12 @@ impl Explained {
                 return Ok(explained);
             }
         };
+        let target = Workload { labels: BTreeMap::new(), ..workload.clone() };
+        let caller = request.source.principal.as_deref();
+        let caller = caller.and_then(|principal| service_of(principal, &workload.trust_domain));
+        let calls = link_calls(policies.checked, &target, caller.as_ref(), &mut Budget::new())?;
+        let course = calls.and_then(|calls| course(&calls, &request));
+        explained.caller = course.map(|course| course::steps(policies, &course)).unwrap_or_default();
         if let Some(program) = program {
             let cors = program.traffic.cors.as_deref();
             explained.cors =
@@ -364,6 +379,12 @@ impl fmt::Display for Explained {
         }
         if let Some(Pages { rules, by }) = &self.cors {
             writeln!(f, "{rules} by {by}")?;
+        }
+        if !self.caller.is_empty() {
+            writeln!(f, "\nin the caller's sidecar:")?;
+        }
+        for step in &self.caller {
+            writeln!(f, "    {step}")?;
         }
         if !self.rules.is_empty() {
             writeln!(f)?;

@@ -182,11 +182,15 @@ pub(crate) fn template_text(template: &Template) -> String {
     template.pieces.iter().map(piece).collect()
 }
 
-pub(crate) fn mirror_text(mirror: &Mirror) -> String {
+/// `5% to shop/shadow`
+#[must_use]
+pub fn mirror_text(mirror: &Mirror) -> String {
     format!("{} to {}", share_text(mirror.share), mirror.to)
 }
 
-pub(crate) fn retry_text(retry: &Retry) -> String {
+/// `2 on 5xx each 500ms`
+#[must_use]
+pub fn retry_text(retry: &Retry) -> String {
     let causes: Vec<&str> = retry.on.iter().map(|cause| cause.as_str()).collect();
     let mut text = format!("{} on {}", retry.times, causes.join(", "));
     let timed = [("each", retry.each), ("backoff", retry.backoff)];
@@ -196,15 +200,18 @@ pub(crate) fn retry_text(retry: &Retry) -> String {
     text
 }
 
-pub(crate) fn fault_text(fault: &Fault) -> String {
+/// `1% delay 300ms`
+#[must_use]
+pub fn fault_text(fault: &Fault) -> String {
     match fault.kind {
         FaultKind::Delay(limit) => format!("{} delay {}ms", share_text(fault.share), limit.0),
         FaultKind::Abort(status) => format!("{} abort {status}", share_text(fault.share)),
     }
 }
 
-/// A share in millionths as a percentage.
-pub(crate) fn share_text(millionths: u32) -> String {
+/// A share in millionths as a percentage: `0.1%`.
+#[must_use]
+pub fn share_text(millionths: u32) -> String {
     let fraction = format!("{:04}", millionths % 10_000);
     let fraction = fraction.trim_end_matches('0');
     let point = if fraction.is_empty() { "" } else { "." };

@@ -152,6 +152,18 @@ impl Calls {
         self.guards().next().is_none()
     }
 
+    /// Where requests and copies of them are sent, each with the place of the statement that says so.
+    pub fn destinations(&self) -> impl Iterator<Item = (&Destination, Span)> {
+        let routed = self.ways.iter().flat_map(|choice| {
+            let weighted = match &choice.does {
+                Way::Route(weighted) => weighted.as_slice(),
+                Way::Redirect { .. } => &[],
+            };
+            weighted.iter().map(|weighted| (&weighted.to, choice.span))
+        });
+        routed.chain(self.mirrors.iter().map(|choice| (&choice.does.to, choice.span)))
+    }
+
     /// The requests that the statements speak of, each with the statement's id and place.
     pub fn guards(&self) -> impl Iterator<Item = (&Guard, &Arc<str>, Span)> {
         let Self { ways, rewrites, mirrors, timeouts, ceilings, retries, faults } = self;

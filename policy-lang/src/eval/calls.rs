@@ -17,12 +17,14 @@ pub struct Course {
     pub way: Option<Arc<Choice<Way>>>,
     /// What `location` says, if the way is a redirect.
     pub location: Option<Vec<u8>>,
-    /// `:path` with the query, if it is another than was asked for.
+    /// Under which path it is sent.
+    pub rewrite: Option<Arc<Choice<Template>>>,
+    /// `:path` with the query, by that.
     pub path: Option<Vec<u8>>,
     /// Where a copy goes.
     pub mirror: Option<Arc<Choice<Mirror>>>,
     /// How long the answer may take.
-    pub timeout: Option<Milliseconds>,
+    pub timeout: Option<Arc<Choice<Milliseconds>>>,
     /// When it is sent again.
     pub retry: Option<Arc<Choice<Retry>>>,
 }
@@ -43,16 +45,17 @@ pub fn course(program: &LinkedProgram, request: &Request) -> Option<Course> {
         Way::Redirect { location, .. } => Some(with_query(built(location, request), request)),
         Way::Route(_) => None,
     });
-    let timeout = first(&calls.timeouts, &matches).map(|choice| choice.does);
-    let ceiling = first(&calls.ceilings, &matches).map(|choice| choice.does);
+    let timeout = first(&calls.timeouts, &matches);
+    let ceiling = first(&calls.ceilings, &matches);
+    let rewrite = first(&calls.rewrites, &matches);
     Some(Course {
         faults,
         way,
         location,
-        path: first(&calls.rewrites, &matches)
-            .map(|rewrite| with_query(built(&rewrite.does, request), request)),
+        path: rewrite.as_ref().map(|rewrite| with_query(built(&rewrite.does, request), request)),
+        rewrite,
         mirror: first(&calls.mirrors, &matches),
-        timeout: [timeout, ceiling].into_iter().flatten().min(),
+        timeout: [timeout, ceiling].into_iter().flatten().min_by_key(|choice| choice.does),
         retry: first(&calls.retries, &matches),
     })
 }
