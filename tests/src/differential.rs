@@ -27,13 +27,14 @@ use chancery_control::policies::policy_runner::{PolicyRunner, Ran};
 use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::decision::{Decision, Outcome};
 use chancery_policy_lang::emit::{ModuleOptions, compile_with};
-use chancery_policy_lang::eval::{Buckets, Response, evaluate_at};
+use chancery_policy_lang::eval::{Buckets, Response, evaluate_at, guard_matches};
 use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::module::{CostBound, Module};
 use chancery_policy_lang::request::Request;
 use chancery_policy_lang::testing::BEGINNING_NS;
 use chancery_sdk_host::{Host, HostError, Limits};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How much is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +149,12 @@ fn compare_program(
             return Err(smallest(host, sketch, &before, request));
         }
         check_cost(sketch, program, request, cost, runner.fuel_used())?;
+        if decision.outcome.allows()
+            && let Some(operations) = meeting(program, request)
+        {
+            let (sketch, request) = (sketch.clone(), Box::new(request.clone()));
+            return Err(Box::new(Difference::Meeting { sketch, request, operations }));
+        }
         summary.pairs += 1;
         summary.shadows += usize::from(expected.shadow.is_some());
         let of = [&expected.changed.request, &expected.changed.response];
@@ -157,6 +164,27 @@ fn compare_program(
         *summary.outcomes.entry(Outcome::as_str(expected.outcome)).or_default() += 1;
     }
     Ok(())
+}
+
+/// Two operations on one header at one scope that say different things of a request.
+fn meeting(program: &LinkedProgram, request: &Request) -> Option<[Arc<str>; 2]> {
+    let enforced = program.traffic.headers.iter().filter(|linked| !linked.shadow);
+    let mut matching: BTreeMap<_, (String, Arc<str>)> = BTreeMap::new();
+    for linked in enforced {
+        let statement = &linked.statement;
+        if !guard_matches(&statement.guard, &program.workload, request) {
+            continue;
+        }
+        let rank = linked.rank();
+        match matching.get(&(rank.place.clone(), rank.scope)) {
+            Some((change, other)) if *change != rank.change => {
+                return Some([other.clone(), statement.id.clone()]);
+            }
+            Some(_) => {}
+            None => drop(matching.insert((rank.place, rank.scope), (rank.change, statement.id.clone()))),
+        }
+    }
+    None
 }
 
 /// What the module must say of a request and make of headers.

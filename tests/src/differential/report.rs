@@ -4,6 +4,7 @@ use super::sketch::Sketch;
 use chancery_control::policies::policy_runner::Ran;
 use chancery_policy_lang::request::Request;
 use std::fmt;
+use std::sync::Arc;
 
 /// Where the module does not do as the evaluator.
 #[derive(Clone, Debug)]
@@ -28,6 +29,15 @@ pub enum Difference {
         /// What the module says.
         got: Result<Box<Ran>, String>,
     },
+    /// Two operations on one header at one scope say different things of a request, which the linker refuses.
+    Meeting {
+        /// The policies.
+        sketch: Sketch,
+        /// The request.
+        request: Box<Request>,
+        /// The operations.
+        operations: [Arc<str>; 2],
+    },
     /// A decision takes more steps than the module says.
     Cost {
         /// The policies.
@@ -47,6 +57,10 @@ impl fmt::Display for Difference {
             Self::Host(error) => write!(out, "the host cannot be set up: {error}"),
             Self::NoModule { sketch, error } => {
                 write!(out, "the module does not start: {error}\n--- policy\n{}", sketch.text())
+            }
+            Self::Meeting { sketch, request, operations: [one, other] } => {
+                writeln!(out, "`{one}` and `{other}` meet, and were said never to")?;
+                write!(out, "--- policy\n{}\n--- request\n{}", sketch.text(), Literal(request))
             }
             Self::Cost { sketch, request, bound, taken } => {
                 writeln!(out, "{taken} steps where at most {bound} are promised")?;
