@@ -21,7 +21,7 @@ const BYTES_PER_PART_MAX: usize = 1_024;
 const EMPTY_MODULE_BYTES_MAX: usize = 64 << 10;
 
 /// The most steps of a decision without rules: of reading path and headers.
-const EMPTY_MODULE_STEPS_MAX: u64 = 2_500_000;
+const EMPTY_MODULE_STEPS_MAX: u64 = 2_700_000;
 /// The most steps that a part of a rule adds: those of a test of a word of entries.
 const STEPS_PER_PART_MAX: u64 = 1_200;
 /// The most steps of a look-up, beside those for the longest text that is looked up.

@@ -60,6 +60,19 @@ proptest! {
 }
 
 #[test]
+fn sums_are_bounds_where_nearly_all_is_fixed() {
+    check(
+        r#"schema { header groups: list<string, 8>  header n: int }
+auth p0 on mesh {
+  mode shadow
+  allow when source.port < 1024
+  allow from service shop/cart, ip 10.0.0.0/8, namespace pay
+      when source.port < 1024 || headers["z"] in ["1", "averylongvalueofaheader", "3", ""]
+}"#,
+    );
+}
+
+#[test]
 fn usual_policies_need_no_module_to_be_judged() {
     let rule = |number: usize| {
         format!(
