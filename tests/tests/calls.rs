@@ -3,12 +3,15 @@
 use crate::command_line::transcript::CHANCERY;
 use crate::readme;
 use anyhow::{Result, ensure};
+use chancery_tests::mesh::load::{Call, Load};
 use chancery_tests::mesh::wire::{Answer, Request};
 use chancery_tests::mesh::{Member, Mesh, Sidecar};
+use hyper::Method;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use tokio::time::sleep;
 
 /// A mesh in which `shop/web` and `shop/batch` call `shop/checkout`, of which there are two versions, beside
 /// `shop/basket`, which nobody says to call.
@@ -235,4 +238,61 @@ async fn faults_happen_by_their_share_and_copies_are_sent() -> Result<()> {
 fn the_examples_say_what_their_commands_do() {
     readme::says_what_its_commands_do("examples/canary", 3, "in the caller");
     readme::says_what_its_commands_do("examples/resilience", 2, "in the caller");
+}
+
+/// How often the policies change under load.
+const CHANGES: usize = 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_of_what_callers_do_fail_no_request() -> Result<()> {
+    let (mesh, sidecars) = start().await?;
+    let [web, ..] = &sidecars;
+    let calls = [
+        Call { method: Method::GET, path: "/a", statuses: &[200] },
+        Call { method: Method::GET, path: "/old/b", statuses: &[200] },
+        Call { method: Method::POST, path: "/c", statuses: &[200] },
+    ];
+    let load = Load::start(web.outbound("shop/checkout")?, &calls);
+    for change in 0..CHANGES {
+        // Routes, versions and a service come and go, and so does the module.
+        let text = match change % 4 {
+            0 => "timeout 5s".to_owned(),
+            1 => format!(
+                "route /a -> service shop/checkout@v2 {}%, service shop/basket {}%",
+                60 + change,
+                40 - change
+            ),
+            2 => {
+                "rewrite /old/** -> /new/**  timeout 4s for GET  route POST -> service shop/basket".to_owned()
+            }
+            _ => "route /** from service shop/web -> service shop/checkout@v1  retry 2 on 5xx for GET"
+                .to_owned(),
+        };
+        mesh.apply(&format!("traffic checkout on service shop/checkout {{ {text} }}")).await?;
+    }
+    mesh.delete("checkout").await?;
+    let tally = load.finish().await;
+    assert_eq!(tally.failed, 0, "{:#?}", tally.failures);
+    assert!(tally.sent() > 500, "{tally:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_hides_a_replica_that_is_killed() -> Result<()> {
+    let (mesh, mut sidecars) = start().await?;
+    mesh.apply(
+        "traffic checkout on service shop/checkout { retry 3 on reset, connect, gateway-error for GET }",
+    )
+    .await?;
+    let [web, _, _, two, _] = &mut sidecars;
+    let calls = [Call { method: Method::GET, path: "/slow/20", statuses: &[200] }];
+    let load = Load::start(web.outbound("shop/checkout")?, &calls);
+    sleep(Duration::from_secs(1)).await;
+    let before = load.so_far().sent();
+    two.process.kill().await?;
+    sleep(Duration::from_secs(3)).await;
+    let tally = load.finish().await;
+    assert_eq!(tally.failed, 0, "{:#?}", tally.failures);
+    assert!(tally.sent() > before + 50, "{before} before, {tally:?}");
+    Ok(())
 }

@@ -1,8 +1,14 @@
 //! The order of files, policies and statements does not matter: the bytes are the same.
 
 use crate::run::link_texts;
+use chancery_policy_lang::budget::Budget;
+use chancery_policy_lang::check::CheckOptions;
 use chancery_policy_lang::emit::compile;
+use chancery_policy_lang::link::link_calls;
+use chancery_policy_lang::linked::Workload;
+use chancery_policy_lang::{SourceSet, analyse, routes};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 const POLICIES: &[(&str, &[&str])] = &[
     (
@@ -59,5 +65,79 @@ proptest! {
             compile(&link_texts(&texts.iter().map(String::as_str).collect::<Vec<_>>())).unwrap().bytes
         };
         prop_assert!(bytes(&straight) == bytes(&permuted));
+    }
+}
+
+/// Policies of what callers do; of each the statements whose order says something come first, and stay there.
+const OF_CALLERS: [(&str, &[&str], &[&str]); 3] = [
+    (
+        "traffic one on service shop/orders {",
+        &[
+            "route /a/** -> service shop/a",
+            "redirect /b/{id} -> \"/c/{id}\"",
+            "route /** -> service shop/orders@v1",
+        ],
+        &[
+            "timeout 2s",
+            "timeout 3s for POST",
+            "timeout 4s for POST, PUT",
+            "retry 2 on 5xx for GET",
+            "retry 1 on 5xx for GET",
+        ],
+    ),
+    (
+        "traffic two on service shop/orders {",
+        &["rewrite /v1/** -> /v2/**"],
+        &[
+            "x: fault 1% delay 10ms for /a",
+            "y: fault 2% abort 503 for /a",
+            "retry 3 on connect",
+            "timeout 5s",
+        ],
+    ),
+    (
+        "traffic three on mesh {",
+        &["mirror 5% -> service shop/shadow for GET"],
+        &["timeout at_most 9s", "timeout at_most 1s for /a", "timeout 8s", "z: fault 3% abort 500"],
+    ),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
+
+    #[test]
+    fn permuted_sources_of_what_callers_do_give_the_same_module(
+        policies in permutation(3),
+        first in permutation(5),
+        second in permutation(4),
+        third in permutation(4),
+        before in any::<bool>(),
+    ) {
+        let text = |policies: &[usize], statements: &[Vec<usize>], before: bool| -> String {
+            let policy = |at: &usize| {
+                let (head, ordered, others) = OF_CALLERS[*at];
+                let others: Vec<&str> = statements[*at].iter().map(|line| others[*line]).collect();
+                let body = if before { [ordered, &others].concat() } else { [others.as_slice(), ordered].concat() };
+                format!("{head}\n{}\n}}\n", body.join("\n"))
+            };
+            policies.iter().map(policy).collect()
+        };
+        let made = |text: &str| {
+            let mut sources = SourceSet::new();
+            sources.add("case", text);
+            let analysis = analyse(&sources, CheckOptions::default());
+            assert!(analysis.is_ok(), "{:?}\n{text}", analysis.diagnostics);
+            let target = Workload {
+                namespace: "shop".to_owned(),
+                service: "orders".to_owned(),
+                labels: BTreeMap::new(),
+                trust_domain: "mesh.test".to_owned(),
+            };
+            let program = link_calls(&analysis.policies, &target, None, &mut Budget::new()).unwrap().unwrap();
+            (compile(&program).unwrap().bytes, routes::table(&program.calls).unwrap())
+        };
+        let straight = made(&text(&[0, 1, 2], &[(0..5).collect(), (0..4).collect(), (0..4).collect()], true));
+        let permuted = made(&text(&policies, &[first, second, third], before));
+        prop_assert!(straight == permuted);
     }
 }

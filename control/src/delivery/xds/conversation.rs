@@ -17,7 +17,7 @@
 //! - At most one response per type awaits its answer; what changes meanwhile is sent after it, so a
 //!   slow proxy gets the newest state and never a backlog.
 //! - What is referred to is sent before what refers to it (clusters, endpoints, listeners, routes,
-//!   extensions); removals come last, in the opposite order, and only when nothing that the proxy
+//!   extensions), and routes when all clusters have their endpoints; removals come last, in the opposite order, and only when nothing that the proxy
 //!   has can refer to them any more: make before break. So a refused listener keeps its cluster.
 //! - A refused version is not sent to that proxy again; the last good one is, at once, for Envoy
 //!   compares with what it refused last.
@@ -149,6 +149,9 @@ impl Conversation {
     fn next_additions(&mut self) -> Option<Response> {
         for kind in ResourceType::ALL {
             let Some(subscription) = self.subscriptions.get(&kind) else { continue };
+            if kind == ResourceType::Route && !self.clusters_are_warm() {
+                continue;
+            }
             let desired = self.desired(kind);
             if let Some(batch) = subscription.additions(desired) {
                 return self.send(kind, batch.resources, batch.removed);
@@ -159,6 +162,21 @@ impl Conversation {
             }
         }
         None
+    }
+
+    /// Whether a route may lead to each cluster: until the proxy has said that it has a cluster's endpoints, that
+    /// cluster is not there for its requests.
+    fn clusters_are_warm(&self) -> bool {
+        let Some(clusters) = self.subscriptions.get(&ResourceType::Cluster) else { return true };
+        let endpoints = self.subscriptions.get(&ResourceType::Endpoints);
+        let desired = self.desired(ResourceType::Cluster);
+        self.snapshot.of(ResourceType::Endpoints).names().all(|name| match desired.target(name) {
+            Some(cluster) => {
+                clusters.holds(cluster) && endpoints.is_some_and(|endpoints| endpoints.holds_any(name))
+            }
+            // It is refused, or not wanted.
+            None => true,
+        })
     }
 
     fn next_removals(&mut self) -> Option<Response> {

@@ -40,7 +40,7 @@ impl<'a> Desired<'a> {
     }
 
     /// What to send for this name: the desired resource, or the last good one if the proxy refused that.
-    fn target(&self, name: &str) -> Option<&'a Arc<Resource>> {
+    pub(super) fn target(&self, name: &str) -> Option<&'a Arc<Resource>> {
         let resource = self.resources().get(name)?;
         if self.memory.refusal(self.kind, name, &resource.version).is_none() {
             return Some(resource);
@@ -227,8 +227,14 @@ impl Subscription {
         }
     }
 
-    fn holds(&self, resource: &Resource) -> bool {
+    /// Whether the proxy has just this version of a resource.
+    pub(super) fn holds(&self, resource: &Resource) -> bool {
         self.held.has(resource)
+    }
+
+    /// Whether the proxy has some version of a resource.
+    pub(super) fn holds_any(&self, name: &str) -> bool {
+        self.held.contains(name)
     }
 
     /// Takes in an answer. One to another response than the last is without meaning.
