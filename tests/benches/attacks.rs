@@ -32,8 +32,10 @@ const IDLE_HELD: Duration = Duration::from_secs(1);
 const ENDLESS_HELD: Duration = Duration::from_secs(5);
 /// How long a control plane may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How much longer the median may be than without an attack, and how long the worst, in milliseconds.
+/// How much longer the median may be than without an attack, unless it is so short anyhow, and how long the worst, in
+/// milliseconds.
 const RATIO_MAX: f64 = 3.0;
+const SHORT_MS: f64 = 10.0;
 const WORST_MAX_MS: f64 = 1_000.0;
 
 fn main() -> Result<ExitCode> {
@@ -108,7 +110,8 @@ async fn measure_all() -> Result<ExitCode> {
         let worst = |times: &[f64]| times.iter().copied().fold(0.0, f64::max);
         let ratio = median(&attacked) / median(&quiet);
         let (middle, longest) = (median(&attacked), worst(&attacked));
-        is_well &= attacked.len() == APPLIES && ratio <= RATIO_MAX && longest <= WORST_MAX_MS;
+        let is_quick = ratio <= RATIO_MAX || middle <= SHORT_MS;
+        is_well &= attacked.len() == APPLIES && is_quick && longest <= WORST_MAX_MS;
         println!(
             "{:<40} {:>8.1} {:>8.1} {middle:>8.1} {longest:>8.1} {ratio:>7.1}x   of {}",
             attack.name(),
@@ -120,7 +123,9 @@ async fn measure_all() -> Result<ExitCode> {
     if is_well {
         return Ok(ExitCode::SUCCESS);
     }
-    println!("somebody is in the way: {RATIO_MAX} times and {WORST_MAX_MS} ms are allowed");
+    println!(
+        "somebody is in the way: {RATIO_MAX} times or {SHORT_MS} ms, and {WORST_MAX_MS} ms for the longest, are allowed"
+    );
     Ok(ExitCode::FAILURE)
 }
 
