@@ -31,6 +31,7 @@ mod rule;
 mod schema;
 mod scope;
 mod session;
+mod settings;
 mod target;
 mod test_block;
 mod traffic;

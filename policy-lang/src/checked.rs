@@ -9,6 +9,7 @@ mod calls;
 mod cors;
 mod headers;
 mod log;
+mod settings;
 mod test_block;
 mod traffic;
 
@@ -19,6 +20,7 @@ pub use calls::{
 pub use cors::{Cors, CorsRules, Origin};
 pub use headers::{HeaderChange, HeaderStatement, Message};
 pub use log::{Field, LogBody, Redact, Redaction, Sample, SampleRate};
+pub use settings::{Balance, Ejection, HealthCheck, Pool, Setting, Settings};
 pub use test_block::{CheckedTest, Expectation, HeaderExpectation, TestCase, Verdict};
 pub use traffic::{Limit, Rate, TrafficBody};
 
@@ -183,7 +185,7 @@ impl CheckedPolicy {
         let limits = self.limits().iter().map(|limit| limit.id.clone());
         let headers = self.headers().iter().map(|header| header.id.clone());
         let cors = self.cors().iter().map(|cors| cors.id.clone());
-        let calls = self.calls().into_iter().flat_map(Calls::guards).map(|(_, id, _)| id.clone());
+        let calls = self.calls().into_iter().flat_map(Calls::ids).cloned();
         rules.chain(limits).chain(headers).chain(cors).chain(calls).chain(otherwise)
     }
 }

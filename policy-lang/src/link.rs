@@ -17,12 +17,14 @@ mod meeting;
 pub(crate) mod order;
 mod otherwise;
 mod scope;
+mod settings;
 
 pub use calls::link_calls;
 pub use dump::dump;
 pub use facts::Facts;
 pub(crate) use index::Index;
 pub use scope::{Specificity, covers, reach};
+pub use settings::{LinkedSettings, link_settings};
 
 use crate::budget::{Budget, Overrun, Work};
 use crate::checked::{CheckedPolicy, Direction, Expr, Guard, Limit, Mode, Peer, Rule};

@@ -11,7 +11,7 @@ use crate::bug::{Bug, CompileError};
 use crate::checked::{CheckedPolicy, Direction};
 use crate::diagnostic::{Diagnostic, FINDINGS_MAX};
 use crate::emit::compile;
-use crate::link::{Facts, Index, link_calls, link_within};
+use crate::link::{Facts, Index, link_calls, link_settings, link_within};
 use crate::linked::{LinkedProgram, Workload};
 use crate::routes;
 use std::cmp::Reverse;
@@ -69,6 +69,9 @@ pub fn check_together<'w>(
         }
         let mut policies = check.index.concerned(target, Direction::Inbound).policies;
         policies.retain(|policy| policy.calls().is_some_and(|calls| !calls.is_empty()));
+        if let Err(refused) = link_settings(policies.iter().copied(), target) {
+            check.add(refused);
+        }
         let names = policies.iter().map(|policy| policy.name.as_str()).collect();
         let asks =
             policies.iter().map(|policy| Facts::of(policy)).any(|facts| facts.service || facts.namespace);

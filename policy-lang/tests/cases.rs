@@ -142,6 +142,10 @@ fn run_calls(_: FileId, text: &str) -> Made {
     };
     let web = ServiceRef { namespace: "shop".to_owned(), name: "web".to_owned() };
     let mut out = String::new();
+    match link::link_settings(&analysis.policies, &target) {
+        Ok(settings) => writeln!(out, "{settings:?}").unwrap(),
+        Err(diagnostics) => analysis.diagnostics.extend(diagnostics),
+    }
     for caller in [None, Some(&web)] {
         let linked = link::link_calls(&analysis.policies, &target, caller, &mut Budget::new());
         let program = match linked {

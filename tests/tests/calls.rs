@@ -11,6 +11,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 /// A mesh in which `shop/web` and `shop/batch` call `shop/checkout`, of which there are two versions, beside
@@ -294,5 +296,70 @@ async fn a_retry_hides_a_replica_that_is_killed() -> Result<()> {
     let tally = load.finish().await;
     assert_eq!(tally.failed, 0, "{:#?}", tally.failures);
     assert!(tally.sent() > before + 50, "{before} before, {tally:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_treat_replicas_as_is_stated() -> Result<()> {
+    let (mesh, sidecars) = start().await?;
+    let [web, ..] = &sidecars;
+
+    // Who asks for one user asks one replica, of two; who asks for many asks both.
+    for way in ["ring_hash", "maglev"] {
+        let text = format!("balance {way} by headers[\"x-user\"]");
+        mesh.apply(&format!("traffic checkout on service shop/checkout {{ {text} }}")).await?;
+        let one = answered_by(web, &Request::get("/a").header("x-user", "ann"), 20).await?;
+        assert_eq!(one.len(), 1, "{way}: {one:?}");
+        let mut all = BTreeMap::new();
+        for user in 0..30 {
+            all.extend(answered_by(web, &Request::get("/a").header("x-user", &user.to_string()), 1).await?);
+        }
+        assert_eq!(all.len(), 2, "{way}: {all:?}");
+    }
+    for way in ["round_robin", "least_request", "random"] {
+        mesh.apply(&format!("traffic checkout on service shop/checkout {{ balance {way} }}")).await?;
+        let both = answered_by(web, &Request::get("/a"), 40).await?;
+        assert_eq!(both.len(), 2, "{way}: {both:?}");
+    }
+
+    // Of many requests at a time two are sent on, and the rest is refused at once.
+    mesh.apply("traffic checkout on service shop/checkout { connections at_most 10 requests 2 }").await?;
+    let to = web.outbound("shop/checkout")?;
+    let mut slow = JoinSet::new();
+    for _ in 0..8 {
+        slow.spawn(async move {
+            let begun = Instant::now();
+            let answer = Request::get("/slow/500").send(TcpStream::connect(to).await?).await?;
+            Ok::<_, anyhow::Error>((answer.status, begun.elapsed() < Duration::from_millis(400)))
+        });
+    }
+    let mut answers = BTreeMap::new();
+    while let Some(answer) = slow.join_next().await {
+        *answers.entry(answer??).or_insert(0) += 1;
+    }
+    assert_eq!(answers.get(&(200, false)), Some(&2), "{answers:?}");
+    assert_eq!(answers.get(&(503, true)), Some(&6), "{answers:?}");
+
+    // A replica that fails is left alone, so that a request fails but a few times.
+    mesh.apply("traffic checkout on service shop/checkout { eject after 2 errors for 30s at_most 50% }")
+        .await?;
+    let mut failed = 0;
+    for _ in 0..60 {
+        let answer = web.call("shop/checkout", &Request::get("/failing-at/two")).await?;
+        failed += u32::from(answer.status != 200);
+    }
+    assert!((1..=12).contains(&failed), "{failed} of 60 failed");
+
+    // Who is not well gets nothing: not even the first request once that is known.
+    mesh.apply(
+        "traffic checkout on service shop/checkout { health GET /failing-at/two every 100ms timeout 1s fall 1 rise 1 }",
+    )
+    .await?;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(answered_by(web, &Request::get("/a"), 20).await?, only("one", 20));
+    mesh.delete("checkout").await?;
+    sleep(Duration::from_millis(300)).await;
+    let both = answered_by(web, &Request::get("/a"), 40).await?;
+    assert_eq!(both.len(), 2, "{both:?}");
     Ok(())
 }

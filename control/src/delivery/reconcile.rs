@@ -21,13 +21,15 @@ use crate::delivery::envoy::{ConnectionLife, INBOUND, INBOUND_POLICY, evicted};
 use crate::delivery::fleet::{Fleet, FleetChange};
 use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
 use crate::mesh::identity::evictions::Serial;
-use crate::mesh::model::{DesiredState, ProxyId, ProxyRegistration, Readiness};
+use crate::mesh::model::{DesiredState, Labels, ProxyId, ProxyRegistration, Readiness};
 use crate::mesh::store::{Changes, Step};
 use crate::policies::effort::Effort;
 use crate::policies::in_force::{Current, InForce};
+use crate::policies::population::workload;
 use crate::policies::programs::Programs;
 use calls::{Calls, Leading};
 use chancery_policy_lang::checked::{Destination, ServiceRef, Target};
+use chancery_policy_lang::link::{LinkedSettings, covers};
 use chancery_policy_lang::log::LogKey;
 use filters::{Filter, Filters};
 use plumbing::Plumbing;
@@ -147,6 +149,9 @@ impl Reconciler {
         for (id, services) in self.calls.change(&in_force, &targets, &effort) {
             news.entry(id).or_default().calls = services;
         }
+        for (id, service) in self.change_settings(&in_force, &targets) {
+            news.entry(id).or_default().calls.push(service);
+        }
 
         let mut change = FleetChange { revision: state.revision, is_whole, ..FleetChange::default() };
         for (id, step) in &changes.proxies {
@@ -169,7 +174,7 @@ impl Reconciler {
         }
         for (id, news) in news {
             let Some(snapshot) = self.snapshots.get(&id).cloned() else { continue };
-            let snapshot = self.renewed(&id, &snapshot, news, state);
+            let snapshot = self.renewed(&id, &snapshot, news, &in_force);
             change.given.insert(id, Arc::new(snapshot));
         }
         self.snapshots.extend(change.given.iter().map(|(id, snapshot)| (id.clone(), snapshot.clone())));
@@ -208,6 +213,7 @@ impl Reconciler {
     fn snapshot(&mut self, in_force: &InForce, proxy: &ProxyRegistration, effort: &Effort) -> Snapshot {
         self.calls.add(in_force, proxy, effort);
         self.lead(proxy);
+        self.settle(in_force, proxy);
         let resources = self.plumbing.of_proxy(proxy);
         let mut snapshot = Snapshot::new(in_force.state.revision, resources);
         let mut problems = Problems::default();
@@ -230,6 +236,42 @@ impl Reconciler {
         services.into_iter().filter_map(|service| self.calls.of(service, &proxy.service))
     }
 
+    /// Finds out how the replicas are treated of all services to which requests of a sidecar go, of which that is not
+    /// known yet.
+    fn settle(&mut self, in_force: &InForce, proxy: &ProxyRegistration) {
+        let led = self.leading(proxy).flat_map(|leading| leading.destinations.iter()).map(|to| &to.service);
+        let stated = proxy.outbounds.iter().map(|outbound| &outbound.service);
+        let services: BTreeSet<ServiceRef> = stated.chain(led).cloned().collect();
+        for service in
+            services.iter().filter(|service| !self.plumbing.is_settled(service)).collect::<Vec<_>>()
+        {
+            if let Some(settings) = settings(in_force, service) {
+                self.plumbing.settle(service, settings);
+            }
+        }
+    }
+
+    /// Takes in that policies changed which are about these targets: gives the sidecars that treat a service otherwise.
+    fn change_settings(
+        &mut self,
+        in_force: &InForce,
+        targets: &BTreeSet<Target>,
+    ) -> Vec<(ProxyId, ServiceRef)> {
+        let is_about = |service: &&ServiceRef| {
+            let callee = workload(service, &Labels::default(), &in_force.state.trust_domain);
+            targets.iter().any(|target| covers(target, &callee).is_some())
+        };
+        let concerned: Vec<ServiceRef> = self.plumbing.settled().filter(is_about).cloned().collect();
+        let mut changed = Vec::new();
+        for service in concerned {
+            // What cannot be made stays as it is; the problem is that of the programs, too.
+            let Some(settings) = settings(in_force, &service) else { continue };
+            let told = self.plumbing.settle(&service, settings);
+            changed.extend(told.into_iter().map(|id| (id, service.clone())));
+        }
+        changed
+    }
+
     /// Takes in to whom the requests of a sidecar go, beside the services that it states.
     fn lead(&mut self, proxy: &ProxyRegistration) {
         let is_stated = |to: &Destination| {
@@ -241,7 +283,8 @@ impl Reconciler {
     }
 
     /// A snapshot with what is new. A change of endpoints makes no other revision of it: the policies are the same.
-    fn renewed(&mut self, id: &ProxyId, snapshot: &Snapshot, news: News, state: &DesiredState) -> Snapshot {
+    fn renewed(&mut self, id: &ProxyId, snapshot: &Snapshot, news: News, in_force: &InForce) -> Snapshot {
+        let state = &in_force.state;
         let mut snapshot = snapshot.clone();
         for resource in news.resources {
             snapshot.put(resource);
@@ -253,7 +296,7 @@ impl Reconciler {
         }
         if let Some(proxy) = state.proxies.get(id).filter(|_| !news.calls.is_empty()) {
             snapshot.revision = state.revision;
-            self.put_calls(&mut snapshot, proxy);
+            self.put_calls(in_force, &mut snapshot, proxy);
             problems.outbound = self.leading(proxy).filter_map(|leading| leading.problem.clone()).collect();
         }
         self.put_problems(&mut snapshot, id, problems);
@@ -261,9 +304,10 @@ impl Reconciler {
     }
 
     /// Puts what a sidecar does with its requests into its snapshot, and takes out where none goes any more.
-    fn put_calls(&mut self, snapshot: &mut Snapshot, proxy: &ProxyRegistration) {
+    fn put_calls(&mut self, in_force: &InForce, snapshot: &mut Snapshot, proxy: &ProxyRegistration) {
         let before = self.plumbing.ways_led(&proxy.id);
         self.lead(proxy);
+        self.settle(in_force, proxy);
         for resource in before {
             snapshot.take(resource.kind, &resource.name);
         }
@@ -317,6 +361,19 @@ fn targets(before: &InForce, now: &InForce, changes: &Changes) -> BTreeSet<Targe
         targets.extend(scopes.map(|scope| scope.target.clone()));
     }
     targets
+}
+
+/// How callers treat the replicas of a service, by the policies in force; `None` if these contradict each other.
+fn settings(in_force: &InForce, service: &ServiceRef) -> Option<LinkedSettings> {
+    let callee = workload(service, &Labels::default(), &in_force.state.trust_domain);
+    match Programs::settings(&in_force.policies, &callee) {
+        Ok(settings) => Some(settings),
+        Err(error) => {
+            let (namespace, name) = (&service.namespace, &service.name);
+            tracing::error!(namespace, service = name, %error, "how callers treat its replicas stays as it is");
+            None
+        }
+    }
 }
 
 /// Puts a filter into a snapshot; gives why it is not what the policies state.

@@ -11,7 +11,7 @@ use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::checked::ServiceRef;
 use chancery_policy_lang::emit::compile;
 use chancery_policy_lang::eval::course;
-use chancery_policy_lang::link::{Specificity, link_calls};
+use chancery_policy_lang::link::{LinkedSettings, Specificity, link_calls, link_settings};
 use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::module::Module;
 use chancery_policy_lang::request::Request;
@@ -84,6 +84,16 @@ impl Programs {
         Ok(made)
     }
 
+    /// How callers treat the replicas of a service.
+    ///
+    /// # Errors
+    /// If the policies contradict each other.
+    pub fn settings(policies: &PolicySet, target: &Workload) -> Result<LinkedSettings, ProgramError> {
+        let concerning = policies.concerning(target);
+        link_settings(concerning.iter().map(|(policy, _)| &policy.policy), target)
+            .map_err(ProgramError::Refused)
+    }
+
     /// Makes what all callers of a service do, and tries it out.
     ///
     /// # Errors
@@ -95,6 +105,7 @@ impl Programs {
         effort: &Effort,
     ) -> Result<(), ProgramError> {
         let target = Workload { labels: BTreeMap::new(), ..workload.clone() };
+        Self::settings(policies, &target)?;
         let concerning = concerning(policies, &target);
         if concerning.is_empty() {
             return Ok(());
@@ -147,7 +158,8 @@ impl Programs {
 /// The policies that say something to the callers of a service, by name.
 fn concerning<'a>(policies: &'a PolicySet, target: &Workload) -> Vec<(&'a Arc<PolicyInForce>, Specificity)> {
     let mut concerning = policies.concerning(target);
-    concerning.retain(|(policy, _)| policy.policy.calls().is_some_and(|calls| !calls.is_empty()));
+    concerning
+        .retain(|(policy, _)| policy.policy.calls().is_some_and(|calls| !calls.says_nothing_of_requests()));
     concerning
 }
 

@@ -239,7 +239,7 @@ impl Around<'_> {
         Some(Destination { service, version: node.version().map(|token| token.text().to_owned()) })
     }
 
-    fn duration(&mut self, token: &SyntaxToken) -> Option<Milliseconds> {
+    pub(super) fn duration(&mut self, token: &SyntaxToken) -> Option<Milliseconds> {
         let ms = literal::duration_ms(token.text()).and_then(|ms| u32::try_from(ms).ok());
         let fitting = ms.filter(|ms| (1..=DURATION_MS_MAX).contains(ms));
         if fitting.is_none() {

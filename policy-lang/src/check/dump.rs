@@ -3,7 +3,7 @@
 use crate::checked::{
     Body, Calls, CheckedPolicy, CheckedTest, Choice, Effect, Expectation, ExpectedWayKind, Fault, FaultKind,
     Guard, HeaderExpectation, HeaderStatement, Limit, Message, Mirror, Mode, Peer, Piece, Respond, Retry,
-    Rule, Sample, Target, Template, Way, Weighted,
+    Rule, Sample, Setting, Target, Template, Way, Weighted,
 };
 use crate::literals::{attribute_text, expression_text};
 use crate::request::RawRequest;
@@ -151,7 +151,7 @@ pub(crate) fn calls_text(calls: &Calls) -> Vec<String> {
             format!("{}: {word} {what}{guard}", choice.id)
         })
     }
-    let Calls { ways, rewrites, mirrors, timeouts, ceilings, retries, faults } = calls;
+    let Calls { ways, rewrites, mirrors, timeouts, ceilings, retries, faults, settings } = calls;
     let mut all: Vec<String> = lines(ways, way_text).collect();
     all.extend(lines(rewrites, |template| ("rewrite", template_text(template))));
     all.extend(lines(mirrors, |mirror| ("mirror", mirror_text(mirror))));
@@ -159,6 +159,13 @@ pub(crate) fn calls_text(calls: &Calls) -> Vec<String> {
     all.extend(lines(ceilings, |limit| ("timeout", format!("at_most {}ms", limit.0))));
     all.extend(lines(retries, |retry| ("retry", retry_text(retry))));
     all.extend(lines(faults, |fault| ("fault", fault_text(fault))));
+    fn settings_of<T: std::fmt::Display>(all: &mut Vec<String>, word: &str, stated: &[Setting<T>]) {
+        all.extend(stated.iter().map(|setting| format!("{}: {word} {}", setting.id, setting.does)));
+    }
+    settings_of(&mut all, "connections", &settings.pools);
+    settings_of(&mut all, "eject", &settings.ejections);
+    settings_of(&mut all, "health", &settings.checks);
+    settings_of(&mut all, "balance", &settings.balances);
     all
 }
 

@@ -467,3 +467,18 @@ pub(super) fn second_cors(span: Span, first: Span) -> Diagnostic {
         .with(first, "the first one")
         .help("say it in one: `cors origins \"https://a.example\", \"https://b.example\"`")
 }
+
+pub(super) fn bad_count(span: Span, most: u32) -> Diagnostic {
+    Diagnostic::error(CHOICE, span, format!("this is from 1 to {most}"))
+        .help("leave the statement out for no limit; to let nothing pass, an `auth` policy denies it")
+}
+
+pub(super) fn no_single_path(span: Span) -> Diagnostic {
+    Diagnostic::error(CHOICE, span, "a replica is asked for one path")
+        .help("write it whole: `health GET /healthz every 5s`")
+}
+
+pub(super) fn balanced_by_no_header(span: Span) -> Diagnostic {
+    Diagnostic::error(CHOICE, span, "requests are told apart by a header here")
+        .help("write `by headers[\"x-user\"]`; what has not the header goes anywhere")
+}

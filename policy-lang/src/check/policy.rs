@@ -122,6 +122,13 @@ fn traffic_body(node: &Policy, targets: &[Scope], around: &mut rule::Around<'_>)
                     stated.put(&mut body.calls);
                 }
             })
+        } else if let Some(node) = ast::Setting::of(&statement) {
+            around.setting(&node, targets).map(|stated| {
+                let (id, span) = stated.known_by();
+                if names.admit(id, None, span, around.diagnostics) {
+                    stated.put(&mut body.calls.settings);
+                }
+            })
         } else if let Some(node) = ast::Limit::of(&statement) {
             around.limit(&node).map(|(limit, name)| {
                 if names.admit(&limit.id, name, limit.span, around.diagnostics) {
@@ -143,10 +150,7 @@ fn traffic_body(node: &Policy, targets: &[Scope], around: &mut rule::Around<'_>)
                 }
             })
         } else {
-            if let Some(keyword) = statement.keyword() {
-                let place = around.tree.span(keyword.text_range());
-                around.diagnostics.push(errors::later::statement(place, keyword.text()));
-            }
+            // The parser has said what is missing.
             None
         };
         is_complete &= found.is_some();

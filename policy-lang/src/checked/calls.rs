@@ -1,6 +1,6 @@
 //! What callers' sidecars do with requests to the target of a `traffic` policy.
 
-use super::{Guard, ServiceRef};
+use super::{Guard, ServiceRef, Settings};
 use crate::source::Span;
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ pub struct Calls {
     pub retries: Vec<Choice<Retry>>,
     /// `fault`.
     pub faults: Vec<Choice<Fault>>,
+    /// What is said of replicas as a whole.
+    pub settings: Box<Settings>,
 }
 
 /// A statement that speaks of requests: what becomes of those that its guard matches.
@@ -149,7 +151,18 @@ impl Calls {
     /// Whether nothing is stated.
     #[must_use]
     pub fn is_empty(&self) -> bool {
+        self.ids().next().is_none()
+    }
+
+    /// Whether nothing is stated of requests.
+    #[must_use]
+    pub fn says_nothing_of_requests(&self) -> bool {
         self.guards().next().is_none()
+    }
+
+    /// The ids of all statements.
+    pub fn ids(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.guards().map(|(_, id, _)| id).chain(self.settings.ids())
     }
 
     /// Where requests and copies of them are sent, each with the place of the statement that says so.
@@ -166,7 +179,7 @@ impl Calls {
 
     /// The requests that the statements speak of, each with the statement's id and place.
     pub fn guards(&self) -> impl Iterator<Item = (&Guard, &Arc<str>, Span)> {
-        let Self { ways, rewrites, mirrors, timeouts, ceilings, retries, faults } = self;
+        let Self { ways, rewrites, mirrors, timeouts, ceilings, retries, faults, settings: _ } = self;
         let ways = ways.iter().map(Choice::guarded);
         let rewrites = rewrites.iter().map(Choice::guarded);
         let mirrors = mirrors.iter().map(Choice::guarded);

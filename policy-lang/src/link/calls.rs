@@ -51,7 +51,8 @@ pub fn link_calls<'a>(
     budget: &mut Budget,
 ) -> Result<Option<LinkedProgram>, Vec<Diagnostic>> {
     let at = At { workload: target, direction: Direction::Outbound };
-    let says_something = |policy: &&CheckedPolicy| policy.calls().is_some_and(|calls| !calls.is_empty());
+    let says_something =
+        |policy: &&CheckedPolicy| policy.calls().is_some_and(|calls| !calls.says_nothing_of_requests());
     let mut concerned: Vec<(&CheckedPolicy, Specificity)> = policies
         .into_iter()
         .filter(says_something)

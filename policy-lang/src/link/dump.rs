@@ -78,6 +78,7 @@ fn calls_text(calls: &LinkedCalls) -> String {
         ceilings: all(&calls.ceilings),
         retries: all(&calls.retries),
         faults: calls.faults.iter().map(|choice| choice.as_ref().clone()).collect(),
+        settings: Box::default(),
     };
     check::dump::calls_text(&calls).into_iter().map(|line| line + "\n").collect()
 }

@@ -9,6 +9,7 @@ use crate::source::Span;
 
 const OTHERWISE_CONFLICT: Code = Code("E401");
 const TWO_WAYS: Code = Code("E402");
+const TWO_SETTINGS: Code = Code("E406");
 const HEADER_CONFLICT: Code = Code("E404");
 const CORS_CONFLICT: Code = Code("E405");
 const FIELD_CONFLICT: Code = Code("E410");
@@ -105,4 +106,11 @@ pub(super) fn cors_conflict(scope: Specificity, first: &Cors, second: &Cors) -> 
         .labelled(format!("`{}` says this", second.id))
         .with(first.span, format!("`{}` says this", first.id))
         .help("say it in one of them only, or attach one of them to a narrower target, where it counts alone")
+}
+
+pub(super) fn two_settings(places: (Span, Span), ids: (&str, &str), word: &str) -> Diagnostic {
+    let message = format!("`{}` and `{}` say different things of one service", ids.0, ids.1);
+    Diagnostic::error(TWO_SETTINGS, places.1, message)
+        .with(places.0, format!("this is another `{word}`"))
+        .help("callers treat all replicas of a service alike: keep one, or attach one to a narrower target")
 }

@@ -15,7 +15,7 @@ mod test_block;
 mod traffic;
 
 pub use auth::{Condition, Exempt, Match, Otherwise, Peer, PeerKind, Respond, Rule, RuleEffect};
-pub use calls::{Call, CallKind, Destination};
+pub use calls::{Call, CallKind, Destination, Setting, SettingKind};
 pub use cors::Cors;
 pub use expr::{
     Arguments, BinaryExpr, BinaryOperator, CallExpr, ConditionalExpr, Expr, FieldExpr, IndexExpr, ListExpr,

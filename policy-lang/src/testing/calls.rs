@@ -7,7 +7,7 @@ use crate::checked::{
 };
 use crate::diagnostic::Diagnostic;
 use crate::eval::{Course, course};
-use crate::link::link_calls;
+use crate::link::{link_calls, link_settings};
 use crate::linked::{LinkedProgram, Workload};
 use crate::request::{received, service_of};
 use std::collections::BTreeMap;
@@ -26,9 +26,11 @@ pub fn link_test_calls(
     let named: Vec<CheckedPolicy> =
         named.map(|policy| CheckedPolicy { mode: Mode::Enforce, ..policy.clone() }).collect();
     let target = Workload { labels: BTreeMap::new(), ..workload_of_test(named.first()) };
+    link_settings(&named, &target)?;
     let linked = link_calls(&named, &target, caller, &mut Budget::new())?;
     let in_program = linked.as_ref().map(|program| program.policies.as_slice()).unwrap_or_default();
-    let says_something = |policy: &&CheckedPolicy| policy.calls().is_some_and(|calls| !calls.is_empty());
+    let says_something =
+        |policy: &&CheckedPolicy| policy.calls().is_some_and(|calls| !calls.says_nothing_of_requests());
     let left_out = named.iter().filter(says_something).filter(|policy| !in_program.contains(&policy.name));
     let left_out: Vec<Diagnostic> = left_out.map(|policy| not_concerned(test, policy, &target)).collect();
     if left_out.is_empty() { Ok(linked) } else { Err(left_out) }

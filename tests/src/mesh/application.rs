@@ -5,6 +5,7 @@
 //! /headers/COUNT/BYTES    the answer has so many headers with values of so many bytes
 //! /slow/MS                it comes after so many milliseconds
 //! /failing/TIMES/NAME     it is 503 so many times for this name, and then 200
+//! /failing-at/INSTANCE    it is 503 if this application is that one
 //! ```
 
 use anyhow::Result;
@@ -79,7 +80,7 @@ impl Application {
                     let mut response = Response::new(Full::new(Bytes::from(answer(&name, &request))));
                     let path = request.uri().path().to_owned();
                     add_headers(&mut response, &path);
-                    if fails(&failed, &path) {
+                    if fails(&failed, &path) || path.strip_prefix("/failing-at/") == Some(&*name) {
                         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                     }
                     add_asked(&mut response, &request);

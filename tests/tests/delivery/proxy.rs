@@ -19,6 +19,7 @@ use chancery_control::mesh::store::Store;
 use chancery_control::mesh::store::redb::RedbStore;
 use chancery_control::sidecar::envoy_binary::Search;
 use chancery_policy_lang::checked::{Destination, ServiceRef};
+use chancery_policy_lang::link::LinkedSettings;
 use chancery_tests::mesh::wire::Request;
 use jiff::Timestamp;
 use reqwest::StatusCode;
@@ -101,9 +102,9 @@ impl Proxy {
         let mut resources = self.inbound_resources(policy);
         resources.extend([
             listener::outbound(&service(), &[self.outbound], ConnectionLife::default()),
-            route::outbound(&service(), None),
+            route::outbound(&service(), None, None),
             extension::undecided(&service()),
-            cluster::mesh(&everywhere(), TRUST_DOMAIN, ConnectionLife::default()),
+            cluster::mesh(&everywhere(), &LinkedSettings::default(), TRUST_DOMAIN, ConnectionLife::default()),
             endpoints::of_destination(&everywhere(), &[self.inbound].into()),
         ]);
         resources
@@ -135,7 +136,12 @@ impl Proxy {
     /// The resources with a cluster that expects an identity which the service has not.
     pub(super) fn resources_with_other_trust_domain_upstream(&self) -> Vec<Resource> {
         let mut resources = self.resources(chancery_control::delivery::envoy::extension::unrestricted());
-        let foreign = cluster::mesh(&everywhere(), "elsewhere.test", ConnectionLife::default());
+        let foreign = cluster::mesh(
+            &everywhere(),
+            &LinkedSettings::default(),
+            "elsewhere.test",
+            ConnectionLife::default(),
+        );
         resources.retain(|resource| (resource.kind, &resource.name) != (foreign.kind, &foreign.name));
         resources.push(foreign);
         resources

@@ -1,22 +1,27 @@
 //! CDS: the application beside the sidecar, and the services of the mesh that it calls.
 
-use super::message::{ads, any, number, resource, seconds};
+use super::message::{ads, any, number, resource, seconds, yes};
 use super::{ConnectionLife, LOCAL_APP, endpoints, mesh_cluster, message, tls};
 use crate::delivery::snapshot::{Resource, ResourceType};
 use crate::mesh::model::Protocol;
-use chancery_policy_lang::checked::Destination;
+use chancery_policy_lang::checked::{Balance, Destination, Ejection, HealthCheck as LinkedCheck, Pool};
+use chancery_policy_lang::link::LinkedSettings;
 use chancery_policy_lang::request::ServiceIdentity;
 use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
+use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::thresholds::RetryBudget;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy,
 };
 use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster, OutlierDetection};
+use envoy_types::pb::envoy::config::core::v3::health_check::{HealthChecker, HttpHealthCheck};
+use envoy_types::pb::envoy::config::core::v3::{HealthCheck, RequestMethod};
 use envoy_types::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions as CommonOptions};
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     ExplicitHttpConfig, UpstreamProtocolOptions,
 };
+use envoy_types::pb::envoy::r#type::v3::{CodecClientType, Percent};
 use std::net::SocketAddr;
 
 /// How long a TCP connection and its TLS handshake may take.
@@ -35,6 +40,8 @@ const RESPONSE_HEADERS_MAX: u32 = 128;
 const RESPONSE_HEADERS_KB_MAX: u32 = 80;
 /// Retries under way at once. Only requests that never reached a replica are retried (see `route`).
 const RETRIES_MAX: u32 = 1024;
+/// Retries under way at once that a stated budget allows in any case.
+const RETRIES_MIN: u32 = 3;
 /// Connections in a row that must fail before a replica is left alone for a while.
 const EJECT_AFTER_FAILURES: u32 = 3;
 /// How long it is left alone at first.
@@ -55,20 +62,27 @@ pub fn local_app(application: SocketAddr, protocol: Protocol) -> Resource {
 
 /// A destination in the mesh: replicas of a service, each of which must show the service's identity.
 #[must_use]
-pub fn mesh(destination: &Destination, trust_domain: &str, life: ConnectionLife) -> Resource {
+pub fn mesh(
+    destination: &Destination,
+    settings: &LinkedSettings,
+    trust_domain: &str,
+    life: ConnectionLife,
+) -> Resource {
     let name = mesh_cluster(destination);
     let service = &destination.service;
     let sni = format!("{}.{}", service.name, service.namespace);
     let cluster = Cluster {
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
         eds_cluster_config: Some(EdsClusterConfig { eds_config: Some(ads()), service_name: name.clone() }),
-        lb_policy: LbPolicy::LeastRequest.into(),
+        lb_policy: balance(settings.balance.as_ref()).into(),
+        health_checks: settings.check.iter().map(|check| health_check(check, &sni)).collect(),
+        circuit_breakers: Some(circuit_breakers(settings.pool.as_ref())),
         transport_socket: Some(tls::to_identity(
             ServiceIdentity::new(trust_domain, service).to_string(),
-            sni,
+            sni.clone(),
         )),
         typed_extension_protocol_options: [(SPEAKING.to_owned(), any(&http2(life)))].into(),
-        outlier_detection: Some(unreachable_replicas()),
+        outlier_detection: Some(ejection(settings.ejection.as_ref())),
         // A replica that has left is not used until its last health check, but not at all.
         ignore_health_on_host_removal: true,
         ..common(name.clone())
@@ -77,18 +91,77 @@ pub fn mesh(destination: &Destination, trust_domain: &str, life: ConnectionLife)
 }
 
 fn common(name: String) -> Cluster {
-    let thresholds = Thresholds {
-        max_connections: number(CONCURRENCY_MAX),
-        max_pending_requests: number(CONCURRENCY_MAX),
-        max_requests: number(CONCURRENCY_MAX),
-        max_retries: number(RETRIES_MAX),
-        ..Default::default()
-    };
     Cluster {
         name,
         connect_timeout: Some(seconds(CONNECT_TIMEOUT_S)),
-        circuit_breakers: Some(CircuitBreakers { thresholds: vec![thresholds], ..Default::default() }),
+        circuit_breakers: Some(circuit_breakers(None)),
         ..Default::default()
+    }
+}
+
+fn circuit_breakers(pool: Option<&Pool>) -> CircuitBreakers {
+    let most = |stated: Option<u32>| number(stated.unwrap_or(CONCURRENCY_MAX));
+    let budget = pool.and_then(|pool| pool.retries).map(|share| RetryBudget {
+        budget_percent: Some(Percent { value: percent(share) }),
+        min_retry_concurrency: number(RETRIES_MIN),
+        ..Default::default()
+    });
+    let thresholds = Thresholds {
+        max_connections: most(pool.map(|pool| pool.connections)),
+        max_pending_requests: most(pool.and_then(|pool| pool.pending)),
+        max_requests: most(pool.and_then(|pool| pool.requests)),
+        max_retries: number(RETRIES_MAX),
+        retry_budget: budget,
+        ..Default::default()
+    };
+    CircuitBreakers { thresholds: vec![thresholds], ..Default::default() }
+}
+
+fn balance(stated: Option<&Balance>) -> LbPolicy {
+    match stated {
+        None | Some(Balance::LeastRequest) => LbPolicy::LeastRequest,
+        Some(Balance::RoundRobin) => LbPolicy::RoundRobin,
+        Some(Balance::Random) => LbPolicy::Random,
+        Some(Balance::RingHash(_)) => LbPolicy::RingHash,
+        Some(Balance::Maglev(_)) => LbPolicy::Maglev,
+    }
+}
+
+fn health_check(check: &LinkedCheck, host: &str) -> HealthCheck {
+    let http = HttpHealthCheck {
+        host: host.to_owned(),
+        path: check.path.clone(),
+        method: RequestMethod::from_str_name(&check.method).unwrap_or(RequestMethod::Get).into(),
+        codec_client_type: CodecClientType::Http2.into(),
+        ..Default::default()
+    };
+    HealthCheck {
+        timeout: Some(message::of_milliseconds(check.timeout)),
+        interval: Some(message::of_milliseconds(check.every)),
+        unhealthy_threshold: number(check.fall),
+        healthy_threshold: number(check.rise),
+        health_checker: Some(HealthChecker::HttpHealthCheck(http)),
+        ..Default::default()
+    }
+}
+
+/// A share in millionths as a percentage.
+fn percent(millionths: u32) -> f64 {
+    f64::from(millionths) / 10_000.0
+}
+
+/// Leaves replicas alone that cannot be connected to, and those that answer as a policy says that they must not.
+fn ejection(stated: Option<&Ejection>) -> OutlierDetection {
+    let unreachable = unreachable_replicas();
+    let Some(Ejection { errors, time, at_most }) = stated else { return unreachable };
+    OutlierDetection {
+        consecutive_5xx: number(*errors),
+        enforcing_consecutive_5xx: number(100),
+        base_ejection_time: Some(message::of_milliseconds(*time)),
+        max_ejection_percent: number((at_most / 10_000).max(1)),
+        // One is left alone even if that is more than the share.
+        always_eject_one_host: yes(),
+        ..unreachable
     }
 }
 

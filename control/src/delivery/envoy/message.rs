@@ -2,6 +2,7 @@
 
 use super::{KEEPALIVE_INTERVAL_S, KEEPALIVE_TIMEOUT_S};
 use crate::delivery::snapshot::{Resource, ResourceType};
+use chancery_policy_lang::checked::Milliseconds;
 use envoy_types::pb::envoy::config::core::v3::address::Address as AddressKind;
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
@@ -92,6 +93,11 @@ pub(super) fn keepalive() -> KeepaliveSettings {
         timeout: Some(seconds(KEEPALIVE_TIMEOUT_S)),
         ..Default::default()
     }
+}
+
+/// At most an hour.
+pub(super) fn of_milliseconds(duration: Milliseconds) -> Duration {
+    milliseconds(i32::try_from(duration.0).unwrap_or(i32::MAX))
 }
 
 pub(super) fn yes() -> Option<BoolValue> {

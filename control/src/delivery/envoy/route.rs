@@ -1,7 +1,7 @@
 //! RDS: where requests go. Apart from listeners, so that a route changes without draining anything.
 
 use super::matcher::{self, ByText, Matcher, OnMatch, Tree, named};
-use super::message::{any, milliseconds, number, seconds};
+use super::message::{any, milliseconds, number, of_milliseconds, seconds};
 use super::{INBOUND, LOCAL_APP, UNSENT, cors, mesh_cluster, outbound_listener};
 use crate::delivery::snapshot::{Resource, ResourceType};
 use crate::policies::call_programs::CallProgram;
@@ -15,7 +15,10 @@ use envoy_types::pb::envoy::config::route::v3::retry_policy::{
     RetryBackOff, RetryHostPredicate, retry_host_predicate,
 };
 use envoy_types::pb::envoy::config::route::v3::route::Action;
-use envoy_types::pb::envoy::config::route::v3::route_action::{ClusterSpecifier, RequestMirrorPolicy};
+use envoy_types::pb::envoy::config::route::v3::route_action::hash_policy::{Header, PolicySpecifier};
+use envoy_types::pb::envoy::config::route::v3::route_action::{
+    ClusterSpecifier, HashPolicy, RequestMirrorPolicy,
+};
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
 use envoy_types::pb::envoy::config::route::v3::{
@@ -35,7 +38,6 @@ use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{HttpRequestHeaderMatchInput, StringMatcher};
 use envoy_types::pb::envoy::r#type::v3::FractionalPercent;
 use envoy_types::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
-use envoy_types::pb::google::protobuf::Duration;
 use envoy_types::pb::xds::r#type::matcher::v3::StringMatcher as XdsStringMatcher;
 use envoy_types::pb::xds::r#type::matcher::v3::matcher::MatcherList;
 use envoy_types::pb::xds::r#type::matcher::v3::matcher::matcher_list::predicate::{
@@ -92,7 +94,7 @@ pub fn inbound(cors: Option<&CorsRules>, policies: &[String]) -> Resource {
 /// refuse as a message: of hosts, Envoy's HTTP/1 side takes all that its HTTP/2 side takes, an empty one
 /// and those with an `@`.
 #[must_use]
-pub fn outbound(service: &ServiceRef, calls: Option<&CallProgram>) -> Resource {
+pub fn outbound(service: &ServiceRef, calls: Option<&CallProgram>, hashed: Option<&str>) -> Resource {
     let unsaid = RouteTable::default();
     let table = calls.map_or(&unsaid, |calls| &calls.table);
     let delays = calls.is_some_and(|calls| calls.delays);
@@ -103,7 +105,7 @@ pub fn outbound(service: &ServiceRef, calls: Option<&CallProgram>) -> Resource {
         } else {
             HashMap::new()
         },
-        ..all_by(entry, service, table)
+        ..all_by(entry, service, table, hashed)
     };
     let name = outbound_listener(service);
     let host = VirtualHost { name: name.clone(), domains: vec!["*".to_owned()], ..Default::default() };
@@ -203,7 +205,7 @@ fn all_to(cluster: String) -> Route {
 }
 
 /// What Envoy does with requests of an entry of a table.
-fn all_by(entry: &RouteEntry, service: &ServiceRef, table: &RouteTable) -> Route {
+fn all_by(entry: &RouteEntry, service: &ServiceRef, table: &RouteTable, hashed: Option<&str>) -> Route {
     let itself = || Destination { service: service.clone(), version: None };
     let destination = match entry.to.as_slice() {
         [] => ClusterSpecifier::Cluster(mesh_cluster(&itself())),
@@ -229,13 +231,20 @@ fn all_by(entry: &RouteEntry, service: &ServiceRef, table: &RouteTable) -> Route
     };
     let action = RouteAction {
         cluster_specifier: Some(destination),
-        timeout: Some(table.timeout.map_or(seconds(0), duration)),
+        timeout: Some(table.timeout.map_or(seconds(0), of_milliseconds)),
         retry_policy: Some(entry.retry.as_ref().map_or_else(retry_unsent, retry_stated)),
+        hash_policy: hashed.into_iter().map(by_header).collect(),
         request_mirror_policies: entry.mirror.iter().map(mirror).collect(),
         ..action()
     };
     let stated: Vec<&str> = entry.stated_by.iter().map(|id| &**id).collect();
     route_of(if stated.is_empty() { "all".to_owned() } else { stated.join(" ") }.as_str(), action)
+}
+
+/// Requests with the same value of this header go to the same replica.
+fn by_header(name: &str) -> HashPolicy {
+    let header = Header { header_name: name.to_owned(), ..Default::default() };
+    HashPolicy { policy_specifier: Some(PolicySpecifier::Header(header)), ..Default::default() }
 }
 
 fn action() -> RouteAction {
@@ -278,11 +287,6 @@ fn share(millionths: u32) -> FractionalPercent {
     FractionalPercent { numerator: millionths, denominator: DenominatorType::Million.into() }
 }
 
-fn duration(ms: Milliseconds) -> Duration {
-    // At most an hour.
-    milliseconds(i32::try_from(ms.0).unwrap_or(i32::MAX))
-}
-
 fn configuration(name: String, hosts: Vec<Vec<u8>>, policies: &[String]) -> Resource {
     let configuration = RouteConfiguration {
         name: name.clone(),
@@ -319,13 +323,13 @@ fn retry_stated(retry: &Retry) -> RetryPolicy {
     let unsent = retry_unsent();
     let pause = retry.backoff.map(|Milliseconds(ms)| Milliseconds(ms.saturating_mul(PAUSE_GROWS)));
     let backoff = retry.backoff.zip(pause).map(|(base, most)| RetryBackOff {
-        base_interval: Some(duration(base)),
-        max_interval: Some(duration(most)),
+        base_interval: Some(of_milliseconds(base)),
+        max_interval: Some(of_milliseconds(most)),
     });
     RetryPolicy {
         retry_on: retry_on.join(","),
         num_retries: number(retry.times),
-        per_try_timeout: retry.each.map(duration),
+        per_try_timeout: retry.each.map(of_milliseconds),
         retry_back_off: backoff.or(unsent.retry_back_off),
         ..unsent
     }

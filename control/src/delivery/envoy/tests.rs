@@ -6,6 +6,7 @@ use super::{ConnectionLife, cluster, endpoints, evicted, extension, listener, ro
 use crate::delivery::snapshot::{Resource, Snapshot};
 use crate::mesh::model::{Inbound, Protocol, Revision};
 use chancery_policy_lang::checked::{CorsRules, Destination, Origin, ServiceRef};
+use chancery_policy_lang::link::LinkedSettings;
 use chancery_policy_lang::log::LogKey;
 use chancery_policy_lang::module::{Manifest, Module};
 use expect_test::expect_file;
@@ -40,10 +41,10 @@ fn everything() -> Vec<Resource> {
         listener::inbound(&inbound, "mesh.test", life),
         listener::outbound(&cart, &listens, life),
         route::inbound(Some(&pages()), &["pages".to_owned()]),
-        route::outbound(&cart, None),
+        route::outbound(&cart, None, None),
         extension::undecided(&cart),
         cluster::local_app(inbound.application, inbound.protocol),
-        cluster::mesh(&all, "mesh.test", life),
+        cluster::mesh(&all, &LinkedSettings::default(), "mesh.test", life),
         endpoints::of_destination(&all, &replicas),
         evicted::resource(&[[0x41; 16], [0x7f; 16]]),
         secret::identity("certificate", "private key"),

@@ -10,7 +10,7 @@ use crate::policies::effort::Effort;
 use crate::policies::in_force::InForce;
 use crate::policies::population::workload;
 use crate::policies::programs::Programs;
-use chancery_policy_lang::checked::{Destination, ServiceRef, Target, Weighted};
+use chancery_policy_lang::checked::{Balance, Destination, ServiceRef, Target, Weighted};
 use chancery_policy_lang::link::covers;
 use chancery_policy_lang::routes::RouteEntry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -36,7 +36,7 @@ pub(super) struct Calls {
     pairs: BTreeMap<ServiceRef, BTreeMap<ServiceRef, Pair>>,
     /// What was made, by service and the place of its program, as long as anybody has it. While the program is known
     /// here, no other one gets its place.
-    made: HashMap<(ServiceRef, usize), Made>,
+    made: HashMap<(ServiceRef, usize, Option<Arc<str>>), Made>,
     swept: usize,
 }
 
@@ -151,12 +151,18 @@ impl Calls {
             None => {
                 let workload = callee(service, in_force);
                 let made = self.programs.calls(&in_force.policies, &workload, caller, effort);
-                made.map_err(|error| error.to_string())
+                let settings = Programs::settings(&in_force.policies, &workload);
+                let both = made.and_then(|made| Ok((made, settings?)));
+                both.map_err(|error| error.to_string())
             }
         };
         match made {
-            Ok(program) => {
-                let resources = self.resources(service, program.as_ref());
+            Ok((program, settings)) => {
+                let hashed = match settings.balance {
+                    Some(Balance::RingHash(header) | Balance::Maglev(header)) => Some(header),
+                    _ => None,
+                };
+                let resources = self.resources(service, program.as_ref(), hashed);
                 let destinations = Arc::new(destinations(program.as_deref(), service));
                 (program, Leading { resources, destinations, problem: None })
             }
@@ -167,7 +173,7 @@ impl Calls {
                     Some(last_good) => last_good.clone(),
                     // Callers may call; whether they are let in the service's own sidecar decides.
                     None => {
-                        let resources = self.resources(service, None);
+                        let resources = self.resources(service, None, None);
                         Leading { resources, destinations: Arc::default(), problem: None }
                     }
                 };
@@ -180,9 +186,10 @@ impl Calls {
         &mut self,
         service: &ServiceRef,
         program: Option<&Arc<CallProgram>>,
+        hashed: Option<Arc<str>>,
     ) -> Arc<[Arc<Resource>; 2]> {
         let place = program.map_or(0, |program| Arc::as_ptr(program) as usize);
-        let key = (service.clone(), place);
+        let key = (service.clone(), place, hashed.clone());
         if let Some(made) = self.made.get(&key).and_then(|(_, made)| made.upgrade()) {
             return made;
         }
@@ -196,7 +203,8 @@ impl Calls {
             Some(module) => extension::steering(service, module),
             None => extension::undecided(service),
         };
-        let made = Arc::new([Arc::new(extension), Arc::new(route::outbound(service, program))]);
+        let made =
+            Arc::new([Arc::new(extension), Arc::new(route::outbound(service, program, hashed.as_deref()))]);
         self.made.insert(key, (known, Arc::downgrade(&made)));
         made
     }

@@ -4,6 +4,7 @@ use crate::delivery::envoy::{ConnectionLife, cluster, endpoints, listener};
 use crate::delivery::snapshot::Resource;
 use crate::mesh::model::{Inbound, Protocol, ProxyId, ProxyRegistration, Readiness};
 use chancery_policy_lang::checked::{Destination, ServiceRef};
+use chancery_policy_lang::link::LinkedSettings;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -19,6 +20,8 @@ pub(super) struct Plumbing {
     services: BTreeMap<ServiceRef, Service>,
     /// To whom requests of a proxy go beside the services that it states, if to anybody.
     led_to: HashMap<ProxyId, Arc<BTreeSet<Destination>>>,
+    /// How callers treat the replicas of services, of those of which that was asked.
+    settings: HashMap<ServiceRef, Arc<LinkedSettings>>,
     /// As long as anybody has them.
     made: HashMap<Key, Weak<Resource>>,
     swept: usize,
@@ -61,7 +64,7 @@ enum Key {
     /// The addresses are sorted.
     OutboundListener(ServiceRef, Box<[SocketAddr]>),
     LocalApp(SocketAddr, Protocol),
-    MeshCluster(Destination),
+    MeshCluster(Destination, Arc<LinkedSettings>),
 }
 
 impl Plumbing {
@@ -173,6 +176,35 @@ impl Plumbing {
         resources
     }
 
+    /// The services of which it was asked how callers treat their replicas.
+    pub(super) fn settled(&self) -> impl Iterator<Item = &ServiceRef> {
+        self.settings.keys()
+    }
+
+    /// Whether it was asked how callers treat the replicas of a service.
+    pub(super) fn is_settled(&self, service: &ServiceRef) -> bool {
+        self.settings.contains_key(service)
+    }
+
+    /// Takes in how callers treat the replicas of a service; gives those who have to be told.
+    pub(super) fn settle(&mut self, service: &ServiceRef, settings: LinkedSettings) -> BTreeSet<ProxyId> {
+        let known = self.services.get(service);
+        if known.is_none_or(|known| known.callers.is_empty()) {
+            self.settings.remove(service);
+            return BTreeSet::new();
+        }
+        let before = self.settings.insert(service.clone(), Arc::new(settings.clone()));
+        if before.is_some_and(|before| *before == settings) {
+            return BTreeSet::new();
+        }
+        known
+            .into_iter()
+            .flat_map(|known| known.callers.values())
+            .flat_map(|callers| &callers.ids)
+            .cloned()
+            .collect()
+    }
+
     /// How requests of a proxy get to all services and versions.
     pub(super) fn of_destinations(&mut self, proxy: &ProxyRegistration) -> Vec<Arc<Resource>> {
         let services: BTreeSet<&ServiceRef> =
@@ -194,7 +226,8 @@ impl Plumbing {
 
     /// The cluster of a destination and its endpoints.
     fn way_to(&mut self, destination: &Destination) -> [Arc<Resource>; 2] {
-        [self.resource(Key::MeshCluster(destination.clone())), self.endpoints(destination)]
+        let settings = self.settings.get(&destination.service).cloned().unwrap_or_default();
+        [self.resource(Key::MeshCluster(destination.clone(), settings)), self.endpoints(destination)]
     }
 
     fn endpoints(&mut self, destination: &Destination) -> Arc<Resource> {
@@ -256,6 +289,6 @@ fn make(key: &Key, trust_domain: &str, life: ConnectionLife) -> Resource {
         Key::InboundListener(inbound) => listener::inbound(inbound, trust_domain, life),
         Key::OutboundListener(service, listens) => listener::outbound(service, listens, life),
         Key::LocalApp(application, protocol) => cluster::local_app(*application, *protocol),
-        Key::MeshCluster(destination) => cluster::mesh(destination, trust_domain, life),
+        Key::MeshCluster(destination, settings) => cluster::mesh(destination, settings, trust_domain, life),
     }
 }

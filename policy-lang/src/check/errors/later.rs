@@ -37,17 +37,6 @@ pub(in crate::check) fn policy(span: Span, kind: &str) -> Diagnostic {
     )
 }
 
-/// Statements of `traffic` policies.
-pub(in crate::check) fn statement(span: Span, keyword: &str) -> Diagnostic {
-    Diagnostic::error(STATEMENT, span, format!("`{keyword}` is not supported yet")).help(match keyword {
-        "balance" => {
-            "sidecars send each request to the replica that has the fewest under way of two that are drawn"
-        }
-        "eject" => "sidecars leave a replica alone for a while that cannot be reached three times in a row",
-        _ => "docs/language.md says which statements there are, and what the others will do",
-    })
-}
-
 /// `shared` of a limit.
 pub(in crate::check) fn shared_limit(span: Span) -> Diagnostic {
     Diagnostic::error(STATEMENT, span, "`shared` is not supported yet").help(

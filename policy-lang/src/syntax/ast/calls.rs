@@ -169,3 +169,92 @@ impl Destination {
         token(&self.0, SyntaxKind::Percent)
     }
 }
+
+/// A statement of how callers treat the replicas of a service as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Setting {
+    node: SyntaxNode,
+    kind: SettingKind,
+}
+
+/// Which of these statements it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SettingKind {
+    /// `connections at_most N [pending N] [requests N] [retries SHARE]`
+    Connections,
+    /// `eject after N errors for DURATION [at_most SHARE]`
+    Eject,
+    /// `health METHOD /path every DURATION [timeout DURATION] [fall N] [rise N]`
+    Health,
+    /// `balance WAY [by KEY]`
+    Balance,
+}
+
+impl Setting {
+    /// The statement as one of these, if it is one.
+    #[must_use]
+    pub fn of(statement: &StatementNode) -> Option<Self> {
+        let kind = match statement.keyword()?.text() {
+            "connections" => SettingKind::Connections,
+            "eject" => SettingKind::Eject,
+            "health" => SettingKind::Health,
+            "balance" => SettingKind::Balance,
+            _ => return None,
+        };
+        Some(Self { node: statement.syntax().clone(), kind })
+    }
+
+    /// The node itself.
+    #[must_use]
+    pub fn syntax(&self) -> &SyntaxNode {
+        &self.node
+    }
+
+    /// Which statement it is.
+    #[must_use]
+    pub fn kind(&self) -> SettingKind {
+        self.kind
+    }
+
+    /// The number behind a word: a number token.
+    #[must_use]
+    pub fn number_after(&self, word: &str) -> Option<SyntaxToken> {
+        token_after(&self.node, word, SyntaxKind::Int)
+    }
+
+    /// The duration behind a word: a duration token.
+    #[must_use]
+    pub fn duration_after(&self, word: &str) -> Option<SyntaxToken> {
+        token_after(&self.node, word, SyntaxKind::Duration)
+    }
+
+    /// The share behind a word: a percentage token.
+    #[must_use]
+    pub fn share_after(&self, word: &str) -> Option<SyntaxToken> {
+        token_after(&self.node, word, SyntaxKind::Percent)
+    }
+
+    /// The method of a health check.
+    #[must_use]
+    pub fn method(&self) -> Option<SyntaxToken> {
+        token(&self.node, SyntaxKind::Method)
+    }
+
+    /// The path of a health check.
+    #[must_use]
+    pub fn path(&self) -> Option<SyntaxToken> {
+        token(&self.node, SyntaxKind::Path)
+    }
+
+    /// How load is balanced: a keyword.
+    #[must_use]
+    pub fn way(&self) -> Option<SyntaxToken> {
+        tokens_of(&self.node, SyntaxKind::Keyword).nth(1)
+    }
+
+    /// By what load is balanced.
+    #[must_use]
+    pub fn key(&self) -> Option<super::expr::Expr> {
+        self.node.children().find_map(super::expr::Expr::cast)
+    }
+}
