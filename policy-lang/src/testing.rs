@@ -5,7 +5,7 @@
 mod calls;
 mod left_out;
 
-pub use calls::{caller_of, course_of, link_test_calls, way_failures};
+pub use calls::{arrival_failure, caller_of, course_of, link_test_calls, way_failures};
 pub use left_out::left_out;
 
 use crate::check::TEST_TRUST_DOMAIN;

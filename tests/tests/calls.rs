@@ -135,6 +135,8 @@ async fn clients_are_redirected_and_paths_rewritten() -> Result<()> {
     }
     for (path, new, sent) in [
         ("/v1", "0", "/v2"),
+        // What the module sees is what the target's sees.
+        ("/v1//a/../b", "0", "/v2/b"),
         ("/v1/a/b%3f?x=%201", "0", "/v2/a/b%3F?x=%201"),
         ("/users/7/posts/a", "0", "/users/7/posts/a"),
         ("/users/7/posts/a?q", "1", "/p/a/of/7?q"),

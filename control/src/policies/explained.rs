@@ -179,6 +179,9 @@ impl Explained {
         let caller = caller.and_then(|principal| service_of(principal, &workload.trust_domain));
         let calls = link_calls(policies.checked, &target, caller.as_ref(), &mut Budget::new())?;
         let course = calls.and_then(|calls| course(&calls, &request));
+        // What the target sees is what its caller's sidecar sends.
+        let path = course.as_ref().and_then(|course| course.path.clone());
+        let request = Request { path: path.unwrap_or_else(|| request.path.clone()), ..request };
         explained.caller = course.map(|course| course::steps(policies, &course)).unwrap_or_default();
         if let Some(program) = program {
             let cors = program.traffic.cors.as_deref();

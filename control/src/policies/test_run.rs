@@ -13,6 +13,7 @@ use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, SampleRate, TestCase};
 use chancery_policy_lang::decision::Decision;
 use chancery_policy_lang::eval::Buckets;
+use chancery_policy_lang::eval::Course;
 use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::module::Module;
 use chancery_policy_lang::request::{Request, received};
@@ -213,12 +214,14 @@ impl<'a> TestBench<'a> {
         (test, case): (&CheckedTest, &TestCase),
         at: &mut State,
     ) -> Result<CaseRun, TestError> {
-        let ways = self.ways(program, test, case)?;
+        let (course, ways) = self.ways(program, test, case)?;
         let repeat = case.repeat.max(1);
         let mut decisions = Vec::with_capacity(repeat as usize);
         let mut rates: Vec<SampleRate> = Vec::new();
         match received(case.request.clone()) {
             Ok(request) => {
+                let path = course.as_ref().and_then(|course| course.path.clone());
+                let request = Request { path: path.unwrap_or_else(|| request.path.clone()), ..request };
                 for _ in 0..repeat {
                     let decision = match decisions.first() {
                         Some(first) if !program.has_limits() => Decision::clone(first),
@@ -239,6 +242,7 @@ impl<'a> TestBench<'a> {
         let mut failures = testing::failures(case, program, &decisions);
         failures.extend(testing::log_failure(case, &rates));
         failures.extend(ways);
+        failures.extend(testing::arrival_failure(case, course.as_ref(), &program.workload));
         let words: Vec<&str> = self.sources.snippet(case.span).split_whitespace().collect();
         Ok(CaseRun {
             line: self.line_of(case.span),
@@ -255,16 +259,13 @@ impl<'a> TestBench<'a> {
         program: &LinkedProgram,
         test: &CheckedTest,
         case: &TestCase,
-    ) -> Result<Vec<String>, TestError> {
-        if case.ways.is_empty() {
-            return Ok(Vec::new());
-        }
+    ) -> Result<(Option<Course>, Vec<String>), TestError> {
         let named = test.policies.iter().filter_map(|name| self.policies.get(name.as_str()).copied());
         let named: Vec<CheckedPolicy> = named.cloned().collect();
         let caller = testing::caller_of(case, &program.workload);
         let linked = testing::link_test_calls(test, &named, caller.as_ref()).map_err(TestError::Apart)?;
         let course = testing::course_of(case, linked.as_ref());
-        if let Some(linked) = linked.as_ref().filter(|linked| linked.calls.decides())
+        if let Some(linked) = linked.as_ref().filter(|linked| linked.calls.decides() && !case.ways.is_empty())
             && let Ok(request) = received(case.request.clone())
         {
             let module = self.compiled(test, linked)?;
@@ -279,7 +280,8 @@ impl<'a> TestBench<'a> {
                 )));
             }
         }
-        Ok(testing::way_failures(case, course.as_ref(), &program.workload))
+        let ways = testing::way_failures(case, course.as_ref(), &program.workload);
+        Ok((course, ways))
     }
 
     /// Decides the request by the module, which must say what the evaluator says.

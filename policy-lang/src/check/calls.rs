@@ -11,6 +11,7 @@ use crate::checked::{
 };
 use crate::lex::literal;
 use crate::literals::attributes_of;
+use crate::path;
 use crate::source::Span;
 use crate::syntax::SyntaxToken;
 use crate::syntax::ast::{self, AstNode, CallKind};
@@ -313,6 +314,11 @@ impl Around<'_> {
             self.diagnostics.push(errors::bad_location(place));
             return None;
         }
+        // A segment may have what means something in a query.
+        if text.split_once('?').is_some_and(|(_, query)| query.contains('{')) {
+            self.diagnostics.push(errors::bad_template(place, "a segment of a path is none of a query"));
+            return None;
+        }
         self.template(&text, place, guard, captures)
     }
 
@@ -324,7 +330,22 @@ impl Around<'_> {
             self.diagnostics.push(errors::bad_template(place, "the query of the request stays as it is"));
             return None;
         }
-        self.template(text, place, guard, captures)
+        let template = self.template(text, place, guard, captures)?;
+        // As the sidecar of the service will see it.
+        let example: String = template
+            .pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Text(text) => text.as_str(),
+                Piece::Segment(_) => "a",
+                Piece::Rest(_) => "/a",
+            })
+            .collect();
+        if let Err(refusal) = path::decode(example.as_bytes()) {
+            self.diagnostics.push(errors::bad_template(place, refusal.as_str()));
+            return None;
+        }
+        Some(template)
     }
 
     /// A text with `{captures}` of the paths in it, and perhaps `/**` at its end: what the `**` of the paths stands for.

@@ -482,3 +482,8 @@ pub(super) fn balanced_by_no_header(span: Span) -> Diagnostic {
     Diagnostic::error(CHOICE, span, "requests are told apart by a header here")
         .help("write `by headers[\"x-user\"]`; what has not the header goes anywhere")
 }
+
+pub(super) fn no_check_by(span: Span, methods: &[&str]) -> Diagnostic {
+    Diagnostic::error(CHOICE, span, "no replica is asked by this method")
+        .help(format!("one of: {}", methods.join(", ")))
+}

@@ -21,6 +21,8 @@ const COUNT_MAX: u32 = 1_000_000;
 const EJECTED_MAX: u32 = ALL / 2;
 /// How long an answer to a health check may take, if that is not stated.
 const CHECK_TIMEOUT: Milliseconds = Milliseconds(1_000);
+/// The methods by which Envoy asks a replica.
+const CHECK_METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"];
 /// After how many bad and good answers in a row a replica is out and in again, if that is not stated.
 const FALL: u32 = 3;
 const RISE: u32 = 2;
@@ -105,6 +107,10 @@ impl Around<'_> {
     fn health(&mut self, node: &ast::Setting) -> Option<HealthCheck> {
         let (method, path) = (node.method()?, node.path()?);
         let (patterns, _) = pattern::check(std::iter::once(path.clone()), self.tree, self.diagnostics)?;
+        if !CHECK_METHODS.contains(&method.text()) {
+            self.diagnostics.push(errors::no_check_by(self.tree.span(method.text_range()), &CHECK_METHODS));
+            return None;
+        }
         let every = self.duration(&node.duration_after("every")?);
         let timeout = node.duration_after("timeout").map(|token| self.duration(&token));
         let fall = node.number_after("fall").map(|token| self.count(&token));

@@ -62,6 +62,25 @@ pub fn way_failures(case: &TestCase, course: Option<&Course>, workload: &Workloa
     case.ways.iter().filter_map(|expected| way_failure(expected, course, &itself)).collect()
 }
 
+/// What is wrong if something is expected of the target, and the request does not get there.
+#[must_use]
+pub fn arrival_failure(case: &TestCase, course: Option<&Course>, workload: &Workload) -> Option<String> {
+    if case.expect.is_empty() && case.headers.is_empty() {
+        return None;
+    }
+    let way = course?.way.as_ref()?;
+    let arrives = match &way.does {
+        Way::Redirect { .. } => false,
+        Way::Route(to) => to.iter().any(|weighted| {
+            let service = &weighted.to.service;
+            service.namespace == workload.namespace && service.name == workload.service
+        }),
+    };
+    let target = format!("{}/{}", workload.namespace, workload.service);
+    (!arrives)
+        .then(|| format!("nothing can be expected of {target}: the request goes elsewhere by {}", way.id))
+}
+
 fn way_failure(expected: &ExpectedWay, course: Option<&Course>, itself: &Destination) -> Option<String> {
     let wanted = match &expected.kind {
         ExpectedWayKind::To(to) => format!("to service {to}"),

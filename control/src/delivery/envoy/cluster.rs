@@ -1,6 +1,6 @@
 //! CDS: the application beside the sidecar, and the services of the mesh that it calls.
 
-use super::message::{ads, any, number, resource, seconds, yes};
+use super::message::{ads, any, number, resource, seconds};
 use super::{ConnectionLife, LOCAL_APP, endpoints, mesh_cluster, message, tls};
 use crate::delivery::snapshot::{Resource, ResourceType};
 use crate::mesh::model::Protocol;
@@ -21,7 +21,8 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     ExplicitHttpConfig, UpstreamProtocolOptions,
 };
-use envoy_types::pb::envoy::r#type::v3::{CodecClientType, Percent};
+use envoy_types::pb::envoy::r#type::v3::{CodecClientType, Int64Range, Percent};
+use prost::Message as _;
 use std::net::SocketAddr;
 
 /// How long a TCP connection and its TLS handshake may take.
@@ -87,7 +88,7 @@ pub fn mesh(
         ignore_health_on_host_removal: true,
         ..common(name.clone())
     };
-    resource(ResourceType::Cluster, name, &cluster)
+    Resource::new(ResourceType::Cluster, name, cluster.encode_to_vec(), settings.policies.as_slice())
 }
 
 fn common(name: String) -> Cluster {
@@ -133,11 +134,16 @@ fn health_check(check: &LinkedCheck, host: &str) -> HealthCheck {
         path: check.path.clone(),
         method: RequestMethod::from_str_name(&check.method).unwrap_or(RequestMethod::Get).into(),
         codec_client_type: CodecClientType::Http2.into(),
+        // One answer that is not 200 counts, and is not the end of it.
+        retriable_statuses: vec![Int64Range { start: 100, end: 600 }],
         ..Default::default()
     };
     HealthCheck {
         timeout: Some(message::of_milliseconds(check.timeout)),
         interval: Some(message::of_milliseconds(check.every)),
+        // Also before there is any other request.
+        no_traffic_interval: Some(message::of_milliseconds(check.every)),
+        no_traffic_healthy_interval: Some(message::of_milliseconds(check.every)),
         unhealthy_threshold: number(check.fall),
         healthy_threshold: number(check.rise),
         health_checker: Some(HealthChecker::HttpHealthCheck(http)),
@@ -159,8 +165,6 @@ fn ejection(stated: Option<&Ejection>) -> OutlierDetection {
         enforcing_consecutive_5xx: number(100),
         base_ejection_time: Some(message::of_milliseconds(*time)),
         max_ejection_percent: number((at_most / 10_000).max(1)),
-        // One is left alone even if that is more than the share.
-        always_eject_one_host: yes(),
         ..unreachable
     }
 }

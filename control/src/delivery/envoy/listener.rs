@@ -1,7 +1,7 @@
 //! LDS: the mTLS listener that other sidecars connect to, and the plain local ones that lead out.
 
 use super::message::{self, address, ads, any, number, resource, seconds, yes};
-use super::route::DELAY;
+use super::route::{DELAY, DELAY_SHARE};
 use super::{
     ConnectionLife, INBOUND, INBOUND_POLICY, UNSENT, access_log, cors, evicted, extension, one_identity, outbound_listener,
     outbound_policy, route, tls,
@@ -52,10 +52,6 @@ pub fn inbound(inbound: &Inbound, trust_domain: &str, life: ConnectionLife) -> R
             policy_filter(INBOUND_POLICY.to_owned(), extension::deny_all()),
             router(),
         ],
-        // What the policies see is what the application sees.
-        normalize_path: yes(),
-        merge_slashes: true,
-        path_with_escaped_slashes_action: PathWithEscapedSlashesAction::RejectRequest.into(),
         // What a client says of its certificate is dropped, and what it showed is said instead.
         forward_client_cert_details: ForwardClientCertDetails::SanitizeSet.into(),
         set_current_client_cert_details: Some(SetCurrentClientCertDetails {
@@ -103,7 +99,7 @@ pub fn outbound(service: &ServiceRef, listens: &[SocketAddr], life: ConnectionLi
             router(),
         ],
         // Only the policy makes a request wait.
-        early_header_mutation_extensions: vec![without(DELAY)],
+        early_header_mutation_extensions: vec![without(&[DELAY, DELAY_SHARE])],
         access_log: access_log::of_all("outbound"),
         common_http_protocol_options: Some(HttpProtocolOptions {
             max_headers_count: number(OUTBOUND_HEADERS_MAX),
@@ -158,6 +154,10 @@ fn manager(name: String, life: ConnectionLife) -> HttpConnectionManager {
     HttpConnectionManager {
         stat_prefix: name.replace('/', "_"),
         route_specifier: Some(RouteSpecifier::Rds(rds)),
+        // What the policies see is what the application sees.
+        normalize_path: yes(),
+        merge_slashes: true,
+        path_with_escaped_slashes_action: PathWithEscapedSlashesAction::RejectRequest.into(),
         // The address of the connection counts, not what a header says; and nobody is internal.
         use_remote_address: yes(),
         skip_xff_append: true,
@@ -184,11 +184,11 @@ fn host(service: &ServiceRef) -> String {
     format!("{}.{}", service.name, service.namespace)
 }
 
-/// Takes a header away before anything else sees the request.
-fn without(header: &str) -> TypedExtensionConfig {
-    let mutation = HeaderMutation { action: Some(Action::Remove(header.to_owned())) };
-    let mutations = EarlyHeaderMutation { mutations: vec![mutation] };
-    TypedExtensionConfig { name: format!("without-{header}"), typed_config: Some(any(&mutations)) }
+/// Takes headers away before anything else sees the request.
+fn without(headers: &[&str]) -> TypedExtensionConfig {
+    let remove = |header: &&str| HeaderMutation { action: Some(Action::Remove((*header).to_owned())) };
+    let mutations = EarlyHeaderMutation { mutations: headers.iter().map(remove).collect() };
+    TypedExtensionConfig { name: "without-words-of-envoy".to_owned(), typed_config: Some(any(&mutations)) }
 }
 
 fn connection_manager(manager: &HttpConnectionManager) -> Filter {

@@ -62,10 +62,15 @@ const PAUSE_GROWS: u32 = 10;
 /// How often a host that was tried already may be drawn before it is taken nevertheless.
 const OTHER_HOST_ATTEMPTS: i64 = 5;
 
+/// The most statements that a route is named after.
+const NAMED_MAX: usize = 3;
+
 /// The filter that makes requests wait.
 const FAULT: &str = "envoy.filters.http.fault";
 /// The header by which it learns how long.
 pub(super) const DELAY: &str = "x-envoy-fault-delay-request";
+/// The header by which a client could tell it of how many requests.
+pub(super) const DELAY_SHARE: &str = "x-envoy-fault-delay-request-percentage";
 /// The filter state in which a module says which route a request has.
 const KEY: &str = "wasm.route";
 
@@ -237,7 +242,8 @@ fn all_by(entry: &RouteEntry, service: &ServiceRef, table: &RouteTable, hashed: 
         request_mirror_policies: entry.mirror.iter().map(mirror).collect(),
         ..action()
     };
-    let stated: Vec<&str> = entry.stated_by.iter().map(|id| &**id).collect();
+    // Hundreds may say the same.
+    let stated: Vec<&str> = entry.stated_by.iter().map(|id| &**id).take(NAMED_MAX).collect();
     route_of(if stated.is_empty() { "all".to_owned() } else { stated.join(" ") }.as_str(), action)
 }
 
@@ -292,6 +298,7 @@ fn configuration(name: String, hosts: Vec<Vec<u8>>, policies: &[String]) -> Reso
         name: name.clone(),
         // An application's own is no word of its sidecar, and the word of a sidecar is for the other one alone.
         response_headers_to_remove: vec![UNSENT.to_owned()],
+        request_headers_to_remove: vec![DELAY.to_owned()],
         ..Default::default()
     };
     let mut bytes = configuration.encode_to_vec();
