@@ -17,6 +17,7 @@ use super::data::Data;
 use super::emitter::Emitter;
 use super::memory::{ADDRESS_GROUPS, OUT, OUT_LENGTH};
 use super::parts::Part;
+use super::siphash::{INITIAL, absorb, sip_round};
 use super::source::SOMEWHERE;
 use crate::bug::{Bug, OrBug as _, number};
 use crate::checked::Expr;
@@ -488,21 +489,12 @@ impl Emitter<'_> {
         let whole = b.let_(length);
         let key = b.let_(hash ^ low);
         let v = [
-            b.let_(key ^ 0x736f_6d65_7073_6575_i64),
-            b.let_(Value::from(high) ^ 0x646f_7261_6e64_6f6d_i64),
-            b.let_(key ^ 0x6c79_6765_6e65_7261_i64),
-            b.let_(Value::from(high) ^ 0x7465_6462_7974_6573_i64),
+            b.let_(key ^ INITIAL[0]),
+            b.let_(Value::from(high) ^ INITIAL[1]),
+            b.let_(key ^ INITIAL[2]),
+            b.let_(Value::from(high) ^ INITIAL[3]),
         ];
-        let word = b.local(I64);
-        b.while_words(length.ge_u(8), |b, _| {
-            b.set(word, at.load64(0));
-            compress(b, v, word);
-            b.set(at, at + 8);
-            b.set(length, length - 8);
-        });
-        let mask = (Value::from(1_i64) << (length.extend() << 3_i64)) - 1_i64;
-        b.set(word, (at.load64(0) & mask) | (whole.extend() << 56_i64));
-        compress(&mut b, v, word);
+        absorb(&mut b, v, (at, length), whole, ROUNDS);
         let [v0, v1, v2, v3] = v;
         b.set(v2, v2 ^ 0xff_i64);
         let rounds = b.let_(FINAL_ROUNDS as u32);
@@ -536,26 +528,7 @@ impl Chosen {
     }
 }
 
+/// Rounds of SipHash-1-3 for each word.
+const ROUNDS: u64 = 1;
 /// Rounds behind the last word of SipHash-1-3.
 const FINAL_ROUNDS: u64 = 3;
-
-fn compress(b: &mut Body, v: [Local; 4], word: Local) {
-    let [v0, _, _, v3] = v;
-    b.set(v3, v3 ^ word);
-    sip_round(b, v);
-    b.set(v0, v0 ^ word);
-}
-
-/// A round of SipHash (Aumasson and Bernstein, 2012).
-pub(super) fn sip_round(b: &mut Body, [v0, v1, v2, v3]: [Local; 4]) {
-    b.set(v0, v0 + v1);
-    b.set(v1, v1.rotl(13) ^ v0);
-    b.set(v0, v0.rotl(32));
-    b.set(v2, v2 + v3);
-    b.set(v3, v3.rotl(16) ^ v2);
-    b.set(v0, v0 + v3);
-    b.set(v3, v3.rotl(21) ^ v0);
-    b.set(v2, v2 + v1);
-    b.set(v1, v1.rotl(17) ^ v2);
-    b.set(v2, v2.rotl(32));
-}

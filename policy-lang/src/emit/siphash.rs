@@ -6,7 +6,6 @@
 use super::code::{Body, Global, I32, I64, Local, Operand, Value};
 use super::emitter::Emitter;
 use super::json::hex_digit;
-use super::limits::sip_round;
 use super::memory::{ADDRESS_GROUPS, OUT, OUT_LENGTH};
 use super::parts::Part;
 use crate::log::{LOG_KEY_BYTES, MASK};
@@ -17,6 +16,9 @@ pub(super) const SHOW_HASH: Part = Part::new("show hash", |emitter, _| emitter.w
 /// The callback in which the key comes.
 pub(super) const ON_CONFIGURE: Part = Part::new("on configure", |emitter, _| emitter.write_on_configure());
 
+/// What the words of the state begin with, each under a half of the key (Aumasson and Bernstein, 2012).
+pub(super) const INITIAL: [i64; 4] =
+    [0x736f_6d65_7073_6575, 0x646f_7261_6e64_6f6d, 0x6c79_6765_6e65_7261, 0x7465_6462_7974_6573];
 /// Rounds for each word.
 const ROUNDS: u64 = 2;
 /// Rounds behind the last word, for each half of the hash.
@@ -73,21 +75,12 @@ impl Emitter<'_> {
         });
         let whole = b.let_(length);
         let v = [
-            b.let_(Value::from(low) ^ 0x736f_6d65_7073_6575_i64),
-            b.let_(Value::from(high) ^ (0x646f_7261_6e64_6f6d_i64 ^ 0xee)),
-            b.let_(Value::from(low) ^ 0x6c79_6765_6e65_7261_i64),
-            b.let_(Value::from(high) ^ 0x7465_6462_7974_6573_i64),
+            b.let_(Value::from(low) ^ INITIAL[0]),
+            b.let_(Value::from(high) ^ (INITIAL[1] ^ 0xee)),
+            b.let_(Value::from(low) ^ INITIAL[2]),
+            b.let_(Value::from(high) ^ INITIAL[3]),
         ];
-        let word = b.local(I64);
-        b.while_words(length.ge_u(8), |b, _| {
-            b.set(word, at.load64(0));
-            compress(b, v, word);
-            b.set(at, at + 8);
-            b.set(length, length - 8);
-        });
-        let mask = (Value::from(1_i64) << (length.extend() << 3_i64)) - 1_i64;
-        b.set(word, (at.load64(0) & mask) | (whole.extend() << 56_i64));
-        compress(&mut b, v, word);
+        absorb(&mut b, v, (at, length), whole, ROUNDS);
         let [v0, v1, v2, v3] = v;
         let digits = self.data.table(&[0; DIGITS as usize + 2]);
         b.store8(0, digits, i32::from(b'"'));
@@ -110,9 +103,37 @@ impl Emitter<'_> {
     }
 }
 
-fn compress(b: &mut Body, v: [Local; 4], word: Local) {
+/// Takes a text of `whole` bytes into a state, with `rounds` for each word; `at` and `length` are used up.
+pub(super) fn absorb(b: &mut Body, v: [Local; 4], (at, length): (Local, Local), whole: Local, rounds: u64) {
+    let word = b.local(I64);
+    b.while_words(length.ge_u(8), |b, _| {
+        b.set(word, at.load64(0));
+        compress(b, v, word, rounds);
+        b.set(at, at + 8);
+        b.set(length, length - 8);
+    });
+    let mask = (Value::from(1_i64) << (length.extend() << 3_i64)) - 1_i64;
+    b.set(word, (at.load64(0) & mask) | (whole.extend() << 56_i64));
+    compress(b, v, word, rounds);
+}
+
+fn compress(b: &mut Body, v: [Local; 4], word: Local, rounds: u64) {
     let [v0, _, _, v3] = v;
     b.set(v3, v3 ^ word);
-    (0..ROUNDS).for_each(|_| sip_round(b, v));
+    (0..rounds).for_each(|_| sip_round(b, v));
     b.set(v0, v0 ^ word);
+}
+
+/// A round of SipHash (Aumasson and Bernstein, 2012).
+pub(super) fn sip_round(b: &mut Body, [v0, v1, v2, v3]: [Local; 4]) {
+    b.set(v0, v0 + v1);
+    b.set(v1, v1.rotl(13) ^ v0);
+    b.set(v0, v0.rotl(32));
+    b.set(v2, v2 + v3);
+    b.set(v3, v3.rotl(16) ^ v2);
+    b.set(v0, v0 + v3);
+    b.set(v3, v3.rotl(21) ^ v0);
+    b.set(v2, v2 + v1);
+    b.set(v1, v1.rotl(17) ^ v2);
+    b.set(v2, v2.rotl(32));
 }
