@@ -172,14 +172,14 @@ traffic checkout on service shop/checkout {
     };
     assert_eq!(call("/slow/50", false).await?.0, 200);
     for forged in [false, true] {
-        let (status, took) = call("/slow/1500", forged).await?;
-        assert!(status == 504 && took < Duration::from_millis(1400), "{status} after {took:?}");
+        let (status, took) = call("/slow/4500", forged).await?;
+        assert!(status == 504 && took < Duration::from_millis(4000), "{status} after {took:?}");
     }
     // The mesh cuts what the service states.
     let begun = Instant::now();
-    let answer = web.call("shop/checkout", &Request::new("POST", "/slow/4000")).await?;
+    let answer = web.call("shop/checkout", &Request::new("POST", "/slow/4900")).await?;
     assert!(
-        answer.status == 504 && begun.elapsed() < Duration::from_millis(3500),
+        answer.status == 504 && begun.elapsed() < Duration::from_millis(4500),
         "{answer:?} {:?}",
         begun.elapsed()
     );
@@ -228,9 +228,9 @@ async fn faults_happen_by_their_share_and_copies_are_sent() -> Result<()> {
     assert!(begun.elapsed() >= Duration::from_millis(390), "{:?}", begun.elapsed());
     // A client cannot make a request wait.
     let begun = Instant::now();
-    let forged = Request::get("/a").header("x-envoy-fault-delay-request", "2000");
+    let forged = Request::get("/a").header("x-envoy-fault-delay-request", "20000");
     assert_eq!(web.call("shop/checkout", &forged).await?.status, 200);
-    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 
     assert_eq!(status("/copied", "").await?, 200);
     let entries = basket.entries_after(0, 1).await?;
@@ -324,23 +324,21 @@ async fn callers_treat_replicas_as_is_stated() -> Result<()> {
         assert_eq!(both.len(), 2, "{way}: {both:?}");
     }
 
-    // Of many requests at a time two are sent on, and the rest is refused at once.
+    // Of many requests at a time two are sent on, and the rest is refused before these are answered.
     mesh.apply("traffic checkout on service shop/checkout { connections at_most 10 requests 2 }").await?;
     let to = web.outbound("shop/checkout")?;
     let mut slow = JoinSet::new();
     for _ in 0..8 {
         slow.spawn(async move {
-            let begun = Instant::now();
-            let answer = Request::get("/slow/500").send(TcpStream::connect(to).await?).await?;
-            Ok::<_, anyhow::Error>((answer.status, begun.elapsed() < Duration::from_millis(400)))
+            let answer = Request::get("/slow/3000").send(TcpStream::connect(to).await?).await?;
+            Ok::<_, anyhow::Error>(answer.status)
         });
     }
-    let mut answers = BTreeMap::new();
-    while let Some(answer) = slow.join_next().await {
-        *answers.entry(answer??).or_insert(0) += 1;
+    let mut statuses = Vec::new();
+    while let Some(status) = slow.join_next().await {
+        statuses.push(status??);
     }
-    assert_eq!(answers.get(&(200, false)), Some(&2), "{answers:?}");
-    assert_eq!(answers.get(&(503, true)), Some(&6), "{answers:?}");
+    assert_eq!(statuses, [503, 503, 503, 503, 503, 503, 200, 200]);
 
     // A replica that fails is left alone, so that a request fails but a few times.
     mesh.apply("traffic checkout on service shop/checkout { eject after 2 errors for 30s at_most 50% }")
