@@ -1,5 +1,5 @@
 //! What `apply` takes while somebody is in the way: a flood of joins with one token, idle connections, bodies that
-//! never end; beside the same without. `docs/benchmarks.md` says how to read it.
+//! never end; beside the same without. `docs/performance.md` says how to read it.
 //!
 //! Each row has a control plane of its own. It and the attacker are processes of their own, which are this program
 //! again, so that nobody waits for the attacker's client but the attacker.

@@ -1,5 +1,5 @@
 //! How long a policy takes from text to module, stage by stage, at 1 to 10,000 rules.
-//! `docs/benchmarks.md` says how to read it.
+//! `docs/performance.md` says how to read it.
 
 #![expect(clippy::print_stdout, reason = "a benchmark shows its table")]
 

@@ -1,4 +1,4 @@
-//! What a limit costs a request: ours beside `local_ratelimit`, one of them and thousands. `docs/benchmarks.md` says
+//! What a limit costs a request: ours beside `local_ratelimit`, one of them and thousands. `docs/performance.md` says
 //! how to read it.
 //!
 //! `CHANCERY_BENCH_ROUNDS` and `CHANCERY_BENCH_REQUESTS` set how much is measured.

@@ -1,5 +1,5 @@
 //! What a small policy costs a request: our module beside native RBAC, Lua, an empty Wasm filter
-//! and filters written by hand. `docs/benchmarks.md` says how to read it.
+//! and filters written by hand. `docs/performance.md` says how to read it.
 //!
 //! `CHANCERY_BENCH_ROUNDS` and `CHANCERY_BENCH_REQUESTS` set how much is measured.
 

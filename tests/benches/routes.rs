@@ -1,5 +1,5 @@
 //! What it costs a request to find its route: ours beside Envoy's own list of routes, one of them and thousands.
-//! `docs/benchmarks.md` says how to read it.
+//! `docs/performance.md` says how to read it.
 //!
 //! Each route answers by itself, so that nothing but finding it is measured. `CHANCERY_BENCH_ROUNDS` and
 //! `CHANCERY_BENCH_REQUESTS` set how much.

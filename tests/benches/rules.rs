@@ -1,5 +1,5 @@
 //! What a request costs as a policy grows: our module beside native RBAC, at 1 to 10,000 rules.
-//! `docs/benchmarks.md` says how to read it.
+//! `docs/performance.md` says how to read it.
 //!
 //! `CHANCERY_BENCH_ROUNDS` sets how much is measured.
 

@@ -1,5 +1,5 @@
 //! What the dearest requests cost through the costliest policies that are accepted, in steps and in time.
-//! `docs/benchmarks.md` says how to read it.
+//! `docs/performance.md` says how to read it.
 //!
 //! Each kind of policy asks one thing more and more often, until the compiler refuses it for its steps; the
 //! largest that it accepts is run.

@@ -1,5 +1,5 @@
 //! What 1 MiB of source can cost: time and memory of checking, printing and compiling the worst sources.
-//! `docs/benchmarks.md` says how to read it.
+//! `docs/performance.md` says how to read it.
 //!
 //! Each runs in a process of its own, which is this program again, so that its memory is that of one source.
 

@@ -1,5 +1,5 @@
 //! What a change costs the control plane, and how long it takes, among few and among many sidecars.
-//! `docs/benchmarks.md` says how to read it.
+//! `docs/performance.md` says how to read it.
 //!
 //! `CHANCERY_BENCH_SIDECARS` (such as `100,1000,4000,10000`) and `CHANCERY_BENCH_ROUNDS` set how much is measured.
 

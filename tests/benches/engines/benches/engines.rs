@@ -1,5 +1,5 @@
 //! How long a decision takes without Envoy: our module beside `cel`, `cedar-policy` and `regorus`, at 1 to
-//! 1,000 rules. `docs/benchmarks.md` says how to read it.
+//! 1,000 rules. `docs/performance.md` says how to read it.
 //!
 //! `CHANCERY_BENCH_ROUNDS` sets how much is measured.
 
