@@ -7,7 +7,7 @@
 
 use anyhow::{Context, Result};
 use chancery_policy_lang::emit::ModuleOptions;
-use chancery_tests::cost::{Variant, added, measure, median};
+use chancery_tests::cost::{Variant, added, measure, median, setting};
 use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
 use chancery_tests::filters;
 use hyper::StatusCode;
@@ -32,8 +32,8 @@ const NATIVE_KEYED: &str = "local_ratelimit per header";
 const RULE: &str = "auth a on mesh { all: allow /items/** }\n";
 
 fn main() -> Result<()> {
-    let rounds = number("CHANCERY_BENCH_ROUNDS", ROUNDS)?;
-    let requests = number("CHANCERY_BENCH_REQUESTS", REQUESTS)?;
+    let rounds = setting("CHANCERY_BENCH_ROUNDS", ROUNDS)?;
+    let requests = setting("CHANCERY_BENCH_REQUESTS", REQUESTS)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(run(rounds, requests))
 }
@@ -132,8 +132,4 @@ fn local_rate_limit(keyed: bool) -> Value {
         config.insert("max_dynamic_descriptors".to_owned(), json!(1_000));
     }
     json!({"name": "envoy.filters.http.local_ratelimit", "typed_config": config})
-}
-
-fn number(name: &str, otherwise: usize) -> Result<usize> {
-    Ok(std::env::var(name).ok().map(|text| text.parse()).transpose()?.unwrap_or(otherwise))
 }

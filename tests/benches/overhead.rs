@@ -7,7 +7,7 @@
 
 use anyhow::Result;
 use chancery_policy_lang::emit::ModuleOptions;
-use chancery_tests::cost::{Variant, added, measure, median};
+use chancery_tests::cost::{Variant, added, measure, median, setting};
 use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
 use chancery_tests::filters;
 use hyper::StatusCode;
@@ -78,8 +78,8 @@ const SAYING: Job = Job {
 };
 
 fn main() -> Result<()> {
-    let rounds = number("CHANCERY_BENCH_ROUNDS", ROUNDS)?;
-    let requests = number("CHANCERY_BENCH_REQUESTS", REQUESTS)?;
+    let rounds = setting("CHANCERY_BENCH_ROUNDS", ROUNDS)?;
+    let requests = setting("CHANCERY_BENCH_REQUESTS", REQUESTS)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(run(rounds, requests))
 }
@@ -169,8 +169,4 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
     let path = folder.join(name);
     std::fs::write(&path, bytes)?;
     Ok(path)
-}
-
-fn number(name: &str, otherwise: usize) -> Result<usize> {
-    Ok(std::env::var(name).ok().map(|text| text.parse()).transpose()?.unwrap_or(otherwise))
 }

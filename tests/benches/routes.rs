@@ -6,19 +6,12 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark shows its table")]
 
-use anyhow::{Context, Error, Result};
-use chancery_policy_lang::budget::Budget;
-use chancery_policy_lang::check::CheckOptions;
-use chancery_policy_lang::emit::compile;
-use chancery_policy_lang::link::link_calls;
-use chancery_policy_lang::linked::Workload;
-use chancery_policy_lang::routes::{self, RouteTable};
-use chancery_policy_lang::{SourceSet, analyse};
-use chancery_tests::cost::{Variant, added, measure, median};
+use anyhow::{Context, Result};
+use chancery_tests::callers::{answering_by_key, calling};
+use chancery_tests::cost::{Variant, added, measure, median, setting};
 use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
 use hyper::StatusCode;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// Rounds without another wish.
 const ROUNDS: usize = 15;
@@ -30,8 +23,8 @@ const COUNTS: [usize; 4] = [1, 100, 1_000, 10_000];
 const BUDGET: f64 = 1.5;
 
 fn main() -> Result<()> {
-    let rounds = number("CHANCERY_BENCH_ROUNDS", ROUNDS)?;
-    let requests = number("CHANCERY_BENCH_REQUESTS", REQUESTS)?;
+    let rounds = setting("CHANCERY_BENCH_ROUNDS", ROUNDS)?;
+    let requests = setting("CHANCERY_BENCH_REQUESTS", REQUESTS)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(run(rounds, requests))
 }
@@ -41,12 +34,18 @@ async fn run(rounds: usize, requests: usize) -> Result<()> {
     let mut names = vec![NONE.to_owned()];
     let mut listeners = vec![answering_listener(NONE, Vec::new(), json!({}))];
     for count in COUNTS {
-        let (module, table) = made(count)?;
+        let route = |number: usize| format!("  route /items/{number}/** -> service shop/s{number}\n");
+        let text = format!("traffic t on mesh {{\n{}}}\n", (0..count).map(route).collect::<String>());
+        let (module, table) = calling(&text)?;
         let path = folder.path().join(format!("{count}.wasm"));
         std::fs::write(&path, module)?;
         names.push(ours(count));
         let filters = vec![wasm_filter(&format!("f{count}"), &path, "")];
-        listeners.push(answering_listener(&ours(count), filters, json!({"route_config": by_key(&table)})));
+        listeners.push(answering_listener(
+            &ours(count),
+            filters,
+            json!({"route_config": answering_by_key(&table)}),
+        ));
         names.push(native(count));
         listeners.push(answering_listener(&native(count), Vec::new(), json!({"route_config": list(count)})));
     }
@@ -80,54 +79,6 @@ fn native(count: usize) -> String {
     format!("{count} of Envoy's routes")
 }
 
-/// The module of a caller of a service with so many routes, and their table.
-fn made(count: usize) -> Result<(Vec<u8>, RouteTable)> {
-    let route = |number: usize| format!("  route /items/{number}/** -> service shop/s{number}\n");
-    let text = format!("traffic t on mesh {{\n{}}}\n", (0..count).map(route).collect::<String>());
-    let mut sources = SourceSet::new();
-    sources.add("bench.writ", text.as_str());
-    let analysis = analyse(&sources, CheckOptions::default());
-    let target = Workload {
-        namespace: "shop".to_owned(),
-        service: "all".to_owned(),
-        labels: BTreeMap::new(),
-        trust_domain: "mesh.test".to_owned(),
-    };
-    let words = |found: Vec<chancery_policy_lang::Diagnostic>| {
-        Error::msg(found.first().map(|found| found.message.clone()).unwrap_or_default())
-    };
-    let program = link_calls(&analysis.policies, &target, None, &mut Budget::new()).map_err(words)?;
-    let program = program.context("the policy says something")?;
-    let table = routes::table(&program.calls).map_err(|found| words(vec![*found]))?;
-    Ok((compile(&program)?.bytes.to_vec(), table))
-}
-
-/// The routes of a table, looked up by the key that the module writes.
-fn by_key(table: &RouteTable) -> Value {
-    let route = || {
-        json!({"name": "route", "typed_config": {
-            "@type": "type.googleapis.com/envoy.config.route.v3.Route",
-            "match": {"prefix": "/"}, "direct_response": {"status": 200},
-        }})
-    };
-    let map: serde_json::Map<String, Value> =
-        table.entries.keys().map(|key| (key.clone(), json!({"action": route()}))).collect();
-    let refused = json!({"action": {"name": "none", "typed_config": {
-        "@type": "type.googleapis.com/envoy.config.route.v3.Route",
-        "match": {"prefix": "/"}, "direct_response": {"status": 404},
-    }}});
-    json!({"virtual_hosts": [{"name": "all", "domains": ["*"], "matcher": {
-        "matcher_tree": {
-            "input": {"name": "key", "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.matching.common_inputs.network.v3.FilterStateInput",
-                "key": "wasm.route",
-            }},
-            "exact_match_map": {"map": map},
-        },
-        "on_no_match": refused,
-    }}]})
-}
-
 /// As many routes of Envoy's own, of which the last one matches.
 fn list(count: usize) -> Value {
     let route = |number: usize| json!({"match": {"path_separated_prefix": format!("/items/{number}")}, "direct_response": {"status": 200}});
@@ -152,8 +103,4 @@ fn report(names: &[String], costs: &[Vec<f64>]) -> Result<()> {
     let verdict = if ratio <= BUDGET { "kept" } else { "NOT KEPT" };
     println!("{most} routes / one route {ratio:.2}  budget {BUDGET:.2}  {verdict}");
     Ok(())
-}
-
-fn number(name: &str, otherwise: usize) -> Result<usize> {
-    Ok(std::env::var(name).ok().map(|text| text.parse()).transpose()?.unwrap_or(otherwise))
 }

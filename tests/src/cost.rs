@@ -71,6 +71,16 @@ pub async fn measure(envoy: &Envoy, variants: &[Variant], rounds: usize) -> Resu
     Ok(costs)
 }
 
+/// How much is measured, as a variable of the environment says or as stated otherwise.
+///
+/// # Errors
+/// When the variable is no number.
+pub fn setting(variable: &str, otherwise: usize) -> Result<usize> {
+    let set = std::env::var(variable).ok();
+    let parsed = set.map(|text| text.parse().with_context(|| format!("{variable}={text} is no number")));
+    Ok(parsed.transpose()?.unwrap_or(otherwise))
+}
+
 /// The middle value; of an even number the mean of the two in the middle; 0 of none.
 #[must_use]
 pub fn median(values: &[f64]) -> f64 {

@@ -3,6 +3,7 @@
 //! Nobody but this package knows it. A function here gives errors; whether one is fatal is for the
 //! test to say.
 
+pub mod callers;
 pub mod cost;
 pub mod differential;
 pub mod envoy;
