@@ -7,17 +7,28 @@ use std::process::Command;
 /// Each package of the workspace, and the packages of the workspace that it may depend on.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("chancery-sdk-abi", &[]),
+    ("chancery-sdk-admission", &["chancery-sdk-abi"]),
     ("chancery-sdk-host", &["chancery-sdk-abi"]),
     ("chancery-policy-lang", &["chancery-sdk-abi"]),
-    ("chancery-control", &["chancery-policy-lang", "chancery-sdk-host"]),
+    ("chancery-control", &["chancery-policy-lang", "chancery-sdk-admission", "chancery-sdk-host"]),
     (
         "chancery-tests",
-        &["chancery-control", "chancery-policy-lang", "chancery-sdk-abi", "chancery-sdk-host"],
+        &[
+            "chancery-control",
+            "chancery-policy-lang",
+            "chancery-sdk-abi",
+            "chancery-sdk-admission",
+            "chancery-sdk-host",
+        ],
     ),
 ];
 
-/// What a package's own tests may know beside that: the language runs the modules that it makes.
-const TESTS_MAY_KNOW: &[(&str, &str)] = &[("chancery-policy-lang", "chancery-sdk-host")];
+/// What a package's own tests may know beside that: the language and the admission run the modules that they make.
+const TESTS_MAY_KNOW: &[(&str, &str)] =
+    &[("chancery-policy-lang", "chancery-sdk-host"), ("chancery-sdk-admission", "chancery-sdk-host")];
+
+/// The sources of the pure crates.
+const PURE: &[&str] = &["policy-lang/src/", "sdk/admission/src/"];
 
 /// What a pure crate does not name: the world, and whatever reaches it.
 const IMPURE: &[&str] = &[
@@ -110,9 +121,10 @@ fn workspace_dependencies() -> BTreeMap<String, Vec<Dependency>> {
 }
 
 #[test]
-fn the_policy_language_is_pure() {
+fn the_policy_language_and_the_admission_are_pure() {
     let mut problems = Problems::default();
-    for file in files(&["rs"]).iter().filter(|file| file.path.starts_with("policy-lang/src/")) {
+    let is_pure = |path: &str| PURE.iter().any(|folder| path.starts_with(folder));
+    for file in files(&["rs"]).iter().filter(|file| is_pure(&file.path)) {
         for (number, line) in code_lines(&file.text) {
             for impure in IMPURE {
                 let place = format!("{}:{number}", file.path);

@@ -1,0 +1,127 @@
+//! Capabilities: what a module may do beyond reading and changing headers, and which host calls and callbacks that is.
+//!
+//! The words are those of `may` in a `filter` policy. What is not listed here needs no permission: it concerns the
+//! stream at hand, the module's own state, its log, its metrics and the clock.
+
+use crate::outline::{ExternKind, Outline};
+use chancery_sdk_abi::guest_exports as export;
+use chancery_sdk_abi::{Function, guest_exports, host_calls as call};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Something that a module may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Capability {
+    /// Call services over HTTP and gRPC.
+    Call,
+    /// See bodies, and the bytes of connections.
+    ReadBody,
+    /// Change them, too.
+    ChangeBody,
+    /// Keep data that all workers share, and queues.
+    ShareData,
+    /// Write filter state, by which policies and routes are told what was decided. No policy allows it.
+    SetState,
+    /// Call functions that Envoy has beside the contract, which reach that state, too. No policy allows it.
+    CallProxy,
+}
+
+const CALL: &[Function] = &[
+    call::HTTP_CALL,
+    call::GRPC_CALL,
+    call::GRPC_STREAM,
+    call::GRPC_SEND,
+    call::GRPC_CLOSE,
+    call::GRPC_CANCEL,
+    export::ON_HTTP_CALL_RESPONSE,
+    export::ON_GRPC_RECEIVE_INITIAL_METADATA,
+    export::ON_GRPC_RECEIVE,
+    export::ON_GRPC_RECEIVE_TRAILING_METADATA,
+    export::ON_GRPC_CLOSE,
+];
+const READ_BODY: &[Function] = &[
+    export::ON_REQUEST_BODY,
+    export::ON_RESPONSE_BODY,
+    export::ON_DOWNSTREAM_DATA,
+    export::ON_UPSTREAM_DATA,
+];
+const CHANGE_BODY: &[Function] = &[call::SET_BUFFER_BYTES];
+const SHARE_DATA: &[Function] = &[
+    call::GET_SHARED_DATA,
+    call::SET_SHARED_DATA,
+    call::REGISTER_SHARED_QUEUE,
+    call::RESOLVE_SHARED_QUEUE,
+    call::ENQUEUE_SHARED_QUEUE,
+    call::DEQUEUE_SHARED_QUEUE,
+    export::ON_QUEUE_READY,
+];
+const SET_STATE: &[Function] = &[call::SET_PROPERTY];
+const CALL_PROXY: &[Function] = &[call::CALL_FOREIGN_FUNCTION, export::ON_FOREIGN_FUNCTION];
+
+impl Capability {
+    /// Every capability.
+    pub const ALL: &[Self] =
+        &[Self::Call, Self::ReadBody, Self::ChangeBody, Self::ShareData, Self::SetState, Self::CallProxy];
+
+    /// The words behind `may`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::ReadBody => "read body",
+            Self::ChangeBody => "change body",
+            Self::ShareData => "share data",
+            Self::SetState => "set state",
+            Self::CallProxy => "call proxy",
+        }
+    }
+
+    /// Whether a policy can allow it.
+    #[must_use]
+    pub const fn can_be_allowed(self) -> bool {
+        !matches!(self, Self::SetState | Self::CallProxy)
+    }
+
+    /// The host calls and callbacks that it is.
+    #[must_use]
+    pub const fn functions(self) -> &'static [Function] {
+        match self {
+            Self::Call => CALL,
+            Self::ReadBody => READ_BODY,
+            Self::ChangeBody => CHANGE_BODY,
+            Self::ShareData => SHARE_DATA,
+            Self::SetState => SET_STATE,
+            Self::CallProxy => CALL_PROXY,
+        }
+    }
+
+    /// What a host call or callback needs; `None` if every module may.
+    #[must_use]
+    pub fn of(function: Function) -> Option<Self> {
+        Self::ALL.iter().copied().find(|capability| capability.functions().contains(&function))
+    }
+
+    /// Whether what was declared allows it. Who may change bodies may read them.
+    #[must_use]
+    pub fn is_in(self, may: &BTreeSet<Self>) -> bool {
+        may.contains(&self) || (self == Self::ReadBody && may.contains(&Self::ChangeBody))
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// The names that Envoy's capability restriction has to list for a module that was found well: all host calls that it
+/// imports and all callbacks that it exports.
+pub(crate) fn allowed(outline: &Outline) -> BTreeSet<String> {
+    let imports = outline.imports.iter().map(|import| import.name.clone());
+    let exports = outline.exports.iter().filter(|export| export.kind == ExternKind::Function);
+    // The allocator and constructors cannot be restricted, and have no such names.
+    let is_callback = |name: &String| name.starts_with("proxy_") && guest_exports::find(name).is_some();
+    let callbacks = exports.map(|export| export.name.clone()).filter(is_callback);
+    // Never empty: a module without imports and callbacks would be allowed everything.
+    imports.chain(callbacks).chain([call::LOG.name.to_owned()]).collect()
+}

@@ -1,0 +1,194 @@
+//! Whether a module keeps the proxy-wasm contract, and does only what it may.
+
+use crate::outline::{Export, ExternKind, Import, Outline};
+use crate::{Capability, Finding, Terms, errors};
+use chancery_sdk_abi::{self as abi, Function, Signature, ValueType, guest_exports, host_calls};
+use std::collections::BTreeSet;
+use wasmparser::{FuncType, ValType};
+
+/// Markers of other versions, to say what a module is instead.
+const OTHER_MARKERS: [&str; 2] = ["proxy_abi_version_0_2_0", "proxy_abi_version_0_1_0"];
+/// How names of callbacks begin, and of nothing else.
+const CALLBACK_PREFIX: &str = "proxy_on_";
+/// Names of the start, which are no callbacks about anything.
+const OF_THE_START: [Function; 9] = [
+    guest_exports::MALLOC,
+    guest_exports::ON_MEMORY_ALLOCATE,
+    guest_exports::INITIALIZE,
+    guest_exports::MAIN,
+    guest_exports::MAIN_VOID,
+    guest_exports::START,
+    guest_exports::ON_CONTEXT_CREATE,
+    guest_exports::ON_VM_START,
+    guest_exports::VALIDATE_CONFIGURATION,
+];
+
+/// Everything that a module needs to be allowed.
+pub(super) fn needs(outline: &Outline) -> BTreeSet<Capability> {
+    let calls = outline.imports.iter().filter_map(known_call);
+    let callbacks = functions(outline).filter_map(|export| guest_exports::find(&export.name));
+    calls.chain(callbacks).filter_map(Capability::of).collect()
+}
+
+/// Checks imports, exports and memory.
+pub(super) fn check(outline: &Outline, terms: &Terms, findings: &mut Vec<Finding>) {
+    findings.extend(outline.imports.iter().filter_map(|import| check_import(outline, import, terms)));
+    check_memory(outline, terms, findings);
+    check_exports(outline, terms, findings);
+    findings.extend(outline.start.map(errors::start_section));
+}
+
+/// The host call that an import names.
+fn known_call(import: &Import) -> Option<Function> {
+    if import.module == abi::ENV_MODULE {
+        host_calls::find(&import.name)
+    } else if abi::WASI_MODULES.contains(&import.module.as_str()) {
+        host_calls::wasi::find(&import.name)
+    } else {
+        None
+    }
+}
+
+fn check_import(outline: &Outline, import: &Import, terms: &Terms) -> Option<Finding> {
+    if import.kind != ExternKind::Function {
+        return Some(errors::import_kind(import));
+    }
+    let Some(expected) = known_call(import) else {
+        return Some(errors::unknown_import(import, near(&import.name, host_calls::ALL)));
+    };
+    let got = outline.types.get(import.type_index as usize)?;
+    if !has_signature(got, expected.signature) {
+        return Some(errors::import_signature(import, expected, &show(got)));
+    }
+    check_permission(expected, terms).map(|refusal| refusal(errors::import_place(import)))
+}
+
+/// Which finding it is that a host call or callback is not allowed.
+fn check_permission(function: Function, terms: &Terms) -> Option<impl FnOnce(crate::Place) -> Finding> {
+    let capability = Capability::of(function)?;
+    let allowed = match &terms.may {
+        Some(may) => capability.is_in(may),
+        None => capability.can_be_allowed(),
+    };
+    (!allowed).then_some(move |place| {
+        if capability.can_be_allowed() {
+            errors::undeclared(place, capability)
+        } else {
+            errors::never_allowed(place, capability)
+        }
+    })
+}
+
+fn check_memory(outline: &Outline, terms: &Terms, findings: &mut Vec<Finding>) {
+    let imported = outline.imports.iter().any(|import| import.kind == ExternKind::Memory);
+    match outline.memories.as_slice() {
+        [memory] => {
+            let too_large = memory.memory_type.initial > u64::from(terms.memory_pages_max);
+            findings.extend(too_large.then(|| errors::memory_too_large(memory, terms.memory_pages_max)));
+            let is_exported = outline
+                .exports
+                .iter()
+                .any(|export| export.kind == ExternKind::Memory && export.name == abi::MEMORY);
+            findings.extend((!is_exported).then(errors::memory_not_exported));
+        }
+        // That it is imported was said.
+        [] if imported => {}
+        memories => findings.push(errors::memories(memories.len())),
+    }
+}
+
+fn check_exports(outline: &Outline, terms: &Terms, findings: &mut Vec<Finding>) {
+    let has = |name: &str| functions(outline).any(|export| export.name == name);
+    if !has(abi::VERSION_MARKER) {
+        findings.push(errors::no_marker(OTHER_MARKERS.into_iter().find(|name| has(name))));
+    }
+    let allocator = [guest_exports::MALLOC, guest_exports::ON_MEMORY_ALLOCATE]
+        .into_iter()
+        .find(|function| has(function.name));
+    findings.extend(allocator.is_none().then(errors::no_allocator));
+    for export in functions(outline) {
+        let Some(expected) = guest_exports::find(&export.name) else {
+            let odd = export.name.starts_with(CALLBACK_PREFIX);
+            findings
+                .extend(odd.then(|| errors::never_called(export, near(&export.name, guest_exports::ALL))));
+            continue;
+        };
+        let Some(got) = outline.function_type(export.index) else { continue };
+        if is_called(expected, allocator, &has) && !has_signature(got, expected.signature) {
+            findings.push(errors::export_signature(export, expected, &show(got)));
+        } else if let Some(refusal) = check_permission(expected, terms) {
+            findings.push(refusal(errors::export_place(export)));
+        }
+    }
+    let is_callback = |export: &Export| {
+        guest_exports::find(&export.name).is_some_and(|function| !OF_THE_START.contains(&function))
+    };
+    let idle = !functions(outline).any(is_callback);
+    findings.extend(idle.then(errors::no_callback));
+}
+
+/// Whether a host that finds the other names, too, looks at this one.
+pub(crate) fn is_called(
+    function: Function,
+    allocator: Option<Function>,
+    has: &impl Fn(&str) -> bool,
+) -> bool {
+    match function {
+        guest_exports::MALLOC | guest_exports::ON_MEMORY_ALLOCATE => Some(function) == allocator,
+        // `main` is of the contract only where constructors are apart from it.
+        guest_exports::MAIN | guest_exports::MAIN_VOID => has(guest_exports::INITIALIZE.name),
+        _ => true,
+    }
+}
+
+fn functions(outline: &Outline) -> impl Iterator<Item = &Export> {
+    outline.exports.iter().filter(|export| export.kind == ExternKind::Function)
+}
+
+fn has_signature(got: &FuncType, expected: Signature) -> bool {
+    same(got.params(), expected.params) && same(got.results(), expected.results)
+}
+
+fn same(got: &[ValType], expected: &[ValueType]) -> bool {
+    let types = expected.iter().map(|ty| match ty {
+        ValueType::I32 => ValType::I32,
+        ValueType::I64 => ValType::I64,
+    });
+    got.iter().copied().eq(types)
+}
+
+/// A type in the form of [`Signature`].
+fn show(ty: &FuncType) -> String {
+    let list = |types: &[ValType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    format!("({}) -> ({})", list(ty.params()), list(ty.results()))
+}
+
+/// The function of a table whose name is nearest, if it is near enough to be meant.
+fn near<'table>(name: &str, table: &'table [Function]) -> Option<&'table str> {
+    /// Letters that may differ, and the longest name that is compared.
+    const DISTANCE_MAX: usize = 3;
+    const NAME_MAX: usize = 64;
+    if name.len() > NAME_MAX {
+        return None;
+    }
+    let distances = table.iter().map(|function| (distance(name, function.name), function.name));
+    distances.filter(|(distance, _)| *distance <= DISTANCE_MAX).min().map(|(_, name)| name)
+}
+
+/// How many letters have to be put in, taken out or changed.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<u8> = right.bytes().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (at, byte) in left.bytes().enumerate() {
+        let mut diagonal = at;
+        let mut last = at + 1;
+        let mut next = vec![last];
+        for (above, other) in row.iter().skip(1).zip(&right) {
+            last = (diagonal + usize::from(byte != *other)).min(above + 1).min(last + 1);
+            diagonal = *above;
+            next.push(last);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}

@@ -1,0 +1,80 @@
+//! Admission of proxy-wasm modules that somebody else wrote: what is wrong with one, and the same module with bounds.
+//!
+//! ```text
+//! bytes --check--> findings
+//!    └────instrument (if nothing refuses it)────> module that ends its callbacks in time
+//! ```
+//!
+//! Envoy 1.40 trusts a module with its life: some shapes of module crash it, an endless loop hangs a worker or, in
+//! `proxy_on_configure`, the main thread. Each such shape is refused here, with the remedy, or defused: the module that
+//! comes out counts what it does and ends a callback that goes beyond its budget in a trap, has a memory with a
+//! maximum, gives the host no memory that is not there, and makes no answer on a stream that it closed.
+//!
+//! Pure: bytes in, values out; whoever uses it decides where findings are shown and where modules go.
+
+pub mod capability;
+mod check;
+mod errors;
+pub mod finding;
+mod instrument;
+pub mod limits;
+mod outline;
+
+pub use capability::Capability;
+pub use finding::{Code, Finding, Place, Severity};
+pub use instrument::Counting;
+pub use limits::Terms;
+
+use std::collections::BTreeSet;
+
+/// What came of a module.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// All that is wrong with it or odd about it, in the order of its sections.
+    pub findings: Vec<Finding>,
+    /// What it needs to be allowed, as far as its imports and exports could be read.
+    pub needs: BTreeSet<Capability>,
+    /// The module to run; `None` if a finding refuses it.
+    pub module: Option<AdmittedModule>,
+}
+
+/// A module that may run in a sidecar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdmittedModule {
+    /// The instrumented module.
+    pub bytes: Vec<u8>,
+    /// The names for Envoy's capability restriction: the host calls that it may make and the callbacks that may be
+    /// made of it. Never empty, since to Envoy none means all.
+    pub allowed: BTreeSet<String>,
+}
+
+impl Admission {
+    /// Whether the module may run.
+    #[must_use]
+    pub fn is_admitted(&self) -> bool {
+        self.module.is_some()
+    }
+}
+
+/// Checks a module and, if nothing refuses it, instruments it.
+///
+/// Any bytes give an answer, in time that is linear in their number.
+#[must_use]
+pub fn admit(bytes: &[u8], terms: &Terms) -> Admission {
+    let checked = check::check(bytes, terms);
+    let mut findings = checked.findings;
+    let is_refused = findings.iter().any(Finding::refuses);
+    let Some(outline) = checked.outline.filter(|_| !is_refused) else {
+        return Admission { findings, needs: checked.needs, module: None };
+    };
+    match instrument::instrument(bytes, &outline, terms) {
+        Ok(instrumented) => {
+            let module = AdmittedModule { bytes: instrumented, allowed: capability::allowed(&outline) };
+            Admission { findings, needs: checked.needs, module: Some(module) }
+        }
+        Err(finding) => {
+            findings.push(finding);
+            Admission { findings, needs: checked.needs, module: None }
+        }
+    }
+}

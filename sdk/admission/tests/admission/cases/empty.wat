@@ -1,0 +1,2 @@
+;; F101: no byte at all.
+(module binary "")

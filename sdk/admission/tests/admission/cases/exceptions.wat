@@ -1,0 +1,4 @@
+;; F104: exceptions.
+(module
+  (tag $oops)
+  (func (throw $oops)))

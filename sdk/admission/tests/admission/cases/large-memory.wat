@@ -1,0 +1,6 @@
+;; F403: a memory that begins larger than it may become.
+(module
+  (memory (export "memory") 2000)
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0)))
