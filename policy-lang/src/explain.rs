@@ -19,8 +19,8 @@ pub struct Explanation {
     pub decision: Decision,
     /// What becomes of headers; nothing unless the request passes.
     pub changes: Changes,
-    /// All rules that concern the target, in decision order, each once, then all limits in theirs, then all
-    /// operations on headers.
+    /// All rules that concern the target, in decision order, each once, then all limits in theirs if they are asked,
+    /// then all operations on headers if the request passes.
     pub rules: Vec<RuleFinding>,
     /// What is logged of the request; `None` if no `log` policy concerns the target.
     pub logged: Option<LogFinding>,
@@ -106,18 +106,21 @@ impl RuleFinding {
 /// The decision on a request and how each rule met it.
 #[must_use]
 pub fn explain(program: &LinkedProgram, request: &Request) -> Explanation {
+    let decision = eval::evaluate(program, request);
     let mut rules: Vec<RuleFinding> = Vec::new();
     let of_rules = program.auth.rules.iter().map(|linked| {
         let rule = &linked.rule;
         let does = Does::Decides(rule.effect);
         finding((&rule.id, rule.span, linked.shadow), &rule.guard, does, &program.workload, request)
     });
-    let of_limits = program.traffic.limits.iter().map(|linked| {
+    let asked = program.traffic.limits.iter().filter(|linked| limits_are_asked(&decision, linked.shadow));
+    let of_limits = asked.map(|linked| {
         let limit = &linked.limit;
         let does = Does::Counts(values(&limit.keys, &program.workload, request));
         finding((&limit.id, limit.span, linked.shadow), &limit.guard, does, &program.workload, request)
     });
-    let of_headers = program.traffic.headers.iter().map(|linked| {
+    let passes = decision.outcome.allows();
+    let of_headers = program.traffic.headers.iter().filter(|_| passes).map(|linked| {
         let statement = &linked.statement;
         let does = Does::ChangesHeader(statement.change.as_str());
         let known_by = (&statement.id, statement.span, linked.shadow);
@@ -135,13 +138,19 @@ pub fn explain(program: &LinkedProgram, request: &Request) -> Explanation {
             None => rules.push(finding),
         }
     }
-    let decision = eval::evaluate(program, request);
-    let changes = match decision.outcome.allows() {
+    let changes = match passes {
         true => eval::header_changes(program, request),
         false => Changes::default(),
     };
     let logged = program.log.as_ref().map(|log| logged(program, log, request, &decision));
     Explanation { decision, changes, rules, logged }
+}
+
+/// Whether limits are asked of a request that is decided so: those of the policies that are enforced if the rules let it
+/// pass, all if the rules let it pass with the shadow policies enforced too.
+fn limits_are_asked(decision: &Decision, shadow: bool) -> bool {
+    let asks = |decision: &Decision| decision.outcome.allows() || decision.outcome == Outcome::Limited;
+    decision.shadow.as_deref().is_some_and(asks) || (!shadow && asks(decision))
 }
 
 /// What is logged of a request that is decided so.
@@ -288,8 +297,12 @@ mod tests {
 "#;
 
     fn explained(request: &str) -> Explanation {
+        explained_by(POLICY, request)
+    }
+
+    fn explained_by(policies: &str, request: &str) -> Explanation {
         let mut sources = SourceSet::new();
-        sources.add("p.writ", POLICY);
+        sources.add("p.writ", policies);
         let analysis = analyse(&sources, CheckOptions::default());
         assert!(analysis.is_ok(), "{:?}", analysis.diagnostics);
         let workload = Workload {
@@ -328,6 +341,22 @@ mod tests {
         check(r#"GET /x/b with ip 10.1.1.1 with header h = """#, "p/mixed", "p/mixed", &[]);
         check(r#"GET /x/c with ip 10.1.1.1 with header h = """#, "p/mixed", "default-deny", &["p"]);
         check(r#"GET /x/b from service s/y with header h = """#, "p/mixed", "default-deny", &["c"]);
+    }
+
+    #[test]
+    fn what_is_not_asked_is_not_said() {
+        let policies = "auth p on mesh { read: allow GET }
+traffic t on mesh { few: limit 1/s  set request header x-a = \"1\" }";
+        let said = |policies: &str, request: &str| {
+            let explanation = explained_by(policies, request);
+            explanation.rules.iter().map(|finding| finding.rule.to_string()).collect::<Vec<_>>()
+        };
+        let passes = said(policies, "GET /");
+        assert_eq!(passes.len(), 3, "{passes:?}");
+        assert_eq!(said(policies, "POST /"), ["p/read"]);
+        // A shadow policy would let it pass: then the limits would be asked.
+        let shadow = format!("{policies}\nauth s on mesh {{ mode shadow  write: allow POST }}");
+        assert_eq!(said(&shadow, "POST /"), ["p/read", "s/write", "t/few"]);
     }
 
     #[test]

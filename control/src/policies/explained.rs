@@ -46,8 +46,8 @@ pub struct Explained {
     /// What is done to it in its caller's sidecar.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     caller: Vec<Step>,
-    /// All rules that concern the workload, in the order in which they are asked, then all limits, then all
-    /// operations on headers.
+    /// All rules that concern the workload, in the order in which they are asked, then all limits if they are asked,
+    /// then all operations on headers if it passes.
     rules: Vec<Rule>,
     /// What is logged of it, where `log` policies speak of it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -59,6 +59,11 @@ impl Parser<'_> {
         self.at(SyntaxKind::Name) && self.nth(1) == SyntaxKind::Colon
     }
 
+    /// Whether a match begins here that says anything.
+    pub(super) fn at_matcher(&self) -> bool {
+        self.at_method() || self.at_pattern() || self.ahead_one_of(&CLAUSES) == Some("from")
+    }
+
     /// `[METHOD {"," METHOD}] [pattern {"," pattern}] ["from" peer {"," peer}]`
     pub(super) fn matcher(&mut self) {
         self.start(SyntaxKind::Match);

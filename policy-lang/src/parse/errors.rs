@@ -40,6 +40,12 @@ pub(super) fn expected_on_line(span: Span, expected: &str) -> Diagnostic {
     Diagnostic::error(EXPECTED, span, format!("expected {expected}, found the end of the line"))
 }
 
+pub(super) fn nothing_behind_for(span: Span) -> Diagnostic {
+    Diagnostic::error(EXPECTED, span, "nothing stands behind `for`")
+        .labelled("for which requests?")
+        .help("write methods, paths or `from` and a caller behind it; a statement without `for` is for all requests")
+}
+
 pub(super) fn misspelt(span: Span, found: &str, meant: &str) -> Diagnostic {
     Diagnostic::error(MISSPELT, span, format!("unknown word `{found}`"))
         .help(format!("did you mean `{meant}`?"))

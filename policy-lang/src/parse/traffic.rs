@@ -131,7 +131,11 @@ impl Parser<'_> {
 
     /// `["for" match] {cond}`
     fn for_and_conditions(&mut self) {
+        let at = self.place();
         if self.eat_word("for") {
+            if !self.at_matcher() {
+                self.mistake(errors::nothing_behind_for(at));
+            }
             self.matcher();
         }
         self.conditions();
