@@ -75,7 +75,7 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
     if arguments.dry_run {
         return Ok(Exit::Well);
     }
-    wait(&client, response.revision, &arguments.wait).await
+    wait(&client, response.revision, &arguments.wait, arguments.output).await
 }
 
 /// The files that arguments mean, as they are sent.

@@ -69,7 +69,7 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
         let deleted: String = names.iter().map(|name| format!("policy {name} deleted\n")).collect();
         format!("{deleted}revision {}\n", response.revision)
     })?)?;
-    wait(&client, response.revision, waiting).await
+    wait(&client, response.revision, waiting, output).await
 }
 
 /// The names of the policies that files state.

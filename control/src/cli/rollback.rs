@@ -50,5 +50,5 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
     if arguments.dry_run {
         return Ok(Exit::Well);
     }
-    wait(&client, response.revision, &arguments.wait).await
+    wait(&client, response.revision, &arguments.wait, arguments.output).await
 }

@@ -118,7 +118,12 @@ fn said(rejection: &Rejection) -> String {
     } else if rejection.policies.is_empty() {
         format!("refuses {what} and {kept}")
     } else {
-        format!("refuses {what} of policies {} and {kept}", rejection.policies.join(", "))
+        let policies = rejection.policies.join(", ");
+        let statements = match rejection.statements.as_slice() {
+            [] => String::new(),
+            stated => format!(" ({})", visible(&stated.join(", "))),
+        };
+        format!("refuses {what} of policies {policies}{statements} and {kept}")
     }
 }
 
@@ -158,6 +163,7 @@ pub(super) mod tests {
             resource_type: "listener".to_owned(),
             resource: "inbound".to_owned(),
             policies: vec!["orders".to_owned()],
+            statements: vec!["orders/eject-1a2b3c".to_owned()],
             message: "duplicate address\n\x1b]0;pwned\x07".to_owned(),
             keeps_earlier: true,
         };
@@ -175,7 +181,7 @@ pub(super) mod tests {
             shop/orders/1  refuses    11
             shop/orders/2  away       12
 
-            shop/orders/1: refuses listener `inbound` of policies orders and keeps the last good one:
+            shop/orders/1: refuses listener `inbound` of policies orders (orders/eject-1a2b3c) and keeps the last good one:
               duplicate address\n\u{1b}]0;pwned\u{7}
 
             away: shop/orders/2
@@ -191,6 +197,7 @@ pub(super) mod tests {
             resource_type: "listener".to_owned(),
             resource: "inbound".to_owned(),
             policies: Vec::new(),
+            statements: Vec::new(),
             message: "Address already in use".to_owned(),
             keeps_earlier,
         };

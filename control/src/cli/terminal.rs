@@ -27,6 +27,12 @@ pub fn print_words(text: &str) -> io::Result<()> {
     if stdout_is_terminal() { print(&visible_lines(text)) } else { print(text) }
 }
 
+/// As [`print_words`], to standard error, where nobody may be left to tell.
+pub fn print_words_aside(text: &str) {
+    let text = if io::stderr().is_terminal() { visible_lines(text) } else { text.into() };
+    let _nobody_left = io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Writes text and a line end to standard output.
 ///
 /// # Errors

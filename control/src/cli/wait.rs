@@ -1,8 +1,11 @@
 //! Waiting until every registered sidecar has answered to a revision, with progress; what `--wait` does.
+//!
+//! A program that reads the answer as JSON reads one document: how far it is is then said on standard error.
 
 use super::status::{refusals, summary};
 use crate::cli::durations;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::OutputArguments;
 use crate::cli::report::count;
 use crate::cli::terminal;
 use crate::mesh::words::visible;
@@ -35,7 +38,12 @@ pub struct WaitArguments {
 /// # Errors
 /// Refused if a sidecar refuses the revision, unacknowledged if time runs out while one is away or has not answered,
 /// failed if the control plane goes away.
-pub(super) async fn wait(client: &Client, revision: u64, arguments: &WaitArguments) -> Result<Exit, Failure> {
+pub(super) async fn wait(
+    client: &Client,
+    revision: u64,
+    arguments: &WaitArguments,
+    output: OutputArguments,
+) -> Result<Exit, Failure> {
     if !arguments.wait {
         return Ok(Exit::Well);
     }
@@ -48,16 +56,26 @@ pub(super) async fn wait(client: &Client, revision: u64, arguments: &WaitArgumen
         let standing = Standing::of(&status);
         let line = format!("{}{}", summary(&status), standing.missing());
         if line != shown {
-            terminal::print_line(&line)?;
+            say(output, &format!("{line}\n"))?;
             shown = line;
         }
         if standing.away.is_empty() && standing.waiting.is_empty() {
-            return standing.finish(&status);
+            return standing.finish(&status, output);
         }
         if Instant::now() >= deadline {
-            return Err(standing.late(&status, arguments.timeout)?);
+            say(output, &standing.refusals())?;
+            return Err(standing.late(&status, arguments.timeout));
         }
     }
+}
+
+/// Says how far it is.
+fn say(output: OutputArguments, text: &str) -> Result<(), Failure> {
+    if output.is_json() {
+        terminal::print_words_aside(text);
+        return Ok(());
+    }
+    Ok(terminal::print_words(text)?)
 }
 
 /// The sidecars that do not have a revision, by how they stand to it.
@@ -83,7 +101,7 @@ impl<'a> Standing<'a> {
         if self.away.is_empty() { String::new() } else { format!("; away: {}", names(&self.away)) }
     }
 
-    fn finish(&self, status: &StatusResponse) -> Result<Exit, Failure> {
+    fn finish(&self, status: &StatusResponse, output: OutputArguments) -> Result<Exit, Failure> {
         if self.refusing.is_empty() {
             if status.away > 0 {
                 let away = count(status.away, "sidecar is", "sidecars are");
@@ -91,7 +109,7 @@ impl<'a> Standing<'a> {
             }
             return Ok(Exit::Well);
         }
-        self.print_refusals()?;
+        say(output, &self.refusals())?;
         let failure = Failure::refused(format!("revision {} is not in force everywhere", status.revision));
         let is_address = |proxy: &&ProxyBody| {
             proxy.problems.is_empty() && proxy.rejections.iter().all(Rejection::is_listener_alone)
@@ -104,8 +122,7 @@ impl<'a> Standing<'a> {
     }
 
     /// That time ran out, and what to do.
-    fn late(&self, status: &StatusResponse, timeout: Duration) -> Result<Failure, Failure> {
-        self.print_refusals()?;
+    fn late(&self, status: &StatusResponse, timeout: Duration) -> Failure {
         let mut who = Vec::new();
         if !self.away.is_empty() {
             let (verb, pronoun) = if self.away.len() == 1 { ("is", "it") } else { ("are", "they") };
@@ -125,16 +142,15 @@ impl<'a> Standing<'a> {
         } else {
             Failure::refused(message)
         };
-        Ok(failure.help(
+        failure.help(
             "it stays applied: look again with `chancery status`; of those that are away, shut out who must not \
              serve with what it had (`chancery proxies evict ID`), and forget who is gone for good (`chancery \
              proxies forget ID`)",
-        ))
+        )
     }
 
-    fn print_refusals(&self) -> Result<(), Failure> {
-        let said: String = self.refusing.iter().copied().map(refusals).collect();
-        Ok(terminal::print_words(&said)?)
+    fn refusals(&self) -> String {
+        self.refusing.iter().copied().map(refusals).collect()
     }
 }
 
@@ -159,7 +175,7 @@ mod tests {
             status(vec![proxy("a/b/1", 12), proxy("a/b/2", 11), away("a/b/3", 11), away("a/b/4", 12)]);
         let standing = Standing::of(&status);
         assert_eq!((names(&standing.away), names(&standing.waiting)), ("a/b/3".into(), "a/b/2".into()));
-        let late = standing.late(&status, Duration::from_secs(5)).unwrap_or_else(|other| other);
+        let late = standing.late(&status, Duration::from_secs(5));
         assert_eq!(late.exit, Exit::Unacknowledged);
         assert_eq!(
             late.message,

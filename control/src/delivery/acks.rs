@@ -114,6 +114,8 @@ pub struct Refused {
     pub version: String,
     /// The policies that shaped it; empty for plumbing.
     pub policies: Arc<[String]>,
+    /// The statements that shaped it, as far as they are named; see [`crate::delivery::snapshot::Resource::statements`].
+    pub statements: Arc<[Arc<str>]>,
     /// The proxy's own words; of long ones the end.
     pub message: Arc<str>,
     /// Whether an earlier version of it is in use in its place.
@@ -481,6 +483,7 @@ impl ProxyStatus {
             name: refusal.resource.name.clone(),
             version: refusal.resource.version.clone(),
             policies: refusal.resource.policies.clone(),
+            statements: refusal.resource.statements.clone(),
             message: refusal.message,
             keeps_earlier: refusal.keeps_earlier,
         });
@@ -548,6 +551,7 @@ fn log(proxy: &ProxyId, event: &Event) {
             name = resource.name,
             version = resource.version,
             policies = resource.policies.join(", "),
+            statements = resource.statements.join(", "),
             words = message,
             "refused"
         ),

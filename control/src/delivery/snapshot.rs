@@ -87,10 +87,15 @@ pub struct Resource {
     pub body: Arc<[u8]>,
     /// The policies that shaped it, for blaming a rejection; empty for plumbing.
     pub policies: Arc<[String]>,
+    /// The statements of these that shaped it, where they are few; empty where one resource is made of all that a
+    /// policy says.
+    pub statements: Arc<[Arc<str>]>,
 }
 
 /// Hex digits of a digest that make a version.
 const VERSION_DIGITS: usize = 16;
+/// The most statements that a resource is said to be shaped by.
+const STATEMENTS_MAX: usize = 16;
 
 impl Resource {
     /// A resource whose version follows from its body.
@@ -104,7 +109,22 @@ impl Resource {
         let body = body.into();
         let mut version = hex(&Sha256::digest(&body));
         version.truncate(VERSION_DIGITS);
-        Self { name: name.into(), version, kind, body, policies: policies.into() }
+        let (name, policies, statements) = (name.into(), policies.into(), Arc::default());
+        Self { name, version, kind, body, policies, statements }
+    }
+
+    /// The same, shaped by these statements. Many are not named: to blame all of them is to blame none.
+    #[must_use]
+    pub fn stated_by<'a>(mut self, statements: impl IntoIterator<Item = &'a Arc<str>>) -> Self {
+        let mut distinct = BTreeSet::new();
+        for statement in statements {
+            distinct.insert(statement.clone());
+            if distinct.len() > STATEMENTS_MAX {
+                return self;
+            }
+        }
+        self.statements = distinct.into_iter().collect();
+        self
     }
 }
 

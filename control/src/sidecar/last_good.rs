@@ -102,7 +102,14 @@ impl LastGood {
 }
 
 fn resource(kind: ResourceType, name: String, version: String, body: Vec<u8>) -> Arc<Resource> {
-    Arc::new(Resource { name, version, kind, body: body.into(), policies: Arc::from([]) })
+    Arc::new(Resource {
+        name,
+        version,
+        kind,
+        body: body.into(),
+        policies: Arc::from([]),
+        statements: Arc::from([]),
+    })
 }
 
 /// Follows one stream between Envoy and the control plane.

@@ -33,6 +33,7 @@ pub struct Member {
     options: Vec<String>,
     clock: Option<Clock>,
     application: Option<String>,
+    envoy: Option<PathBuf>,
 }
 
 impl Member {
@@ -51,6 +52,7 @@ impl Member {
             options: Vec::new(),
             clock: None,
             application: None,
+            envoy: None,
         })
     }
 
@@ -97,6 +99,13 @@ impl Member {
     #[must_use]
     pub fn before(mut self, application: String) -> Self {
         self.application = Some(application);
+        self
+    }
+
+    /// Runs this Envoy, and not the one that all run.
+    #[must_use]
+    pub fn running(mut self, envoy: PathBuf) -> Self {
+        self.envoy = Some(envoy);
         self
     }
 
@@ -173,7 +182,7 @@ impl Sidecar {
         option("--instance", member.instance.clone());
         option("--token-file", token_file.display().to_string());
         option("--data-dir", data.display().to_string());
-        option("--envoy", envoy.display().to_string());
+        option("--envoy", member.envoy.as_deref().unwrap_or(envoy).display().to_string());
         option("--concurrency", "1".to_owned());
         if !member.options.iter().any(|option| option == "--drain-time") {
             option("--drain-time", DRAIN_TIME.to_owned());

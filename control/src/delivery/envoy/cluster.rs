@@ -89,6 +89,7 @@ pub fn mesh(
         ..common(name.clone())
     };
     Resource::new(ResourceType::Cluster, name, cluster.encode_to_vec(), settings.policies.as_slice())
+        .stated_by(&settings.stated_by)
 }
 
 fn common(name: String) -> Cluster {

@@ -117,7 +117,8 @@ pub fn outbound(service: &ServiceRef, calls: Option<&CallProgram>, hashed: Optio
     if table.entries.is_empty() {
         let refusing = bad_hosts().into_iter().map(|(name, pattern, _)| refuse_host(name, pattern));
         let routes = refusing.chain([all(&table.default)]).collect();
-        return configuration(name, vec![VirtualHost { routes, ..host }.encode_to_vec()], policies);
+        return configuration(name, vec![VirtualHost { routes, ..host }.encode_to_vec()], policies)
+            .stated_by(&table.default.stated_by);
     }
     // The route is looked up, and not looked for in a list.
     let entry = |entry: &RouteEntry| OnMatch::action("route", &all(entry));
@@ -136,7 +137,8 @@ pub fn outbound(service: &ServiceRef, calls: Option<&CallProgram>, hashed: Optio
     };
     let mut host = host.encode_to_vec();
     host.extend(HostMatcher { matcher: Some(matcher) }.encode_to_vec());
-    configuration(name, vec![host], policies)
+    let entries = table.entries.values().chain([&table.default]);
+    configuration(name, vec![host], policies).stated_by(entries.flat_map(|entry| &entry.stated_by))
 }
 
 /// What a virtual host has beside what `VirtualHost` keeps in order. Messages that follow each other are one.

@@ -65,6 +65,10 @@ fn of_resource(pool: &DescriptorPool, resource: &Resource) -> Node {
     if !resource.policies.is_empty() {
         entries.push(("policies".to_owned(), texts(&resource.policies)));
     }
+    if !resource.statements.is_empty() {
+        let statements = resource.statements.iter().map(|id| Node::Text(id.to_string())).collect();
+        entries.push(("statements".to_owned(), Node::List(statements)));
+    }
     entries.push(("resource".to_owned(), of_any(pool, resource.kind.type_url(), &resource.body)));
     Node::Map(entries)
 }

@@ -289,6 +289,7 @@ fn unopened(status: Option<&ProxyStatus>) -> impl Iterator<Item = Rejection> {
             resource_type: ResourceType::Listener.noun().to_owned(),
             resource: name.clone(),
             policies: Vec::new(),
+            statements: Vec::new(),
             message: unopened.reason.clone(),
             keeps_earlier: false,
         };
@@ -302,6 +303,7 @@ fn rejection(refused: &Refused) -> Rejection {
         resource_type: refused.kind.noun().to_owned(),
         resource: refused.name.clone(),
         policies: refused.policies.to_vec(),
+        statements: refused.statements.iter().map(|id| id.to_string()).collect(),
         message: refused.message.to_string(),
         keeps_earlier: refused.keeps_earlier,
     }

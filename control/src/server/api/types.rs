@@ -434,6 +434,9 @@ pub struct Rejection {
     pub resource: String,
     /// The policies that shaped it.
     pub policies: Vec<String>,
+    /// The statements of these that shaped it, where they are few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<String>,
     /// The proxy's own words.
     pub message: String,
     /// Whether an earlier version of it is in use in its place.
