@@ -7,6 +7,7 @@ use std::process::Command;
 /// Each package of the workspace, and the packages of the workspace that it may depend on.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("chancery-sdk-abi", &[]),
+    ("chancery-sdk", &["chancery-sdk-abi"]),
     ("chancery-sdk-admission", &["chancery-sdk-abi"]),
     ("chancery-sdk-host", &["chancery-sdk-abi"]),
     ("chancery-policy-lang", &["chancery-sdk-abi"]),
