@@ -48,6 +48,7 @@ mod path;
 mod query;
 mod refusal;
 mod scan;
+mod shares;
 mod siphash;
 mod source;
 mod strings;
@@ -123,6 +124,7 @@ pub fn emit(
         rules: rules.into_iter().collect(),
         reads: emitter.reads(),
         hashes: plan.log.as_ref().is_some_and(LogPlan::hashes),
+        shares: plan.traffic.as_ref().map(|traffic| traffic.shares.clone()).unwrap_or_default(),
         cost,
         does_something: plan.does_something(),
         cors: plan.cors.clone(),

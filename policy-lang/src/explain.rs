@@ -46,8 +46,13 @@ pub struct LogFinding {
 pub enum Does {
     /// `exempt`, `deny` or `allow`.
     Decides(Effect),
-    /// `limit`, in the bucket of these values of its keys, in the order in which they are written.
-    Counts(Vec<AttributeFinding>),
+    /// `limit`.
+    Counts {
+        /// In the bucket of these values of its keys, in the order in which they are written.
+        keys: Vec<AttributeFinding>,
+        /// Whether all replicas share it.
+        shared: bool,
+    },
     /// `set`, `add` or `remove`.
     ChangesHeader(&'static str),
 }
@@ -116,7 +121,8 @@ pub fn explain(program: &LinkedProgram, request: &Request) -> Explanation {
     let asked = program.traffic.limits.iter().filter(|linked| limits_are_asked(&decision, linked.shadow));
     let of_limits = asked.map(|linked| {
         let limit = &linked.limit;
-        let does = Does::Counts(values(&limit.keys, &program.workload, request));
+        let keys = values(&limit.keys, &program.workload, request);
+        let does = Does::Counts { keys, shared: limit.shared };
         finding((&limit.id, limit.span, linked.shadow), &limit.guard, does, &program.workload, request)
     });
     let passes = decision.outcome.allows();

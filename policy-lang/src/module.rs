@@ -25,6 +25,9 @@ pub struct Manifest {
     pub reads: Vec<String>,
     /// Whether it hashes values in logs, for which its configuration must be a [`LogKey`](crate::log::LogKey).
     pub hashes: bool,
+    /// Over which replicas limits are shared. What the module has to be told of each is a number of replicas, in 4 bytes
+    /// with the lowest first, behind each other as the configuration of its VM; without it, there is one of each.
+    pub shares: Vec<Share>,
     /// What one decision costs at most.
     pub cost: CostBound,
     /// Whether there is anything that the module does; else it lets each request pass as it is.
@@ -32,6 +35,19 @@ pub struct Manifest {
     /// What the proxy is to say to pages of other origins, which is no affair of the module.
     pub cors: Option<CorsRules>,
 }
+
+/// Over which replicas limits are shared: each of them lets pass its share of the rate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share {
+    /// The policy with the limits, over whose targets they are shared.
+    pub policy: String,
+    /// Headers by whose values they tell requests apart, sorted. Where a caller's sidecar chooses the replica by one of
+    /// these, all requests of a value come to one replica, and that has the whole rate.
+    pub headers: Vec<Arc<str>>,
+}
+
+/// The most replicas of a service that a limit is shared over; it is as if there were no more.
+pub const SHARING_MAX: u32 = 10_000;
 
 /// The most steps (wasm instructions, which is what wasmtime counts as fuel) that one decision takes, as a
 /// line in the size of the request.

@@ -16,6 +16,7 @@ use crate::checked::{
 use crate::decision::UNRESTRICTED;
 use crate::literals::{asked_by, attributes_of};
 use crate::lower::Answers;
+use crate::module::Share;
 use crate::source::Span;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -135,6 +136,8 @@ pub struct TrafficPlan {
     pub strand: usize,
     /// The limits.
     pub limits: Vec<LimitPlan>,
+    /// Over which replicas limits are shared, each once.
+    pub shares: Vec<Share>,
 }
 
 /// What a caller's sidecar decides, each by a strand of its own, if there are such statements.
@@ -182,6 +185,8 @@ pub struct LimitPlan {
     pub filling_ns: u64,
     /// By what requests are told apart.
     pub keys: Vec<Arc<Expr>>,
+    /// Of a limit that replicas share, by its place in [`TrafficPlan::shares`].
+    pub share: Option<u32>,
     /// The index of the answer to a request for which no token is left.
     pub answer: u32,
     /// Whether its policy is in shadow mode.

@@ -30,5 +30,7 @@ mod order;
 mod rules;
 #[path = "module/run.rs"]
 mod run;
+#[path = "module/shares.rs"]
+mod shares;
 #[path = "module/sizes.rs"]
 mod sizes;

@@ -19,6 +19,7 @@ mod one_identity;
 mod plain_envoy;
 mod protocols;
 mod readme;
+mod shared_limits;
 mod standalone;
 mod tidy;
 mod tutorial;

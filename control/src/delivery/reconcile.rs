@@ -4,7 +4,8 @@
 //!  what changed --+-- policies ------> workloads that they are about --> programs, once per distinct one --+
 //!                 |                                                                                         |
 //!                 +-- proxies --+----> listeners, routes, clusters of those                                 v
-//!                               '----> endpoints of their services --> who calls those --------> FleetChange
+//!                               +----> endpoints of their services --> who calls those --------> FleetChange
+//!                               '----> how many they are of each ----> who shares its limits -----^
 //! ```
 //!
 //! What [`Reconciler::take_in`] gives follows from the desired state: what the reconciler remembers only saves work,
@@ -13,6 +14,7 @@
 mod calls;
 mod filters;
 mod plumbing;
+mod sharing;
 #[cfg(test)]
 mod tests;
 
@@ -132,6 +134,9 @@ impl Reconciler {
         let mut news: BTreeMap<ProxyId, News> = BTreeMap::new();
         let mut moved = BTreeSet::new();
         self.take_in_addresses(&changes, &mut moved);
+        for (id, filter) in self.filters.recount(&moved, &self.plumbing) {
+            news.entry(id).or_default().resources.push(filter);
+        }
         for service in moved {
             for (endpoints, callers) in self.plumbing.callers(&service) {
                 for caller in callers {
@@ -143,7 +148,7 @@ impl Reconciler {
             news.entry(id).or_default().resources.push(self.evicted.resource.clone());
         }
         let targets = targets(&before, &in_force, &changes);
-        for (id, filter) in self.filters.change(&in_force, &targets, &effort) {
+        for (id, filter) in self.filters.change(&in_force, &targets, &self.plumbing, &effort) {
             news.entry(id).or_default().filter = Some(filter);
         }
         for (id, services) in self.calls.change(&in_force, &targets, &effort) {
@@ -219,7 +224,8 @@ impl Reconciler {
         let mut problems = Problems::default();
         if proxy.inbound.is_some() {
             snapshot.put(self.evicted.resource.clone());
-            problems.inbound = put_filter(&mut snapshot, self.filters.add(in_force, proxy, effort));
+            problems.inbound =
+                put_filter(&mut snapshot, self.filters.add(in_force, proxy, &self.plumbing, effort));
         }
         for leading in self.leading(proxy) {
             leading.resources.iter().for_each(|resource| snapshot.put(resource.clone()));
@@ -377,7 +383,7 @@ fn settings(in_force: &InForce, service: &ServiceRef) -> Option<LinkedSettings> 
 }
 
 /// Puts a filter into a snapshot; gives why it is not what the policies state.
-fn put_filter(snapshot: &mut Snapshot, Filter { resource, route, problem }: Filter) -> Option<String> {
+fn put_filter(snapshot: &mut Snapshot, Filter { resource, route, problem, .. }: Filter) -> Option<String> {
     snapshot.put(route);
     snapshot.unmade.remove(&ResourceType::Extension);
     match resource {

@@ -116,6 +116,9 @@ struct Rule {
     /// Of a limit, by what values it counts the request, in words; empty if it counts all in one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     counted_by: Vec<String>,
+    /// Of a limit, whether all replicas of the service share it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    shared: bool,
     /// Each part of the rule that the request does not meet, in words; empty if it matches.
     failed: Vec<String>,
 }
@@ -305,9 +308,11 @@ impl Rule {
         if !finding.peer {
             failed.push(format!("the caller is {}", caller_text(request, workload)));
         }
-        let counted_by = match &finding.does {
-            Does::Decides(_) | Does::ChangesHeader(_) => Vec::new(),
-            Does::Counts(keys) => keys.iter().map(|key| value_text(policies, key)).collect(),
+        let (counted_by, shared) = match &finding.does {
+            Does::Decides(_) | Does::ChangesHeader(_) => (Vec::new(), false),
+            Does::Counts { keys, shared } => {
+                (keys.iter().map(|key| value_text(policies, key)).collect(), *shared)
+            }
         };
         let unsatisfied = finding.conditions.iter().filter(|part| !part.satisfied);
         failed.extend(unsatisfied.map(|part| condition_text(policies, part)));
@@ -318,6 +323,7 @@ impl Rule {
             shadow: finding.shadow,
             matches: finding.matches(),
             counted_by,
+            shared,
             failed,
         }
     }
@@ -360,7 +366,7 @@ fn word(does: &Does) -> &'static str {
         Does::Decides(Effect::Exempt) => "exempt",
         Does::Decides(Effect::Deny) => "deny",
         Does::Decides(Effect::Allow) => "allow",
-        Does::Counts(_) => "limit",
+        Does::Counts { .. } => "limit",
         Does::ChangesHeader(word) => word,
     }
 }
@@ -398,6 +404,9 @@ impl fmt::Display for Explained {
             writeln!(f, "{} {} ({}){shadow} {met}", rule.effect, rule.rule, rule.place)?;
             if rule.matches && !rule.counted_by.is_empty() {
                 writeln!(f, "    {}", rule.counted_by.join(", "))?;
+            }
+            if rule.matches && rule.shared {
+                writeln!(f, "    counted over all replicas")?;
             }
             for failed in &rule.failed {
                 writeln!(f, "    {failed}")?;

@@ -118,6 +118,9 @@ pub(crate) fn limit_text(limit: &Limit) -> String {
         let keys: Vec<String> = limit.keys.iter().map(|key| expression_text(key)).collect();
         let _ = write!(text, " per {}", keys.join(", "));
     }
+    if limit.shared {
+        text.push_str(" shared");
+    }
     let guard = guard_text(&limit.guard);
     if !guard.is_empty() {
         let _ = write!(text, " for{guard}");

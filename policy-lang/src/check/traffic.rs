@@ -39,10 +39,6 @@ impl Around<'_> {
         };
         let rate = self.rate(node);
         let respond = node.respond().map(|respond| self.respond(&respond));
-        if let Some(token) = node.shared() {
-            self.diagnostics.push(errors::later::shared_limit(self.tree.span(token.text_range())));
-            return None;
-        }
         let name = self.statement_name(node.name(), "limit", node.syntax())?;
         let condition = condition?;
         if let Some(expr) = &condition {
@@ -56,6 +52,7 @@ impl Around<'_> {
             rate,
             burst,
             keys: keys?,
+            shared: node.shared().is_some(),
             // An error in the answer leaves the limit out.
             respond: respond.map_or(Some(default), |respond| respond)?,
             span,

@@ -31,6 +31,8 @@ pub struct Limit {
     /// By what requests are told apart, bools, ints, strings and ips: those of which all are equal take from one
     /// bucket; absent values are equal. `per source` is the caller's principal, `per ip` its address.
     pub keys: Vec<Arc<Expr>>,
+    /// Whether all replicas of a service take from one bucket; else each has its own.
+    pub shared: bool,
     /// The answer to a request for which no token is left.
     pub respond: Respond,
     /// The whole statement.

@@ -22,7 +22,7 @@ use crate::checked::{Attribute, Expr};
 use crate::classify::{AttributeKind, Classes};
 use crate::literals::{header_of, property_of};
 use crate::module::CostBound;
-use crate::plan::Plan;
+use crate::plan::{LogPlan, Plan};
 use crate::request::ALWAYS_READ;
 use crate::source::Span;
 use crate::tabulate::Tables;
@@ -458,12 +458,13 @@ fn imports(
         ]);
     }
     let mut draws = limits.have_keys();
+    let hashes = plan.log.as_ref().is_some_and(LogPlan::hashes);
     if let Some(log) = &plan.log {
         imports.push(host_calls::GET_HEADER_MAP_VALUE);
-        if log.hashes() {
-            imports.push(host_calls::GET_BUFFER_BYTES);
-        }
         draws |= log.draws();
+    }
+    if hashes || limits.are_shared() {
+        imports.push(host_calls::GET_BUFFER_BYTES);
     }
     if draws {
         imports.push(host_calls::wasi::RANDOM_GET);

@@ -47,14 +47,16 @@ const HASH: Part = Part::new("hash", |emitter, _| emitter.write_hash());
 const SEED: Part = Part::new("seed", |emitter, _| emitter.write_seed());
 
 // A limit's record: the steps and the time of filling in ns, the hash of its id, its answer, the number of its list
-// of keys plus 1, the round in which it was noted last, whether its policy is in shadow mode.
-const RECORD_STEP: u32 = 0;
-const RECORD_FILLING: u32 = 8;
+// of keys plus 1, the round in which it was noted last, whether its policy is in shadow mode, and by how many ns a bucket
+// may be full later than one that was emptied now.
+pub(super) const RECORD_STEP: u32 = 0;
+pub(super) const RECORD_FILLING: u32 = 8;
 const RECORD_HASH: u32 = 16;
 const RECORD_ANSWER: u32 = 24;
 const RECORD_KEYS: u32 = 28;
 const RECORD_ROUND: u32 = 32;
 const RECORD_SHADOW: u32 = 36;
+pub(super) const RECORD_SLACK: u32 = 40;
 
 // What is noted of a limit that matches: the bucket as it is if a token is taken (when it is full, and what it is for),
 // its name and the length of that, the limit's record, the version of the bucket, the hash of what is counted.
@@ -92,6 +94,8 @@ const SEED_BYTES: u32 = 16;
 pub(super) struct LimitRecords {
     /// By index of the limit.
     pub(super) addresses: Vec<u32>,
+    /// The records of those that replicas share, each with its place among what its VM is told.
+    pub(super) shared: Vec<(u32, u32)>,
     /// Where limits that match are noted.
     noted: u32,
     /// The distinct lists of keys.
@@ -115,7 +119,10 @@ impl LimitRecords {
             record.extend(keys.to_le_bytes());
             record.extend(0_u32.to_le_bytes());
             record.extend(u32::from(limit.shadow).to_le_bytes());
-            this.addresses.push(data.record(&record));
+            record.extend(CLOCK_SLACK_NS.to_le_bytes());
+            let address = data.record(&record);
+            this.addresses.push(address);
+            this.shared.extend(limit.share.map(|share| (address, share)));
         }
         if !this.addresses.is_empty() {
             this.noted = data.table(&vec![0; this.addresses.len() * NOTED_BYTES as usize]);
@@ -136,6 +143,11 @@ impl LimitRecords {
         let fresh = number(self.keys.len())?;
         self.numbers.insert(texts, fresh);
         Ok(fresh)
+    }
+
+    /// Whether replicas share any limit.
+    pub(super) fn are_shared(&self) -> bool {
+        !self.shared.is_empty()
     }
 
     /// Whether requests are told apart by any limit.
@@ -308,7 +320,7 @@ impl Emitter<'_> {
         let empty = b.let_(record.load64(RECORD_FILLING) + now);
         b.if_(full_at.lt_s(now), |b| b.set(full_at, now));
         b.if_(full_at.gt_s(empty), |b| {
-            let is_of_before = (full_at - empty).gt_s(CLOCK_SLACK_NS.cast_signed());
+            let is_of_before = (full_at - empty).gt_s(record.load64(RECORD_SLACK));
             b.set(full_at, Value::from(now).when(is_of_before, empty));
         });
         b.set(full_at, full_at + record.load64(RECORD_STEP));

@@ -4,6 +4,7 @@ use super::{Answer, Answers};
 use crate::check::dump::{fault_text, guard_text, mirror_text, retry_text, template_text, way_text};
 use crate::checked::{Direction, Mirror, Retry, Way};
 use crate::literals::{attribute_text, expression_text};
+use crate::module::Share;
 use crate::plan::{
     CallPlan, ChoicePlan, FieldValue, HeaderOperation, HeadersPlan, LimitPlan, LogPlan, Pick, Plan, Strand,
 };
@@ -24,6 +25,8 @@ pub fn dump(plan: &Plan) -> String {
     dump_answers(&mut out, &plan.auth.answers);
     let limits = plan.traffic.iter().flat_map(|traffic| &traffic.limits);
     limits.enumerate().for_each(|(number, limit)| dump_limit(&mut out, number, limit));
+    let shares = plan.traffic.iter().flat_map(|traffic| &traffic.shares);
+    shares.enumerate().for_each(|(number, share)| dump_share(&mut out, number, share));
     plan.headers.iter().for_each(|headers| dump_headers(&mut out, headers));
     if let Some(cors) = &plan.cors {
         let _ = writeln!(out, "{cors}");
@@ -91,10 +94,19 @@ fn dump_limit(out: &mut String, number: usize, limit: &LimitPlan) {
     let keys: Vec<String> = limit.keys.iter().map(|key| expression_text(key)).collect();
     let keys = if keys.is_empty() { String::new() } else { format!(" per {}", keys.join(", ")) };
     let (step, filling, answer) = (limit.step_ns, limit.filling_ns, limit.answer);
+    let shared = limit.share.map(|share| format!(", shared {share}")).unwrap_or_default();
     let _ = writeln!(
         out,
-        "limit {number}: a token in {step} ns, full in {filling} ns{keys}, else answer {answer}"
+        "limit {number}: a token in {step} ns, full in {filling} ns{keys}{shared}, else answer {answer}"
     );
+}
+
+fn dump_share(out: &mut String, number: usize, share: &Share) {
+    let _ = write!(out, "shared {number}: over the targets of {}", share.policy);
+    if !share.headers.is_empty() {
+        let _ = write!(out, ", per {}", share.headers.join(", "));
+    }
+    out.push('\n');
 }
 
 fn dump_headers(out: &mut String, headers: &HeadersPlan) {

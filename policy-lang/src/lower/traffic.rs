@@ -2,9 +2,12 @@
 
 use super::Answers;
 use crate::bug::{Bug, number};
+use crate::checked::{Expr, ExprKind, Limit};
 use crate::linked::LinkedTraffic;
+use crate::literals::header_of;
+use crate::module::Share;
 use crate::plan::{Entry, LimitPlan, Pick, Strand, TrafficPlan};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Adds the strand of the limits, if there are any; gives what its indexes mean.
@@ -16,6 +19,7 @@ pub(super) fn lower(
     let mut limits = Vec::new();
     let mut numbers = BTreeMap::new();
     let mut entries = Vec::new();
+    let mut shares = Vec::new();
     for linked in &traffic.limits {
         let limit = &linked.limit;
         let index = match numbers.get(&limit.id) {
@@ -28,6 +32,7 @@ pub(super) fn lower(
                     step_ns: limit.rate.step_ns(),
                     filling_ns: limit.filling_ns(),
                     keys: limit.keys.clone(),
+                    share: limit.shared.then(|| share(limit, &mut shares)).transpose()?,
                     answer: answers.of_limit(limit)?,
                     shadow: linked.shadow,
                 });
@@ -41,5 +46,21 @@ pub(super) fn lower(
         return Ok(None);
     }
     strands.push(Strand { name: "limits", pick: Pick::All, entries });
-    Ok(Some(TrafficPlan { strand: strands.len() - 1, limits }))
+    Ok(Some(TrafficPlan { strand: strands.len() - 1, limits, shares }))
+}
+
+/// The place of what a limit is shared over among those that are known.
+fn share(limit: &Limit, known: &mut Vec<Share>) -> Result<u32, Bug> {
+    let header = |key: &Arc<Expr>| match &key.kind {
+        ExprKind::Attribute(attribute) => header_of(attribute),
+        _ => None,
+    };
+    let headers: BTreeSet<Arc<str>> = limit.keys.iter().filter_map(header).collect();
+    let policy = limit.id.split('/').next().unwrap_or_default().to_owned();
+    let share = Share { policy, headers: headers.into_iter().collect() };
+    let place = known.iter().position(|other| *other == share).unwrap_or(known.len());
+    if place == known.len() {
+        known.push(share);
+    }
+    number(place)
 }

@@ -25,13 +25,19 @@ const DIGEST_DIGITS: usize = 16;
 /// The policies of a service, as a module; it is told by what values are hashed in logs only if it hashes some.
 #[must_use]
 pub fn policy(module: &Module, log_key: LogKey) -> Resource {
-    of_module(INBOUND_POLICY, module, Some(log_key))
+    shared_policy(module, log_key, &[])
+}
+
+/// The same, with the number of replicas for each of the module's shares.
+#[must_use]
+pub fn shared_policy(module: &Module, log_key: LogKey, replicas: &[u32]) -> Resource {
+    of_module(INBOUND_POLICY, module, Some(log_key), replicas)
 }
 
 /// What a caller's sidecar does with requests to a service, as a module.
 #[must_use]
 pub fn steering(service: &ServiceRef, module: &Module) -> Resource {
-    of_module(&outbound_policy(service), module, None)
+    of_module(&outbound_policy(service), module, None, &[])
 }
 
 /// A caller's sidecar has nothing to decide of its requests to a service.
@@ -40,13 +46,18 @@ pub fn undecided(service: &ServiceRef) -> Resource {
     extension(&outbound_policy(service), any(&Rbac::default()), &[])
 }
 
-fn of_module(name: &str, module: &Module, log_key: Option<LogKey>) -> Resource {
+fn of_module(name: &str, module: &Module, log_key: Option<LogKey>, replicas: &[u32]) -> Resource {
     let code = AsyncDataSource { specifier: Some(Specifier::Local(inline_bytes(&module.bytes))) };
     let vm = VmConfig {
         // One for all versions of the policy: data that a module shares outlives an update.
         vm_id: name.to_owned(),
         runtime: "envoy.wasm.runtime.v8".to_owned(),
         code: Some(code),
+        // Of the plugin's configuration Envoy keeps what it told as long as a stream uses it, and tells it to no VM again.
+        configuration: (!replicas.is_empty()).then(|| {
+            let value = replicas.iter().copied().flat_map(u32::to_le_bytes).collect();
+            any(&BytesValue { value })
+        }),
         ..Default::default()
     };
     let digest = module.digest.get(..DIGEST_DIGITS).unwrap_or(&module.digest);

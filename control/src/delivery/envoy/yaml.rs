@@ -140,7 +140,11 @@ const BOXES: [&str; 9] = [
 fn of_fields(pool: &DescriptorPool, message: &DynamicMessage) -> Vec<(String, Node)> {
     let known = message.fields().map(|(field, value)| {
         let secret = SENSITIVE.iter().chain(SECRET).any(|secret| *secret == field.full_name());
-        let node = if secret { Node::Text("not shown".to_owned()) } else { of_value(pool, &field, value) };
+        let node = match replicas(&field, value) {
+            _ if secret => Node::Text("not shown".to_owned()),
+            Some(replicas) => Node::Text(replicas),
+            None => of_value(pool, &field, value),
+        };
         (field.name().to_owned(), node)
     });
     let unknown = message.unknown_fields().map(|field| {
@@ -150,6 +154,21 @@ fn of_fields(pool: &DescriptorPool, message: &DynamicMessage) -> Vec<(String, No
     });
     known.chain(unknown).collect()
 }
+
+/// What a module is told of replicas, in words.
+fn replicas(field: &FieldDescriptor, value: &Value) -> Option<String> {
+    if field.full_name() != VM_CONFIGURATION {
+        return None;
+    }
+    let any = value.as_message()?.transcode_to::<prost_types::Any>().ok()?;
+    let told = any.to_msg::<Vec<u8>>().ok()?;
+    let (numbers, []) = told.as_chunks() else { return None };
+    let numbers: Vec<String> = numbers.iter().map(|bytes| u32::from_le_bytes(*bytes).to_string()).collect();
+    Some(format!("limits are shared by {} replicas", numbers.join(", ")))
+}
+
+/// Of a VM: the field with how many replicas share limits.
+const VM_CONFIGURATION: &str = "envoy.extensions.wasm.v3.VmConfig.configuration";
 
 fn of_value(pool: &DescriptorPool, field: &FieldDescriptor, value: &Value) -> Node {
     match value {

@@ -1,6 +1,8 @@
 //! The filter of each workload: made again where a policy that concerns it changed, and once for all that have the
 //! same program.
 
+use super::plumbing::Plumbing;
+use super::sharing::Sharing;
 use crate::delivery::envoy::{extension, route};
 use crate::delivery::snapshot::Resource;
 use crate::mesh::model::{Labels, ProxyId, ProxyRegistration};
@@ -10,7 +12,6 @@ use crate::policies::population::workload;
 use crate::policies::programs::Programs;
 use chancery_policy_lang::checked::{ServiceRef, Target};
 use chancery_policy_lang::log::LogKey;
-use chancery_policy_lang::module::Module;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
@@ -28,6 +29,8 @@ pub(super) struct Filter {
     pub(super) route: Arc<Resource>,
     /// Why the policies cannot be made into a filter.
     pub(super) problem: Option<String>,
+    /// What is told again when replicas come and go.
+    sharing: Option<Arc<Sharing>>,
 }
 
 impl Filter {
@@ -50,8 +53,8 @@ pub(super) struct Filters {
     unrestricted: Arc<Resource>,
     /// Routes that say nothing to pages of other origins.
     route: Arc<Resource>,
-    /// By the digests of their modules, as long as anybody has one.
-    made: HashMap<String, Weak<Resource>>,
+    /// By the digests of their modules and numbers of replicas, as long as anybody has one.
+    made: HashMap<(String, Vec<u32>), Weak<Resource>>,
     swept: usize,
 }
 
@@ -80,6 +83,7 @@ impl Filters {
         &mut self,
         in_force: &InForce,
         targets: &BTreeSet<Target>,
+        plumbing: &Plumbing,
         effort: &Effort,
     ) -> BTreeMap<ProxyId, Filter> {
         let mut concerned: BTreeSet<(&ServiceRef, &Labels)> = BTreeSet::new();
@@ -90,24 +94,57 @@ impl Filters {
         for (service, labels) in concerned {
             let Some(members) = self.members(service, labels) else { continue };
             let last_good = Some(members.filter.clone());
-            let filter = self.make(in_force, service, labels, last_good, effort);
+            let filter = self.make((in_force, plumbing), (service, labels), last_good, effort);
             let Some(members) = self.members(service, labels) else { continue };
             if !members.filter.is(&filter) {
                 changed.extend(members.ids.iter().map(|id| (id.clone(), filter.clone())));
                 members.filter = filter;
+            } else {
+                members.filter.sharing = filter.sharing;
+            }
+        }
+        changed
+    }
+
+    /// Takes in that replicas of these services came or went: gives the sidecars that get their filter with other
+    /// numbers of them.
+    pub(super) fn recount(
+        &mut self,
+        moved: &BTreeSet<ServiceRef>,
+        plumbing: &Plumbing,
+    ) -> Vec<(ProxyId, Arc<Resource>)> {
+        let mut changed = Vec::new();
+        for service in moved {
+            let workloads = self.workloads.get(service).into_iter().flatten();
+            let sharing: Vec<(Labels, Arc<Sharing>)> = workloads
+                .filter_map(|(labels, members)| Some((labels.clone(), members.filter.sharing.clone()?)))
+                .collect();
+            for (labels, sharing) in sharing {
+                let resource = self.shared_resource(service, &sharing, plumbing);
+                let Some(members) = self.members(service, &labels) else { continue };
+                if members.filter.resource.as_ref() != Some(&resource) {
+                    changed.extend(members.ids.iter().map(|id| (id.clone(), resource.clone())));
+                    members.filter.resource = Some(resource);
+                }
             }
         }
         changed
     }
 
     /// Takes in a sidecar that something listens for: gives its filter.
-    pub(super) fn add(&mut self, in_force: &InForce, proxy: &ProxyRegistration, effort: &Effort) -> Filter {
+    pub(super) fn add(
+        &mut self,
+        in_force: &InForce,
+        proxy: &ProxyRegistration,
+        plumbing: &Plumbing,
+        effort: &Effort,
+    ) -> Filter {
         let labels = proxy.labels.clone();
         if let Some(members) = self.members(&proxy.service, &labels) {
             members.ids.insert(proxy.id.clone());
             return members.filter.clone();
         }
-        let filter = self.make(in_force, &proxy.service, &labels, None, effort);
+        let filter = self.make((in_force, plumbing), (&proxy.service, &labels), None, effort);
         let members = Members { filter: filter.clone(), ids: [proxy.id.clone()].into() };
         self.workloads.entry(proxy.service.clone()).or_default().insert(labels, members);
         filter
@@ -134,9 +171,8 @@ impl Filters {
 
     fn make(
         &mut self,
-        in_force: &InForce,
-        service: &ServiceRef,
-        labels: &Labels,
+        (in_force, plumbing): (&InForce, &Plumbing),
+        (service, labels): (&ServiceRef, &Labels),
         last_good: Option<Filter>,
         effort: &Effort,
     ) -> Filter {
@@ -150,9 +186,15 @@ impl Filters {
         };
         match made {
             Ok(module) => {
-                let resource = match &module {
-                    Some(module) if module.manifest.does_something => self.resource(module),
-                    _ => self.unrestricted.clone(),
+                let sharing = module.as_ref().and_then(|module| Sharing::of(module, in_force, service));
+                let sharing = sharing.map(Arc::new);
+                let resource = match (&sharing, &module) {
+                    (Some(sharing), _) => self.shared_resource(service, sharing, plumbing),
+                    (None, Some(module)) if module.manifest.does_something => {
+                        let make = |log_key| extension::policy(module, log_key);
+                        self.resource(&module.digest, &module.manifest.policies, Vec::new(), make)
+                    }
+                    (None, _) => self.unrestricted.clone(),
                 };
                 let route = match &module {
                     Some(module) if module.manifest.cors.is_some() => {
@@ -161,21 +203,43 @@ impl Filters {
                     }
                     _ => self.route.clone(),
                 };
-                Filter { resource: Some(resource), route, problem: None }
+                Filter { resource: Some(resource), route, problem: None, sharing }
             }
             Err(problem) => {
                 let (namespace, service) = (&service.namespace, &service.name);
                 tracing::error!(namespace, service, problem, "the last good policy stays");
                 let route = last_good.as_ref().map_or_else(|| self.route.clone(), |good| good.route.clone());
-                let resource = last_good.and_then(|good| good.resource);
-                Filter { resource, route, problem: Some(problem) }
+                let (resource, sharing) =
+                    last_good.map_or((None, None), |good| (good.resource, good.sharing));
+                Filter { resource, route, problem: Some(problem), sharing }
             }
         }
     }
 
-    fn resource(&mut self, module: &Module) -> Arc<Resource> {
-        if let Some(made) = self.made.get(&module.digest).and_then(Weak::upgrade)
-            && *made.policies == *module.manifest.policies
+    /// A module for as many replicas as there are.
+    fn shared_resource(
+        &mut self,
+        service: &ServiceRef,
+        sharing: &Sharing,
+        plumbing: &Plumbing,
+    ) -> Arc<Resource> {
+        let replicas = sharing.replicas(service, plumbing);
+        let module = sharing.module();
+        let make = |log_key| extension::shared_policy(module, log_key, &replicas);
+        self.resource(&module.digest, &module.manifest.policies, replicas.clone(), make)
+    }
+
+    /// The resource of a module and numbers of replicas, made once.
+    fn resource(
+        &mut self,
+        digest: &str,
+        policies: &[String],
+        replicas: Vec<u32>,
+        make: impl FnOnce(LogKey) -> Resource,
+    ) -> Arc<Resource> {
+        let key = (digest.to_owned(), replicas);
+        if let Some(made) = self.made.get(&key).and_then(Weak::upgrade)
+            && *made.policies == *policies
         {
             return made;
         }
@@ -183,8 +247,8 @@ impl Filters {
             self.made.retain(|_, resource| resource.strong_count() > 0);
             self.swept = SWEPT_MIN.max(2 * self.made.len());
         }
-        let resource = Arc::new(extension::policy(module, self.log_key));
-        self.made.insert(module.digest.clone(), Arc::downgrade(&resource));
+        let resource = Arc::new(make(self.log_key));
+        self.made.insert(key, Arc::downgrade(&resource));
         resource
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::delivery::envoy::{ConnectionLife, cluster, endpoints, listener};
 use crate::delivery::snapshot::Resource;
-use crate::mesh::model::{Inbound, Protocol, ProxyId, ProxyRegistration, Readiness};
+use crate::mesh::model::{Inbound, Labels, Protocol, ProxyId, ProxyRegistration, Readiness};
 use chancery_policy_lang::checked::{Destination, ServiceRef};
 use chancery_policy_lang::link::LinkedSettings;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -43,8 +43,8 @@ struct Service {
 struct Replica {
     /// How many proxies say so.
     count: usize,
-    /// Its version, as the last of them says.
-    version: Option<String>,
+    /// Its labels, as the last of them says.
+    labels: Labels,
 }
 
 /// Who calls replicas of a service, and the endpoints of those.
@@ -79,7 +79,7 @@ impl Plumbing {
             if let Some(replicas) = service.replicas_like(proxy.readiness) {
                 let replica = replicas.entry(inbound.advertised).or_default();
                 replica.count += 1;
-                replica.version = proxy.labels.get(VERSION).cloned();
+                replica.labels = proxy.labels.clone();
                 service.forget_endpoints();
                 moved.insert(proxy.service.clone());
             }
@@ -152,6 +152,11 @@ impl Plumbing {
             .collect();
         let callers = self.services.get(service).into_iter().flat_map(|known| known.callers.values());
         endpoints.into_iter().zip(callers.map(|callers| &callers.ids)).collect()
+    }
+
+    /// How many replicas of a service with such labels requests are sent to.
+    pub(super) fn count(&self, service: &ServiceRef, is_meant: impl Fn(&Labels) -> bool) -> usize {
+        self.services.get(service).map_or(0, |known| known.replicas_with(is_meant).len())
     }
 
     /// The resources of a proxy that was taken in.
@@ -266,8 +271,14 @@ impl Service {
     /// that were: that all are silent may be the fault of what is asked to find out, and who calls learns more from
     /// their sidecars than from nobody.
     fn replicas(&self, version: Option<&str>) -> BTreeSet<SocketAddr> {
+        let is = |labels: &Labels| labels.get(VERSION).map(String::as_str) == version;
+        self.replicas_with(|labels| version.is_none() || is(labels))
+    }
+
+    /// The same of those whose labels are such.
+    fn replicas_with(&self, is_meant: impl Fn(&Labels) -> bool) -> BTreeSet<SocketAddr> {
         let of = |replicas: &BTreeMap<SocketAddr, Replica>| {
-            let is_meant = |replica: &Replica| version.is_none() || replica.version.as_deref() == version;
+            let is_meant = |replica: &Replica| is_meant(&replica.labels);
             let meant = replicas.iter().filter(|(_, replica)| is_meant(replica));
             meant.map(|(address, _)| *address).collect::<BTreeSet<_>>()
         };

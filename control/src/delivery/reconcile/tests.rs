@@ -253,6 +253,57 @@ fn a_change_reaches_whom_it_concerns_and_nobody_else() {
 }
 
 #[test]
+fn who_shares_limits_is_told_how_many_replicas_there_are() {
+    let limits = "traffic few on service shop/orders { limit 9/s shared }";
+    let second = "traffic v2 on workload shop { version: \"v2\" } { limit 5/s shared }";
+    let steady = "traffic each on service shop/orders { \
+                  limit 9/s per headers[\"x-t\"] shared  balance ring_hash by headers[\"x-t\"] }";
+    let version = |proxy: Arc<ProxyRegistration>, version: &str| {
+        let labels = Arc::new([("version".to_owned(), version.to_owned())].into());
+        Arc::new(ProxyRegistration { labels, ..(*proxy).clone() })
+    };
+    let silent = |proxy: Arc<ProxyRegistration>| {
+        let readiness = Readiness::Silent { since: Timestamp::UNIX_EPOCH };
+        Arc::new(ProxyRegistration { readiness, ..(*proxy).clone() })
+    };
+    let mut reconciler = Reconciler::default();
+    let mut told = |texts: &[&str], proxies: &[Arc<ProxyRegistration>]| {
+        let fleet = reconciler.build(&mesh(texts, proxies));
+        let given: Vec<String> = reconciler.given().into_iter().map(str::to_owned).collect();
+        let shown = fleet.iter().filter(|(id, _)| id.0.starts_with("shop/orders")).map(|(id, snapshot)| {
+            let text = crate::delivery::envoy::yaml::of_snapshot(snapshot).unwrap();
+            let said = text.split("limits are shared by ").nth(1);
+            let numbers = said.and_then(|rest| rest.split(" replicas").next()).unwrap_or("-").to_owned();
+            (id.0.split('/').next_back().unwrap().to_owned(), numbers)
+        });
+        (shown.collect::<BTreeMap<_, _>>(), given)
+    };
+    let of = |numbers: &[(&str, &str)]| -> BTreeMap<String, String> {
+        numbers.iter().map(|(id, told)| ((*id).to_owned(), (*told).to_owned())).collect()
+    };
+    assert_eq!(told(&[ORDERS], &[orders(1), cart(1)]).0, of(&[("1", "-")]));
+    assert_eq!(told(&[limits], &[orders(1), cart(1)]).0, of(&[("1", "1")]));
+    let (numbers, given) = told(&[limits], &[orders(1), orders(2), cart(1), offering("pay", "bank", 9)]);
+    assert_eq!(numbers, of(&[("1", "2"), ("2", "2")]));
+    assert_eq!(given, ["pay/bank/9", "shop/cart/1", "shop/orders/1", "shop/orders/2"]);
+    // One that gets no requests has no share; and it is told, too, for it may get some in a moment.
+    let (numbers, given) = told(&[limits], &[orders(1), silent(orders(2)), cart(1)]);
+    assert_eq!(numbers, of(&[("1", "1"), ("2", "1")]));
+    assert_eq!(given, ["shop/cart/1", "shop/orders/1", "shop/orders/2"]);
+    let (numbers, _) = told(&[limits], &[silent(orders(1)), silent(orders(2))]);
+    assert_eq!(numbers, of(&[("1", "2"), ("2", "2")]), "if all are silent, they get the requests");
+
+    let versions = [version(orders(1), "v1"), version(orders(2), "v2"), version(orders(3), "v2")];
+    let (numbers, _) = told(&[limits, second], &versions);
+    assert_eq!(numbers, of(&[("1", "3"), ("2", "3, 2"), ("3", "3, 2")]));
+    let (numbers, _) = told(&[steady], &[orders(1), orders(2)]);
+    assert_eq!(numbers, of(&[("1", "1"), ("2", "1")]), "all of a value come to one replica");
+    let (numbers, _) =
+        told(&[&steady.replace("ring_hash by headers[\"x-t\"]", "round_robin")], &[orders(1), orders(2)]);
+    assert_eq!(numbers, of(&[("1", "2"), ("2", "2")]));
+}
+
+#[test]
 fn a_problem_from_the_beginning_takes_no_policy_away() {
     let state = mesh(&["auth broken on mesh {", ORDERS], &[orders(1)]);
     let fleet = Reconciler::default().build(&state);

@@ -12,7 +12,6 @@ const AUTHENTICATION: Code = Code("E904");
 const GRADUAL: Code = Code("E905");
 const EXPRESSION: Code = Code("E906");
 const TEST: Code = Code("E907");
-const STATEMENT: Code = Code("E908");
 
 /// `use` and `prove`.
 pub(in crate::check) fn item(tree: &SyntaxTree, node: &impl AstNode, keyword: &str) -> Diagnostic {
@@ -34,13 +33,6 @@ pub(in crate::check) fn item(tree: &SyntaxTree, node: &impl AstNode, keyword: &s
 pub(in crate::check) fn policy(span: Span, kind: &str) -> Diagnostic {
     Diagnostic::error(POLICY, span, format!("`{kind}` policies are not supported yet")).help(
         "no statement does this yet; `auth` policies decide by what a request's headers and its caller say",
-    )
-}
-
-/// `shared` of a limit.
-pub(in crate::check) fn shared_limit(span: Span) -> Diagnostic {
-    Diagnostic::error(STATEMENT, span, "`shared` is not supported yet").help(
-        "each replica counts by itself: state a share of the rate, such as 50/s for 100/s over two replicas",
     )
 }
 
