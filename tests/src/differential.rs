@@ -9,6 +9,8 @@
 //!    \--> Request -------------------------+-> compile -> Plugin (wasmtime) -> Ran -------+-> equal?
 //! ```
 
+mod calls;
+mod courses;
 mod dear;
 mod expressions;
 mod policies;
@@ -18,6 +20,7 @@ mod shrink;
 mod sketch;
 mod words;
 
+pub use courses::compare_courses;
 pub use report::Difference;
 pub use sketch::{ExprSketch, Kind, PolicySketch, RuleSketch, Sketch};
 
@@ -105,6 +108,18 @@ pub fn program_of(sketch: &Sketch) -> Result<LinkedProgram, String> {
 pub fn sketches(seed: u64, count: usize) -> Vec<Sketch> {
     let mut random = Random::new(seed);
     (0..count).map(|_| policies::sketch(&mut random)).collect()
+}
+
+/// A sketch with policies of what callers do, beside what [`sketches`] have.
+#[must_use]
+pub fn sketch_with_calls(random: &mut Random) -> Sketch {
+    let mut sketch = policies::sketch(random);
+    if random.chance(40) {
+        // Those refuse most requests.
+        sketch.policies.retain(|policy| policy.kind != "auth");
+    }
+    sketch.policies.extend(calls::policies(random));
+    sketch
 }
 
 /// The same policies and statements in another order.

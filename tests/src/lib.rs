@@ -10,6 +10,7 @@ pub mod envoy;
 pub mod envoy_model;
 pub mod filters;
 pub mod mesh;
+pub mod pair;
 pub mod programs;
 pub mod random;
 pub mod strangers;

@@ -322,6 +322,18 @@ impl Mesh {
         Ok(applied.revision)
     }
 
+    /// Puts the policies of a text in force in the place of all that came so before.
+    ///
+    /// # Errors
+    /// As [`Mesh::apply`].
+    pub async fn apply_alone(&self, text: &str) -> Result<u64> {
+        let files = vec![FileBody { name: "alone.writ".to_owned(), text: text.to_owned() }];
+        let request = ApplyRequest { set: Some("alone".to_owned()), prune: true, ..ApplyRequest::of(files) };
+        let applied: ApplyResponse = self.admin()?.post("/v1/policies", &request).await?;
+        self.until_on(applied.revision).await?;
+        Ok(applied.revision)
+    }
+
     /// Takes a policy out of force and waits until every connected sidecar decides without it.
     ///
     /// # Errors

@@ -26,6 +26,9 @@ const PROGRAMS_REORDERED: usize = 100;
 /// Programs that are compiled well and fast, with so many requests each.
 const PROGRAMS_COMPILED_TWICE: usize = 20;
 const REQUESTS_OF_EACH: usize = 20;
+/// Modules of callers that are compared without a wish for more, with so many requests each.
+const COURSES: usize = 400;
+const REQUESTS_OF_A_COURSE: usize = 50;
 
 fn number_from_environment(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -103,6 +106,18 @@ fn check_reach(summaries: &[Summary]) {
         "{refused} programs refused, {lines} lines logged, headers of {changed:?} requests and answers changed"
     );
     assert!(refused < programs, "{refused} generated policies were refused, {programs} accepted");
+}
+
+#[test]
+fn the_module_of_a_caller_tells_envoy_what_the_evaluator_says() {
+    let programs = count_from_environment("CHANCERY_DIFFERENTIAL_COURSES").unwrap_or(COURSES);
+    let seed = number_from_environment("CHANCERY_DIFFERENTIAL_SEED").unwrap_or(SEED);
+    let compared = differential::compare_courses(seed, programs, REQUESTS_OF_A_COURSE);
+    let summary =
+        compared.unwrap_or_else(|error| panic!("with CHANCERY_DIFFERENTIAL_SEED={seed}: {error:#}"));
+    println!("CHANCERY_DIFFERENTIAL_SEED={seed}: {summary:?}");
+    assert!(summary.steered * 10 > summary.pairs, "{summary:?}");
+    assert!(summary.refused < summary.programs, "{summary:?}");
 }
 
 #[test]

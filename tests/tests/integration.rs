@@ -16,6 +16,7 @@ mod limits;
 mod logs;
 mod mesh;
 mod one_identity;
+mod pair;
 mod plain_envoy;
 mod protocols;
 mod readme;

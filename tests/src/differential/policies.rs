@@ -223,7 +223,7 @@ fn policy(random: &mut Random, number: usize) -> PolicySketch {
     PolicySketch { kind: "auth".to_owned(), name: format!("p{number}"), target, mode, rules, otherwise }
 }
 
-fn rule(random: &mut Random, number: usize, simple: bool, exempts: bool) -> RuleSketch {
+pub(super) fn rule(random: &mut Random, number: usize, simple: bool, exempts: bool) -> RuleSketch {
     let effect = match random.below(10) {
         0 if exempts => "exempt",
         1..=4 => "deny",
@@ -252,11 +252,12 @@ fn rule(random: &mut Random, number: usize, simple: bool, exempts: bool) -> Rule
         paths,
         peers,
         conditions,
+        to: None,
         respond: if effect == "deny" && random.chance(30) { respond(random) } else { None },
     }
 }
 
-fn condition(random: &mut Random, scope: &Scope) -> (String, super::ExprSketch) {
+pub(super) fn condition(random: &mut Random, scope: &Scope) -> (String, super::ExprSketch) {
     let word = random.one_of(&["when", "when", "unless"]).to_owned();
     let depth = random.below(DEPTH_MAX + 1);
     (word, expressions::condition(random, scope, depth))
@@ -272,7 +273,7 @@ fn respond(random: &mut Random) -> Option<String> {
 }
 
 /// A pattern without captures.
-fn path(random: &mut Random) -> String {
+pub(super) fn path(random: &mut Random) -> String {
     let mut path = String::new();
     for _ in 0..random.below(4) {
         let segment = if random.chance(20) { "*" } else { random.one_of(w::SEGMENTS) };
@@ -303,7 +304,7 @@ fn captured(random: &mut Random, scope: &mut Scope) -> String {
     path
 }
 
-fn peer(random: &mut Random) -> String {
+pub(super) fn peer(random: &mut Random) -> String {
     let namespace = random.one_of(w::NAMESPACES);
     match random.below(10) {
         0..=3 => format!("service {namespace}/{}", random.one_of(w::SERVICES)),
@@ -315,6 +316,6 @@ fn peer(random: &mut Random) -> String {
     }
 }
 
-fn owned(words: Vec<&str>) -> Vec<String> {
+pub(super) fn owned(words: Vec<&str>) -> Vec<String> {
     words.into_iter().map(str::to_owned).collect()
 }

@@ -2,6 +2,10 @@
 
 use super::words::SCHEMA;
 
+/// The words of the statements that say with `for` which requests they speak of.
+const WITH_FOR: [&str; 9] =
+    ["limit", "sample", "set", "add", "remove", "timeout", "retry", "fault", "mirror"];
+
 /// Policies that concern one target, perhaps.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sketch {
@@ -41,6 +45,8 @@ pub struct RuleSketch {
     pub peers: Vec<String>,
     /// `when` or `unless`, and a condition.
     pub conditions: Vec<(String, ExprSketch)>,
+    /// What stands behind `->`, if that is there.
+    pub to: Option<String>,
     /// What stands behind `respond`, if that is there.
     pub respond: Option<String>,
 }
@@ -97,15 +103,14 @@ impl PolicySketch {
 }
 
 impl RuleSketch {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = String::new();
         if let Some(name) = &self.name {
             text.push_str(&format!("{name}: "));
         }
         text.push_str(&self.effect);
         let matches = [&self.methods, &self.paths, &self.peers].into_iter().any(|list| !list.is_empty());
-        let has_for =
-            ["limit", "sample", "set", "add", "remove"].iter().any(|word| self.effect.starts_with(word));
+        let has_for = WITH_FOR.iter().any(|word| self.effect.starts_with(word));
         if has_for && matches {
             text.push_str(" for");
         }
@@ -119,6 +124,9 @@ impl RuleSketch {
         }
         for (word, condition) in &self.conditions {
             text.push_str(&format!(" {word} {}", condition.text()));
+        }
+        if let Some(to) = &self.to {
+            text.push_str(&format!(" -> {to}"));
         }
         if let Some(respond) = &self.respond {
             text.push_str(&format!(" respond {respond}"));

@@ -7,6 +7,9 @@
 //! /failing/TIMES/NAME     it is 503 so many times for this name, and then 200
 //! /failing-at/INSTANCE    it is 503 if this application is that one
 //! ```
+//!
+//! Headers ask for the same whatever the path is: `x-fails: TIMES/NAME` and `x-slow: MS`. What reached it last can be
+//! asked for.
 
 use anyhow::Result;
 use http_body_util::{BodyExt, Full};
@@ -17,7 +20,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,12 +29,16 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
+/// So many of the requests that reached it last are remembered.
+const HEARD_MAX: usize = 4_096;
+
 /// A running application. It ends with its value.
 #[derive(Debug)]
 pub struct Application {
     /// Where it listens.
     pub address: SocketAddr,
     name: Arc<str>,
+    heard: Heard,
     /// `None` while it is stopped.
     task: Option<JoinHandle<()>>,
 }
@@ -44,9 +51,15 @@ impl Application {
     pub async fn start(name: &str) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let mut application = Self { address, name: name.into(), task: None };
+        let mut application = Self { address, name: name.into(), heard: Heard::default(), task: None };
         application.serve(listener);
         Ok(application)
+    }
+
+    /// What it was asked since it was asked for that last, each as it answers it; the last ones if that were many.
+    #[must_use]
+    pub fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
     }
 
     /// Ends it, with all its connections, as if it were killed.
@@ -69,6 +82,7 @@ impl Application {
 
     fn serve(&mut self, listener: TcpListener) {
         let name = self.name.clone();
+        let heard = self.heard.clone();
         let failed = Failed::default();
         self.task = Some(tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -76,17 +90,26 @@ impl Application {
                 while connections.try_join_next().is_some() {}
                 let name = name.clone();
                 let failed = failed.clone();
+                let heard = heard.clone();
                 let answer = service_fn(move |request: Request<Incoming>| {
-                    let mut response = Response::new(Full::new(Bytes::from(answer(&name, &request))));
+                    let body = answer(&name, &request);
+                    remember(&heard, &body);
+                    let mut response = Response::new(Full::new(Bytes::from(body)));
                     let path = request.uri().path().to_owned();
                     add_headers(&mut response, &path);
-                    if fails(&failed, &path) || path.strip_prefix("/failing-at/") == Some(&*name) {
+                    let failing = asked_for(&request, "x-fails").unwrap_or_default();
+                    if fails(&failed, &path, "/failing/")
+                        || fails(&failed, &failing, "")
+                        || path.strip_prefix("/failing-at/") == Some(&*name)
+                    {
                         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                     }
                     add_asked(&mut response, &request);
+                    let slow = asked_for(&request, "x-slow").and_then(|ms| ms.parse().ok());
                     async move {
                         let _whole = request.into_body().collect().await;
-                        if let Some(ms) = path.strip_prefix("/slow/").and_then(|ms| ms.parse().ok()) {
+                        if let Some(ms) = path.strip_prefix("/slow/").and_then(|ms| ms.parse().ok()).or(slow)
+                        {
                             sleep(Duration::from_millis(ms)).await;
                         }
                         Ok::<_, Infallible>(response)
@@ -109,9 +132,25 @@ impl Drop for Application {
 /// How often each path has failed.
 type Failed = Arc<Mutex<BTreeMap<String, u32>>>;
 
-/// Whether a request is to fail this time.
-fn fails(failed: &Failed, path: &str) -> bool {
-    let times = path.strip_prefix("/failing/").and_then(|rest| rest.split('/').next()?.parse::<u32>().ok());
+/// What it was asked, the last behind.
+type Heard = Arc<Mutex<VecDeque<String>>>;
+
+fn remember(heard: &Heard, body: &str) {
+    let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+    if heard.len() == HEARD_MAX {
+        heard.pop_front();
+    }
+    heard.push_back(body.to_owned());
+}
+
+/// The value of a header by which something is asked for.
+fn asked_for<B>(request: &Request<B>, name: &str) -> Option<String> {
+    Some(request.headers().get(name)?.to_str().ok()?.to_owned())
+}
+
+/// Whether a request is to fail this time: `TIMES/NAME` stands behind the beginning.
+fn fails(failed: &Failed, path: &str, beginning: &str) -> bool {
+    let times = path.strip_prefix(beginning).and_then(|rest| rest.split('/').next()?.parse::<u32>().ok());
     let Some(times) = times else { return false };
     let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
     let so_far = failed.entry(path.to_owned()).or_default();

@@ -122,6 +122,12 @@ impl Process {
         lock(&self.lines).iter().filter_map(|line| interest(line)).collect()
     }
 
+    /// What of the lines behind so many is of interest, and how many lines there are.
+    pub fn lines_behind<T>(&self, lines: usize, interest: impl Fn(&str) -> Option<T>) -> (Vec<T>, usize) {
+        let all = lock(&self.lines);
+        (all.iter().skip(lines).filter_map(|line| interest(line)).collect(), all.len())
+    }
+
     /// Waits until something of interest is printed.
     ///
     /// # Errors

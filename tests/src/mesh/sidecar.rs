@@ -251,6 +251,12 @@ impl Sidecar {
         &mut self.application
     }
 
+    /// What reached its application since that was asked last, see [`Application::heard`].
+    #[must_use]
+    pub fn heard(&self) -> Vec<String> {
+        self.application.heard()
+    }
+
     /// How many replicas of a service its Envoy knows.
     ///
     /// # Errors
@@ -336,14 +342,17 @@ impl Sidecar {
     /// What its Envoy wrote of each request in a direction, in their order.
     #[must_use]
     pub fn entries_of(&self, direction: &str) -> Vec<Value> {
-        let of_all = self.process.lines(|line| {
-            let line: Value = serde_json::from_str(line).ok()?;
-            if line.get("target")? != "access" {
-                return None;
-            }
-            serde_json::from_str::<Value>(line.pointer("/fields/message")?.as_str()?).ok()
-        });
-        of_all.into_iter().filter(|entry| entry.get("direction").is_some_and(|of| of == direction)).collect()
+        self.process
+            .lines(entry)
+            .into_iter()
+            .filter(|entry| entry.get("direction").is_some_and(|of| of == direction))
+            .collect()
+    }
+
+    /// What its Envoy wrote of each request in what was printed behind so many lines, and how many lines there are.
+    #[must_use]
+    pub fn entries_behind(&self, lines: usize) -> (Vec<Value>, usize) {
+        self.process.lines_behind(lines, entry)
     }
 
     /// Waits until its Envoy has written of so many requests more than `before`, and gives those.
@@ -412,6 +421,15 @@ impl Sidecar {
         };
         timeout(PATIENCE, exchange).await.map_err(|_| anyhow!("Envoy does not answer to {path}"))?
     }
+}
+
+/// What Envoy wrote of a request, if a line has that.
+fn entry(line: &str) -> Option<Value> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    if line.get("target")? != "access" {
+        return None;
+    }
+    serde_json::from_str(line.pointer("/fields/message")?.as_str()?).ok()
 }
 
 impl Start {

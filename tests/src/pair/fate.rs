@@ -1,0 +1,176 @@
+//! What becomes of a request in its caller's Envoy.
+
+use chancery_policy_lang::checked::{Cause, Destination, FaultKind, Milliseconds, Retry, Way};
+use chancery_policy_lang::eval::{Course, course};
+use chancery_policy_lang::linked::LinkedProgram;
+use chancery_policy_lang::request::{Protocol, RawRequest, Request, Source, received};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// A timeout below this is one that a request must meet or stay far from.
+const SHORT_MS: u32 = 5_000;
+/// All of a share.
+const ALL: u32 = 1_000_000;
+/// What Envoy answers to a host that it cannot say over HTTP/2.
+const BAD_HOST: u16 = 400;
+
+/// Where a request may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// The replica of version `v1`.
+    One,
+    /// The replica of version `v2`.
+    Two,
+    /// The other service.
+    Basket,
+    /// Whom copies are sent to.
+    Copies,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug)]
+pub(super) enum Fate {
+    /// The caller's sidecar answers it.
+    Answered {
+        /// With one of these.
+        statuses: Vec<u16>,
+        /// And with this header `location`.
+        location: Option<Vec<u8>>,
+    },
+    /// It is sent.
+    Sent(Box<Sent>),
+}
+
+/// A request that is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    /// As it comes to the other sidecar.
+    pub(super) request: RawRequest,
+    /// To one of these.
+    pub(super) to: Vec<Place>,
+    /// When it is sent again.
+    pub(super) retry: Option<Retry>,
+    /// Whether its answer must not take long.
+    pub(super) is_short: bool,
+    /// Whether a copy is sent.
+    pub(super) is_copied: bool,
+}
+
+impl Sent {
+    /// How often it is tried at most, and whether an answer with this status is tried again.
+    pub(super) fn tries(&self) -> (u32, impl Fn(u16) -> bool) {
+        let causes: Vec<Cause> = self.retry.iter().flat_map(|retry| retry.on.clone()).collect();
+        let is_retried = move |status: u16| {
+            causes.iter().any(|cause| match cause {
+                Cause::ServerError => status >= 500,
+                Cause::GatewayError => (502..=504).contains(&status),
+                Cause::Connect | Cause::Refused | Cause::Reset => false,
+            })
+        };
+        (1 + self.retry.as_ref().map_or(0, |retry| retry.times), is_retried)
+    }
+}
+
+/// The identity of a caller, as its sidecar shows it.
+fn source(principal: &str) -> Source {
+    Source {
+        principal: Some(principal.as_bytes().to_vec()),
+        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        port: 0,
+        mtls: true,
+    }
+}
+
+/// The request as the caller's Envoy shows it to its filters; `None` if it refuses it by itself.
+pub(super) fn seen_by_caller(raw: &RawRequest, principal: &str) -> Option<Request> {
+    let request = received(raw.clone()).ok()?;
+    Some(Request { source: source(principal), ..request })
+}
+
+/// What becomes of a request by what the caller's sidecar is told, if it is told something.
+pub(super) fn fate(program: Option<&LinkedProgram>, request: &Request) -> Fate {
+    let answered = |statuses, location| Fate::Answered { statuses, location };
+    let course = match program {
+        // Without something to decide there is no module that refuses.
+        Some(program) => match (course(program, request), program.refusal(request)) {
+            (Some(course), _) => course,
+            (None, Some(refusal)) if program.calls.decides() => {
+                return answered(vec![refusal.decision().respond.map_or(0, |respond| respond.status)], None);
+            }
+            (None, _) => course_without_module(program),
+        },
+        None => Course::default(),
+    };
+    let aborts: Vec<u16> = course
+        .faults
+        .iter()
+        .filter_map(|fault| match fault.does.kind {
+            FaultKind::Abort(status) if fault.does.share == ALL => Some(status),
+            _ => None,
+        })
+        .collect();
+    if !aborts.is_empty() {
+        return answered(aborts, None);
+    }
+    if let (Some(Way::Redirect { status, .. }), Some(location)) =
+        (course.way.as_ref().map(|way| &way.does), &course.location)
+    {
+        return answered(vec![*status], Some(location.clone()));
+    }
+    if request.authority.is_empty() || request.authority.contains(&b'@') {
+        return answered(vec![BAD_HOST], None);
+    }
+    Fate::Sent(Box::new(sent(&course, request)))
+}
+
+/// What holds for requests of which no module decides.
+fn course_without_module(program: &LinkedProgram) -> Course {
+    let calls = &program.calls;
+    let timeouts = [calls.timeouts.otherwise.clone(), calls.ceilings.otherwise.clone()];
+    Course {
+        way: calls.ways.otherwise.clone(),
+        mirror: calls.mirrors.otherwise.clone(),
+        timeout: timeouts.into_iter().flatten().min_by_key(|choice| choice.does),
+        retry: calls.retries.otherwise.clone(),
+        ..Course::default()
+    }
+}
+
+fn sent(course: &Course, request: &Request) -> Sent {
+    let to = match course.way.as_ref().map(|way| &way.does) {
+        Some(Way::Route(weighted)) => {
+            let possible = weighted.iter().filter(|weighted| weighted.share > 0);
+            let mut places: Vec<Place> = possible.flat_map(|weighted| places(&weighted.to)).collect();
+            places.sort_unstable();
+            places.dedup();
+            places
+        }
+        _ => vec![Place::One, Place::Two],
+    };
+    let path = course.path.clone().unwrap_or_else(|| request.path.clone());
+    Sent {
+        request: RawRequest {
+            protocol: Protocol::Http2,
+            method: request.method.clone(),
+            path,
+            authority: Some(request.authority.clone()),
+            hosts: Vec::new(),
+            scheme: request.scheme.clone(),
+            headers: request.headers.clone(),
+            has_body: !request.end_of_stream,
+            source: request.source.clone(),
+        },
+        to,
+        retry: course.retry.as_ref().map(|retry| retry.does.clone()),
+        is_short: course.timeout.as_ref().is_some_and(|timeout| timeout.does < Milliseconds(SHORT_MS)),
+        is_copied: course.mirror.as_ref().is_some_and(|mirror| mirror.does.share == ALL),
+    }
+}
+
+fn places(to: &Destination) -> Vec<Place> {
+    match (to.service.name.as_str(), to.version.as_deref()) {
+        ("basket", _) => vec![Place::Basket],
+        (_, Some("v1")) => vec![Place::One],
+        (_, Some(_)) => vec![Place::Two],
+        (_, None) => vec![Place::One, Place::Two],
+    }
+}
