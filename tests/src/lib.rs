@@ -13,5 +13,6 @@ pub mod mesh;
 pub mod pair;
 pub mod programs;
 pub mod random;
+pub mod secrets;
 pub mod strangers;
 pub mod worst_sources;

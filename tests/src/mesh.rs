@@ -10,6 +10,7 @@
 //! dies with its value and with the test, and shows the end of its log when the test fails.
 
 pub mod application;
+pub mod client;
 pub mod clock;
 pub mod load;
 pub mod ports;

@@ -15,7 +15,6 @@
 //! the caller's line says; all else is foretold. What nobody can foretell is not generated ([`steady`]), or such
 //! requests are not made: a second try that may go to either of two replicas.
 
-mod client;
 mod expected;
 mod fate;
 mod run;

@@ -20,6 +20,7 @@ mod pair;
 mod plain_envoy;
 mod protocols;
 mod readme;
+mod secrets;
 mod shared_limits;
 mod standalone;
 mod tidy;

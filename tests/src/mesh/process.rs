@@ -122,6 +122,12 @@ impl Process {
         lock(&self.lines).iter().filter_map(|line| interest(line)).collect()
     }
 
+    /// The printed lines that were not taken before. Nothing else sees them any more.
+    #[must_use]
+    pub fn take_lines(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.lines))
+    }
+
     /// What of the lines behind so many is of interest, and how many lines there are.
     pub fn lines_behind<T>(&self, lines: usize, interest: impl Fn(&str) -> Option<T>) -> (Vec<T>, usize) {
         let all = lock(&self.lines);

@@ -1,11 +1,11 @@
 //! The comparison: a mesh, set after set of policies, and request after request.
 
-use super::client::Client;
 use super::expected::{Hashes, Replica, Try};
 use super::fate::{Fate, Place, Sent, fate, seen_by_caller};
 use super::steady;
 use crate::differential::{requests_of, sketch_with_calls};
 use crate::envoy_model::literal;
+use crate::mesh::client::Client;
 use crate::mesh::wire::Answer;
 use crate::mesh::{LOOK_AGAIN, Member, Mesh, PATIENCE, Sidecar};
 use crate::programs::{checked, linked_calls, linked_of, workload};

@@ -1,7 +1,7 @@
 //! Requests as bytes over one connection, which is kept: Envoy takes a second to close one on which it answered by itself.
 
-use crate::mesh::PATIENCE;
-use crate::mesh::wire::Answer;
+use super::PATIENCE;
+use super::wire::Answer;
 use anyhow::{Context, Result, bail};
 use chancery_policy_lang::request::RawRequest;
 use std::net::SocketAddr;
@@ -14,13 +14,15 @@ const BYTES_MAX: usize = 1 << 20;
 
 /// A client of one address.
 #[derive(Debug)]
-pub(super) struct Client {
+pub struct Client {
     address: SocketAddr,
     connection: Option<BufReader<TcpStream>>,
 }
 
 impl Client {
-    pub(super) fn new(address: SocketAddr) -> Self {
+    /// One that is not connected yet.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
         Self { address, connection: None }
     }
 
@@ -28,7 +30,7 @@ impl Client {
     ///
     /// # Errors
     /// When it is not answered in time.
-    pub(super) async fn ask(&mut self, request: &RawRequest, body_bytes: usize) -> Result<Answer> {
+    pub async fn ask(&mut self, request: &RawRequest, body_bytes: usize) -> Result<Answer> {
         let mut bytes = head(request);
         bytes.resize(bytes.len() + body_bytes, b'x');
         timeout(PATIENCE, self.exchange(&bytes, request.method == b"HEAD"))
