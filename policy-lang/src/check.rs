@@ -24,6 +24,7 @@ mod lets;
 mod log;
 mod pattern;
 mod peer;
+mod phases;
 mod policy;
 mod repeated;
 mod request;

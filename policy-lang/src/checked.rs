@@ -172,6 +172,7 @@ impl CheckedPolicy {
     pub fn computed(&self) -> impl Iterator<Item = &Arc<Expr>> {
         let keys = self.limits().iter().flat_map(|limit| &limit.keys);
         let values = self.headers().iter().filter_map(|header| header.change.value());
+        let values = values.chain(self.headers().iter().filter_map(|header| header.late.as_ref()));
         let samples = self.log().into_iter().flat_map(|log| &log.samples);
         let fields = self.log().into_iter().flat_map(|log| &log.fields);
         let later = samples.filter_map(|sample| sample.later.as_ref());
@@ -520,11 +521,25 @@ pub enum Attribute {
     Decision,
     /// `rule`: string, the id of what decided. Known from the decision on; only in `log` policies.
     Rule,
-    /// `response.code`: int, 0 if there was no answer. Known when the answer is over.
+    /// `response.code`: int, 0 if there was no answer. Known when the answer begins.
     ResponseCode,
     /// `response.duration`: int, how many ms went by from the first byte of the request to the last of its answer.
     /// Known when the answer is over.
     ResponseDuration,
+    /// `response.headers["x"]`: string?, lower-case name; a repeated header is joined with `,`; one that is longer than
+    /// [`ANSWER_TEXT_BYTES_MAX`](crate::response::ANSWER_TEXT_BYTES_MAX) is absent. Known when the answer begins.
+    ResponseHeader(Arc<str>),
+    /// `response.size`: int, the bytes of the answer's body. Known when the answer is over.
+    ResponseSize,
+    /// `response.flags`: list of [`FLAGS`](crate::response::FLAGS), why the answer is what it is. Known when the
+    /// answer is over.
+    ResponseFlags,
+    /// `upstream.address`: string?, where the request was sent to last. Known when the answer is over.
+    UpstreamAddress,
+    /// `upstream.attempts`: int, how often it was sent, or was to be. Known when the answer is over.
+    UpstreamAttempts,
+    /// `upstream.failure`: string?, why the connection failed. Known when the answer is over.
+    UpstreamFailure,
 }
 
 /// One operand.

@@ -8,14 +8,16 @@ mod expression;
 mod headers;
 mod limits;
 mod log;
+mod response;
 mod strings;
 
 pub use calls::{Course, course};
 pub(crate) use expression::{Computed, Scope};
-pub use headers::{Change, Changes, What, header_changes};
+pub use headers::{Change, Changes, What, header_changes, is_for};
 pub(crate) use headers::{fit_for_header, text_of_constant};
 pub use limits::Buckets;
-pub use log::{Response, line, logged, speaking};
+pub use log::{line, logged, speaking};
+pub use response::Response;
 
 use crate::checked::{Effect, Expr, Guard, Limit, Peer, Respond, Rule, Value};
 use crate::decision::{Decision, Outcome};

@@ -8,6 +8,7 @@ use crate::checked::{BinaryOp, Effect, Expr, ExprKind, Guard, Redact, SampleRate
 use crate::decision::{Decision, Outcome};
 use crate::eval::{self, Changes, Computed, Scope};
 use crate::linked::{LinkedLog, LinkedProgram, Workload};
+use crate::literals::expression_text;
 use crate::request::Request;
 use crate::source::Span;
 use std::sync::Arc;
@@ -17,13 +18,50 @@ use std::sync::Arc;
 pub struct Explanation {
     /// The decision.
     pub decision: Decision,
-    /// What becomes of headers; nothing unless the request passes.
+    /// What becomes of headers whatever the answer; nothing unless the request passes.
     pub changes: Changes,
+    /// What becomes of the answer's headers beside that, by what it is.
+    pub by_answer: Vec<HeaderByAnswer>,
     /// All rules that concern the target, in decision order, each once, then all limits in theirs if they are asked,
     /// then all operations on headers if the request passes.
     pub rules: Vec<RuleFinding>,
     /// What is logged of the request; `None` if no `log` policy concerns the target.
     pub logged: Option<LogFinding>,
+}
+
+/// An operation on a header of the answer that asks about the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderByAnswer {
+    /// The statement.
+    pub by: Arc<str>,
+    /// The header.
+    pub header: Arc<str>,
+    /// What becomes of it: `set`, `add` or `remove`.
+    pub does: &'static str,
+    /// Where its value is written.
+    pub value: Option<Span>,
+    /// What must hold of the answer.
+    pub when: Option<Written>,
+}
+
+/// A condition in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// As it is written there.
+    There(Span),
+    /// In normal form, for it stands in several places, or behind `unless`.
+    So(String),
+}
+
+impl Written {
+    fn of(condition: &Expr) -> Self {
+        match condition.kind {
+            ExprKind::Unary(UnaryOp::Not, _) | ExprKind::Binary(BinaryOp::And, ..) => {
+                Self::So(expression_text(condition))
+            }
+            _ => Self::There(condition.span),
+        }
+    }
 }
 
 /// What is logged of a request.
@@ -34,7 +72,7 @@ pub struct LogFinding {
     /// Where the statement is that says so, if one does.
     pub by: Option<Span>,
     /// More are, where the answer is such: how many, what must hold of it, and the whole statement.
-    pub later: Vec<(SampleRate, Span, Span)>,
+    pub later: Vec<(SampleRate, Written, Span)>,
     /// The fields of its line beside those that each line has.
     pub fields: Vec<Arc<str>>,
     /// What is redacted in it, and how.
@@ -144,12 +182,42 @@ pub fn explain(program: &LinkedProgram, request: &Request) -> Explanation {
             None => rules.push(finding),
         }
     }
-    let changes = match passes {
-        true => eval::header_changes(program, request),
-        false => Changes::default(),
-    };
+    let (mut changes, mut by_answer) = (Changes::default(), Vec::new());
+    if passes {
+        (changes, by_answer) = changed(program, request);
+    }
     let logged = program.log.as_ref().map(|log| logged(program, log, request, &decision));
-    Explanation { decision, changes, rules, logged }
+    Explanation { decision, changes, by_answer, rules, logged }
+}
+
+/// What becomes of headers whatever the answer, and what by it.
+fn changed(program: &LinkedProgram, request: &Request) -> (Changes, Vec<HeaderByAnswer>) {
+    let (late, early): (Vec<_>, Vec<_>) =
+        program.traffic.headers.iter().cloned().partition(|linked| linked.statement.is_late());
+    let mut without = program.clone();
+    without.traffic.headers = early;
+    // Whatever it is: nothing asks about it.
+    let any = eval::Response { code: 200, ..eval::Response::default() };
+    let changes = eval::header_changes(&without, request, &any);
+    let matching = late.iter().filter(|linked| {
+        !linked.shadow && eval::guard_matches(&linked.statement.guard, &program.workload, request)
+    });
+    let mut by_answer: Vec<HeaderByAnswer> = Vec::new();
+    for linked in matching {
+        let statement = &linked.statement;
+        let found = HeaderByAnswer {
+            by: statement.id.clone(),
+            header: statement.header.clone(),
+            does: statement.change.as_str(),
+            value: statement.change.value().map(|value| value.span),
+            when: statement.late.as_ref().map(|late| Written::of(late)),
+        };
+        if !by_answer.contains(&found) {
+            by_answer.push(found);
+        }
+    }
+    by_answer.sort_by(|one, other| (&one.header, &one.by).cmp(&(&other.header, &other.by)));
+    (changes, by_answer)
 }
 
 /// Whether limits are asked of a request that is decided so: those of the policies that are enforced if the rules let it
@@ -171,7 +239,8 @@ fn logged(program: &LinkedProgram, log: &LinkedLog, request: &Request, decision:
         (None, Some(_)) => log.refused(),
     };
     let more = speaking.iter().filter(|sample| sample.rate > rate);
-    let later = more.filter_map(|sample| Some((sample.rate, sample.later.as_ref()?.span, sample.span)));
+    let later =
+        more.filter_map(|sample| Some((sample.rate, Written::of(sample.later.as_ref()?), sample.span)));
     LogFinding {
         rate,
         by: best.map(|sample| sample.span),

@@ -43,6 +43,7 @@ pub mod plan;
 pub mod print;
 pub(crate) mod regex;
 pub mod request;
+pub mod response;
 pub mod routes;
 pub mod source;
 pub mod syntax;

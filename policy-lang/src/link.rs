@@ -12,6 +12,7 @@ mod facts;
 mod fold;
 mod headers;
 mod index;
+mod late;
 mod log;
 mod meeting;
 pub(crate) mod order;

@@ -128,7 +128,8 @@ impl LinkedProgram {
         // Those of shadow policies are never done.
         for linked in self.traffic.headers.iter().filter(|linked| !linked.shadow) {
             asked_by(&linked.statement.guard, &mut asked);
-            linked.statement.change.value().into_iter().for_each(|value| attributes_of(value, &mut asked));
+            let expressions = linked.statement.change.value().into_iter().chain(&linked.statement.late);
+            expressions.for_each(|value| attributes_of(value, &mut asked));
         }
         if let Some(log) = &self.log {
             log.asked(&mut asked);

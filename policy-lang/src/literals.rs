@@ -267,10 +267,14 @@ fn subject_of(attribute: &Attribute) -> Option<Subject> {
     }
 }
 
-/// The property of the host in which an attribute is read, if it is not a header.
+/// The property of the host in which an attribute is read, if it is not a header of the request: the segments of its
+/// path.
 #[must_use]
-pub(crate) fn property_of(attribute: &Attribute) -> Option<&'static str> {
-    match attribute {
+pub(crate) fn property_of(attribute: &Attribute) -> Option<Vec<&str>> {
+    if let Attribute::ResponseHeader(name) = attribute {
+        return Some(vec!["response", "headers", name]);
+    }
+    let path = match attribute {
         Attribute::Protocol => Some("request.protocol"),
         Attribute::SourceService | Attribute::SourceNamespace | Attribute::SourcePrincipal => {
             Some("connection.uri_san_peer_certificate")
@@ -279,8 +283,14 @@ pub(crate) fn property_of(attribute: &Attribute) -> Option<&'static str> {
         Attribute::SourceMtls => Some("connection.mtls"),
         Attribute::ResponseCode => Some("response.code"),
         Attribute::ResponseDuration => Some("request.duration"),
+        Attribute::ResponseSize => Some("response.size"),
+        Attribute::ResponseFlags => Some("response.flags"),
+        Attribute::UpstreamAddress => Some("upstream.address"),
+        Attribute::UpstreamAttempts => Some("upstream.request_attempt_count"),
+        Attribute::UpstreamFailure => Some("upstream.transport_failure_reason"),
         _ => None,
-    }
+    };
+    path.map(|path| path.split('.').collect())
 }
 
 /// The header in which an attribute travels, beside those that are always read.
@@ -321,10 +331,27 @@ pub(crate) fn is_of_target(attribute: &Attribute) -> bool {
     matches!(attribute, Attribute::TargetService | Attribute::TargetNamespace | Attribute::TargetLabel(_))
 }
 
-/// Whether an attribute is known only when the answer is over.
+/// Whether an attribute is known only when there is an answer.
 #[must_use]
 pub(crate) fn is_of_answer(attribute: &Attribute) -> bool {
-    matches!(attribute, Attribute::ResponseCode | Attribute::ResponseDuration)
+    matches!(
+        attribute,
+        Attribute::ResponseCode
+            | Attribute::ResponseDuration
+            | Attribute::ResponseHeader(_)
+            | Attribute::ResponseSize
+            | Attribute::ResponseFlags
+            | Attribute::UpstreamAddress
+            | Attribute::UpstreamAttempts
+            | Attribute::UpstreamFailure
+    )
+}
+
+/// Whether an expression asks about the answer.
+pub(crate) fn asks_answer(expr: &Expr) -> bool {
+    let mut asked = BTreeSet::new();
+    attributes_of(expr, &mut asked);
+    asked.iter().any(is_of_answer)
 }
 
 /// Whether an attribute is the identity of the caller.

@@ -1,7 +1,7 @@
 //! Lines of logs: what each has, and how values stand in them. What `log` policies say of a request is one
 //! object of JSON on one line, whatever bytes the request has.
 
-use crate::checked::Attribute;
+use crate::checked::{Attribute, Builtin, Expr, ExprKind};
 use crate::literals::attribute_text;
 use std::net::IpAddr;
 
@@ -144,6 +144,19 @@ pub(crate) fn origin(attribute: &Attribute) -> String {
         Attribute::Port => attribute_text(&Attribute::Host),
         Attribute::Id => attribute_text(&Attribute::Header(ID_HEADER.into())),
         _ => attribute_text(attribute),
+    }
+}
+
+/// Whether an expression is a value as it stands in a request, but for its type, its case and blanks around it: of a
+/// part of one, or of an answer to a question about one, the hash would tell what was hashed, for there are few.
+pub(crate) fn is_whole(value: &Expr) -> bool {
+    match &value.kind {
+        ExprKind::Attribute(_) => true,
+        ExprKind::Convert(_, inner) => is_whole(inner),
+        ExprKind::Call(Builtin::LowerAscii | Builtin::UpperAscii | Builtin::Trim, arguments) => {
+            arguments.iter().all(|argument| is_whole(argument))
+        }
+        _ => false,
     }
 }
 

@@ -82,7 +82,7 @@ impl Plan {
     pub(crate) fn computed(&self) -> impl Iterator<Item = &Arc<Expr>> {
         let limits = self.traffic.iter().flat_map(|traffic| &traffic.limits);
         let keys = limits.flat_map(|limit| &limit.keys);
-        keys.chain(self.headers.iter().flat_map(HeadersPlan::values))
+        keys.chain(self.headers.iter().flat_map(HeadersPlan::expressions))
             .chain(self.log.iter().flat_map(LogPlan::expressions))
     }
 }

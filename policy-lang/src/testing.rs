@@ -120,8 +120,8 @@ pub fn failures(case: &TestCase, program: &LinkedProgram, found: &[Decision]) ->
     }
     let messages = match received(case.request.clone()) {
         Ok(request) if found.iter().all(|decision| decision.outcome.allows()) => {
-            let changes = header_changes(program, &request);
-            let (mut sent, mut answered) = (request.headers, case.answer.clone());
+            let changes = header_changes(program, &request, &case.response);
+            let (mut sent, mut answered) = (request.headers, case.response.headers.clone());
             changes.request.iter().for_each(|change| change.apply(&mut sent));
             changes.response.iter().for_each(|change| change.apply(&mut answered));
             Some([sent, answered])
@@ -158,7 +158,10 @@ fn header_failure(expected: &HeaderExpectation, headers: &Headers) -> Option<Str
 #[must_use]
 pub fn rate(case: &TestCase, program: &LinkedProgram, decision: &Decision) -> SampleRate {
     match received(case.request.clone()) {
-        Ok(request) => logged(program, &request, decision, case.response.unless_refused(decision)),
+        Ok(request) => {
+            let response = case.response.delivered(program, &request, decision);
+            logged(program, &request, decision, &response)
+        }
         // No module sees it, so that the sidecar logs it.
         Err(_) => SampleRate::ALL,
     }

@@ -10,6 +10,8 @@
 
 #[path = "module/addresses.rs"]
 mod addresses;
+#[path = "module/answers.rs"]
+mod answers;
 #[path = "module/conditions.rs"]
 mod conditions;
 #[path = "module/cost.rs"]

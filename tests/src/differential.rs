@@ -9,6 +9,7 @@
 //!    \--> Request -------------------------+-> compile -> Plugin (wasmtime) -> Ran -------+-> equal?
 //! ```
 
+mod answers;
 mod calls;
 mod courses;
 mod dear;
@@ -30,7 +31,7 @@ use chancery_control::policies::policy_runner::{PolicyRunner, Ran};
 use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::decision::{Decision, Outcome};
 use chancery_policy_lang::emit::{ModuleOptions, compile_with};
-use chancery_policy_lang::eval::{Buckets, Response, evaluate_at, guard_matches};
+use chancery_policy_lang::eval::{Buckets, evaluate_at, is_for};
 use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::module::{CostBound, Module};
 use chancery_policy_lang::request::Request;
@@ -185,9 +186,10 @@ fn compare_program(
 fn meeting(program: &LinkedProgram, request: &Request) -> Option<[Arc<str>; 2]> {
     let enforced = program.traffic.headers.iter().filter(|linked| !linked.shadow);
     let mut matching: BTreeMap<_, (String, Arc<str>)> = BTreeMap::new();
+    let response = answers::response_to(request);
     for linked in enforced {
         let statement = &linked.statement;
-        if !guard_matches(&statement.guard, &program.workload, request) {
+        if !is_for(linked, program, request, &response) {
             continue;
         }
         let rank = linked.rank();
@@ -210,7 +212,7 @@ fn defined(
     now_ns: u64,
 ) -> (Decision, Ran) {
     let decision = evaluate_at(program, request, buckets, now_ns);
-    let ran = Ran::by(program, request, &decision);
+    let ran = Ran::by(program, request, &decision, &answers::response_to(request));
     (decision, ran)
 }
 
@@ -222,20 +224,10 @@ fn run(
     now_ns: u64,
     decision: &Decision,
 ) -> Result<Ran, String> {
-    let response = response_to(request);
+    let response = &answers::response_to(request);
     let ran = runner.run_answered(request, now_ns, response).map_err(|error| error.to_string())?;
     runner.logged().must_be_defined(program, request, decision, response)?;
     Ok(ran)
-}
-
-/// How the application answers: some requests well, some late, some not.
-fn response_to(request: &Request) -> Response {
-    let code = match request.path.len() % 3 {
-        0 => 200,
-        1 => 404,
-        _ => 503,
-    };
-    Response { code, duration_ms: request.headers.len() as u64 * 400 }
 }
 
 /// The requests that are made of a program: where it has limits, each several times.
@@ -319,7 +311,7 @@ fn decisions(
     for (number, earlier) in before.iter().enumerate() {
         let _ = evaluate_at(&program, earlier, &mut buckets, time_of(number));
         // What differed before was told before.
-        let _ = runner.run(earlier, time_of(number));
+        let _ = runner.run_answered(earlier, time_of(number), &answers::response_to(earlier));
     }
     let now_ns = time_of(before.len());
     let (decision, expected) = defined(&program, request, &mut buckets, now_ns);

@@ -11,7 +11,7 @@ use chancery_policy_lang::checked::{CheckedPolicy, Direction, Effect, Message};
 use chancery_policy_lang::decision::{Decision, Outcome};
 use chancery_policy_lang::eval::{Change, What, course};
 use chancery_policy_lang::explain::{
-    AttributeFinding, ConditionFinding, Does, LogFinding, RuleFinding, explain,
+    AttributeFinding, ConditionFinding, Does, HeaderByAnswer, LogFinding, RuleFinding, Written, explain,
 };
 use chancery_policy_lang::link::{link, link_calls};
 use chancery_policy_lang::linked::Workload;
@@ -102,6 +102,12 @@ struct ChangedHeader {
     /// `set`, `added` or `removed`.
     change: &'static str,
     value: Option<String>,
+    /// The expression in the place of a value that is known when there is an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    computed: Option<String>,
+    /// What must hold of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    when: Option<String>,
     /// The statement.
     by: String,
 }
@@ -196,7 +202,10 @@ impl Explained {
             explained.shadow = decision.shadow.as_deref().map(|shadow| decided(policies, rules, shadow));
             let of_request = explanation.changes.request.iter().map(|change| (Message::Request, change));
             let of_response = explanation.changes.response.iter().map(|change| (Message::Response, change));
-            explained.headers = of_request.chain(of_response).map(ChangedHeader::new).collect();
+            let by_answer =
+                explanation.by_answer.iter().map(|found| ChangedHeader::by_answer(policies, found));
+            let known = of_request.chain(of_response).map(ChangedHeader::new);
+            explained.headers = known.chain(by_answer).collect();
             explained.refusal = program.refusal(&request).map(Refusal::as_str);
             explained.logged = explanation.logged.as_ref().map(|found| Logged::new(policies, found));
             if decision.outcome != Outcome::Refused {
@@ -240,7 +249,26 @@ impl ChangedHeader {
             header: change.header.to_string(),
             change: word,
             value: value.map(|value| String::from_utf8_lossy(value).into_owned()),
+            computed: None,
+            when: None,
             by: change.by.to_string(),
+        }
+    }
+
+    fn by_answer(policies: Policies<'_>, found: &HeaderByAnswer) -> Self {
+        let change = match found.does {
+            "add" => "added",
+            "remove" => "removed",
+            set => set,
+        };
+        Self {
+            message: Message::Response.as_str(),
+            header: found.header.to_string(),
+            change,
+            value: None,
+            computed: found.value.map(|span| snippet(policies, span)),
+            when: found.when.as_ref().map(|when| written(policies, when)),
+            by: found.by.to_string(),
         }
     }
 }
@@ -249,7 +277,7 @@ impl Logged {
     fn new(policies: Policies<'_>, found: &LogFinding) -> Self {
         let by_answer = found.later.iter().map(|(rate, when, whole)| ByAnswer {
             rate: rate.to_string(),
-            when: snippet(policies, *when),
+            when: written(policies, when),
             place: policies.sources.location(*whole),
         });
         let redacted = found.redacted.iter().map(|(source, how)| format!("{source} with {}", how.as_str()));
@@ -266,12 +294,16 @@ impl Logged {
 impl fmt::Display for ChangedHeader {
     /// `request header x-a set to "1" by orders/tenant`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { message, header, change, value, by } = self;
+        let Self { message, header, change, value, computed, when, by } = self;
         write!(f, "{message} header {header} {change}")?;
-        match value {
-            Some(value) if *change == "set" => write!(f, " to {value:?}")?,
-            Some(value) => write!(f, ": {value:?}")?,
+        let value = value.as_ref().map(|value| format!("{value:?}"));
+        match value.or_else(|| computed.as_ref().map(|written| format!("`{written}`"))) {
+            Some(value) if *change == "set" => write!(f, " to {value}")?,
+            Some(value) => write!(f, ": {value}")?,
             None => {}
+        }
+        if let Some(when) = when {
+            write!(f, " when `{when}`")?;
         }
         write!(f, " by {by}")
     }
@@ -354,6 +386,14 @@ fn condition_text(policies: Policies<'_>, part: &ConditionFinding) -> String {
 fn value_text(policies: Policies<'_>, attribute: &AttributeFinding) -> String {
     let value = attribute.value.as_deref().unwrap_or("absent");
     format!("{} is {value}", snippet(policies, attribute.span))
+}
+
+/// A condition, on one line.
+fn written(policies: Policies<'_>, condition: &Written) -> String {
+    match condition {
+        Written::There(span) => snippet(policies, *span),
+        Written::So(text) => text.clone(),
+    }
 }
 
 /// What is written somewhere, on one line.

@@ -127,7 +127,7 @@ impl PolicyRunner {
     /// # Errors
     /// When the module fails or contradicts itself.
     pub fn run(&mut self, request: &Request, now_ns: u64) -> Result<Ran, RunError> {
-        self.run_answered(request, now_ns, Response::default())
+        self.run_answered(request, now_ns, &answer())
     }
 
     /// What it says of a request that is answered so if it passes.
@@ -138,7 +138,7 @@ impl PolicyRunner {
         &mut self,
         request: &Request,
         now_ns: u64,
-        response: Response,
+        response: &Response,
     ) -> Result<Ran, RunError> {
         self.plugin.set_time_ns(now_ns);
         let changes = self.plugin.metrics().changes();
@@ -147,13 +147,17 @@ impl PolicyRunner {
         let context = stream.context();
         let outcome = stream.on_request_headers(headers.clone(), request.end_of_stream)?;
         self.fuel_used = self.plugin.fuel_used();
-        let answered: HeaderMap = answer().into_iter().collect();
-        if self.plugin.sees_response_headers() {
+        let given = given(&outcome, response);
+        let status = (b":status".to_vec(), given.code.to_string().into_bytes());
+        let answered: HeaderMap = [status].into_iter().chain(given.headers.clone()).collect();
+        if given.code != 0 {
             self.plugin.stream(context)?.on_response_headers(answered.clone(), false)?;
-            self.fuel_used += self.plugin.fuel_used();
+            if self.plugin.sees_response_headers() {
+                self.fuel_used += self.plugin.fuel_used();
+            }
         }
         let mut stream = self.plugin.stream(context)?;
-        show_answer(stream.properties_mut()?, &outcome, response);
+        show_answer(stream.properties_mut()?, &given);
         let closed = stream.close()?;
         if self.plugin.sees_log() {
             self.fuel_used += self.plugin.fuel_used();
@@ -243,15 +247,33 @@ impl PolicyRunner {
     }
 }
 
-/// Lets a module know how a request was answered: by itself, or so.
-fn show_answer(properties: &mut Properties, outcome: &chancery_sdk_host::Outcome, response: Response) {
-    let (code, duration_ms) = match &outcome.local_response {
-        Some(response) => (i64::from(response.status), 0),
-        None => (response.code.into(), i64::try_from(response.duration_ms).unwrap_or(i64::MAX)),
-    };
-    properties.set(&["response", "code"], PropertyValue::Int(code));
-    let duration = PropertyValue::Duration(duration_ms.saturating_mul(1_000_000));
-    properties.set(&["request", "duration"], duration);
+/// How a request is answered: by the module itself, or so.
+fn given(outcome: &chancery_sdk_host::Outcome, response: &Response) -> Response {
+    match &outcome.local_response {
+        Some(local) => Response {
+            code: u16::try_from(local.status).unwrap_or(u16::MAX),
+            size: local.body.len() as u64,
+            ..Response::default()
+        },
+        None => response.clone(),
+    }
+}
+
+/// Lets a module know what became of an answer that is over.
+fn show_answer(properties: &mut Properties, response: &Response) {
+    let int = |value: u64| PropertyValue::Int(i64::try_from(value).unwrap_or(i64::MAX));
+    properties.set(&["response", "code"], int(response.code.into()));
+    let duration_ns = int(response.duration_ms.saturating_mul(1_000_000));
+    properties.set(&["request", "duration"], duration_ns);
+    properties.set(&["response", "size"], int(response.size));
+    properties.set(&["response", "flags"], int(response.flags));
+    properties.set(&["upstream", "request_attempt_count"], int(response.attempts));
+    let texts = [("address", &response.upstream), ("transport_failure_reason", &response.failure)];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            properties.set(&["upstream", name], PropertyValue::Bytes(text.clone()));
+        }
+    }
 }
 
 /// The module in a VM that shares buckets with no other.
@@ -263,11 +285,12 @@ pub(super) fn start(module: &LoadedModule) -> Result<Plugin, RunError> {
 }
 
 impl Ran {
-    /// What a module of a program must say of a request that is decided so, and make of headers.
+    /// What a module of a program must say of a request that is decided so, and make of its headers and those of this
+    /// answer.
     #[must_use]
-    pub fn by(program: &LinkedProgram, request: &Request, decision: &Decision) -> Self {
+    pub fn by(program: &LinkedProgram, request: &Request, decision: &Decision, response: &Response) -> Self {
         let changed = match decision.outcome.allows() {
-            true => Changed::by(program, request),
+            true => Changed::by(program, request, response),
             false => Changed::default(),
         };
         Self { changed, ..Self::of(decision) }

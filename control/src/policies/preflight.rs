@@ -4,7 +4,7 @@
 //! A module that fails here is a fault of the compiler, not of the author; a sidecar would refuse it,
 //! or worse. What passed once is remembered by its digest.
 
-use crate::policies::policy_runner::{PolicyRunner, Ran};
+use crate::policies::policy_runner::{PolicyRunner, Ran, answer};
 use chancery_policy_lang::checked::ServiceRef;
 use chancery_policy_lang::eval::{Buckets, evaluate_at};
 use chancery_policy_lang::linked::LinkedProgram;
@@ -93,8 +93,8 @@ impl Preflight {
         let mut buckets = Buckets::default();
         for request in requests(program) {
             let ran = runner.run(&request, BEGINNING_NS).map_err(|error| error.to_string())?;
-            let defined =
-                Ran::by(program, &request, &evaluate_at(program, &request, &mut buckets, BEGINNING_NS));
+            let decision = evaluate_at(program, &request, &mut buckets, BEGINNING_NS);
+            let defined = Ran::by(program, &request, &decision, &answer());
             if ran != defined {
                 let path = String::from_utf8_lossy(&request.path).into_owned();
                 return Err(format!("it decides `{path}` as {ran:?}, which is defined as {defined:?}"));

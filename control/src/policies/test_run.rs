@@ -228,7 +228,8 @@ impl<'a> TestBench<'a> {
                         _ => eval::evaluate_at(program, &request, &mut at.buckets, at.now_ns),
                     };
                     self.must_agree(case, (program, runner), &request, at.now_ns, &decision)?;
-                    let logged = runner.logged().must_be_defined(program, &request, &decision, case.response);
+                    let logged =
+                        runner.logged().must_be_defined(program, &request, &decision, &case.response);
                     rates.push(logged.map_err(|error| self.not_as_defined(case, &error))?);
                     decisions.push(decision);
                 }
@@ -294,9 +295,9 @@ impl<'a> TestBench<'a> {
         decision: &Decision,
     ) -> Result<(), TestError> {
         let ran = runner
-            .run_answered(request, now_ns, case.response)
+            .run_answered(request, now_ns, &case.response)
             .map_err(|error| self.broken(case.span, &error))?;
-        let defined = Ran::by(program, request, decision);
+        let defined = Ran::by(program, request, decision, &case.response);
         if ran == defined {
             return Ok(());
         }

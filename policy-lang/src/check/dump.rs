@@ -5,8 +5,10 @@ use crate::checked::{
     Guard, HeaderExpectation, HeaderStatement, Limit, Message, Mirror, Mode, Peer, Piece, Respond, Retry,
     Rule, Sample, Setting, Target, Template, Way, Weighted,
 };
+use crate::eval::Response;
 use crate::literals::{attribute_text, expression_text};
 use crate::request::RawRequest;
+use crate::response::FLAGS;
 use std::fmt::Write as _;
 
 /// The policies and tests as text, one statement a line, every part resolved. Conditions stand in
@@ -131,7 +133,9 @@ pub(crate) fn limit_text(limit: &Limit) -> String {
 pub(crate) fn header_text(header: &HeaderStatement) -> String {
     let guard = guard_text(&header.guard);
     let guard = if guard.is_empty() { guard } else { format!(" for{guard}") };
-    format!("{}: {}{guard}", header.id, change_text(header))
+    let late =
+        header.late.as_ref().map(|late| format!(" when {}", expression_text(late))).unwrap_or_default();
+    format!("{}: {}{guard}{late}", header.id, change_text(header))
 }
 
 /// `set request header x-a = source.service`
@@ -278,12 +282,36 @@ fn dump_test(out: &mut String, test: &CheckedTest) {
         let expect: Vec<String> = expect.chain(logged.map(str::to_owned)).collect();
         let repeat = if case.repeat == 1 { String::new() } else { format!("{} x ", case.repeat) };
         let mut request = request_text(&case.request);
-        for (name, value) in &case.answer {
-            let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-            let _ = write!(request, " with response header {name} = {value:?}");
-        }
+        request.push_str(&response_text(&case.response));
         let _ = writeln!(out, "  given {repeat}{request} expect {}", expect.join(", "));
     }
+}
+
+/// An answer in the words in which it is written; nothing of what is usual.
+fn response_text(response: &Response) -> String {
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut text = String::new();
+    if (response.code, response.duration_ms) != (200, 0) {
+        let _ = write!(text, " with response {} after {}ms", response.code, response.duration_ms);
+    }
+    for (name, value) in &response.headers {
+        let _ = write!(text, " with response header {} = {:?}", lossy(name), lossy(value));
+    }
+    if response.size > 0 {
+        let _ = write!(text, " with response size {}", response.size);
+    }
+    let flags = FLAGS.iter().enumerate().filter(|(bit, _)| response.flags >> bit & 1 == 1);
+    let flags: Vec<String> = flags.map(|(_, flag)| format!("{flag:?}")).collect();
+    if !flags.is_empty() {
+        let _ = write!(text, " with response flags {}", flags.join(", "));
+    }
+    if let Some(upstream) = &response.upstream {
+        let _ = write!(text, " with upstream {:?} attempts {}", lossy(upstream), response.attempts);
+    }
+    if let Some(failure) = &response.failure {
+        let _ = write!(text, " failure {:?}", lossy(failure));
+    }
+    text
 }
 
 /// A request in the words in which it is written.

@@ -328,6 +328,9 @@ impl Checker<'_> {
             return self.build(kind, present(BaseType::String), span, &[]);
         }
         if let Some(found) = self.find_let(name) {
+            if found.is_late && self.phase == Phase::Request && !self.in_let {
+                return self.fail(errors::late_let(span, name));
+            }
             return found.value.clone();
         }
         if let Some(diagnostic) = self.not_known_yet(node) {

@@ -1,10 +1,12 @@
 //! Operations on headers: `set`, `add` and `remove`.
 
+use super::errors::phases as phase_errors;
 use super::expr::Checker;
 use super::header_name::owner_of;
+use super::phases::{Phased, is_of_both};
 use super::policy::Named;
 use super::rule::{Around, NAME_BYTES_MAX};
-use super::scope::Captures;
+use super::scope::{Captures, Phase};
 use super::{condition, errors};
 use crate::budget::Work;
 use crate::checked::{BaseType, Expr, ExprKind, Guard, HeaderChange, HeaderStatement, Message, Value};
@@ -22,6 +24,10 @@ impl Around<'_> {
         let message = if node.is_of_response() { Message::Response } else { Message::Request };
         let header = self.changed_header(node, message);
         let matched = self.matched_or_all(node.matcher());
+        let phase = self.phase;
+        if message == Message::Response {
+            self.phase = Phase::Response;
+        }
         let (condition, change) = match &matched {
             Some(matched) => (
                 condition::check(node.conditions(), &matched.guard, &matched.captures, self),
@@ -29,6 +35,7 @@ impl Around<'_> {
             ),
             None => (None, None),
         };
+        self.phase = phase;
         let word = match node.verb() {
             HeaderVerb::Set => "set",
             HeaderVerb::Add => "add",
@@ -39,9 +46,14 @@ impl Around<'_> {
         if let Some(expr) = &condition {
             condition::warn_constant(expr, &name.shown, self.diagnostics);
         }
+        let Phased { now: condition, late } = match condition {
+            Some(condition) => self.by_phase(&condition, phase_errors::OPERATIONS)?,
+            None => Phased::default(),
+        };
         let statement = HeaderStatement {
             id: name.id,
             guard: Guard { condition, ..matched?.guard },
+            late,
             message,
             header: header?,
             change: change?,
@@ -107,6 +119,10 @@ impl Around<'_> {
         let base = typed.expr.ty.base;
         if matches!(base, BaseType::List | BaseType::Ip) {
             self.diagnostics.push(errors::no_header_value(span, base));
+            return None;
+        }
+        if is_of_both(&typed.expr) {
+            self.diagnostics.push(phase_errors::two_phases(span, phase_errors::VALUES));
             return None;
         }
         if let ExprKind::Literal(Value::String(text)) = &typed.expr.kind

@@ -4,6 +4,7 @@ use super::errors;
 use super::expr::{Checker, Typed};
 use super::scope::{Captures, FileScope, Phase, ROOTS};
 use crate::diagnostic::Findings;
+use crate::literals::asks_answer;
 use crate::source::Span;
 use crate::syntax::SyntaxTree;
 use crate::syntax::ast::{self, AstNode, File, NameExpr, Policy};
@@ -14,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Let {
     /// Its meaning; `None` if that is wrong, which has been reported.
     pub(super) value: Option<Typed>,
+    /// Whether it asks about the answer.
+    pub(super) is_late: bool,
     /// Where the name is given.
     pub(super) name_span: Span,
 }
@@ -31,15 +34,16 @@ pub(super) fn check_file(
     let (order, cyclic) = ordered(&unique, tree, diagnostics);
     scope.lets = cyclic;
     for (name, node) in order {
-        let found = check_one(node, tree, scope, &BTreeMap::new(), diagnostics);
+        let found = check_one(node, tree, scope, (&BTreeMap::new(), Phase::Request), diagnostics);
         scope.lets.insert(name.to_owned(), found);
     }
 }
 
-/// Checks the `let`s of a policy.
+/// Checks the `let`s of a policy, which can ask what is known in this phase.
 pub(super) fn check_policy(
     policy: &Policy,
     tree: &SyntaxTree,
+    phase: Phase,
     scope: &mut FileScope,
     diagnostics: &mut Findings,
 ) -> BTreeMap<String, Let> {
@@ -64,7 +68,7 @@ pub(super) fn check_policy(
     let (order, cyclic) = ordered(&unique, tree, diagnostics);
     let mut own = cyclic;
     for (name, node) in order {
-        let found = check_one(node, tree, scope, &own, diagnostics);
+        let found = check_one(node, tree, scope, (&own, phase), diagnostics);
         own.insert(name.to_owned(), found);
     }
     own
@@ -74,7 +78,7 @@ fn check_one(
     node: &ast::Let,
     tree: &SyntaxTree,
     scope: &mut FileScope,
-    own: &BTreeMap<String, Let>,
+    (own, phase): (&BTreeMap<String, Let>, Phase),
     diagnostics: &mut Findings,
 ) -> Let {
     let name_span = tree.span(node.name().map_or(node.range(), |token| token.text_range()));
@@ -85,7 +89,7 @@ fn check_one(
             scope,
             policy_lets: own,
             captures: &captures,
-            phase: Phase::Request,
+            phase,
             in_let: true,
             guard: None,
             variables: Vec::new(),
@@ -95,7 +99,8 @@ fn check_one(
         }
         .expr(&value)
     });
-    Let { value, name_span }
+    let is_late = value.as_ref().is_some_and(|value| asks_answer(&value.expr));
+    Let { value, is_late, name_span }
 }
 
 /// The `let`s by name, without those whose name is taken.
@@ -165,7 +170,8 @@ fn ordered<'a>(
         let first = cycle.first().copied().unwrap_or_default();
         diagnostics.push(errors::cyclic_let(place(first), &cycle));
     }
-    let without_value = |name: &str| (name.to_owned(), Let { value: None, name_span: place(name) });
+    let without_value =
+        |name: &str| (name.to_owned(), Let { value: None, is_late: false, name_span: place(name) });
     (order, waiting.keys().map(|name| without_value(name)).collect())
 }
 

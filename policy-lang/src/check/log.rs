@@ -1,18 +1,18 @@
 //! The statements of `log` policies.
 
 use super::condition;
-use super::errors::{later, log as errors, name_too_long, warnings};
+use super::errors::{log as errors, name_too_long, phases as phase_errors, warnings};
 use super::expr::Checker;
+use super::phases::{Phased, is_of_both};
 use super::rule::{Around, Matched, NAME_BYTES_MAX};
 use super::scope::Captures;
 use crate::budget::Work;
 use crate::checked::{
-    Attribute, BaseType, BinaryOp, Body, Expr, ExprKind, Field, Guard, LogBody, Redact, Redaction, Sample,
-    SampleRate, Type, UnaryOp,
+    Attribute, BaseType, Body, Expr, ExprKind, Field, Guard, LogBody, Redact, Redaction, Sample, SampleRate,
 };
 use crate::lex::literal;
 use crate::literals::{attribute_text, attributes_of, is_of_answer, is_of_target};
-use crate::log::{FIXED_FIELDS, origin};
+use crate::log::{FIXED_FIELDS, is_whole, origin};
 use crate::source::Span;
 use crate::syntax::ast::{self, AstNode, LogStatement, Policy, Statement};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,36 +60,14 @@ impl Around<'_> {
                 None => {}
             }
         }
-        let (condition, later) = match condition {
-            Some(condition) => self.by_phase(&condition)?,
-            None => (None, None),
+        let Phased { now: condition, late: later } = match condition {
+            Some(condition) => self.by_phase(&condition, phase_errors::SAMPLES)?,
+            None => Phased::default(),
         };
         // The lexer has said so if it is none.
         let rate = SampleRate(literal::percent_millionths(node.rate()?.text())?);
         let passed = node.outcome().map(|word| word.text() == "allowed");
         Some(Sample { rate, passed, guard: Guard { condition, ..guard }, later, span })
-    }
-
-    /// The parts of a condition that ask about the request, and those that ask about its answer.
-    #[expect(clippy::type_complexity, reason = "two conditions, either of which may be missing")]
-    fn by_phase(&mut self, condition: &Arc<Expr>) -> Option<(Option<Arc<Expr>>, Option<Arc<Expr>>)> {
-        if !asks(condition, is_of_answer) {
-            return Some((Some(condition.clone()), None));
-        }
-        let mut parts = Vec::new();
-        conjuncts(condition, true, &mut parts);
-        let (mut now, mut later) = (Vec::new(), Vec::new());
-        for part in parts {
-            match asks(&part, is_of_answer) {
-                true if asks(&part, |attribute| !is_of_answer(attribute)) => {
-                    self.diagnostics.push(errors::two_phases(part.span));
-                    return None;
-                }
-                true => later.push(part),
-                false => now.push(part),
-            }
-        }
-        Some((all_of(now), all_of(later)))
     }
 
     /// What a `fields` lists. `None` if something in it is wrong.
@@ -123,8 +101,10 @@ impl Around<'_> {
                 continue;
             } else if FIXED_FIELDS.contains(&name.as_str()) {
                 self.diagnostics.push(errors::fixed_field(name_place, &name));
-            } else if asks(&field.value, is_of_answer) {
-                self.diagnostics.push(later::expression(place, "fields that are computed from the answer"));
+            } else if field.value.ty.base == BaseType::List {
+                self.diagnostics.push(errors::list_as_field(place));
+            } else if is_of_both(&field.value) {
+                self.diagnostics.push(phase_errors::two_phases(place, phase_errors::FIELDS));
             } else if let Some(known) = known {
                 self.diagnostics.push(errors::second_field(name_place, &name, known.span));
             } else {
@@ -142,10 +122,6 @@ impl Around<'_> {
         let mut checker = Checker::of_statement(self, &guard, &captures);
         let typed = checker.expr(node)?;
         let span = self.tree.span(node.range());
-        if typed.expr.ty.base == BaseType::List {
-            self.diagnostics.push(errors::list_as_field(span));
-            return None;
-        }
         let reporter = self.reporter();
         reporter.session.spend(Work::ConditionParts, typed.weight(), span, reporter.findings)?;
         Some(condition::renumbered(&typed.expr))
@@ -193,20 +169,27 @@ impl Around<'_> {
         None
     }
 
-    /// Says which fields a policy lists and drops.
+    /// Says which fields a policy lists and drops, or shows less of than their authors may think.
     fn warn_undone(&mut self, body: &LogBody) {
-        let dropped: BTreeMap<String, Span> = body
-            .redactions
-            .iter()
-            .filter(|redaction| redaction.how == Redact::Drop)
-            .map(|redaction| (origin(&redaction.source), redaction.span))
-            .collect();
+        let mut redacted: BTreeMap<String, (Redact, Span)> = BTreeMap::new();
+        for redaction in &body.redactions {
+            let found = redacted.entry(origin(&redaction.source)).or_insert((redaction.how, redaction.span));
+            if redaction.how > found.0 {
+                *found = (redaction.how, redaction.span);
+            }
+        }
         for field in &body.fields {
             let mut asked = BTreeSet::new();
             attributes_of(&field.value, &mut asked);
-            let undoing = asked.iter().find_map(|attribute| dropped.get(&origin(attribute)));
-            if let Some(redaction) = undoing {
-                self.diagnostics.push(errors::undone_field(field.span, &field.name, *redaction));
+            let reads = asked.iter().filter_map(|attribute| redacted.get(&origin(attribute)));
+            match reads.max_by_key(|(how, _)| *how) {
+                Some((Redact::Drop, span)) => {
+                    self.diagnostics.push(errors::undone_field(field.span, &field.name, *span));
+                }
+                Some((how, span)) if !is_whole(&field.value) => {
+                    self.diagnostics.push(errors::masked_field(field.span, &field.name, (*how, *span)));
+                }
+                _ => {}
             }
         }
     }
@@ -221,6 +204,8 @@ fn default_name(attribute: &Attribute) -> String {
         Attribute::SourcePrincipal => "principal".to_owned(),
         Attribute::ResponseCode => "code".to_owned(),
         Attribute::ResponseDuration => "duration".to_owned(),
+        Attribute::ResponseFlags => "flags".to_owned(),
+        Attribute::ResponseHeader(name) => format!("response_{name}"),
         Attribute::Header(name) | Attribute::Query(name) => name.to_string(),
         Attribute::TargetLabel(name) => format!("target_{name}"),
         _ => attribute_text(attribute).replace('.', "_"),
@@ -233,6 +218,7 @@ fn default_name(attribute: &Attribute) -> String {
 fn redactable(expr: &Expr) -> Option<Attribute> {
     match &expr.kind {
         ExprKind::Attribute(Attribute::Decision | Attribute::Rule) => None,
+        ExprKind::Attribute(attribute @ Attribute::ResponseHeader(_)) => Some(attribute.clone()),
         ExprKind::Attribute(attribute) if is_of_target(attribute) || is_of_answer(attribute) => None,
         ExprKind::Attribute(attribute) => Some(attribute.clone()),
         // A header that has a type.
@@ -246,39 +232,4 @@ fn is_cookies(expr: &ast::Expr) -> bool {
     let ast::Expr::Index(index) = expr else { return false };
     let text = index.syntax().text().to_string();
     text.split_whitespace().collect::<String>() == "headers[\"cookie\"]"
-}
-
-/// Whether an expression asks about such an attribute.
-fn asks(expr: &Expr, is: impl Fn(&Attribute) -> bool) -> bool {
-    let mut asked = BTreeSet::new();
-    attributes_of(expr, &mut asked);
-    asked.iter().any(is)
-}
-
-/// Adds the parts that must all hold for `expr` to be `wanted`.
-fn conjuncts(expr: &Arc<Expr>, wanted: bool, parts: &mut Vec<Arc<Expr>>) {
-    match &expr.kind {
-        ExprKind::Unary(UnaryOp::Not, inner) => conjuncts(inner, !wanted, parts),
-        ExprKind::Binary(BinaryOp::And, left, right) if wanted => {
-            conjuncts(left, wanted, parts);
-            conjuncts(right, wanted, parts);
-        }
-        ExprKind::Binary(BinaryOp::Or, left, right) if !wanted => {
-            conjuncts(left, wanted, parts);
-            conjuncts(right, wanted, parts);
-        }
-        _ if wanted => parts.push(expr.clone()),
-        _ => parts.push(bool_of(ExprKind::Unary(UnaryOp::Not, expr.clone()), expr.span)),
-    }
-}
-
-fn all_of(parts: Vec<Arc<Expr>>) -> Option<Arc<Expr>> {
-    parts.into_iter().reduce(|all, part| {
-        let span = all.span;
-        bool_of(ExprKind::Binary(BinaryOp::And, all, part), span)
-    })
-}
-
-fn bool_of(kind: ExprKind, span: Span) -> Arc<Expr> {
-    Arc::new(Expr { kind, ty: Type { base: BaseType::Bool, optional: false }, span })
 }

@@ -52,7 +52,12 @@ pub(super) fn check(
     }
     let targets = target::check(node, tree, diagnostics);
     let mode = mode(node, tree, place.options, diagnostics);
-    let lets = lets::check_policy(node, tree, scope, diagnostics);
+    let of_lets = match kind {
+        PolicyKind::Log => Phase::Log,
+        PolicyKind::Traffic => Phase::Response,
+        _ => Phase::Request,
+    };
+    let lets = lets::check_policy(node, tree, of_lets, scope, diagnostics);
     let narrow = targets.iter().find(|scope| !may_exempt(scope));
     let phase = if kind == PolicyKind::Log { Phase::Log } else { Phase::Request };
     let mut around = rule::Around { tree, policy: &name, scope, lets: &lets, phase, diagnostics };

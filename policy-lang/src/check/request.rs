@@ -13,9 +13,10 @@ use crate::linked::Workload;
 use crate::parse;
 use crate::request::received::HOP_HEADERS;
 use crate::request::{Protocol, RawRequest, ServiceIdentity};
+use crate::response::FLAGS;
 use crate::source::{FileId, Span};
 use crate::syntax::ast::{self, AstNode, PeerKind, TargetKind, WithKind};
-use crate::syntax::{SyntaxKind, SyntaxTree};
+use crate::syntax::{SyntaxKind, SyntaxToken, SyntaxTree};
 use std::collections::BTreeMap;
 
 /// The status of an application's answer if nothing is said of it.
@@ -219,7 +220,7 @@ fn set_with(
             return None;
         }
         // What a request is answered is no part of it.
-        WithKind::Response => {}
+        WithKind::Response | WithKind::Upstream => {}
     }
     Some(())
 }
@@ -234,28 +235,72 @@ pub(super) fn header_of(node: &ast::With) -> Option<(String, Vec<u8>)> {
     Some((name, literal::string(value.text()).into_bytes()))
 }
 
-/// What the application answers to a request: 200 at once, if nothing is said. `None` if something in it is wrong.
+/// What the application answers to a request, and what becomes of that: 200 at once, if nothing is said. `None` if
+/// something in it is wrong.
 pub(super) fn response(
     node: &ast::Request,
     tree: &SyntaxTree,
     diagnostics: &mut Findings,
 ) -> Option<Response> {
-    let is_answer =
-        |with: &ast::With| with.kind() == Some(WithKind::Response) && !with.is_header_of_response();
-    let mut response = Response { code: ANSWERED, duration_ms: 0 };
-    for with in node.withs().filter(is_answer) {
-        let status = with.status()?;
+    let mut response = Response { code: ANSWERED, attempts: 1, ..Response::default() };
+    for with in node.withs() {
+        match with.kind()? {
+            WithKind::Response if with.is_header_of_response() => {
+                let (name, value) = header_of(&with)?;
+                response.headers.push((name.to_ascii_lowercase().into_bytes(), value));
+            }
+            WithKind::Response => of_response(&with, tree, &mut response, diagnostics)?,
+            WithKind::Upstream => {
+                let text = |token: SyntaxToken| literal::string(token.text()).into_bytes();
+                response.upstream = Some(text(with.upstream()?));
+                response.failure = with.failure().map(text);
+                if let Some(attempts) = with.attempts() {
+                    response.attempts = count(&attempts)?;
+                }
+            }
+            WithKind::Jwt | WithKind::Header | WithKind::Host | WithKind::Ip => {}
+        }
+    }
+    Some(response)
+}
+
+/// Takes in what a `with response` says that is about no header.
+fn of_response(
+    with: &ast::With,
+    tree: &SyntaxTree,
+    response: &mut Response,
+    diagnostics: &mut Findings,
+) -> Option<()> {
+    if let Some(size) = with.size() {
+        response.size = count(&size)?;
+    }
+    for token in with.flags() {
+        let name = literal::string(token.text());
+        match FLAGS.iter().position(|flag| *flag == name) {
+            Some(bit) => response.flags |= 1 << bit,
+            None => {
+                let help = format!("the flags are {}", FLAGS.join(", "));
+                let place = tree.span(token.text_range());
+                return refuse(diagnostics, place, "no answer has this flag", &help);
+            }
+        }
+    }
+    if let Some(status) = with.status() {
         let code = literal::int(status.text()).and_then(|code| u16::try_from(code).ok());
         let Some(code) = code.filter(|code| STATUSES.contains(code)) else {
             let place = tree.span(status.text_range());
             return refuse(diagnostics, place, "this is no status of an answer", "write one of 200 to 599");
         };
         response.code = code;
-        if let Some(after) = with.after() {
-            response.duration_ms = u64::try_from(literal::duration_ms(after.text())?).ok()?;
-        }
     }
-    Some(response)
+    if let Some(after) = with.after() {
+        response.duration_ms = u64::try_from(literal::duration_ms(after.text())?).ok()?;
+    }
+    Some(())
+}
+
+fn count(token: &SyntaxToken) -> Option<u64> {
+    literal::int(token.text()).and_then(|count| u64::try_from(count).ok())
 }
 
 fn refuse<T>(diagnostics: &mut Findings, span: Span, message: &str, help: &str) -> Option<T> {

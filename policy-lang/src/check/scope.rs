@@ -20,6 +20,8 @@ pub(super) const ROOTS: &[&str] = &[
 pub(super) enum Phase {
     /// The request, when it is decided.
     Request,
+    /// The beginning of its answer, too.
+    Response,
     /// What became of it, too.
     Log,
 }

@@ -14,7 +14,7 @@ use crate::decision::{DEFAULT_DENY, REFUSALS, UNRESTRICTED};
 use crate::diagnostic::{Diagnostic, Findings};
 use crate::lex::literal;
 use crate::source::Span;
-use crate::syntax::ast::{AstNode, Expect, ExpectKind, Given, RuleName, Test, With};
+use crate::syntax::ast::{AstNode, Expect, ExpectKind, Given, RuleName, Test};
 use crate::syntax::{SyntaxKind, SyntaxToken, SyntaxTree};
 use errors::warnings;
 use std::collections::{BTreeMap, BTreeSet};
@@ -162,9 +162,6 @@ impl Surroundings<'_> {
         let steps = steps.saturating_add(self.weight.saturating_mul(evaluated));
         self.session.spend(Work::TestSteps, steps, self.tree.span(node.range()), self.diagnostics)?;
         let request = request::check(&node.request()?, self.tree, TEST_TRUST_DOMAIN, self.diagnostics);
-        let of_answer = node.request()?.withs().filter(With::is_header_of_response);
-        let of_answer = of_answer.filter_map(|with| request::header_of(&with));
-        let answer = of_answer.map(|(name, value)| (name.to_ascii_lowercase().into_bytes(), value)).collect();
         let response = request::response(&node.request()?, self.tree, self.diagnostics);
         let is = |kind: ExpectKind| move |node: &Expect| node.kind() == Some(kind);
         let (of_headers, others): (Vec<Expect>, Vec<Expect>) =
@@ -184,7 +181,7 @@ impl Surroundings<'_> {
         }
         let ways = others.iter().filter_map(|expectation| self.way(expectation)).collect();
         let (request, response, span) = (request?, response?, self.tree.span(node.range()));
-        Some(TestCase { repeat, within_ms, request, answer, response, expect, headers, ways, logged, span })
+        Some(TestCase { repeat, within_ms, request, response, expect, headers, ways, logged, span })
     }
 
     fn within(&mut self, token: &SyntaxToken) -> Option<u64> {

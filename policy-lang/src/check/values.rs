@@ -18,6 +18,7 @@ pub(super) use number::{Numbers, numbers};
 
 use crate::checked::{Attribute, Builtin, Conversion, Expr, ExprKind, Guard, Peer, ServiceRef, Value};
 use crate::module::BYTES_SEEN_MAX;
+use crate::response::FLAGS;
 use domain::Domain;
 use recogniser::{Case, Found, Needle, Recogniser, common};
 use std::sync::Arc;
@@ -222,6 +223,9 @@ impl<'a> Texts<'a> {
         match &list.kind {
             ExprKind::Literal(Value::List(elements)) => {
                 Self::limited(elements.iter().map(|element| constant(&domain::ANY, element)).collect())
+            }
+            ExprKind::Attribute(Attribute::ResponseFlags) => {
+                Self::limited(FLAGS.iter().map(|flag| constant(&domain::ANY, &Arc::from(*flag))).collect())
             }
             ExprKind::Convert(Conversion::List(_), _) => Some(Self(vec![Alternative::of(&domain::ELEMENT)])),
             _ => None,

@@ -1,6 +1,7 @@
 //! Operations on headers that `traffic` policies state.
 
 use super::{Expr, Guard};
+use crate::literals::asks_answer;
 use crate::source::Span;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub struct HeaderStatement {
     pub id: Arc<str>,
     /// The requests that it is for; one about responses is for the answers to them.
     pub guard: Guard,
+    /// What must hold of the answer: a bool expression that asks about nothing of the request. Only of responses.
+    pub late: Option<Arc<Expr>>,
     /// Of which message the header is.
     pub message: Message,
     /// The header, in lower case.
@@ -41,6 +44,14 @@ pub enum HeaderChange {
     Remove,
 }
 
+impl HeaderStatement {
+    /// Whether it asks about the answer.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.late.is_some() || self.change.is_late()
+    }
+}
+
 impl Message {
     /// The word for it.
     #[must_use]
@@ -53,6 +64,12 @@ impl Message {
 }
 
 impl HeaderChange {
+    /// Whether the value asks about the answer.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.value().is_some_and(|value| asks_answer(value))
+    }
+
     /// The word for it.
     #[must_use]
     pub fn as_str(&self) -> &'static str {

@@ -59,9 +59,7 @@ pub struct TestCase {
     pub within_ms: u64,
     /// The request.
     pub request: crate::request::RawRequest,
-    /// The headers of the application's answer to those that pass.
-    pub answer: crate::request::Headers,
-    /// What the application answers if a request passes, beside headers.
+    /// What the application answers if a request passes, and what becomes of that.
     pub response: crate::eval::Response,
     /// All of which must hold: one with a count of so many requests exactly, others of every one.
     pub expect: Vec<Expectation>,

@@ -23,6 +23,7 @@ use crate::bug::{Bug, OrBug as _};
 use crate::checked::Value as Constant;
 use crate::checked::{Attribute, BinaryOp, Conversion, Expr, ExprKind, Quantifier, UnaryOp};
 use crate::literals::header_of;
+use crate::response::{ANSWER_TEXT_BYTES_MAX, FLAGS};
 use operator::{contains_ip, halves};
 use place::{assign, global_text};
 use std::collections::BTreeMap;
@@ -129,7 +130,13 @@ impl Emitter<'_> {
             | Attribute::SourcePort
             | Attribute::SourceMtls
             | Attribute::ResponseCode
-            | Attribute::ResponseDuration => self.absent_text(b),
+            | Attribute::ResponseDuration
+            | Attribute::ResponseSize
+            | Attribute::ResponseFlags
+            | Attribute::UpstreamAttempts => self.absent_text(b),
+            Attribute::ResponseHeader(_) | Attribute::UpstreamAddress | Attribute::UpstreamFailure => {
+                self.answer_text(b, attribute)
+            }
         }
     }
 
@@ -142,6 +149,9 @@ impl Emitter<'_> {
             | Attribute::SourceService
             | Attribute::SourceNamespace
             | Attribute::SourcePrincipal => Linear::constant(PROPERTY_BYTES_MAX.into()),
+            Attribute::ResponseHeader(_) | Attribute::UpstreamAddress | Attribute::UpstreamFailure => {
+                Linear::constant(ANSWER_TEXT_BYTES_MAX as u64)
+            }
             Attribute::Decision | Attribute::Rule => Linear::constant(RULE_BYTES_MAX),
             Attribute::Host => self.size_of_header(":authority"),
             Attribute::Method => self.size_of_header(":method"),
@@ -333,7 +343,10 @@ impl Emitter<'_> {
                 let mtls = self.part(MTLS);
                 Place::Bool(b.let_(Value::call(mtls, &[], I32)), None)
             }
-            Attribute::ResponseCode => Place::Int(self.number_property(b, attribute), None),
+            Attribute::ResponseCode | Attribute::ResponseSize | Attribute::UpstreamAttempts => {
+                Place::Int(self.number_property(b, attribute), None)
+            }
+            Attribute::ResponseFlags => Place::List(self.flags_of_answer(b)),
             Attribute::ResponseDuration => {
                 let duration_ns = self.number_property(b, attribute);
                 Place::Int(b.let_(duration_ns.div_s(1_000_000_i64)), None)
@@ -432,6 +445,7 @@ pub(super) fn list_count_max(expr: &Expr) -> u32 {
     match &expr.kind {
         ExprKind::Literal(Constant::List(elements)) => elements.len() as u32,
         ExprKind::Convert(Conversion::List(elements_max), _) => *elements_max,
+        ExprKind::Attribute(Attribute::ResponseFlags) => FLAGS.len() as u32,
         ExprKind::Conditional(_, yes, no) => list_count_max(yes).max(list_count_max(no)),
         _ => 0,
     }

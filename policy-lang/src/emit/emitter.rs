@@ -20,9 +20,9 @@ use super::{ModuleOptions, assemble, entry, errors, scan};
 use crate::bug::{Bug, CompileError, OrBug as _, number};
 use crate::checked::{Attribute, Expr};
 use crate::classify::{AttributeKind, Classes};
-use crate::literals::{header_of, property_of};
+use crate::literals::{asks_answer, header_of, property_of};
 use crate::module::CostBound;
-use crate::plan::{LogPlan, Plan};
+use crate::plan::{HeadersPlan, LogPlan, Plan};
 use crate::request::ALWAYS_READ;
 use crate::source::Span;
 use crate::tabulate::Tables;
@@ -190,12 +190,32 @@ impl<'a> Emitter<'a> {
         for function in exports.iter().map(|(_, function)| function).chain(&self.once) {
             bound.add(&costs.of(*function)?);
         }
+        if self.asks_answers_twice() {
+            for function in self.once_of_answers() {
+                bound.add(&costs.of(function)?);
+            }
+        }
         let bound = cost_bound(&bound);
         if bound.worst() > self.options.steps_max {
             let costliest = self.costliest(&mut costs)?;
             return Err(CompileError::Refused(vec![errors::too_costly(costliest, bound.worst())]));
         }
         Ok((bytes, bound))
+    }
+
+    /// Whether what is worked out once a callback can be worked out in the callbacks of the answer's beginning and end.
+    fn asks_answers_twice(&self) -> bool {
+        let in_headers = self.plan.headers.as_ref().is_some_and(HeadersPlan::is_late);
+        in_headers && self.plan.log.as_ref().is_some_and(LogPlan::waits)
+    }
+
+    /// Functions that work something out about an answer once a callback.
+    fn once_of_answers(&self) -> Vec<Func> {
+        let walks = (0..).zip(self.walks.texts()).map(|(number, text)| (walk(number), text));
+        let memos = (0..).zip(self.memos.parts()).map(|(number, part)| (memo(number), part));
+        let of_answers = walks.chain(memos).filter(|(_, expr)| asks_answer(expr));
+        let asked = of_answers.filter_map(|(part, _)| self.functions.asked(part));
+        asked.filter(|function| self.once.contains(function)).collect()
     }
 
     /// What costs the most of all that is asked about: where it stands, and how many steps it takes.
@@ -407,7 +427,7 @@ impl<'a> Emitter<'a> {
     /// Headers and properties that the module can read, sorted.
     pub(super) fn reads(&self) -> Vec<String> {
         let headers = self.layout.slots.keys().map(|name| name.to_string());
-        let properties = self.asked.iter().filter_map(property_of).map(str::to_owned);
+        let properties = self.asked.iter().filter_map(property_of).map(|path| path.join("."));
         headers.chain(properties).collect::<BTreeSet<_>>().into_iter().collect()
     }
 }

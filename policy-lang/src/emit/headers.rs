@@ -33,17 +33,18 @@ pub(super) const RESPONSE_HEADERS: Part =
 pub(super) const NOTE_OPERATION: Part =
     Part::new("note operation", |emitter, _| emitter.write_note_operation());
 /// Does an operation.
-const PERFORM: Part = Part::new("perform", |emitter, _| emitter.write_perform());
+pub(super) const PERFORM: Part = Part::new("perform", |emitter, _| emitter.write_perform());
 
-// An operation's record: the map that its header is in, what it does, the header's name and its length, and where what
-// is noted of the header lies.
+// An operation's record: the map that its header is in, what it does, the header's name and its length, where what
+// is noted of the header lies, and its number from 1 among those that ask about the answer, else 0.
 const RECORD_MAP: u32 = 0;
 const RECORD_CHANGE: u32 = 4;
 const RECORD_NAME: u32 = 8;
 const RECORD_NAME_LENGTH: u32 = 12;
-const RECORD_PLACE: u32 = 16;
+pub(super) const RECORD_PLACE: u32 = 16;
+pub(super) const RECORD_LATE: u32 = 20;
 /// A power of two, so that it is soon told whether an address is one of a record.
-const RECORD_BYTES: u32 = 32;
+pub(super) const RECORD_BYTES: u32 = 32;
 
 const CHANGE_REMOVE: u32 = 0;
 const CHANGE_SET: u32 = 1;
@@ -51,17 +52,17 @@ const CHANGE_ADD: u32 = 2;
 
 // What is noted of a header: the operation that is done, 0 if none is; of an answer's header its value and the length
 // of that.
-const PLACE_OPERATION: u32 = 0;
-const PLACE_VALUE: u32 = 4;
-const PLACE_LENGTH: u32 = 8;
-const PLACE_BYTES: u32 = 12;
+pub(super) const PLACE_OPERATION: u32 = 0;
+pub(super) const PLACE_VALUE: u32 = 4;
+pub(super) const PLACE_LENGTH: u32 = 8;
+pub(super) const PLACE_BYTES: u32 = 12;
 
 // What is kept for an answer: the operation, the length of its value plus 1 (0: it is absent), the value.
-const KEPT_LENGTH: u32 = 4;
-const KEPT_VALUE: u32 = 8;
+pub(super) const KEPT_LENGTH: u32 = 4;
+pub(super) const KEPT_VALUE: u32 = 8;
 
 /// The filter state in which it is kept.
-const KEPT_NAME: &str = "response-headers";
+pub(super) const KEPT_NAME: &str = "response-headers";
 
 /// Where the records of operations on headers lie.
 #[derive(Debug, Default)]
@@ -69,7 +70,7 @@ pub(super) struct HeaderRecords {
     /// By index of the operation.
     pub(super) addresses: Vec<u32>,
     /// By index of the header, where what is noted of it lies.
-    places: Vec<u32>,
+    pub(super) places: Vec<u32>,
 }
 
 impl HeaderRecords {
@@ -80,7 +81,8 @@ impl HeaderRecords {
         let noted = data.table(&vec![0; plan.places.len() * PLACE_BYTES as usize]);
         this.places = (0..).zip(&plan.places).map(|(at, _)| noted + PLACE_BYTES * at).collect();
         let mut records = Vec::new();
-        for HeaderOperation { place, change } in &plan.operations {
+        let mut late_before = 0;
+        for HeaderOperation { place, change, late } in &plan.operations {
             let at = this.places.get(*place as usize).copied().or_bug("each operation has a header")?;
             let place = plan.places.get(*place as usize).or_bug("each operation has a header")?;
             let map = match place.message {
@@ -94,7 +96,9 @@ impl HeaderRecords {
             };
             let name = data.string(place.header.as_bytes());
             let mut record = Vec::new();
-            for word in [map.number().cast_unsigned(), change, name, number(place.header.len())?, at] {
+            late_before += u32::from(late.is_some());
+            let late = if late.is_some() { late_before } else { 0 };
+            for word in [map.number().cast_unsigned(), change, name, number(place.header.len())?, at, late] {
                 record.extend(word.to_le_bytes());
             }
             record.resize(RECORD_BYTES as usize, 0);
@@ -140,6 +144,9 @@ impl<'a> Emitter<'a> {
     fn write_note_operation(&mut self) -> Body {
         let mut b = Body::new(&[I32], &[]);
         let record = b.param(0);
+        if self.headers_plan().is_some_and(|plan| plan.late().next().is_some()) {
+            self.note_late(&mut b, record);
+        }
         let place = b.let_(record.load32(RECORD_PLACE));
         b.if_(record.gt_u(place.load32(PLACE_OPERATION)), |b| b.store32(place, PLACE_OPERATION, record));
         b
@@ -162,7 +169,9 @@ impl<'a> Emitter<'a> {
         for ((number, place), noted) in (0..).zip(&plan.places).zip(places) {
             b.set(operation, Value::from(0).load32(noted + PLACE_OPERATION));
             b.if_(operation, |b| {
-                let operations = (0..).zip(&plan.operations).filter(|(_, other)| other.place == number);
+                let operations = (0..)
+                    .zip(&plan.operations)
+                    .filter(|(_, other)| other.place == number && other.late.is_none());
                 let operations: Vec<(u32, &HeaderOperation)> = operations.collect();
                 self.choose_value(b, &operations, operation, (at, length));
                 match place.message {
@@ -179,7 +188,9 @@ impl<'a> Emitter<'a> {
             });
         }
         if plan.changes(Message::Response) {
-            self.keep_for_response(&mut b, plan);
+            let has_late = plan.late().next().is_some();
+            let notes = has_late.then(|| self.note_late_values(&mut b, plan, (at, length)));
+            self.keep_for_response(&mut b, plan, notes);
         }
         b
     }
@@ -194,21 +205,7 @@ impl<'a> Emitter<'a> {
     ) {
         let (first, rest) = operations.split_at(operations.len() / 2);
         if let ([], [(number, only)]) = (first, rest) {
-            match only.change.value() {
-                None => {
-                    b.set(at, 0);
-                    b.set(length, 0);
-                }
-                Some(value) if is_constant(value) => {
-                    let (text_at, text_length) = self.constant_value(value);
-                    b.set(at, text_at);
-                    b.set(length, text_length);
-                }
-                Some(_) => {
-                    let compute = self.part(COMPUTE.numbered(*number));
-                    b.call_over(compute, &[], &[at, length], Linear::default());
-                }
-            }
+            self.value_at_request(b, *number, only, (at, length));
             return;
         }
         let Some((middle, _)) = rest.first() else { return };
@@ -217,6 +214,31 @@ impl<'a> Emitter<'a> {
         b.choose(operation.lt_u(address), |b, is_first| {
             self.choose_value(b, if is_first { first } else { rest }, operation, (at, length));
         });
+    }
+
+    /// Sets the text to the value of an operation, as far as that is known when the request is decided.
+    pub(super) fn value_at_request(
+        &mut self,
+        b: &mut Body,
+        number: u32,
+        operation: &HeaderOperation,
+        (at, length): (Local, Local),
+    ) {
+        match operation.change.value().filter(|_| !operation.change.is_late()) {
+            None => {
+                b.set(at, 0);
+                b.set(length, 0);
+            }
+            Some(value) if is_constant(value) => {
+                let (text_at, text_length) = self.constant_value(value);
+                b.set(at, text_at);
+                b.set(length, text_length);
+            }
+            Some(_) => {
+                let compute = self.part(COMPUTE.numbered(number));
+                b.call_over(compute, &[], &[at, length], Linear::default());
+            }
+        }
     }
 
     /// ```text
@@ -261,7 +283,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// Writes what is to become of the answer's headers into filter state.
-    fn keep_for_response(&mut self, b: &mut Body, plan: &HeadersPlan) {
+    fn keep_for_response(&mut self, b: &mut Body, plan: &HeadersPlan, notes: Option<u32>) {
         let places: Vec<(u32, u32)> = (0..)
             .zip(&plan.places)
             .zip(self.header_records.places.clone())
@@ -275,6 +297,9 @@ impl<'a> Emitter<'a> {
                 let length = Value::from(0).load32(noted + PLACE_LENGTH);
                 b.set(sum, sum + length + KEPT_VALUE);
             });
+        }
+        if let Some(notes) = notes {
+            self.for_each_late(b, plan, notes, |b, _, _, length, _| b.set(sum, sum + length + KEPT_VALUE));
         }
         let malloc = self.part(MALLOC);
         let kept = b.local(I32);
@@ -293,6 +318,16 @@ impl<'a> Emitter<'a> {
                     b.set(at, at + length + KEPT_VALUE);
                 });
             }
+            if let Some(notes) = notes {
+                self.for_each_late(b, plan, notes, |b, record, value, value_length, size| {
+                    b.set(length, value_length);
+                    let value = b.let_(value);
+                    b.store32(at, 0, record);
+                    b.store32(at, KEPT_LENGTH, (length + 1).when(value, 0));
+                    b.on(size, |b| b.copy(at + KEPT_VALUE.cast_signed(), value, length));
+                    b.set(at, at + length + KEPT_VALUE);
+                });
+            }
             let (name, name_length) = self.string(KEPT_NAME);
             let arguments = [name.into(), name_length.into(), kept.into(), sum.into()];
             let status = self.host(host_calls::SET_PROPERTY, &arguments);
@@ -308,6 +343,9 @@ impl<'a> Emitter<'a> {
     fn write_response_headers(&mut self) -> Body {
         let mut b = Body::new(&[I32, I32, I32], &[I32]);
         let Some(plan) = self.headers_plan() else { return b };
+        if plan.is_late() {
+            return self.write_late_response_headers(plan);
+        }
         let go_on = Action::Continue.number();
         let records = self.header_records.addresses.clone();
         let first = records.first().copied().unwrap_or_default();

@@ -24,6 +24,8 @@ const GROUP: Part = Part::new("group", |emitter, _| emitter.write_group());
 
 /// What the rest of a line's place begins with: which samples may log the request.
 pub(super) const HEAD_BYTES: u32 = 8;
+/// A step writes four bytes where one is meant.
+pub(super) const LINE_SLACK_BYTES: u32 = 8;
 /// The most digits of a number, with its sign.
 const INT_BYTES_MAX: u32 = 20;
 
@@ -33,8 +35,8 @@ impl Emitter<'_> {
         if let Some(known) = self.line_at {
             return known;
         }
-        // A step writes four bytes where one is meant.
-        let place = self.data.table(&vec![0; HEAD_BYTES as usize + LINE_BYTES_MAX + 8]);
+        let bytes = HEAD_BYTES + LINE_SLACK_BYTES;
+        let place = self.data.table(&vec![0; bytes as usize + LINE_BYTES_MAX]);
         self.line_at = Some(place);
         place
     }
@@ -42,6 +44,11 @@ impl Emitter<'_> {
     /// Where the line ends.
     pub(super) fn line_end(&mut self) -> Global {
         self.global("line end", I32)
+    }
+
+    /// The place behind which no text of the line may end.
+    pub(super) fn line_last(&mut self) -> Global {
+        self.global("line last", I32)
     }
 
     /// Writes a constant as it is.
@@ -82,13 +89,17 @@ impl Emitter<'_> {
     /// `show_text(at, length)`
     fn write_show_text(&mut self) -> Body {
         let (end, quote) = (self.line_end(), self.part(QUOTE));
-        let last = self.line() + HEAD_BYTES + (LINE_BYTES_MAX - KEY_BYTES_MAX) as u32;
         let mut b = Body::new(&[I32, I32], &[]);
         let (at, length) = (b.param(0), b.param(1));
+        let last = match &self.plan.log {
+            // A line that goes on when the answer is over lies elsewhere by then.
+            Some(log) if !log.late.is_empty() => Value::from(self.line_last()),
+            _ => Value::from(self.line() + HEAD_BYTES + (LINE_BYTES_MAX - KEY_BYTES_MAX) as u32),
+        };
         let most = TEXT_BYTES_MAX as u32;
         b.set(length, length.when(length.lt_u(most), most));
         let needed = b.let_(length * ESCAPED_BYTES_MAX as u32);
-        let has_room = Value::from(end).le_u(last) & needed.le_u(Value::from(last) - end);
+        let has_room = Value::from(end).le_u(last.clone()) & needed.le_u(last - end);
         b.if_(has_room, |b| {
             b.call_over(quote, &[at.into(), length.into()], &[], Linear::constant(most.into()));
             b.return_();

@@ -7,22 +7,22 @@
 //!
 //! ```text
 //! log(answer, judged):     the highest rate of what speaks of the request; draw; say or hold the line, or nothing
-//! proxy_on_log:            if what is held is to be logged: say it
+//! proxy_on_log:            if what is held is to be logged: put what asks about the answer behind it, and say it
 //! ```
 
 use super::code::{Body, Global, I32, I64, Local, Operand, Value};
 use super::condition::{Bound, Place, Text, presence};
 use super::cost::Linear;
 use super::emitter::Emitter;
-use super::entry::RESET;
-use super::json::{HEAD_BYTES, SHOW_ADDRESS, SHOW_INT, SHOW_TEXT};
+use super::entry::{MALLOC, RESET};
+use super::json::{HEAD_BYTES, LINE_SLACK_BYTES, SHOW_ADDRESS, SHOW_INT, SHOW_TEXT};
 use super::memory::{ARENA_BYTES, OUT, OUT_LENGTH};
 use super::parts::Part;
 use super::siphash::SHOW_HASH;
 use super::source::SOMEWHERE;
 use crate::bug::{Bug, OrBug as _};
 use crate::checked::{Attribute, Redact, SampleRate};
-use crate::log::{MASK, TEXT_BYTES_MAX};
+use crate::log::{KEY_BYTES_MAX, LINE_BYTES_MAX, MASK, TEXT_BYTES_MAX};
 use crate::plan::{FieldPlan, FieldValue, LaterPlan, LogPlan, SamplesPlan};
 use chancery_sdk_abi::{MapType, host_calls};
 
@@ -32,7 +32,7 @@ pub(super) const LOG: Part = Part::new("log", |emitter, _| emitter.write_log());
 pub(super) const ON_LOG: Part = Part::new("on log", |emitter, _| emitter.write_on_log());
 /// Puts a line together.
 const LINE: Part = Part::new("line", |emitter, _| emitter.write_line());
-/// Writes a field.
+/// Writes a field; those that ask about the answer are numbered behind the others.
 const FIELD: Part = Part::new("field", |emitter, number| emitter.write_field(number));
 /// Whether what a sample asks about the answer holds.
 const LATER: Part = Part::new("later", |emitter, number| emitter.write_later(number));
@@ -124,7 +124,7 @@ impl Emitter<'_> {
         let line = self.part(LINE);
         b.call_over(line, &[judged.into()], &[], Linear::default());
         let (place, end) = (self.line(), self.line_end());
-        if self.later().is_empty() {
+        if !self.plan.log.as_ref().is_some_and(LogPlan::waits) {
             let begin = place + HEAD_BYTES;
             self.say(&mut b, LINE_STATE, begin, Value::from(end) - begin);
         } else {
@@ -167,6 +167,10 @@ impl Emitter<'_> {
         let length = b.let_(Value::from(0).load32(OUT_LENGTH));
         let is_there = self.in_arena(at, length);
         b.if_(is_there.eqz() | length.lt_u(HEAD_BYTES), Body::return_);
+        let late = self.plan.log.as_ref().map_or(0, |log| log.late.len());
+        if late > 0 {
+            self.go_on_with_line(&mut b, at, length);
+        }
         let which = b.let_(at.load64(0));
         let logged = b.let_(which.eq(LOGGED));
         for number in 0..self.later().len() {
@@ -177,8 +181,32 @@ impl Emitter<'_> {
                 b.set(logged, holds);
             });
         }
-        b.if_(logged, |b| self.say(b, LINE_STATE, at + HEAD_BYTES, length - HEAD_BYTES));
+        if late == 0 {
+            b.if_(logged, |b| self.say(b, LINE_STATE, at + HEAD_BYTES, length - HEAD_BYTES));
+            return b;
+        }
+        b.if_(logged.eqz(), Body::return_);
+        let first = self.plan.log.as_ref().map_or(0, |log| log.fields.len());
+        for number in first..first + late {
+            let number = self.number(number);
+            let field = self.part(FIELD.numbered(number));
+            b.call_over(field, &[1.into()], &[], Linear::default());
+        }
+        let end = self.line_end();
+        self.say(&mut b, LINE_STATE, at + HEAD_BYTES, Value::from(end) - at - HEAD_BYTES);
         b
+    }
+
+    /// Makes what is written next go on with the line that the host has put there, in room directly behind it.
+    fn go_on_with_line(&mut self, b: &mut Body, at: Local, length: Local) {
+        let (end, last, malloc) = (self.line_end(), self.line_last(), self.part(MALLOC));
+        let most = HEAD_BYTES + LINE_BYTES_MAX as u32;
+        b.if_(length.gt_u(most), Body::return_);
+        let room = Value::from(most + LINE_SLACK_BYTES) - length;
+        let behind = b.let_(Value::call(malloc, &[room], I32));
+        b.if_(behind.ne(at + length), Body::return_);
+        b.set_global(end, behind);
+        b.set_global(last, at + (HEAD_BYTES + (LINE_BYTES_MAX - KEY_BYTES_MAX) as u32));
     }
 
     /// Whether so many bytes lie in the arena.
@@ -204,6 +232,10 @@ impl Emitter<'_> {
         let mut b = Body::new(&[I32], &[]);
         let judged = b.param(0);
         b.set_global(end, place + HEAD_BYTES);
+        if self.plan.log.as_ref().is_some_and(|log| !log.late.is_empty()) {
+            let last = self.line_last();
+            b.set_global(last, place + HEAD_BYTES + (LINE_BYTES_MAX - KEY_BYTES_MAX) as u32);
+        }
         let count = self.plan.log.as_ref().map_or(0, |log| log.fields.len());
         for number in 0..self.number(count) {
             let field = self.part(FIELD.numbered(number));
@@ -219,8 +251,8 @@ impl Emitter<'_> {
     fn write_field(&mut self, number: u32) -> Body {
         let mut b = Body::new(&[I32], &[]);
         let judged = b.param(0);
-        let fields = self.plan.log.as_ref().map(|log| log.fields.as_slice()).unwrap_or_default();
-        let found = fields.get(number as usize).cloned().or_bug("each field of a line exists");
+        let mut fields = self.plan.log.iter().flat_map(|log| log.fields.iter().chain(&log.late));
+        let found = fields.nth(number as usize).cloned().or_bug("each field of a line exists");
         let Some(FieldPlan { name, value, redact }) = self.sound(found.map(Some), None) else { return b };
         let mut key = vec![b','];
         crate::log::quote(name.as_bytes(), &mut key);

@@ -83,7 +83,7 @@ impl Emitter<'_> {
     }
 
     /// Leaves the function if it has run in this request.
-    fn once(&mut self, b: &mut Body, name: &str) {
+    pub(super) fn once(&mut self, b: &mut Body, name: &str) {
         let known = self.flag(&format!("{name} known"), I32);
         b.if_(known, |b| b.return_());
         b.set_global(known, 1);
@@ -91,8 +91,8 @@ impl Emitter<'_> {
 
     /// Calls `property` for an attribute.
     fn read_property(&mut self, b: &mut Body, attribute: &Attribute, at: Local, length: Local) {
-        let path = self.sound(property_of(attribute).or_bug("the attribute is a property"), "");
-        let (address, path_length) = self.string(path.replace('.', "\0"));
+        let path = self.sound(property_of(attribute).or_bug("the attribute is a property"), Vec::new());
+        let (address, path_length) = self.string(path.join("\0"));
         b.call(self.part(PROPERTY), &[address.into(), path_length.into()], &[at, length]);
     }
 

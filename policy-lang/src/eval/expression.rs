@@ -29,8 +29,8 @@ pub(crate) enum Computed {
 pub(crate) struct Scope<'a> {
     request: &'a Request,
     workload: &'a Workload,
-    /// What became of the request, where that is known.
-    known: Option<Known<'a>>,
+    /// What became of the request, as far as that is known.
+    known: Known<'a>,
     /// Elements bound by enclosing quantifiers, innermost last.
     variables: Vec<(u32, Vec<u8>)>,
     /// How many steps may still be made; only the compiler sets a limit.
@@ -39,12 +39,12 @@ pub(crate) struct Scope<'a> {
 }
 
 /// What became of a request.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Known<'a> {
     /// How it was decided.
-    pub(crate) decision: &'a Decision,
+    pub(crate) decision: Option<&'a Decision>,
     /// How it was answered.
-    pub(crate) response: Response,
+    pub(crate) response: Option<&'a Response>,
 }
 
 /// So many bytes are looked at or copied in a step.
@@ -62,7 +62,7 @@ impl<'a> Scope<'a> {
         Self {
             request,
             workload,
-            known: None,
+            known: Known::default(),
             variables: Vec::new(),
             steps_left: steps_max,
             steps_are_out: false,
@@ -71,7 +71,7 @@ impl<'a> Scope<'a> {
 
     /// The same where it is known what became of the request.
     pub(crate) fn knowing(self, known: Known<'a>) -> Self {
-        Self { known: Some(known), ..self }
+        Self { known, ..self }
     }
 
     /// How many steps are left.
@@ -187,15 +187,16 @@ impl<'a> Scope<'a> {
             }
             Attribute::TargetNamespace => self.workload.namespace.clone().into(),
             Attribute::TargetLabel(name) => self.workload.labels.get(&**name)?.clone().into(),
-            Attribute::Decision => self.known?.decision.outcome.as_str().into(),
-            Attribute::Rule => self.known?.decision.rule.as_bytes().to_vec(),
-            Attribute::ResponseCode => {
-                return Some(Computed::Int(self.known?.response.code.into()));
-            }
-            Attribute::ResponseDuration => {
-                let duration = self.known?.response.duration_ms;
-                return Some(Computed::Int(i64::try_from(duration).unwrap_or(i64::MAX)));
-            }
+            Attribute::Decision => self.known.decision?.outcome.as_str().into(),
+            Attribute::Rule => self.known.decision?.rule.as_bytes().to_vec(),
+            Attribute::ResponseCode
+            | Attribute::ResponseDuration
+            | Attribute::ResponseHeader(_)
+            | Attribute::ResponseSize
+            | Attribute::ResponseFlags
+            | Attribute::UpstreamAddress
+            | Attribute::UpstreamAttempts
+            | Attribute::UpstreamFailure => return of_answer(attribute, self.known.response?),
         };
         Some(Computed::String(text))
     }
@@ -303,6 +304,23 @@ impl<'a> Scope<'a> {
             Computed::String(value) => Some(value),
             _ => None,
         }
+    }
+}
+
+/// What is known of an answer.
+fn of_answer(attribute: &Attribute, response: &Response) -> Option<Computed> {
+    let number = |value: u64| Some(Computed::Int(i64::try_from(value).unwrap_or(i64::MAX)));
+    let text = |text: &Option<Vec<u8>>| text.clone().and_then(super::response::text).map(Computed::String);
+    match attribute {
+        Attribute::ResponseCode => number(response.code.into()),
+        Attribute::ResponseDuration => number(response.duration_ms),
+        Attribute::ResponseHeader(name) => response.header(name).map(Computed::String),
+        Attribute::ResponseSize => number(response.size),
+        Attribute::ResponseFlags => Some(Computed::List(response.flag_names())),
+        Attribute::UpstreamAddress => text(&response.upstream),
+        Attribute::UpstreamAttempts => number(response.attempts),
+        Attribute::UpstreamFailure => text(&response.failure),
+        _ => None,
     }
 }
 

@@ -1,12 +1,12 @@
 //! What becomes of the headers of a request that passes, and of those of the answer to it.
 //!
-//! Of the operations on one header whose guards match the request, the one of the narrowest scope is done. All look
-//! at the request as it came. A value that no header can have, for it has a line break or another control character,
+//! Of the operations on one header whose guards match the request, and whose conditions hold of the answer, the one of
+//! the narrowest scope is done. All look at the request as it came, and at the answer as the application gave it. A value that no header can have, for it has a line break or another control character,
 //! counts as absent: to `set` a header to an absent value is to remove it, to `add` one is nothing.
 
-use super::expression::{Computed, Scope, constant};
-use super::guard_matches;
-use crate::checked::{HeaderChange, Message, Value};
+use super::expression::{Computed, Known, Scope, constant};
+use super::{Response, guard_matches};
+use crate::checked::{Expr, HeaderChange, Message, Value};
 use crate::linked::{LinkedHeader, LinkedProgram, Rank};
 use crate::request::{Headers, Request, trim};
 use std::collections::BTreeMap;
@@ -43,12 +43,14 @@ pub enum What {
     Removed,
 }
 
-/// What a program makes of the headers of a request that it lets pass, and of the answer to it.
+/// What a program makes of the headers of a request that it lets pass, and of this answer to it.
 #[must_use]
-pub fn header_changes(program: &LinkedProgram, request: &Request) -> Changes {
+pub fn header_changes(program: &LinkedProgram, request: &Request, response: &Response) -> Changes {
+    let known = Known { decision: None, response: Some(response) };
+    let mut scope = Scope::new(request, &program.workload).knowing(known);
     let mut done: BTreeMap<_, (Rank, &LinkedHeader)> = BTreeMap::new();
     for linked in program.traffic.headers.iter().filter(|linked| !linked.shadow) {
-        if !guard_matches(&linked.statement.guard, &program.workload, request) {
+        if !is_for(linked, program, request, response) {
             continue;
         }
         let rank = linked.rank();
@@ -59,7 +61,6 @@ pub fn header_changes(program: &LinkedProgram, request: &Request) -> Changes {
             done.insert(rank.place.clone(), (rank, linked));
         }
     }
-    let mut scope = Scope::new(request, &program.workload);
     let mut changes = Changes::default();
     for ((message, header), (_, linked)) in done {
         let value = linked.statement.change.value().and_then(|value| text(scope.value(value)?));
@@ -69,6 +70,10 @@ pub fn header_changes(program: &LinkedProgram, request: &Request) -> Changes {
             (HeaderChange::Add(_), None) => continue,
             (HeaderChange::Set(_) | HeaderChange::Remove, _) => What::Removed,
         };
+        if message == Message::Response && response.code == 0 {
+            // There is none.
+            continue;
+        }
         let list = match message {
             Message::Request => &mut changes.request,
             Message::Response => &mut changes.response,
@@ -76,6 +81,20 @@ pub fn header_changes(program: &LinkedProgram, request: &Request) -> Changes {
         list.push(Change { by: linked.statement.id.clone(), header, what });
     }
     changes
+}
+
+/// Whether an operation is for a request and this answer to it, whatever others are.
+#[must_use]
+pub fn is_for(
+    linked: &LinkedHeader,
+    program: &LinkedProgram,
+    request: &Request,
+    response: &Response,
+) -> bool {
+    let known = Known { decision: None, response: Some(response) };
+    let holds = |late: &Expr| Scope::new(request, &program.workload).knowing(known).holds(late);
+    guard_matches(&linked.statement.guard, &program.workload, request)
+        && linked.statement.late.as_ref().is_none_or(|late| holds(late))
 }
 
 impl Change {

@@ -1,6 +1,7 @@
 //! Logs: how many of the requests like one are logged, and what a line says of one.
 
 use super::expression::{Computed, Known, Scope};
+use super::response::Response;
 use super::{caller_matches, method_matches, path_matches};
 use crate::checked::{Attribute, Expr, Redact, Sample, SampleRate};
 use crate::decision::{Decision, Outcome};
@@ -14,36 +15,16 @@ use crate::request::Request;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What came of a request when its answer is over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Response {
-    /// The status; 0 if there was no answer.
-    pub code: u16,
-    /// How many ms went by from the first byte of the request to the last of the answer.
-    pub duration_ms: u64,
-}
-
-impl Response {
-    /// What is answered to a request that is decided so: by the policy if that does not let it pass, else this.
-    #[must_use]
-    pub fn unless_refused(self, decision: &Decision) -> Self {
-        match &decision.respond {
-            Some(respond) => Self { code: respond.status, duration_ms: 0 },
-            None => self,
-        }
-    }
-}
-
 /// How many of the requests are logged of which the same is to be said.
 ///
 /// Of all samples that match, the one of the highest rate counts. Of a request that is refused before any rule is
-/// asked, samples count that ask nothing of it.
+/// asked, samples count that ask nothing of it. The response is as the caller [gets](Response::delivered) it.
 #[must_use]
 pub fn logged(
     program: &LinkedProgram,
     request: &Request,
     decision: &Decision,
-    response: Response,
+    response: &Response,
 ) -> SampleRate {
     let Some(log) = &program.log else { return SampleRate::ALL };
     if log.samples.is_none() {
@@ -53,7 +34,7 @@ pub fn logged(
         return log.refused();
     }
     let holds = |condition: &Expr| {
-        let known = Known { decision, response };
+        let known = Known { decision: Some(decision), response: Some(response) };
         Scope::new(request, &program.workload).knowing(known).holds(condition)
     };
     let speaking = speaking(program, log, request, decision).into_iter();
@@ -70,7 +51,7 @@ pub fn speaking<'a>(
     request: &Request,
     decision: &Decision,
 ) -> Vec<&'a Arc<Sample>> {
-    let known = Known { decision, response: Response::default() };
+    let known = Known { decision: Some(decision), response: None };
     let holds = |condition: &Expr| Scope::new(request, &program.workload).knowing(known).holds(condition);
     let speaks = |sample: &&Arc<Sample>| {
         sample.is_of(decision.outcome.allows())
@@ -82,7 +63,8 @@ pub fn speaking<'a>(
     log.samples.iter().flatten().filter(speaks).collect()
 }
 
-/// What the module says of a request in its line: `,"name":value` for each field, those that each line has first.
+/// What the module says of a request in its line: `,"name":value` for each field, those that each line has first,
+/// those that ask about the answer last. The response is as the caller [gets](Response::delivered) it.
 ///
 /// A value that is absent is `null`. Of a request that is refused before any rule is asked nothing is known but
 /// what each line has, and its path is as it was sent.
@@ -92,12 +74,13 @@ pub fn line(
     log: &LinkedLog,
     request: &Request,
     decision: &Decision,
+    response: &Response,
     key: Option<LogKey>,
 ) -> Vec<u8> {
     let mut line = Line { bytes: Vec::new(), key };
     let is_judged = decision.outcome != Outcome::Refused;
-    let mut scope =
-        Scope::new(request, &program.workload).knowing(Known { decision, response: Response::default() });
+    let known = Known { decision: Some(decision), response: Some(response) };
+    let mut scope = Scope::new(request, &program.workload).knowing(known);
     let path = match is_judged {
         true => request.decoded_path(),
         false => without_query(request.path.get(..TEXT_BYTES_MAX).unwrap_or(&request.path)).to_vec(),
@@ -123,9 +106,13 @@ pub fn line(
     }
     line.field("rule", Some(Computed::String(decision.rule.as_bytes().to_vec())), None);
     line.field("decision", Some(Computed::String(decision.outcome.as_str().into())), None);
-    for (name, field) in &log.fields {
+    let (late, early): (Vec<_>, Vec<_>) = log.fields.iter().partition(|(_, field)| field.is_late());
+    for (name, field) in early {
         let value = if is_judged { scope.value(&field.value) } else { None };
         line.field(name, value, field.redact);
+    }
+    for (name, field) in late {
+        line.field(name, scope.value(&field.value), field.redact);
     }
     line.bytes
 }

@@ -5,6 +5,7 @@ use crate::check::dump::change_text;
 use crate::checked::{CheckedPolicy, Cors, Field, HeaderStatement, Otherwise};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::log::{FIELDS_MAX, LATER_MAX};
+use crate::response::LATE_OPERATIONS_MAX;
 use crate::source::Span;
 
 const OTHERWISE_CONFLICT: Code = Code("E401");
@@ -36,6 +37,14 @@ pub(super) fn many_samples(span: Span) -> Diagnostic {
         format!("the policies of one workload have more than {LATER_MAX} samples that ask about the answer");
     Diagnostic::error(MANY_SAMPLES, span, message)
         .help("join some of them by `||`: `when response.code >= 500 || response.duration > 1000`")
+}
+
+pub(super) fn many_late_operations(span: Span) -> Diagnostic {
+    let message = format!(
+        "the policies of one workload have more than {LATE_OPERATIONS_MAX} operations on headers that ask about the answer"
+    );
+    Diagnostic::error(MANY_SAMPLES, span, message)
+        .help("join some of them by `||`: `when response.code == 404 || response.code == 410`")
 }
 
 pub(super) fn many_fields(policy: &CheckedPolicy, field: &Field) -> Diagnostic {

@@ -1,9 +1,9 @@
 //! Operations on headers: which concern a workload, and that no two of one scope contradict each other.
 
 use super::scope::{Specificity, reach};
-use super::{At, entries, errors, fold, order};
+use super::{At, entries, errors, fold, late, order};
 use crate::budget::{Budget, Overrun, Work};
-use crate::checked::{CheckedPolicy, HeaderStatement, Message, Mode};
+use crate::checked::{CheckedPolicy, ExprKind, HeaderStatement, Message, Mode, Value};
 use crate::classify::overlap;
 use crate::diagnostic::Diagnostic;
 use crate::linked::LinkedHeader;
@@ -24,6 +24,9 @@ pub(super) fn headers(
     let conflicts = conflicts(&headers, at, budget).map_err(|overrun| vec![overrun.diagnostic()])?;
     if !conflicts.is_empty() {
         return Err(conflicts);
+    }
+    if let Some(span) = late::first_beyond(&headers) {
+        return Err(vec![errors::many_late_operations(span)]);
     }
     order::sort_headers(&mut headers);
     Ok(headers)
@@ -46,8 +49,20 @@ fn of_all(
                 }
                 None => statement.change.clone(),
             };
+            let late = match &statement.late {
+                Some(late) => {
+                    let late = fold::Folding::new(at.workload, budget).expression(late)?;
+                    match late.kind {
+                        ExprKind::Literal(Value::Bool(false)) => continue,
+                        ExprKind::Literal(Value::Bool(true)) => None,
+                        _ => Some(late),
+                    }
+                }
+                None => None,
+            };
             for guard in entries(&statement.guard, statement.span, at, budget)? {
-                let statement = HeaderStatement { guard, change: change.clone(), ..statement.clone() };
+                let (change, late) = (change.clone(), late.clone());
+                let statement = HeaderStatement { guard, change, late, ..statement.clone() };
                 headers.push(LinkedHeader { statement: Arc::new(statement), scope, shadow });
             }
         }
@@ -76,6 +91,9 @@ fn conflicts(headers: &[LinkedHeader], at: At<'_>, budget: &mut Budget) -> Resul
                 let parts = parts(first).saturating_add(parts(second)).saturating_add(PARTS_PER_PAIR);
                 budget.spend(Work::LinkedParts, parts, second.span)?;
                 let guards = [&first.guard, &second.guard];
+                if late::exclude([first.late.as_deref(), second.late.as_deref()]) {
+                    continue;
+                }
                 if let Some(witness) = overlap(guards, &at.workload.trust_domain) {
                     found.insert(key, errors::header_conflict(one.scope, first, second, &witness));
                 }

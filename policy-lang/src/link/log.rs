@@ -7,7 +7,7 @@ use crate::checked::{CheckedPolicy, Expr, ExprKind, Field, Redact, Sample, Value
 use crate::diagnostic::Diagnostic;
 use crate::linked::{LinkedField, LinkedLog};
 use crate::literals::{attributes_of, expression_text};
-use crate::log::{FIELDS_MAX, LATER_MAX, origin};
+use crate::log::{FIELDS_MAX, LATER_MAX, is_whole, origin};
 use crate::source::Span;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -113,9 +113,11 @@ fn fields(
     Ok(fields)
 }
 
-/// What stands in the place of an expression's value: what tells the least of what any of its parts ask for.
+/// What stands in the place of an expression's value: what tells the least of what any of its parts ask for. A hash
+/// stands only in the place of a whole value.
 fn redaction(value: &Expr, redacted: &BTreeMap<String, Redact>) -> Option<Redact> {
     let mut asked = BTreeSet::new();
     attributes_of(value, &mut asked);
-    asked.iter().filter_map(|attribute| redacted.get(&origin(attribute)).copied()).max()
+    let how = asked.iter().filter_map(|attribute| redacted.get(&origin(attribute)).copied()).max()?;
+    Some(if how == Redact::Hash && !is_whole(value) { Redact::Mask } else { how })
 }

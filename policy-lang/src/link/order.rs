@@ -38,7 +38,7 @@ pub(super) fn sort_limits(limits: &mut Vec<LinkedLimit>) {
 
 /// Sorts operations on headers into the order in which they are asked.
 pub(super) fn sort_headers(headers: &mut Vec<LinkedHeader>) {
-    let last = |linked: &LinkedHeader| (linked.statement.id.clone(), linked.shadow);
+    let last = |linked: &LinkedHeader| (linked.statement.id.clone(), linked.shadow, linked.late_text());
     sort(headers, |linked| &linked.statement.guard, |_| (), last);
 }
 

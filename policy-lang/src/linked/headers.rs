@@ -3,6 +3,7 @@
 use crate::check::dump::change_text;
 use crate::checked::{HeaderStatement, Message};
 use crate::link::Specificity;
+use crate::literals::expression_text;
 use std::sync::Arc;
 
 /// An operation on a header in a program.
@@ -33,6 +34,12 @@ impl LinkedHeader {
     #[must_use]
     pub fn place(&self) -> (Message, Arc<str>) {
         (self.statement.message, self.statement.header.clone())
+    }
+
+    /// What must hold of the answer, in normal form.
+    #[must_use]
+    pub fn late_text(&self) -> Option<String> {
+        self.statement.late.as_ref().map(|late| expression_text(late))
     }
 
     /// Its rank among all of a program.

@@ -1,7 +1,7 @@
 //! What the `log` policies of a program say.
 
 use crate::checked::{Attribute, Expr, Redact, Sample, SampleRate};
-use crate::literals::{asked_by, attributes_of};
+use crate::literals::{asked_by, asks_answer, attributes_of};
 use crate::log::origin;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,6 +31,14 @@ pub struct LinkedField {
 /// What of a request each line shows.
 const ALWAYS_SHOWN: [Attribute; 4] =
     [Attribute::Method, Attribute::Path, Attribute::Id, Attribute::SourcePrincipal];
+
+impl LinkedField {
+    /// Whether it asks about the answer.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        asks_answer(&self.value)
+    }
+}
 
 impl LinkedLog {
     /// What stands in the place of what tells of an attribute, if it is redacted.

@@ -216,6 +216,12 @@ pub(crate) fn attribute_text(attribute: &Attribute) -> String {
         Attribute::Rule => "rule".to_owned(),
         Attribute::ResponseCode => "response.code".to_owned(),
         Attribute::ResponseDuration => "response.duration".to_owned(),
+        Attribute::ResponseHeader(name) => format!("response.headers[{}]", quoted(name)),
+        Attribute::ResponseSize => "response.size".to_owned(),
+        Attribute::ResponseFlags => "response.flags".to_owned(),
+        Attribute::UpstreamAddress => "upstream.address".to_owned(),
+        Attribute::UpstreamAttempts => "upstream.attempts".to_owned(),
+        Attribute::UpstreamFailure => "upstream.failure".to_owned(),
     }
 }
 

@@ -110,11 +110,12 @@ fn dump_share(out: &mut String, number: usize, share: &Share) {
 }
 
 fn dump_headers(out: &mut String, headers: &HeadersPlan) {
-    for (number, HeaderOperation { place, change }) in headers.operations.iter().enumerate() {
+    for (number, HeaderOperation { place, change, late }) in headers.operations.iter().enumerate() {
         let Some(place) = headers.places.get(*place as usize) else { continue };
         let value = change.value().map(|value| format!(" = {}", expression_text(value))).unwrap_or_default();
         let (change, message) = (change.as_str(), place.message.as_str());
-        let _ = writeln!(out, "operation {number}: {change} {message} header {}{value}", place.header);
+        let late = late.as_ref().map(|late| format!(" when {}", expression_text(late))).unwrap_or_default();
+        let _ = writeln!(out, "operation {number}: {change} {message} header {}{value}{late}", place.header);
     }
 }
 
@@ -130,7 +131,7 @@ fn dump_log(out: &mut String, log: &LogPlan) {
             let _ = writeln!(out, "strand {}: {}{of} when {condition}", later.strand, later.rate);
         }
     }
-    for field in &log.fields {
+    for field in log.fields.iter().chain(&log.late) {
         let value = match &field.value {
             FieldValue::Computed(expr) => expression_text(expr),
             FieldValue::Path => "path".to_owned(),

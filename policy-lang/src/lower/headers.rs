@@ -14,27 +14,35 @@ pub(super) fn lower(traffic: &LinkedTraffic, strands: &mut Vec<Strand>) -> Resul
     if done.is_empty() {
         return Ok(None);
     }
-    let ranked: BTreeMap<Rank, &LinkedHeader> = done.iter().map(|linked| (linked.rank(), *linked)).collect();
+    let ranked: BTreeMap<Key, &LinkedHeader> = done.iter().map(|linked| (key(linked), *linked)).collect();
     let distinct: BTreeSet<HeaderPlace> = done.iter().map(|linked| place_of(linked)).collect();
     let places: Vec<HeaderPlace> = distinct.into_iter().collect();
     let mut operations = Vec::new();
-    let mut indexes: BTreeMap<Rank, u32> = BTreeMap::new();
-    for (rank, linked) in ranked {
+    let mut indexes: BTreeMap<Key, u32> = BTreeMap::new();
+    for (key, linked) in ranked {
         let place = places.binary_search(&place_of(linked)).ok().or_bug("each header has a place")?;
-        indexes.insert(rank, number(operations.len())?);
-        operations.push(HeaderOperation { place: number(place)?, change: linked.statement.change.clone() });
+        indexes.insert(key, number(operations.len())?);
+        let (change, late) = (linked.statement.change.clone(), linked.statement.late.clone());
+        operations.push(HeaderOperation { place: number(place)?, change, late });
     }
     let entries = done.iter().map(|linked| {
         Ok(Entry {
             guard: Arc::new(linked.statement.guard.clone()),
             shadow: false,
-            index: indexes.get(&linked.rank()).copied().or_bug("each operation has an index")?,
+            index: indexes.get(&key(linked)).copied().or_bug("each operation has an index")?,
             span: linked.statement.span,
         })
     });
     let entries = entries.collect::<Result<Vec<Entry>, Bug>>()?;
     strands.push(Strand { name: "headers", pick: Pick::All, entries });
     Ok(Some(HeadersPlan { strand: strands.len() - 1, places, operations }))
+}
+
+/// Two statements of one key are one operation: they do the same, if the same holds of the answer.
+type Key = (Rank, Option<String>);
+
+fn key(linked: &LinkedHeader) -> Key {
+    (linked.rank(), linked.late_text())
 }
 
 fn place_of(linked: &LinkedHeader) -> HeaderPlace {

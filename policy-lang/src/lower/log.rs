@@ -20,7 +20,9 @@ pub(super) fn lower(log: Option<&LinkedLog>, strands: &mut Vec<Strand>) -> Resul
     let of_samples = log.samples.iter().flatten().map(|sample| sample.span);
     let of_fields = log.fields.values().map(|field| field.value.span);
     let span = of_samples.chain(of_fields).min().unwrap_or_default();
-    Ok(Some(LogPlan { samples, fields: fields(log), span }))
+    let (late, fields): (Vec<FieldPlan>, Vec<FieldPlan>) =
+        fields(log).into_iter().partition(FieldPlan::is_late);
+    Ok(Some(LogPlan { samples, fields, late, span }))
 }
 
 fn lower_samples(

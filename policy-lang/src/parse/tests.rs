@@ -95,11 +95,12 @@ impl Parser<'_> {
     }
 
     /// `"with" ( "jwt" NAME obj | "header" (NAME | STRING) "=" STRING | "host" STRING | "ip" IP
-    /// | "response" (INT ["after" DUR] | "header" (NAME | STRING) "=" STRING) )`
+    /// | "response" (INT ["after" DUR] | "header" (NAME | STRING) "=" STRING | "size" INT | "flags" STRING {"," STRING})
+    /// | "upstream" STRING ["attempts" INT] ["failure" STRING] )`
     fn with(&mut self) {
         self.start(SyntaxKind::With);
         self.eat_one_of(&["with"]);
-        match self.eat_one_of(&["jwt", "header", "host", "ip", "response"]) {
+        match self.eat_one_of(&["jwt", "header", "host", "ip", "response", "upstream"]) {
             Some("jwt") => {
                 if self.expect(SyntaxKind::Name) {
                     self.object();
@@ -112,7 +113,23 @@ impl Parser<'_> {
             Some("host") => {
                 self.expect(SyntaxKind::String);
             }
+            Some("upstream") => {
+                self.expect(SyntaxKind::String);
+                if self.eat_word("attempts") {
+                    self.expect(SyntaxKind::Int);
+                }
+                if self.eat_word("failure") {
+                    self.expect(SyntaxKind::String);
+                }
+            }
             Some(_) if self.eat_word("header") => self.header_value(),
+            Some(_) if self.eat_word("size") => {
+                self.expect(SyntaxKind::Int);
+            }
+            Some(_) if self.eat_word("flags") => {
+                self.expect(SyntaxKind::String);
+                while self.eat(SyntaxKind::Comma) && self.expect(SyntaxKind::String) {}
+            }
             Some(_) => {
                 self.expect(SyntaxKind::Int);
                 if self.eat_word("after") {
@@ -120,7 +137,7 @@ impl Parser<'_> {
                 }
             }
             None => {
-                self.missing("`header`, `host`, `ip`, `jwt` or `response`");
+                self.missing("`header`, `host`, `ip`, `jwt`, `response` or `upstream`");
             }
         }
         self.finish_node();

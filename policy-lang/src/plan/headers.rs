@@ -30,12 +30,27 @@ pub struct HeaderOperation {
     pub place: u32,
     /// What is done.
     pub change: HeaderChange,
+    /// What must hold of the answer.
+    pub late: Option<Arc<Expr>>,
 }
 
 impl HeadersPlan {
-    /// The values that are computed, or constant.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &Arc<Expr>> {
-        self.operations.iter().filter_map(|operation| operation.change.value())
+    /// The values, computed or constant, and what must hold of answers.
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = &Arc<Expr>> {
+        self.operations
+            .iter()
+            .flat_map(|operation| operation.change.value().into_iter().chain(&operation.late))
+    }
+
+    /// Whether something is asked about the answer.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.operations.iter().any(|operation| operation.late.is_some() || operation.change.is_late())
+    }
+
+    /// The operations of which something must hold of the answer, with their indexes.
+    pub(crate) fn late(&self) -> impl Iterator<Item = (u32, &HeaderOperation)> {
+        (0..).zip(&self.operations).filter(|(_, operation)| operation.late.is_some())
     }
 
     /// Whether a header of this message is changed.

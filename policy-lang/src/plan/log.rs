@@ -1,6 +1,7 @@
 //! What a module does about logs.
 
 use crate::checked::{Expr, Redact, SampleRate};
+use crate::literals::asks_answer;
 use crate::source::Span;
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ pub struct LogPlan {
     pub samples: Option<SamplesPlan>,
     /// What a line says, in this order.
     pub fields: Vec<FieldPlan>,
+    /// What it says behind that when the answer is over.
+    pub late: Vec<FieldPlan>,
     /// What is said to cost much if logging does.
     pub span: Span,
 }
@@ -70,11 +73,19 @@ pub enum FieldValue {
     Text(crate::checked::Attribute),
 }
 
+impl FieldPlan {
+    /// Whether it asks about the answer.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        matches!(&self.value, FieldValue::Computed(value) if asks_answer(value))
+    }
+}
+
 impl LogPlan {
     /// All expressions.
     pub(crate) fn expressions(&self) -> impl Iterator<Item = &Arc<Expr>> {
         let later = self.samples.iter().flat_map(|samples| &samples.later).map(|later| &later.condition);
-        let fields = self.fields.iter().filter_map(|field| match &field.value {
+        let fields = self.fields.iter().chain(&self.late).filter_map(|field| match &field.value {
             FieldValue::Computed(expr) => Some(expr),
             FieldValue::Path | FieldValue::Text(_) | FieldValue::Rule | FieldValue::Decision => None,
         });
@@ -84,7 +95,7 @@ impl LogPlan {
     /// Whether something is asked when the answer is over.
     #[must_use]
     pub fn waits(&self) -> bool {
-        self.samples.as_ref().is_some_and(|samples| !samples.later.is_empty())
+        !self.late.is_empty() || self.samples.as_ref().is_some_and(|samples| !samples.later.is_empty())
     }
 
     /// Whether some rate takes neither all requests nor none.
@@ -100,6 +111,6 @@ impl LogPlan {
     /// Whether a value is hashed.
     #[must_use]
     pub fn hashes(&self) -> bool {
-        self.fields.iter().any(|field| field.redact == Some(Redact::Hash))
+        self.fields.iter().chain(&self.late).any(|field| field.redact == Some(Redact::Hash))
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::run::{headers, link_text, properties, request, validate, with};
 use chancery_policy_lang::emit::{ModuleOptions, compile_with};
-use chancery_policy_lang::eval::header_changes;
+use chancery_policy_lang::eval::{Response, header_changes};
 use chancery_sdk_host::abi::{Action, guest_exports};
 use chancery_sdk_host::{HeaderMap, Host, Limits, Plugin, PluginConfiguration, PropertyValue};
 use proptest::prelude::*;
@@ -78,7 +78,7 @@ fn a_value_has_no_byte_that_no_header_can_have() {
             value[at] = byte;
             let request = with(request("GET", "/", None), "x-k", &value);
             let mut wanted = request.headers.clone();
-            let changes = header_changes(&program, &request);
+            let changes = header_changes(&program, &request, &Response::default());
             changes.request.iter().for_each(|change| change.apply(&mut wanted));
             let mut stream = plugin.open(properties(&request)).unwrap();
             stream.on_request_headers(headers(&request), true).unwrap();

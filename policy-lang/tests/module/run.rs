@@ -58,6 +58,7 @@ pub(crate) struct Pair {
     response: Response,
     /// Filter state after the last request.
     state: BTreeMap<Vec<u8>, Vec<u8>>,
+    answered: Option<HeaderMap>,
 }
 
 /// By what values are hashed.
@@ -89,8 +90,9 @@ impl Pair {
         let configuration = KEY.0.to_vec();
         let plugin =
             loaded.start(PluginConfiguration { configuration, ..PluginConfiguration::default() }).unwrap();
-        let (buckets, response) = (Buckets::default(), Response { code: 200, duration_ms: 0 });
-        Self { program, module, plugin, buckets, now_ns: 0, response, state: BTreeMap::new() }
+        let (buckets, response) = (Buckets::default(), Response { code: 200, ..Response::default() });
+        let (now_ns, state, answered) = (0, BTreeMap::new(), None);
+        Self { program, module, plugin, buckets, now_ns, response, answered, state }
     }
 
     /// Asserts that both sides say the same of a request, and gives it.
@@ -105,13 +107,10 @@ impl Pair {
 
     /// Asserts that the module says for logs what the evaluator does.
     fn agree_on_logs(&self, request: &Request, decision: &Decision) {
-        let response = match &decision.respond {
-            Some(respond) => Response { code: respond.status, duration_ms: 0 },
-            None => self.response,
-        };
+        let response = &self.response.delivered(&self.program, request, decision);
         let rate = logged(&self.program, request, decision, response);
-        let wanted =
-            self.program.log.as_ref().map(|log| line(&self.program, log, request, decision, Some(KEY)));
+        let log = self.program.log.as_ref();
+        let wanted = log.map(|log| line(&self.program, log, request, decision, response, Some(KEY)));
         let shown = |line: Option<&Vec<u8>>| line.map(|line| String::from_utf8_lossy(line).into_owned());
         let found = self.line();
         assert_eq!(self.state.contains_key(b"log".as_slice()), wanted.is_some());
@@ -129,7 +128,22 @@ impl Pair {
 
     /// Sets what requests are answered that pass.
     pub(crate) fn answer(&mut self, code: u16, duration_ms: u64) {
-        self.response = Response { code, duration_ms };
+        self.answer_with(Response { code, duration_ms, ..Response::default() });
+    }
+
+    /// The same of all that is known of an answer.
+    pub(crate) fn answer_with(&mut self, response: Response) {
+        self.response = response;
+    }
+
+    /// The program.
+    pub(crate) fn program(&self) -> &LinkedProgram {
+        &self.program
+    }
+
+    /// The headers of the answer that the caller got to the last request.
+    pub(crate) fn answered(&self) -> Option<&HeaderMap> {
+        self.answered.as_ref()
     }
 
     /// Lets time pass.
@@ -158,14 +172,22 @@ impl Pair {
         self.plugin.reset_metrics();
         let mut stream = self.plugin.open(properties).unwrap();
         let outcome = stream.on_request_headers(headers, end_of_stream).unwrap();
-        let (code, duration_ms) = match &outcome.local_response {
-            Some(response) => (i64::from(response.status), 0),
-            None => (self.response.code.into(), i64::try_from(self.response.duration_ms).unwrap()),
+        let response = match &outcome.local_response {
+            Some(local) => Response {
+                code: u16::try_from(local.status).unwrap(),
+                size: local.body.len() as u64,
+                ..Response::default()
+            },
+            None => self.response.clone(),
         };
-        let properties = stream.properties_mut().unwrap();
-        properties.set(&["response", "code"], PropertyValue::Int(code));
-        properties.set(&["request", "duration"], PropertyValue::Duration(duration_ms * 1_000_000 + 999_999));
+        if response.code != 0 {
+            let status = (b":status".to_vec(), response.code.to_string().into_bytes());
+            let headers = [status].into_iter().chain(response.headers.clone()).collect();
+            stream.on_response_headers(headers, false).unwrap();
+        }
+        show(stream.properties_mut().unwrap(), &response);
         let closed = stream.close().unwrap();
+        self.answered = closed.response_headers.clone();
         self.state = closed.filter_state.clone();
         let text = |name: &str| {
             closed.filter_state.get(name.as_bytes()).map(|value| String::from_utf8(value.clone()).unwrap())
@@ -231,6 +253,21 @@ fn said_by(decision: &Decision) -> Said {
         rule: decision.rule.to_string(),
         shadow: differing.map(|shadow| shadow.rule.to_string()),
         counters,
+    }
+}
+
+/// Lets a module know what became of an answer.
+fn show(properties: &mut Properties, response: &Response) {
+    let int = |value: u64| PropertyValue::Int(i64::try_from(value).unwrap());
+    properties.set(&["response", "code"], int(response.code.into()));
+    properties.set(&["request", "duration"], int(response.duration_ms * 1_000_000 + 999_999));
+    properties.set(&["response", "size"], int(response.size));
+    properties.set(&["response", "flags"], int(response.flags));
+    properties.set(&["upstream", "request_attempt_count"], int(response.attempts));
+    for (name, text) in [("address", &response.upstream), ("transport_failure_reason", &response.failure)] {
+        if let Some(text) = text {
+            properties.set(&["upstream", name], PropertyValue::Bytes(text.clone()));
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Generated policies.
 
+use super::answers;
 use super::expressions::{self, Scope};
-use super::sketch::{ExprSketch, Kind, PolicySketch, RuleSketch, Sketch, quoted};
+use super::sketch::{PolicySketch, RuleSketch, Sketch, quoted};
 use super::words as w;
 use crate::random::Random;
 use chancery_policy_lang::linked::Workload;
@@ -31,13 +32,6 @@ const KEYS: &[&str] =
 const FIELDS: &[&str] = &["source.ip", "source.port", "request.size", "source.mtls", "rule", "request.path"];
 const REDACTED: &[&str] =
     &["headers[\"x-team\"]", "request.path", "source.ip", "source.principal", "request.size", "query[\"q\"]"];
-/// What can be asked about an answer.
-const OF_ANSWERS: &[&str] = &[
-    "response.code >= 500",
-    "response.code == 403 || response.duration > 700",
-    "!(response.duration < 300)",
-    "response.code - response.duration > 0",
-];
 /// Headers that are changed: of requests, of answers, and of neither.
 const HEADERS: &[&str] = &["x-a", "x-b", "x-tenant", "set-cookie", "server", "x-new"];
 const HEADER_TARGETS: &[&str] = &["service shop/orders", "namespace shop", "mesh"];
@@ -75,8 +69,9 @@ fn log(random: &mut Random, number: usize) -> PolicySketch {
     for field in 0..random.below(6) {
         let depth = random.below(3);
         let scope = Scope::default();
-        let value = match random.below(4) {
+        let value = match random.below(6) {
             0 => random.one_of(FIELDS).to_owned(),
+            4..=5 => answers::field(random),
             1 => expressions::condition(random, &scope, depth).text(),
             _ => expressions::header_value(random, &scope, depth).text(),
         };
@@ -84,7 +79,11 @@ fn log(random: &mut Random, number: usize) -> PolicySketch {
     }
     for _ in 0..random.below(3) {
         let how = random.one_of(&["hash", "mask", "drop"]);
-        rules.push(statement(format!("redact {} with {how}", random.one_of(REDACTED))));
+        let source = match random.chance(30) {
+            true => answers::redacted(random),
+            false => random.one_of(REDACTED).to_owned(),
+        };
+        rules.push(statement(format!("redact {source} with {how}")));
     }
     PolicySketch {
         kind: "log".to_owned(),
@@ -107,7 +106,7 @@ fn sample(random: &mut Random) -> RuleSketch {
     let simple = random.chance(30);
     let mut rule = rule(random, 0, simple, false);
     if random.chance(40) {
-        let condition = ExprSketch::leaf(Kind::Bool, random.one_of(OF_ANSWERS));
+        let condition = answers::condition(random);
         rule.conditions.push((random.one_of(&["when", "unless"]).to_owned(), condition));
     }
     RuleSketch { name: None, effect: format!("sample {rate}{of}"), respond: None, ..rule }
@@ -153,11 +152,19 @@ fn operations(random: &mut Random, number: usize, message: &str, header: &str) -
             verb => {
                 let verb = if verb == 1 { "add" } else { "set" };
                 let depth = random.below(3);
-                let value = expressions::header_value(random, &Scope::default(), depth);
-                format!("{verb} {message} header {header} = {}", value.text())
+                let value = match message == "response" && random.chance(30) {
+                    true => answers::header_value(random),
+                    false => expressions::header_value(random, &Scope::default(), depth).text(),
+                };
+                format!("{verb} {message} header {header} = {value}")
             }
         };
-        RuleSketch { effect, respond: None, ..rule }
+        let mut rule = RuleSketch { effect, respond: None, ..rule };
+        if message == "response" && random.chance(20) {
+            let condition = answers::early_condition(random);
+            rule.conditions.push((random.one_of(&["when", "unless"]).to_owned(), condition));
+        }
+        rule
     };
     let mut first = operation(random, number);
     if !random.chance(30) {
@@ -165,7 +172,10 @@ fn operations(random: &mut Random, number: usize, message: &str, header: &str) -
     }
     let mut other = operation(random, number + 1);
     let depth = random.below(DEPTH_MAX);
-    let which = expressions::condition(random, &Scope::default(), depth);
+    let which = match message == "response" && random.chance(40) {
+        true => answers::early_condition(random),
+        false => expressions::condition(random, &Scope::default(), depth),
+    };
     first.conditions.push(("when".to_owned(), which.clone()));
     other.conditions.push(("unless".to_owned(), which));
     vec![first, other]

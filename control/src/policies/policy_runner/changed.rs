@@ -1,6 +1,6 @@
 //! What becomes of headers: what a module made of them, and what it must make of them.
 
-use chancery_policy_lang::eval::{Change, header_changes};
+use chancery_policy_lang::eval::{Change, Response, header_changes};
 use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::request::{Headers, Request};
 use chancery_sdk_host::HeaderMap;
@@ -12,16 +12,15 @@ use std::fmt;
 pub struct Changed {
     /// Of the request.
     pub request: Differences,
-    /// Of the answer [`answer`].
+    /// Of the answer.
     pub response: Differences,
 }
 
 /// By name, all values in order that a header has in the end, of those that had others before.
 pub type Differences = BTreeMap<Vec<u8>, Vec<Vec<u8>>>;
 
-/// The headers of the answer that an application gives when a module is run.
-const ANSWER: [(&str, &str); 6] = [
-    (":status", "200"),
+/// The headers of the answer that an application gives when a module is run and nothing else is said.
+const ANSWER: [(&str, &str); 5] = [
     ("content-type", "text/plain"),
     ("server", "application"),
     ("set-cookie", "a=1"),
@@ -29,17 +28,18 @@ const ANSWER: [(&str, &str); 6] = [
     ("x-tenant", "of the application"),
 ];
 
-/// The answer that an application gives when a module is run.
+/// The answer that an application gives when a module is run and nothing else is said.
 #[must_use]
-pub fn answer() -> Headers {
-    ANSWER.map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).into()
+pub fn answer() -> Response {
+    let headers = ANSWER.map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+    Response { code: 200, attempts: 1, headers: headers.into(), ..Response::default() }
 }
 
 impl Changed {
-    /// What a program must make of the headers of a request that it lets pass, and of the answer to it.
+    /// What a program must make of the headers of a request that it lets pass, and of this answer to it.
     #[must_use]
-    pub fn by(program: &LinkedProgram, request: &Request) -> Self {
-        let changes = header_changes(program, request);
+    pub fn by(program: &LinkedProgram, request: &Request, response: &Response) -> Self {
+        let changes = header_changes(program, request, response);
         let applied = |before: &Headers, changes: &[Change]| {
             let mut after = before.clone();
             changes.iter().for_each(|change| change.apply(&mut after));
@@ -47,7 +47,7 @@ impl Changed {
         };
         Self {
             request: applied(&request.headers, &changes.request),
-            response: applied(&answer(), &changes.response),
+            response: applied(&response.headers, &changes.response),
         }
     }
 

@@ -40,11 +40,14 @@ impl Logged {
         program: &LinkedProgram,
         request: &Request,
         decision: &Decision,
-        response: Response,
+        response: &Response,
     ) -> Result<SampleRate, String> {
-        let rate = eval::logged(program, request, decision, response.unless_refused(decision));
-        let line =
-            program.log.as_ref().map(|log| eval::line(program, log, request, decision, Some(TEST_LOG_KEY)));
+        let response = &response.delivered(program, request, decision);
+        let rate = eval::logged(program, request, decision, response);
+        let line = program
+            .log
+            .as_ref()
+            .map(|log| eval::line(program, log, request, decision, response, Some(TEST_LOG_KEY)));
         let may_be = match (&line, &self.line) {
             (None, said) => said.is_none(),
             (Some(line), Some(said)) => rate != SampleRate::NONE && said == line,

@@ -61,6 +61,9 @@ pub(in crate::check) fn root_alone(span: Span, name: &str) -> Diagnostic {
         "headers" => "headers[\"x-name\"]",
         "query" => "query[\"name\"]",
         "target.labels" => "target.labels[\"name\"]",
+        "response" => "response.code",
+        "response.headers" => "response.headers[\"x-name\"]",
+        "upstream" => "upstream.address",
         "path" => "path.name` for the capture `{name}",
         "source" => "source.service",
         "target" => "target.service",
@@ -118,6 +121,27 @@ pub(in crate::check) fn later_phase(span: Span, name: &str, phase: &str, why: &s
         .help(format!(
             "{why}; to log such requests write `sample 100% when response.code >= 500` in a `log` policy"
         ))
+}
+
+/// A `let` that asks about answers, in a statement about requests.
+pub(in crate::check) fn late_let(span: Span, name: &str) -> Diagnostic {
+    Diagnostic::error(
+        LATER_PHASE,
+        span,
+        format!("`{name}` asks about the answer, which is not known when requests are decided"),
+    )
+    .labelled("known from the response phase on")
+    .help("only operations on a `response header` and `log` policies can ask this")
+}
+
+/// What is known only when an answer is over, asked where its headers are changed.
+pub(in crate::check) fn after_answer(span: Span, name: &str) -> Diagnostic {
+    Diagnostic::error(LATER_PHASE, span, format!("`{name}` is not known when the headers of an answer are changed"))
+        .labelled("known from the log phase on")
+        .help(
+            "an operation on a `response header` can ask `response.code`, `response.headers[\"x\"]` and what the request \
+             says; a `log` policy can ask this, too",
+        )
 }
 
 pub(in crate::check) fn unlike(span: Span, left: &Typed, right: &Typed) -> Diagnostic {

@@ -1,13 +1,14 @@
 //! What is wrong with statements of `log` policies.
 
+use crate::checked::Redact;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 
 const FIELD: Code = Code("E250");
 const REDACTION: Code = Code("E251");
 const SINK: Code = Code("E252");
-const TWO_PHASES: Code = Code("E253");
 const UNDONE_FIELD: Code = Code("W130");
+const MASKED_FIELD: Code = Code("W131");
 
 pub(in crate::check) fn list_as_field(span: Span) -> Diagnostic {
     Diagnostic::error(FIELD, span, "a list is no field of a log").help(
@@ -33,8 +34,8 @@ pub(in crate::check) fn second_field(span: Span, name: &str, first: Span) -> Dia
 
 pub(in crate::check) fn not_to_be_redacted(span: Span) -> Diagnostic {
     Diagnostic::error(REDACTION, span, "this is nothing that can be redacted").help(
-        "name where the secret stands in the request, such as `headers[\"authorization\"]`, `query[\"token\"]`, \
-         `request.path` or `source.principal`: every field that reads it is redacted",
+        "name where the secret stands, such as `headers[\"authorization\"]`, `query[\"token\"]`, `request.path`, \
+         `source.principal` or `response.headers[\"set-cookie\"]`: every field that reads it is redacted",
     )
 }
 
@@ -43,15 +44,22 @@ pub(in crate::check) fn unknown_sink(span: Span, name: &str) -> Diagnostic {
         .help("the one sink of this version is `stdout`, the standard output of the sidecar")
 }
 
-pub(in crate::check) fn two_phases(span: Span) -> Diagnostic {
-    Diagnostic::error(TWO_PHASES, span, "this asks about the request and about its answer at once").help(
-        "join the two by `&&`, or write two conditions; for `a || b` write two statements, of which the higher \
-         rate counts",
-    )
-}
-
 pub(in crate::check) fn undone_field(span: Span, name: &str, redaction: Span) -> Diagnostic {
     Diagnostic::warning(UNDONE_FIELD, span, format!("`{name}` is never in a line"))
         .with(redaction, "what it reads is dropped")
         .help("remove the field, or redact with `hash` or `mask`")
+}
+
+pub(in crate::check) fn masked_field(span: Span, name: &str, (how, redaction): (Redact, Span)) -> Diagnostic {
+    let (what, help) = match how {
+        Redact::Hash => (
+            "what it is computed from is hashed",
+            "list the whole value, which is shown as its hash: the hash of a part of it, or of an answer to a question \
+             about it, would tell what was hashed",
+        ),
+        _ => ("what it is computed from is masked", "remove the field"),
+    };
+    Diagnostic::warning(MASKED_FIELD, span, format!("`{name}` is always `***` in a line"))
+        .with(redaction, what)
+        .help(help)
 }

@@ -10,6 +10,7 @@ use crate::budget::Work;
 use crate::checked::{Attribute, BaseType, Conversion, ExprKind, Type, Value};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::near::nearest;
+use crate::request::received::is_token;
 use crate::source::Span;
 use crate::syntax::SyntaxNode;
 use crate::syntax::ast::{self, AstNode};
@@ -54,10 +55,18 @@ const FIELDS: &[Field] = &[
     field("target", "namespace", Attribute::TargetNamespace, BaseType::String, false),
 ];
 
-/// The fields that are known when the answer is over.
-const FIELDS_OF_ANSWERS: &[Field] = &[
-    field("response", "code", Attribute::ResponseCode, BaseType::Int, false),
+/// The fields that are known when the answer begins.
+const FIELDS_OF_ANSWERS: &[Field] =
+    &[field("response", "code", Attribute::ResponseCode, BaseType::Int, false)];
+
+/// The fields that are known when it is over.
+const FIELDS_OF_LOGS: &[Field] = &[
     field("response", "duration", Attribute::ResponseDuration, BaseType::Int, false),
+    field("response", "size", Attribute::ResponseSize, BaseType::Int, false),
+    field("response", "flags", Attribute::ResponseFlags, BaseType::List, false),
+    field("upstream", "address", Attribute::UpstreamAddress, BaseType::String, true),
+    field("upstream", "attempts", Attribute::UpstreamAttempts, BaseType::Int, false),
+    field("upstream", "failure", Attribute::UpstreamFailure, BaseType::String, true),
 ];
 
 /// Groups of which nothing is known when `auth` rules run: the phase from which they are, and what
@@ -68,6 +77,10 @@ const LATER: &[(&str, &str, &str)] = &[
     ("decision", "log", "auth makes the decision"),
     ("rule", "log", "auth finds the rule that decides"),
 ];
+
+/// Headers of answers that Envoy takes away before any filter sees them.
+const CONNECTION_HEADERS: [&str; 5] =
+    ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
 
 /// Header that proxies set to say who called; policies ask the verified certificate instead.
 const CLIENT_CERTIFICATE_HEADER: &str = "x-forwarded-client-cert";
@@ -102,11 +115,17 @@ impl Checker<'_> {
         if root == "jwt" {
             return Some(later::authentication(span, "`jwt` claims"));
         }
-        if self.phase == Phase::Log {
-            return (root == "upstream").then(|| later::expression(span, "`upstream`"));
-        }
         let (_, phase, why) = LATER.iter().find(|(later, _, _)| *later == root)?;
-        Some(errors::later_phase(span, &node.syntax().text().to_string(), phase, why))
+        let field = field_of_root(&ast::Expr::cast(node.syntax().clone())?);
+        let is_of_log = |known: &Field| known.root == root && field.as_deref() == Some(known.name);
+        let phase = if FIELDS_OF_LOGS.iter().any(is_of_log) { "log" } else { phase };
+        let name = node.syntax().text().to_string();
+        match self.phase {
+            Phase::Log => None,
+            Phase::Response if phase == "response" => None,
+            Phase::Response => Some(errors::after_answer(span, &name)),
+            Phase::Request => Some(errors::later_phase(span, &name, phase, why)),
+        }
     }
 
     /// `root.name`, with the place of the whole and of the name.
@@ -117,9 +136,7 @@ impl Checker<'_> {
             ("cookies", _) => return self.fail(later::expression(span, "`cookies`")),
             ("headers" | "query", _) => return self.fail(errors::map_field(span, root, name)),
             ("decision" | "rule", _) => return self.fail(errors::root_alone(span, root)),
-            ("response", "headers" | "size" | "flags") => {
-                return self.fail(later::expression(span, &format!("`{root}.{name}`")));
-            }
+            ("response", "headers") => return self.fail(errors::root_alone(span, "response.headers")),
             ("request", "time") => return self.fail(later::expression(span, "`request.time`")),
             ("request", "headers") => return self.fail(errors::not_under_request(span, "headers")),
             ("request", "query") => return self.fail(errors::not_under_request(span, "query")),
@@ -127,8 +144,12 @@ impl Checker<'_> {
             ("target", "labels") => return self.fail(errors::root_alone(span, "target.labels")),
             _ => {}
         }
-        let of_answers = if self.phase == Phase::Log { FIELDS_OF_ANSWERS } else { &[] };
-        let fields = || FIELDS.iter().chain(of_answers);
+        let (of_answers, of_logs): (&[Field], &[Field]) = match self.phase {
+            Phase::Request => (&[], &[]),
+            Phase::Response => (FIELDS_OF_ANSWERS, &[]),
+            Phase::Log => (FIELDS_OF_ANSWERS, FIELDS_OF_LOGS),
+        };
+        let fields = || FIELDS.iter().chain(of_answers).chain(of_logs);
         match fields().find(|field| field.root == root && field.name == name) {
             Some(found) => {
                 let ty = Type { base: found.base, optional: found.optional };
@@ -177,7 +198,7 @@ impl Checker<'_> {
             Some("cookies") => self.fail(later::expression(span, "`cookies`")),
             Some("request.headers") => self.fail(errors::not_under_request(self.span(&base), "headers")),
             Some("request.query") => self.fail(errors::not_under_request(self.span(&base), "query")),
-            Some(map @ ("headers" | "query" | "target.labels")) => {
+            Some(map @ ("headers" | "query" | "target.labels" | "response.headers")) => {
                 let key = self.expr(&index)?;
                 let Some(Value::String(name)) = key.constant().cloned() else {
                     return self.fail(errors::name_not_constant(key.expr.span, map));
@@ -185,6 +206,7 @@ impl Checker<'_> {
                 match map {
                     "headers" => self.header(&name, key.expr.span, span),
                     "query" => self.query(&name, key.expr.span, span),
+                    "response.headers" => self.response_header(&name, key.expr.span, span),
                     _ => self.target_label(&name, span),
                 }
             }
@@ -236,6 +258,22 @@ impl Checker<'_> {
         }
     }
 
+    /// `response.headers["x"]`, a string.
+    fn response_header(&mut self, written: &str, name_span: Span, span: Span) -> Option<Typed> {
+        let name = written.to_ascii_lowercase();
+        if name == ":status" {
+            return self.fail(header_is_attribute(name_span, written, "response.code"));
+        }
+        if CONNECTION_HEADERS.contains(&name.as_str()) {
+            return self.fail(header_taken_away(name_span, written));
+        }
+        if !is_token(name.as_bytes()) {
+            return self.fail(bad_header_name(name_span, written));
+        }
+        let ty = Type { base: BaseType::String, optional: true };
+        self.build(ExprKind::Attribute(Attribute::ResponseHeader(name.into())), ty, span, &[])
+    }
+
     fn query(&mut self, name: &str, name_span: Span, span: Span) -> Option<Typed> {
         if name.is_empty() {
             return self.fail(errors::empty_parameter(name_span));
@@ -267,6 +305,22 @@ fn dotted(field: &ast::FieldExpr) -> Option<String> {
     }
 }
 
+/// The name behind the one at the very left of `a.b.c`.
+fn field_of_root(node: &ast::Expr) -> Option<String> {
+    match unparenthesised(node) {
+        ast::Expr::Name(_) => None,
+        ast::Expr::Field(field) => {
+            let base = field.base()?;
+            match unparenthesised(&base) {
+                ast::Expr::Name(_) => Some(field.name()?.text().to_owned()),
+                _ => field_of_root(&base),
+            }
+        }
+        ast::Expr::Index(index) => field_of_root(&index.base()?),
+        _ => None,
+    }
+}
+
 /// The name at the very left of `a.b.c`.
 fn outermost_root(node: &ast::Expr) -> Option<String> {
     match unparenthesised(node) {
@@ -284,7 +338,8 @@ mod tests {
 
     #[test]
     fn every_group_is_a_reserved_name() {
-        for root in FIELDS.iter().map(|field| field.root).chain(LATER.iter().map(|(root, _, _)| *root)) {
+        let fields = FIELDS.iter().chain(FIELDS_OF_ANSWERS).chain(FIELDS_OF_LOGS);
+        for root in fields.map(|field| field.root).chain(LATER.iter().map(|(root, _, _)| *root)) {
             assert!(ROOTS.contains(&root), "{root}");
         }
     }

@@ -120,7 +120,13 @@ pub(super) fn of(attribute: &Attribute) -> &'static Domain {
         | Attribute::Decision
         | Attribute::Rule
         | Attribute::ResponseCode
-        | Attribute::ResponseDuration => &ANY,
+        | Attribute::ResponseDuration
+        | Attribute::ResponseHeader(_)
+        | Attribute::ResponseSize
+        | Attribute::ResponseFlags
+        | Attribute::UpstreamAddress
+        | Attribute::UpstreamAttempts
+        | Attribute::UpstreamFailure => &ANY,
     }
 }
 

@@ -42,8 +42,11 @@ pub enum WithKind {
     Host,
     /// `ip ADDRESS`
     Ip,
-    /// `response STATUS [after DURATION]`, or `response header NAME = "value"`
+    /// `response STATUS [after DURATION]`, `response header NAME = "value"`, `response size BYTES` or
+    /// `response flags "FLAG", …`
     Response,
+    /// `upstream "ADDRESS" [attempts COUNT] [failure "WHY"]`
+    Upstream,
 }
 
 /// What is expected.
@@ -139,6 +142,7 @@ impl With {
             ("jwt", WithKind::Jwt),
             // It may have a header, too.
             ("response", WithKind::Response),
+            ("upstream", WithKind::Upstream),
             ("header", WithKind::Header),
             ("host", WithKind::Host),
             ("ip", WithKind::Ip),
@@ -173,7 +177,38 @@ impl With {
     /// The status of `response`: a number token.
     #[must_use]
     pub fn status(&self) -> Option<SyntaxToken> {
-        token_after(&self.0, "response", SyntaxKind::Int)
+        let is_status = self.size().is_none();
+        token_after(&self.0, "response", SyntaxKind::Int).filter(|_| is_status)
+    }
+
+    /// The `size` of the response: a number token.
+    #[must_use]
+    pub fn size(&self) -> Option<SyntaxToken> {
+        token_after(&self.0, "size", SyntaxKind::Int)
+    }
+
+    /// The `flags` of the response: string tokens.
+    pub fn flags(&self) -> impl Iterator<Item = SyntaxToken> + use<> {
+        let has_flags = keyword(&self.0, "flags").is_some() && !self.is_header_of_response();
+        tokens_of(&self.0, SyntaxKind::String).filter(move |_| has_flags)
+    }
+
+    /// The address of `upstream`: a string token.
+    #[must_use]
+    pub fn upstream(&self) -> Option<SyntaxToken> {
+        token_after(&self.0, "upstream", SyntaxKind::String)
+    }
+
+    /// How often it was sent there: a number token.
+    #[must_use]
+    pub fn attempts(&self) -> Option<SyntaxToken> {
+        token_after(&self.0, "attempts", SyntaxKind::Int)
+    }
+
+    /// Why a connection to there failed: a string token.
+    #[must_use]
+    pub fn failure(&self) -> Option<SyntaxToken> {
+        token_after(&self.0, "failure", SyntaxKind::String)
     }
 
     /// How long the `response` takes: a duration token.

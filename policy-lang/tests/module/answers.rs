@@ -1,0 +1,196 @@
+//! Answers: what the module asks about them, says of them and makes of their headers is what the evaluator does.
+
+use crate::run::{Pair, headers, properties, request, with};
+use chancery_policy_lang::eval::{Response, header_changes};
+use chancery_policy_lang::response::{ANSWER_TEXT_BYTES_MAX, FLAGS};
+use chancery_sdk_host::PropertyValue;
+use proptest::prelude::{ProptestConfig, any};
+use proptest::test_runner::TestRunner;
+use std::cell::RefCell;
+
+fn header(name: &str, value: impl AsRef<[u8]>) -> (Vec<u8>, Vec<u8>) {
+    (name.into(), value.as_ref().to_vec())
+}
+
+fn answer(code: u16) -> Response {
+    Response {
+        code,
+        duration_ms: 12,
+        size: 345,
+        headers: vec![header("x-a", "one"), header("x-a", "two"), header("set-cookie", "s=secret")],
+        upstream: Some(b"127.0.0.1:9000".to_vec()),
+        attempts: 2,
+        ..Response::default()
+    }
+}
+
+fn line_of(pair: &Pair) -> serde_json::Value {
+    let object = [b"{\"time\":\"\"".as_slice(), pair.line().unwrap(), b"}"].concat();
+    serde_json::from_slice(&object).unwrap()
+}
+
+#[test]
+fn lines_say_what_became_of_the_answer() {
+    let text = r#"log l on mesh {
+        fields response.code as status, response.duration as ms, response.size, response.headers["X-A"], response.flags
+        fields response.headers["x-none"] as none, upstream.address, upstream.attempts, upstream.failure as why
+        fields "UF" in response.flags as broken, response.code >= 500 as failed, headers["x"] as before
+        fields response.headers["set-cookie"], response.headers["set-cookie"].size() as length
+        redact response.headers["set-cookie"] with hash
+    }"#;
+    let mut pair = Pair::of_text(text);
+    let broken = 1 << FLAGS.iter().position(|flag| *flag == "UF").unwrap();
+    let failed = Response {
+        flags: broken | 1,
+        upstream: None,
+        failure: Some(b"refused \"by\" it".to_vec()),
+        ..answer(503)
+    };
+    for (response, failed) in [(answer(200), false), (failed, true), (Response::default(), false)] {
+        pair.answer_with(response.clone());
+        pair.agree(&with(request("GET", "/a", None), "x", "y"));
+        let line = line_of(&pair);
+        assert_eq!((&line["status"], &line["failed"]), (&response.code.into(), &failed.into()), "{line}");
+        assert_eq!(line["broken"], failed, "{line}");
+        assert_eq!((&line["before"], &line["none"]), (&"y".into(), &serde_json::Value::Null), "{line}");
+        if response.code != 0 {
+            assert_eq!(
+                (&line["response_x-a"], &line["upstream_attempts"]),
+                (&"one,two".into(), &2.into()),
+                "{line}"
+            );
+            assert_eq!(line["length"], "***", "{line}");
+            assert_eq!(line["response_set-cookie"].as_str().map(str::len), Some(32), "{line}");
+        }
+    }
+    // What is refused before any rule is answered, too.
+    pair.agree(&request("GET", "/%zz", None));
+    assert_eq!(line_of(&pair)["status"], 400);
+}
+
+#[test]
+fn a_longer_text_of_an_answer_is_absent() {
+    let mut pair = Pair::of_text(
+        r#"log l on mesh { fields response.headers["x"] as x, has(response.headers["x"]) as there }"#,
+    );
+    for (length, there) in
+        [(0, true), (ANSWER_TEXT_BYTES_MAX, true), (ANSWER_TEXT_BYTES_MAX + 1, false), (60_000, false)]
+    {
+        pair.answer_with(Response { headers: vec![header("x", "v".repeat(length))], ..answer(200) });
+        pair.agree(&request("GET", "/a", None));
+        assert_eq!(line_of(&pair)["there"], there, "{length}");
+    }
+}
+
+#[test]
+fn each_flag_is_known_by_its_name() {
+    let fields: Vec<String> =
+        FLAGS.iter().map(|flag| format!("\"{flag}\" in response.flags as is-{flag}")).collect();
+    let text = format!(
+        "log l on mesh {{ fields {}, size(response.flags) as count  sample 100% when size(response.flags) < 40 }}",
+        fields.join(", ")
+    );
+    let mut pair = Pair::of_text(&text);
+    for bits in (0..FLAGS.len()).map(|bit| 1 << bit).chain([0, (1 << FLAGS.len()) - 1, u64::MAX >> 1]) {
+        pair.answer_with(Response { flags: bits, ..answer(503) });
+        pair.agree(&request("GET", "/a", None));
+        let line = line_of(&pair);
+        for (bit, flag) in FLAGS.iter().enumerate() {
+            assert_eq!(line[format!("is-{flag}")], bits >> bit & 1 == 1, "{bits:#x} {line}");
+        }
+    }
+}
+
+#[test]
+fn a_line_that_goes_on_has_a_bound() {
+    let fields: Vec<String> =
+        (0..30).map(|at| format!("headers[\"h{at}\"], response.headers[\"h{at}\"]")).collect();
+    let mut pair = Pair::of_text(&format!("log l on mesh {{ fields {} }}", fields.join(", ")));
+    let mut asked = request("GET", "/a", None);
+    let mut response = answer(200);
+    for at in 0..30 {
+        let value = format!("x{}x", "\u{1}".repeat(400));
+        asked = with(asked, &format!("h{at}"), &value);
+        response.headers.push(header(&format!("h{at}"), value));
+    }
+    pair.answer_with(response);
+    pair.agree(&asked);
+    let line = line_of(&pair);
+    assert!(line["h0"].is_string() && line["response_h9"].is_null(), "{line}");
+    assert!(pair.line().unwrap().len() < 48 << 10);
+}
+
+const OPERATIONS: &str = r#"traffic wide on mesh {
+        set response header x-status = response.code
+        set response header x-copy = response.headers["x-a"] when response.code >= 500
+        remove response header server when response.code < 500
+        add response header x-b = headers["x-key"] when response.headers["x-a"].contains("two") && request.path == "/b"
+        set response header x-c = "plain"
+    }
+    traffic narrow on namespace shop {
+        set response header x-c = "missing" when response.code == 404
+        set response header x-c = headers["x-key"] when response.code == 503
+        remove response header x-c when response.code == 500
+        set response header x-c = "teapot" for /tea when response.code == 418
+    }"#;
+
+#[test]
+fn headers_are_changed_by_what_the_answer_is() {
+    let mut pair = Pair::of_text(OPERATIONS);
+    for code in [200, 404, 418, 500, 503, 0] {
+        for path in ["/a", "/b", "/tea"] {
+            for key in ["", "key", &"k".repeat(300)] {
+                let asked = with(request("GET", path, None), "x-key", key);
+                let given = Response {
+                    headers: [answer(code).headers, vec![header("server", "own")]].concat(),
+                    ..answer(code)
+                };
+                pair.answer_with(given.clone());
+                pair.agree(&asked);
+                let mut wanted = given.headers.clone();
+                let changes = header_changes(pair.program(), &asked, &given);
+                changes.response.iter().for_each(|change| change.apply(&mut wanted));
+                let mut found = pair.answered().map(|map| map.entries().to_vec()).unwrap_or_default();
+                found.retain(|(name, _)| name != b":status");
+                if code != 0 {
+                    wanted.sort();
+                    found.sort();
+                    assert_eq!(found, wanted, "{code} {path} {key:?}");
+                    let values =
+                        |name: &str| found.iter().filter(|(known, _)| known == name.as_bytes()).count();
+                    assert_eq!(values("x-copy"), usize::from(code >= 500));
+                    assert_eq!(values("server"), usize::from(code >= 500));
+                    assert_eq!(values("x-b"), usize::from(path == "/b"));
+                    assert_eq!(values("x-c"), usize::from(code != 500));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_that_was_kept_makes_a_module_trap() {
+    let text = format!(
+        "{OPERATIONS} log l on mesh {{ fields response.code as c, response.flags.exists(f, f == \"UF\") as f \
+         sample 50% when response.code > 1 }}"
+    );
+    let pair = RefCell::new(Pair::of_text(&text));
+    let config = ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() };
+    let strategy = (
+        proptest::collection::vec((0_u32..4096, 0_u32..64), 0..8),
+        proptest::collection::vec(any::<u8>(), 0..64),
+        any::<i64>(),
+    );
+    let run = |(words, rest, flags): (Vec<(u32, u32)>, Vec<u8>, i64)| {
+        let word = |(operation, length): (u32, u32)| [operation.to_le_bytes(), length.to_le_bytes()].concat();
+        let kept = [words.into_iter().flat_map(word).collect(), rest].concat();
+        let asked = request("GET", "/", None);
+        let mut properties = properties(&asked);
+        properties.set(&["response-headers"], PropertyValue::Bytes(kept.clone()));
+        properties.set(&["held"], PropertyValue::Bytes(kept));
+        properties.set(&["response", "flags"], PropertyValue::Int(flags));
+        pair.borrow_mut().run_raw(headers(&asked), properties, true);
+        Ok(())
+    };
+    TestRunner::new(config).run(&strategy, run).unwrap();
+}
