@@ -24,11 +24,16 @@ pub use run::{Extent, Summary, compare};
 use crate::differential::Sketch;
 
 /// What requests have that is other each time, and what stands in its place.
-const UNSTEADY: [(&str, &str); 7] = [
+const UNSTEADY: [(&str, &str); 12] = [
     ("x-request-id", "x-b"),
     ("request.id", "headers[\"x-a\"]"),
     ("source.port", "request.size"),
     ("response.duration", "response.code"),
+    ("response.size", "response.code"),
+    ("response.flags", "[\"none\"]"),
+    ("upstream.address", "response.headers[\"x-a\"]"),
+    ("upstream.failure", "response.headers[\"x-b\"]"),
+    ("upstream.attempts", "response.code"),
     // A bucket must not fill within a comparison.
     ("limit 1/m", "limit 1/h"),
     ("sample 50%", "sample 100%"),

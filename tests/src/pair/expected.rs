@@ -102,11 +102,13 @@ impl Replica {
             None if self.fails(&request) => 503,
             None => 200,
         };
+        let headers = if status == 0 { Headers::new() } else { asked_of_application(&request) };
+        let response = Response { code: status, headers, ..Response::default() };
         let changes = match (&self.program, &respond) {
-            (Some(program), None) => header_changes(program, &request),
+            (Some(program), None) => header_changes(program, &request, &response),
             _ => Changes::default(),
         };
-        let line = self.line(&request, decision.as_ref(), status)?;
+        let line = self.line(&request, decision.as_ref(), &response)?;
         Ok(Try { status, request, respond, changes, line })
     }
 
@@ -119,7 +121,13 @@ impl Replica {
         *so_far <= times
     }
 
-    fn line(&self, request: &Request, decision: Option<&Decision>, code: u16) -> Result<Option<Line>> {
+    fn line(
+        &self,
+        request: &Request,
+        decision: Option<&Decision>,
+        response: &Response,
+    ) -> Result<Option<Line>> {
+        let code = response.code;
         let shadow = decision.and_then(|decision| Ran::of(decision).shadow);
         let shadow = shadow.map(|shadow| shadow.rule).unwrap_or_default();
         let passes = decision.is_none_or(|decision| decision.outcome.allows());
@@ -138,13 +146,14 @@ impl Replica {
             }
             return Ok(Some(Line { code, shadow, passes, values, hashed: Vec::new(), is_stated: false }));
         };
-        let rate = logged(program, request, decision, Response { code, duration_ms: 0 });
+        let response = &response.delivered(program, request, decision);
+        let rate = logged(program, request, decision, response);
         if rate == SampleRate::default() {
             return Ok(None);
         }
         ensure!(rate == SampleRate::ALL, "a share of requests is logged: {rate:?}");
         let under = |key: u8| -> Result<Map<String, Value>> {
-            let text = line(program, log, request, decision, Some(LogKey([key; 16])));
+            let text = line(program, log, request, decision, response, Some(LogKey([key; 16])));
             Ok(serde_json::from_slice(&[b"{\"\":0", text.as_slice(), b"}"].concat())?)
         };
         let (mut values, other) = (under(1)?, under(2)?);
@@ -209,12 +218,7 @@ impl Try {
         same("the body", &answer.body.as_str(), &if is_head { "" } else { body })?;
         let mut headers: Headers = Vec::new();
         if self.respond.is_none() {
-            let asked = self.request.headers.iter().filter(|(name, _)| name == b"x-answer");
-            let asked = asked.filter_map(|(_, value)| {
-                let (name, value) = std::str::from_utf8(value).ok()?.split_once(": ")?;
-                Some((name.as_bytes().to_vec(), value.as_bytes().to_vec()))
-            });
-            headers.extend(asked);
+            headers.extend(asked_of_application(&self.request));
         }
         self.changes.response.iter().for_each(|change: &Change| change.apply(&mut headers));
         let mut got: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -270,6 +274,16 @@ impl Try {
         hashes.extend(found);
         Ok(())
     }
+}
+
+/// The headers that a request asks the application to answer with.
+fn asked_of_application(request: &Request) -> Headers {
+    let asked = request.headers.iter().filter(|(name, _)| name == b"x-answer");
+    let asked = asked.filter_map(|(_, value)| {
+        let (name, value) = std::str::from_utf8(value).ok()?.split_once(": ")?;
+        Some((name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+    });
+    asked.collect()
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: &T, expected: &T) -> Result<()> {
