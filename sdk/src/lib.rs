@@ -1,3 +1,5 @@
+//! Custom Envoy filters in Rust: what a filter is, what it may ask, and how it is tested.
+//!
 #![doc = include_str!("../README.md")]
 //!
 //! # The parts
