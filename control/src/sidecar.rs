@@ -31,6 +31,7 @@ pub mod process;
 pub mod readiness;
 pub mod relay;
 pub mod settings;
+pub mod sinks;
 pub mod state;
 
 pub use errors::SidecarError;
@@ -43,8 +44,11 @@ use membership::Membership;
 use process::Supervisor;
 use readiness::{Readiness, Sources};
 use relay::{Relay, Ties};
+use sinks::{Origin, Sinks};
 use state::StateDirectory;
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +90,7 @@ pub async fn run(
     let state = StateDirectory::open(&settings.data_dir)?;
     let readiness = Readiness::bind(settings.readiness).await?;
     started(readiness.address);
+    let sinks = open_sinks(&settings, &state)?;
     let membership = Membership::new(&settings, &state);
     let register = Arc::new(Notify::new());
     let identity = match membership.recall()? {
@@ -125,6 +130,7 @@ pub async fn run(
         trouble: trouble.subscribe(),
         application,
         leaving: leaving.clone(),
+        sinks: sinks.clone(),
     };
     tasks.spawn(serve_relay(listen(&state.ads_socket())?, relay.clone(), end.clone()));
     tasks.spawn(log_failure("the readiness endpoint", readiness.serve(sources, end.clone())));
@@ -138,6 +144,7 @@ pub async fn run(
         envoy: settings.envoy.clone(),
         bootstrap: state.bootstrap(),
         drain_time: settings.drain_time,
+        sinks: sinks.clone(),
     };
     let stop_envoy = CancellationToken::new();
     let mut envoy = std::pin::pin!(supervisor.run(&stop_envoy));
@@ -163,6 +170,7 @@ pub async fn run(
             }
         }
     };
+    sinks.close().await;
     end.cancel();
     tasks.close();
     if timeout(STOP_TIMEOUT, tasks.wait()).await.is_err() {
@@ -202,6 +210,19 @@ async fn leave_and_drain(
         }
         sleep(DRAIN_POLL_EVERY).await;
     }
+}
+
+/// The sinks of logs; their folder is made if it is not there.
+fn open_sinks(settings: &Settings, state: &StateDirectory) -> Result<Sinks, SidecarError> {
+    let folder = settings.log_dir.clone().unwrap_or_else(|| state.logs());
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.map_err(|source| SidecarError::LogDirectory { path: folder.clone(), source })?;
+    let origin = Origin {
+        namespace: settings.service.namespace.clone(),
+        service: settings.service.name.clone(),
+        instance: settings.instance.clone(),
+    };
+    Ok(Sinks::new(folder, origin))
 }
 
 fn write_bootstrap(

@@ -33,6 +33,7 @@ mod schema;
 mod scope;
 mod session;
 mod settings;
+mod sink;
 mod target;
 mod test_block;
 mod traffic;

@@ -10,6 +10,7 @@ mod cors;
 mod headers;
 mod log;
 mod settings;
+mod sink;
 mod test_block;
 mod traffic;
 
@@ -19,8 +20,9 @@ pub use calls::{
 };
 pub use cors::{Cors, CorsRules, Origin};
 pub use headers::{HeaderChange, HeaderStatement, Message};
-pub use log::{Field, LogBody, Redact, Redaction, Sample, SampleRate};
+pub use log::{Field, LogBody, Redact, Redaction, Sample, SampleRate, Sending};
 pub use settings::{Balance, Ejection, HealthCheck, Pool, Setting, Settings};
+pub use sink::{Goal, Sink};
 pub use test_block::{CheckedTest, Expectation, HeaderExpectation, TestCase, Verdict};
 pub use traffic::{Limit, Rate, TrafficBody};
 
@@ -44,7 +46,7 @@ pub struct ServiceRef {
 pub struct CheckedPolicy {
     /// Unique among all policies of a mesh.
     pub name: String,
-    /// Where it applies; at least one.
+    /// Where it applies; at least one, and none of a sink.
     pub targets: Vec<Scope>,
     /// Whether it decides, only reports, or sleeps.
     pub mode: Mode,
@@ -65,6 +67,8 @@ pub enum Body {
     Traffic(TrafficBody),
     /// Of a `log` policy.
     Log(LogBody),
+    /// Of a `sink`.
+    Sink(Sink),
 }
 
 /// The statements of an `auth` policy.
@@ -82,7 +86,7 @@ impl CheckedPolicy {
     pub fn rules(&self) -> &[Rule] {
         match &self.body {
             Body::Auth(auth) => &auth.rules,
-            Body::Traffic(_) | Body::Log(_) => &[],
+            Body::Traffic(_) | Body::Log(_) | Body::Sink(_) => &[],
         }
     }
 
@@ -91,7 +95,7 @@ impl CheckedPolicy {
     pub fn otherwise(&self) -> Option<&Otherwise> {
         match &self.body {
             Body::Auth(auth) => auth.otherwise.as_ref(),
-            Body::Traffic(_) | Body::Log(_) => None,
+            Body::Traffic(_) | Body::Log(_) | Body::Sink(_) => None,
         }
     }
 
@@ -99,7 +103,7 @@ impl CheckedPolicy {
     #[must_use]
     pub fn limits(&self) -> &[Limit] {
         match &self.body {
-            Body::Auth(_) | Body::Log(_) => &[],
+            Body::Auth(_) | Body::Log(_) | Body::Sink(_) => &[],
             Body::Traffic(traffic) => &traffic.limits,
         }
     }
@@ -108,7 +112,7 @@ impl CheckedPolicy {
     #[must_use]
     pub fn headers(&self) -> &[HeaderStatement] {
         match &self.body {
-            Body::Auth(_) | Body::Log(_) => &[],
+            Body::Auth(_) | Body::Log(_) | Body::Sink(_) => &[],
             Body::Traffic(traffic) => &traffic.headers,
         }
     }
@@ -122,11 +126,20 @@ impl CheckedPolicy {
         }
     }
 
+    /// Where it lets lines of logs go; `None` for what is no sink.
+    #[must_use]
+    pub fn sink(&self) -> Option<&Sink> {
+        match &self.body {
+            Body::Sink(sink) => Some(sink),
+            _ => None,
+        }
+    }
+
     /// What callers' sidecars do with requests to its targets; a policy of another kind than `traffic` says nothing.
     #[must_use]
     pub fn calls(&self) -> Option<&Calls> {
         match &self.body {
-            Body::Auth(_) | Body::Log(_) => None,
+            Body::Auth(_) | Body::Log(_) | Body::Sink(_) => None,
             Body::Traffic(traffic) => Some(&traffic.calls),
         }
     }
@@ -136,6 +149,8 @@ impl CheckedPolicy {
     pub fn acts_at_target(&self) -> bool {
         match &self.body {
             Body::Auth(_) | Body::Log(_) => true,
+            // What it says is said by the policies that name it.
+            Body::Sink(_) => false,
             Body::Traffic(TrafficBody { limits, headers, calls, cors }) => {
                 !limits.is_empty() || !headers.is_empty() || !cors.is_empty() || calls.is_empty()
             }

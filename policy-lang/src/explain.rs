@@ -10,6 +10,7 @@ use crate::eval::{self, Changes, Computed, Scope};
 use crate::linked::{LinkedLog, LinkedProgram, Workload};
 use crate::literals::expression_text;
 use crate::request::Request;
+use crate::sinks::Goals;
 use crate::source::Span;
 use std::sync::Arc;
 
@@ -77,6 +78,8 @@ pub struct LogFinding {
     pub fields: Vec<Arc<str>>,
     /// What is redacted in it, and how.
     pub redacted: Vec<(String, Redact)>,
+    /// The sinks that it goes to; none if it goes to the log of the sidecar alone.
+    pub goals: Goals,
 }
 
 /// What a statement does when it matches.
@@ -247,6 +250,7 @@ fn logged(program: &LinkedProgram, log: &LinkedLog, request: &Request, decision:
         later: later.collect(),
         fields: log.fields.keys().cloned().collect(),
         redacted: log.redacted.iter().map(|(source, how)| (source.clone(), *how)).collect(),
+        goals: log.goals.clone(),
     }
 }
 

@@ -45,6 +45,7 @@ pub(crate) mod regex;
 pub mod request;
 pub mod response;
 pub mod routes;
+pub mod sinks;
 pub mod source;
 pub mod syntax;
 pub mod tabulate;

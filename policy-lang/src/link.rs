@@ -19,6 +19,7 @@ pub(crate) mod order;
 mod otherwise;
 mod scope;
 mod settings;
+mod sinks;
 
 pub use calls::link_calls;
 pub use dump::dump;
@@ -34,8 +35,9 @@ use crate::linked::{
     LinkedAuth, LinkedCalls, LinkedLimit, LinkedProgram, LinkedRule, LinkedTraffic, Workload,
 };
 use crate::literals::star_positions;
+use crate::sinks::STDOUT;
 use crate::source::Span;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// For which requests a program is made.
@@ -70,8 +72,10 @@ pub fn link_within<'a>(
     budget: &mut Budget,
 ) -> Result<Option<LinkedProgram>, Vec<Diagnostic>> {
     let at = At { workload, direction };
-    let mut concerned: Vec<&CheckedPolicy> = policies
-        .into_iter()
+    let all: Vec<&CheckedPolicy> = policies.into_iter().collect();
+    let mut concerned: Vec<&CheckedPolicy> = all
+        .iter()
+        .copied()
         .filter(|policy| is_in_force(policy) && policy.acts_at_target())
         .filter(|policy| scope::reach(policy, workload, direction).is_some())
         .collect();
@@ -79,6 +83,10 @@ pub fn link_within<'a>(
         return Ok(None);
     }
     concerned.sort_by(|a, b| a.name.cmp(&b.name));
+    let goals = sinks::goals(&concerned, all.iter().copied())?;
+    let names = concerned.iter().map(|policy| policy.name.clone());
+    let sinks = goals.keys().filter(|name| &***name != STDOUT).map(|name| name.to_string());
+    let names: BTreeSet<String> = names.chain(sinks).collect();
     Ok(Some(LinkedProgram {
         workload: workload.clone(),
         direction,
@@ -88,9 +96,9 @@ pub fn link_within<'a>(
             headers: headers::headers(&concerned, at, budget)?,
             cors: cors::cors(&concerned, at)?,
         },
-        log: log::of_all(&concerned, at, budget)?,
+        log: log::of_all(&concerned, goals, at, budget)?,
         calls: LinkedCalls::default(),
-        policies: concerned.iter().map(|policy| policy.name.clone()).collect(),
+        policies: names.into_iter().collect(),
     }))
 }
 

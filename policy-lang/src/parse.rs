@@ -24,6 +24,7 @@ mod foreign;
 mod items;
 mod parser;
 mod schema;
+mod sink;
 mod tests;
 mod traffic;
 

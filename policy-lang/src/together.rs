@@ -14,6 +14,7 @@ use crate::emit::compile;
 use crate::link::{Facts, Index, link_calls, link_settings, link_within};
 use crate::linked::{LinkedProgram, Workload};
 use crate::routes;
+use crate::sinks;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use weight::Weight;
@@ -38,6 +39,9 @@ pub fn check_together<'w>(
         found: Vec::new(),
         budget,
     };
+    let known = policies.iter().filter(|policy| policy.sink().is_some()).map(|policy| policy.name.as_str());
+    check.add(sinks::unknown(policies, &known.collect()));
+    check.add(sinks::unused(policies, policies));
     let mut suspects: Vec<(Weight, &Workload)> = Vec::new();
     let mut called: BTreeSet<Workload> = BTreeSet::new();
     for workload in workloads {

@@ -24,7 +24,7 @@ const TEXTS: u32 = 3_000;
 
 /// Pieces of soups: the words, marks and literals of the language, and what is none.
 const WORDS: &str = r#"
-    auth traffic log filter use schema let test prove on mesh namespace service gateway route workload inbound
+    auth traffic log filter sink file otlp use schema let test prove on mesh namespace service gateway route workload inbound
     outbound mode enforce shadow until off by source allow deny exempt otherwise respond from ip spiffe jwt
     apikey anyone when unless redirect rewrite timeout at_most retry each limit burst per shared for fault
     delay abort set request response header mirror connections eject health balance sample fields as redact

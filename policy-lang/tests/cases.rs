@@ -41,6 +41,7 @@ const STAGES: &[(&str, Run)] = &[
     ("wasm", run_wasm),
     ("calls", run_calls),
     ("inhabitants", run_inhabitants),
+    ("sinks", run_sinks),
 ];
 
 /// The day of the cases, for warnings about days that are over.
@@ -231,6 +232,14 @@ fn run_inhabitants(_: FileId, text: &str) -> Made {
     let known = known.map(|(namespace, name)| ServiceRef { namespace: namespace.into(), name: name.into() });
     let policies: Vec<&CheckedPolicy> = analysis.policies.iter().collect();
     let found = inhabitants::unknown_inhabitants(&policies, &known.into(), &sources);
+    analysis.diagnostics.extend(found);
+    (String::new(), analysis.diagnostics)
+}
+
+/// What is wrong with policies and sinks together.
+fn run_sinks(_: FileId, text: &str) -> Made {
+    let mut analysis = analyse_text(text);
+    let found = together::check_together(&analysis.policies, [], &mut Budget::new()).unwrap();
     analysis.diagnostics.extend(found);
     (String::new(), analysis.diagnostics)
 }

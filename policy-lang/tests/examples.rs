@@ -7,7 +7,7 @@
 use chancery_policy_lang::check::CheckOptions;
 use chancery_policy_lang::checked::{CheckedPolicy, ServiceRef};
 use chancery_policy_lang::diagnostic::render;
-use chancery_policy_lang::{Diagnostic, SourceSet, analyse, inhabitants, testing};
+use chancery_policy_lang::{Diagnostic, SourceSet, analyse, inhabitants, sinks, testing};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -57,6 +57,11 @@ fn said_in_mesh(text: &str, known: &BTreeSet<ServiceRef>) -> (Vec<Diagnostic>, S
     let mut failures = String::new();
     if analysis.is_ok() {
         analysis.diagnostics.extend(testing::left_out(&analysis.tests, &analysis.policies));
+        let policies = &analysis.policies;
+        let known =
+            policies.iter().filter(|policy| policy.sink().is_some()).map(|policy| policy.name.as_str());
+        let unknown = sinks::unknown(policies, &known.collect());
+        analysis.diagnostics.extend(unknown.into_iter().chain(sinks::unused(policies, policies)));
         for test in &analysis.tests {
             analysis
                 .diagnostics

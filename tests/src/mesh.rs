@@ -15,6 +15,7 @@ pub mod clock;
 pub mod load;
 pub mod ports;
 pub mod process;
+pub mod receiver;
 pub mod sidecar;
 pub mod stranger;
 pub mod wire;

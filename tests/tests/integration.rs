@@ -23,6 +23,7 @@ mod protocols;
 mod readme;
 mod secrets;
 mod shared_limits;
+mod sinks;
 mod standalone;
 mod tidy;
 mod tutorial;

@@ -40,7 +40,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Take a policy out of force
+    /// Take a policy out of force, or a sink that no policy sends to
+    #[command(visible_alias = "sink")]
     Policy {
         /// Its name
         name: String,

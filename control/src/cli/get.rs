@@ -32,8 +32,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// All policies in force, or the whole file that one stands in
-    #[command(visible_alias = "policies")]
+    /// All policies and sinks in force, or the whole file that one stands in
+    #[command(visible_aliases = ["policies", "sink", "sinks"])]
     Policy {
         /// Its name
         name: Option<String>,

@@ -62,7 +62,10 @@ pub struct Arguments {
     /// [default: ~/.local/state/chancery/sidecar/SERVICE/INSTANCE]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where to say, over HTTP, whether the sidecar is ready
+    /// Where the files are that policies send lines of logs to [default: `logs` in --data-dir]
+    #[arg(long, value_name = "DIR")]
+    log_dir: Option<PathBuf>,
+    /// Where to say, over HTTP, whether the sidecar is ready (`/ready`), and what became of lines of logs (`/metrics`)
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     readiness: SocketAddr,
     /// How long open connections may take to end when the sidecar is stopped
@@ -144,6 +147,7 @@ async fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
         outbounds: arguments.outbound.clone(),
         token_file: arguments.token_file.clone(),
         data_dir,
+        log_dir: arguments.log_dir.clone(),
         readiness: arguments.readiness,
         envoy: EnvoySettings {
             path: envoy.path,

@@ -363,8 +363,8 @@ fn targets(before: &InForce, now: &InForce, changes: &Changes) -> BTreeSet<Targe
         {
             continue;
         }
-        let scopes = both.into_iter().flatten().flat_map(|policy| &policy.policy.targets);
-        targets.extend(scopes.map(|scope| scope.target.clone()));
+        let felt = [before, now].into_iter().flat_map(|set| set.policies.felt_at(name));
+        targets.extend(felt.cloned());
     }
     targets
 }

@@ -26,6 +26,7 @@ use chancery_policy_lang::diagnostic::render;
 use chancery_policy_lang::inhabitants::unknown_inhabitants;
 use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::parse::parse;
+use chancery_policy_lang::sinks;
 use chancery_policy_lang::source::SOURCE_BYTES_MAX;
 use chancery_policy_lang::syntax::SyntaxTree;
 use chancery_policy_lang::testing::left_out as left_out_of_tests;
@@ -177,6 +178,7 @@ pub fn admit(
     let known =
         in_force.population.known_services().into_iter().chain(terms.invited.iter().cloned()).collect();
     warnings.extend(unknown_inhabitants(&policies, &known, &together.sources));
+    warnings.extend(sinks::unused(policies.iter().copied(), together.iter().map(|policy| &policy.policy)));
     let warnings = findings(&warnings, &together.sources);
     let applied = |(name, outcome): (&str, ApplyOutcome)| AppliedPolicy { name: name.to_owned(), outcome };
     let outcomes = outcomes.into_iter().map(applied).collect();
@@ -446,9 +448,12 @@ fn check_together(
     programs: &Programs,
     effort: &Effort,
 ) -> Result<(), Refusal> {
-    let both = changed.iter().flat_map(|name| [in_force.policies.get(name), policies.get(name)]);
-    let scopes = both.flatten().flat_map(|policy| &policy.policy.targets);
-    let targets: BTreeSet<&Target> = scopes.map(|scope| &scope.target).collect();
+    let unknown = unknown_sinks(in_force, policies, changed);
+    if !unknown.is_empty() {
+        return Err(Refusal::Policies(findings(&unknown, &policies.sources)));
+    }
+    let felt = changed.iter().flat_map(|name| [in_force.policies.felt_at(name), policies.felt_at(name)]);
+    let targets: BTreeSet<&Target> = felt.flatten().collect();
     let mut distinct: BTreeMap<_, Workload> = BTreeMap::new();
     for target in targets {
         for workload in policies.workloads(target, &in_force.population, &in_force.state.trust_domain) {
@@ -487,6 +492,17 @@ fn check_together(
     } else {
         Err(Refusal::Policies(findings(&conflicts, &policies.sources)))
     }
+}
+
+/// An error for each sink that a policy sends to and that would not be there.
+fn unknown_sinks(in_force: &InForce, policies: &PolicySet, changed: &[&str]) -> Vec<Diagnostic> {
+    let both = changed.iter().flat_map(|name| [in_force.policies.get(name), policies.get(name)]);
+    let is_of_logs =
+        |policy: &Arc<PolicyInForce>| policy.policy.log().is_some() || policy.policy.sink().is_some();
+    if !both.flatten().any(is_of_logs) {
+        return Vec::new();
+    }
+    sinks::unknown(policies.iter().map(|policy| &policy.policy), &policies.sinks())
 }
 
 /// Tries the programs of workloads on all processors; gives the errors in the order of the workloads. After one that is

@@ -61,9 +61,8 @@ pub fn document_differences(before: &DesiredState, after: &DesiredState) -> Vec<
 /// The sidecars that policies of these names are about, be it before or after they changed.
 #[must_use]
 pub fn concerned(before: &InForce, after: &PolicySet, changed: &[&str]) -> Vec<ProxyId> {
-    let both = changed.iter().flat_map(|name| [before.policies.get(name), after.get(name)]);
-    let scopes = both.flatten().flat_map(|policy| &policy.policy.targets);
-    let targets: BTreeSet<&Target> = scopes.map(|scope| &scope.target).collect();
+    let felt = changed.iter().flat_map(|name| [before.policies.felt_at(name), after.felt_at(name)]);
+    let targets: BTreeSet<&Target> = felt.flatten().collect();
     let mut concerned = BTreeSet::new();
     for (service, labels) in targets.iter().flat_map(|target| before.population.covered(target)) {
         let prefix = format!("{}/{}/", service.namespace, service.name);

@@ -7,7 +7,7 @@ mod course;
 
 use crate::policies::workloads;
 use chancery_policy_lang::budget::Budget;
-use chancery_policy_lang::checked::{CheckedPolicy, Direction, Effect, Message};
+use chancery_policy_lang::checked::{CheckedPolicy, Direction, Effect, Goal, Message};
 use chancery_policy_lang::decision::{Decision, Outcome};
 use chancery_policy_lang::eval::{Change, What, course};
 use chancery_policy_lang::explain::{
@@ -66,6 +66,8 @@ struct Logged {
     fields: Vec<String>,
     /// What is redacted, such as `headers["authorization"] with drop`.
     redacted: Vec<String>,
+    /// The sinks that it goes to, such as `audit (file audit.jsonl)`; none if it goes to the log of the sidecar alone.
+    sinks: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -273,6 +275,15 @@ impl ChangedHeader {
     }
 }
 
+/// `audit (file audit.jsonl)`
+fn sink(name: &str, goal: &Goal) -> String {
+    match goal.parts() {
+        (kind, _) if kind == name => name.to_owned(),
+        (kind, "") => format!("{name} ({kind})"),
+        (kind, place) => format!("{name} ({kind} {place})"),
+    }
+}
+
 impl Logged {
     fn new(policies: Policies<'_>, found: &LogFinding) -> Self {
         let by_answer = found.later.iter().map(|(rate, when, whole)| ByAnswer {
@@ -287,6 +298,7 @@ impl Logged {
             by_answer: by_answer.collect(),
             fields: found.fields.iter().map(ToString::to_string).collect(),
             redacted: redacted.collect(),
+            sinks: found.goals.iter().map(|(name, goal)| sink(name, goal)).collect(),
         }
     }
 }
@@ -319,7 +331,7 @@ impl fmt::Display for Logged {
         for more in &self.by_answer {
             writeln!(f, "    {} when `{}` ({})", more.rate, more.when, more.place)?;
         }
-        for (what, list) in [("fields", &self.fields), ("redacted", &self.redacted)] {
+        for (what, list) in [("fields", &self.fields), ("redacted", &self.redacted), ("sinks", &self.sinks)] {
             if !list.is_empty() {
                 writeln!(f, "    {what}: {}", list.join(", "))?;
             }

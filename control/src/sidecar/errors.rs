@@ -13,6 +13,14 @@ pub enum SidecarError {
         /// Why.
         source: std::io::Error,
     },
+    /// The folder of logs cannot be used.
+    #[error("the folder of logs {} cannot be used: {source}: choose another with --log-dir", .path.display())]
+    LogDirectory {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Another sidecar runs in it.
     #[error("another sidecar runs with the data directory {}: stop it, or give this one another with --data-dir or --instance", .0.display())]
     DataDirectoryInUse(PathBuf),

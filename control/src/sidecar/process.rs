@@ -8,6 +8,8 @@ use super::backoff::{self, Backoff};
 use super::errors::SidecarError;
 use super::log_lines::{self, LogReader};
 use super::settings::EnvoySettings;
+use super::sinks::Sinks;
+use chancery_policy_lang::sinks::read;
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -44,6 +46,8 @@ pub struct Supervisor {
     pub bootstrap: PathBuf,
     /// How long it takes to take leave of its clients.
     pub drain_time: Duration,
+    /// Where lines of logs go.
+    pub sinks: Sinks,
     /// Asks for an Envoy that knows nothing of the one before.
     pub anew: Arc<Notify>,
 }
@@ -58,7 +62,7 @@ impl Supervisor {
         loop {
             let started = Instant::now();
             let mut child = self.start()?;
-            let lines = pass_on_lines(&mut child);
+            let lines = pass_on_lines(&mut child, &self.sinks);
             tokio::select! {
                 status = child.wait() => {
                     lines.join_all().await;
@@ -130,15 +134,16 @@ async fn terminate(child: &mut Child) {
 }
 
 /// Reads both streams of Envoy until it closes them.
-fn pass_on_lines(child: &mut Child) -> JoinSet<()> {
+fn pass_on_lines(child: &mut Child, sinks: &Sinks) -> JoinSet<()> {
     let mut readers = JoinSet::new();
     if let Some(stdout) = child.stdout.take() {
-        readers.spawn(each_line(stdout, |line| {
-            if log_lines::is_access_entry(line) {
-                tracing::info!(target: "access", "{line}");
-            } else {
-                tracing::info!(target: "envoy", "{line}");
+        let sinks = sinks.clone();
+        readers.spawn(each_line(stdout, move |line| match read(line) {
+            Some((goals, entry)) if sinks.hand_on(&goals, entry) => {
+                tracing::info!(target: "access", "{entry}")
             }
+            Some(_) => {}
+            None => tracing::info!(target: "envoy", "{line}"),
         }));
     }
     if let Some(stderr) = child.stderr.take() {

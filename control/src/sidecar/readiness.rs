@@ -1,13 +1,15 @@
-//! Says over HTTP whether the sidecar is ready: 200 or 503, with the reason as JSON.
+//! Says over HTTP whether the sidecar is ready (200 or 503, with the reason as JSON), and what became of lines of logs.
 
 use super::admin::Admin;
 use super::errors::SidecarError;
 use super::identity::Identity;
 use super::relay::{Link, RelayStatus};
+use super::sinks::{self, Sinks};
 use crate::delivery::xds::Application;
 use crate::mesh::identity::validity::to_seconds;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, StatusCode};
 use axum::routing::get;
 use axum::{Json, Router};
 use jiff::Timestamp;
@@ -17,6 +19,9 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// The form in which Prometheus reads metrics.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4";
 
 /// The endpoint, bound but not served yet.
 #[derive(Debug)]
@@ -41,6 +46,8 @@ pub struct Sources {
     pub trouble: watch::Receiver<Option<String>>,
     /// Whether the sidecar is leaving.
     pub leaving: CancellationToken,
+    /// Where lines of logs go, which readiness does not depend on.
+    pub sinks: Sinks,
 }
 
 impl Readiness {
@@ -55,14 +62,19 @@ impl Readiness {
         Ok(Self { listener, address })
     }
 
-    /// Serves `GET /ready` until `stop`.
+    /// Serves `GET /ready` and `GET /metrics` until `stop`.
     ///
     /// # Errors
     /// When the socket breaks.
     pub async fn serve(self, sources: Sources, stop: CancellationToken) -> std::io::Result<()> {
-        let router = Router::new().route("/ready", get(answer)).with_state(sources);
+        let router =
+            Router::new().route("/ready", get(answer)).route("/metrics", get(metrics)).with_state(sources);
         axum::serve(self.listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
     }
+}
+
+async fn metrics(State(sources): State<Sources>) -> ([(HeaderName, &'static str); 1], String) {
+    ([(CONTENT_TYPE, METRICS_TYPE)], sinks::metrics(&sources.sinks.counts()))
 }
 
 async fn answer(State(sources): State<Sources>) -> (StatusCode, Json<Value>) {

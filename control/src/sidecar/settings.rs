@@ -31,6 +31,8 @@ pub struct Settings {
     pub token_file: PathBuf,
     /// Where its key, its certificate and its last good configuration are kept.
     pub data_dir: PathBuf,
+    /// Where the files are that lines of logs are sent to, if not beside that.
+    pub log_dir: Option<PathBuf>,
     /// Where it says whether it is ready.
     pub readiness: SocketAddr,
     /// The Envoy to run.

@@ -5,6 +5,7 @@
 //! DIR/identity.json      key, certificate, roots, and the control plane they are from
 //! DIR/last-good.json     the configuration that Envoy last took
 //! DIR/bootstrap.json     what Envoy is started with
+//! DIR/logs/              files that lines of logs are sent to, unless another folder is named
 //! DIR/run/{ads,admin}.sock
 //! ```
 //!
@@ -80,6 +81,12 @@ impl StateDirectory {
     #[must_use]
     pub fn identity(&self) -> PathBuf {
         self.path.join("identity.json")
+    }
+
+    /// The folder of files that lines of logs are sent to.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.path.join("logs")
     }
 
     /// The file with the last good configuration.

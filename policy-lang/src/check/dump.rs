@@ -32,6 +32,7 @@ fn dump_policy(out: &mut String, policy: &CheckedPolicy) {
         Body::Auth(_) => "auth",
         Body::Traffic(_) => "traffic",
         Body::Log(_) => "log",
+        Body::Sink(_) => "sink",
     };
     let _ = writeln!(out, "{kind} {}", policy.name);
     for scope in &policy.targets {
@@ -63,6 +64,10 @@ fn dump_policy(out: &mut String, policy: &CheckedPolicy) {
     policy.calls().into_iter().flat_map(calls_text).for_each(|line| {
         let _ = writeln!(out, "  {line}");
     });
+    if let Some(sink) = policy.sink() {
+        let _ = writeln!(out, "  {}", sink.goal);
+        return;
+    }
     if let Some(log) = policy.log() {
         for sample in &log.samples {
             let _ = writeln!(out, "  {}", sample_text(sample));
@@ -73,6 +78,9 @@ fn dump_policy(out: &mut String, policy: &CheckedPolicy) {
         for redaction in &log.redactions {
             let source = attribute_text(&redaction.source);
             let _ = writeln!(out, "  redact {source} with {}", redaction.how.as_str());
+        }
+        for send in &log.sends {
+            let _ = writeln!(out, "  send to {}", send.sink);
         }
     }
 }

@@ -9,6 +9,7 @@ use super::scope::Captures;
 use crate::budget::Work;
 use crate::checked::{
     Attribute, BaseType, Body, Expr, ExprKind, Field, Guard, LogBody, Redact, Redaction, Sample, SampleRate,
+    Sending,
 };
 use crate::lex::literal;
 use crate::literals::{attribute_text, attributes_of, is_of_answer, is_of_target};
@@ -17,9 +18,6 @@ use crate::source::Span;
 use crate::syntax::ast::{self, AstNode, LogStatement, Policy, Statement};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// The one sink: the standard output of the sidecar.
-const STDOUT: &str = "stdout";
 
 /// What a `log` policy says, and whether no statement had to be left out.
 pub(super) fn body(node: &Policy, around: &mut Around<'_>) -> (Body, bool) {
@@ -35,7 +33,7 @@ pub(super) fn body(node: &Policy, around: &mut Around<'_>) -> (Body, bool) {
             Some(LogStatement::Sample(node)) => around.sample(&node).map(|sample| body.samples.push(sample)),
             Some(LogStatement::Fields(node)) => around.fields(&node, &mut body.fields),
             Some(LogStatement::Redact(node)) => around.redact(&node, &mut body.redactions),
-            Some(LogStatement::Send(node)) => around.send(&node),
+            Some(LogStatement::Send(node)) => around.send(&node, &mut body.sends),
             None => None,
         };
         is_complete &= is_right.is_some();
@@ -159,14 +157,11 @@ impl Around<'_> {
         all_right
     }
 
-    /// A `send`. `None` if there is no such sink.
-    fn send(&mut self, node: &ast::Send) -> Option<()> {
+    /// A `send`. Whether there is such a sink is known when all policies are.
+    fn send(&mut self, node: &ast::Send, sends: &mut Vec<Sending>) -> Option<()> {
         let token = node.sink()?;
-        if token.text() == STDOUT {
-            return Some(());
-        }
-        self.diagnostics.push(errors::unknown_sink(self.tree.span(token.text_range()), token.text()));
-        None
+        sends.push(Sending { sink: token.text().into(), span: self.tree.span(token.text_range()) });
+        Some(())
     }
 
     /// Says which fields a policy lists and drops, or shows less of than their authors may think.

@@ -1,7 +1,7 @@
 //! One policy: its name, targets, mode and statements.
 
 use super::scope::{FileScope, Phase};
-use super::{CheckOptions, errors, lets, log, rule, target};
+use super::{CheckOptions, errors, lets, log, rule, sink, target};
 use crate::checked::{AuthBody, Body, CheckedPolicy, Mode, Otherwise, Scope, Target, TrafficBody};
 use crate::diagnostic::Findings;
 use crate::source::Span;
@@ -49,6 +49,11 @@ pub(super) fn check(
         let keyword = node.kind_token()?;
         diagnostics.push(errors::later::policy(tree.span(keyword.text_range()), keyword.text()));
         return None;
+    }
+    if kind == PolicyKind::Sink {
+        let body = Body::Sink(sink::check(node, &name, name_span, (tree, diagnostics))?);
+        let (targets, span) = (Vec::new(), tree.span(node.range()));
+        return Some(CheckedPolicy { name, targets, mode: Mode::Enforce, body, span, name_span });
     }
     let targets = target::check(node, tree, diagnostics);
     let mode = mode(node, tree, place.options, diagnostics);

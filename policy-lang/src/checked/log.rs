@@ -13,6 +13,17 @@ pub struct LogBody {
     pub fields: Vec<Field>,
     /// What `redact` statements name.
     pub redactions: Vec<Redaction>,
+    /// The sinks that `send` statements name.
+    pub sends: Vec<Sending>,
+}
+
+/// `send to NAME`: where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sending {
+    /// The name of the sink.
+    pub sink: Arc<str>,
+    /// Its place.
+    pub span: Span,
 }
 
 /// `sample RATE …`: which requests are logged.

@@ -45,6 +45,8 @@ const SENT: Part = Part::new("sent", |emitter, _| emitter.write_sent());
 const LOG_STATE: &str = "log";
 /// What is said of a request that is logged.
 const LINE_STATE: &str = "line";
+/// In which sinks the line belongs, if not in the log of the sidecar alone.
+const SINKS_STATE: &str = "sinks";
 /// What is said of it if the answer is such that it is logged.
 const HELD_STATE: &str = "held";
 /// It is logged whatever the answer.
@@ -121,6 +123,7 @@ impl Emitter<'_> {
             });
             b.set_global(fault, 0);
         }
+        self.say_sinks(&mut b);
         let line = self.part(LINE);
         b.call_over(line, &[judged.into()], &[], Linear::default());
         let (place, end) = (self.line(), self.line_end());
@@ -132,6 +135,15 @@ impl Emitter<'_> {
             self.say(&mut b, HELD_STATE, place, Value::from(end) - place);
         }
         b
+    }
+
+    /// Says where the line goes that is said of the request.
+    fn say_sinks(&mut self, b: &mut Body) {
+        let directions = self.plan.log.as_ref().map(|log| log.directions.clone()).unwrap_or_default();
+        if !directions.is_empty() {
+            let (at, length) = self.string(directions.as_str());
+            self.say(b, SINKS_STATE, at, length);
+        }
     }
 
     /// What the first matching entry of a strand picks, else 0.

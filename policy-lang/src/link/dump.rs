@@ -61,6 +61,9 @@ pub fn dump(program: &LinkedProgram) -> String {
         for (source, how) in &log.redacted {
             let _ = writeln!(out, "redact {source} with {}", how.as_str());
         }
+        for (name, goal) in &log.goals {
+            let _ = writeln!(out, "send to {name}: {goal}");
+        }
     }
     out
 }

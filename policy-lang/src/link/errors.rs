@@ -2,10 +2,11 @@
 
 use super::scope::Specificity;
 use crate::check::dump::change_text;
-use crate::checked::{CheckedPolicy, Cors, Field, HeaderStatement, Otherwise};
+use crate::checked::{CheckedPolicy, Cors, Field, HeaderStatement, Otherwise, Sending};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::log::{FIELDS_MAX, LATER_MAX};
 use crate::response::LATE_OPERATIONS_MAX;
+use crate::sinks::SINKS_MAX;
 use crate::source::Span;
 
 const OTHERWISE_CONFLICT: Code = Code("E401");
@@ -16,6 +17,7 @@ const CORS_CONFLICT: Code = Code("E405");
 const FIELD_CONFLICT: Code = Code("E410");
 const MANY_FIELDS: Code = Code("E411");
 const MANY_SAMPLES: Code = Code("E412");
+const MANY_SINKS: Code = Code("E420");
 
 pub(super) fn field_conflict(
     first: (&CheckedPolicy, &Field),
@@ -45,6 +47,13 @@ pub(super) fn many_late_operations(span: Span) -> Diagnostic {
     );
     Diagnostic::error(MANY_SAMPLES, span, message)
         .help("join some of them by `||`: `when response.code == 404 || response.code == 410`")
+}
+
+pub(super) fn many_sinks(send: &Sending) -> Diagnostic {
+    let message = format!("the policies of one workload send to more than {SINKS_MAX} sinks");
+    Diagnostic::error(MANY_SINKS, send.span, message).help(
+        "send to a receiver of OTLP that hands lines on, or attach some of the policies to narrower targets",
+    )
 }
 
 pub(super) fn many_fields(policy: &CheckedPolicy, field: &Field) -> Diagnostic {

@@ -8,6 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::linked::{LinkedField, LinkedLog};
 use crate::literals::{attributes_of, expression_text};
 use crate::log::{FIELDS_MAX, LATER_MAX, is_whole, origin};
+use crate::sinks::Goals;
 use crate::source::Span;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 /// What the `log` policies say, if there are any. The policies are sorted by name and all concern the workload.
 pub(super) fn of_all(
     concerned: &[&CheckedPolicy],
+    goals: Goals,
     at: At<'_>,
     budget: &mut Budget,
 ) -> Result<Option<LinkedLog>, Vec<Diagnostic>> {
@@ -43,7 +45,7 @@ pub(super) fn of_all(
     }
     let states_samples = bodies.iter().any(|body| !body.samples.is_empty());
     let fields = fields(concerned, at, budget, &redacted)?;
-    Ok(Some(LinkedLog { samples: states_samples.then_some(samples), fields, redacted }))
+    Ok(Some(LinkedLog { samples: states_samples.then_some(samples), fields, redacted, goals }))
 }
 
 /// The entries that stand for a sample at a workload.

@@ -3,6 +3,7 @@
 use crate::checked::{Attribute, Expr, Redact, Sample, SampleRate};
 use crate::literals::{asked_by, asks_answer, attributes_of};
 use crate::log::origin;
+use crate::sinks::Goals;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub struct LinkedLog {
     pub fields: BTreeMap<Arc<str>, LinkedField>,
     /// What is redacted, by where it comes from.
     pub redacted: BTreeMap<String, Redact>,
+    /// The sinks that lines go to; none if they go to the log of the sidecar alone.
+    pub goals: Goals,
 }
 
 /// A field of lines.

@@ -142,6 +142,9 @@ fn dump_log(out: &mut String, log: &LogPlan) {
         let redact = field.redact.map(|how| format!(" with {}", how.as_str())).unwrap_or_default();
         let _ = writeln!(out, "field {}: {value}{redact}", field.name);
     }
+    if !log.directions.is_empty() {
+        let _ = writeln!(out, "sinks {}", log.directions.trim_end());
+    }
 }
 
 fn answer_text(answer: &Answer) -> String {

@@ -7,6 +7,7 @@ use crate::linked::LinkedLog;
 use crate::literals::expression_text;
 use crate::log::LATER_MAX;
 use crate::plan::{Entry, FieldPlan, FieldValue, LaterPlan, LogPlan, Pick, SamplesPlan, Strand};
+use crate::sinks::directions;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub(super) fn lower(log: Option<&LinkedLog>, strands: &mut Vec<Strand>) -> Resul
     let span = of_samples.chain(of_fields).min().unwrap_or_default();
     let (late, fields): (Vec<FieldPlan>, Vec<FieldPlan>) =
         fields(log).into_iter().partition(FieldPlan::is_late);
-    Ok(Some(LogPlan { samples, fields, late, span }))
+    Ok(Some(LogPlan { samples, fields, late, directions: directions(&log.goals), span }))
 }
 
 fn lower_samples(

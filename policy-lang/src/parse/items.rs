@@ -6,7 +6,8 @@ use super::traffic;
 use crate::syntax::SyntaxKind;
 
 /// The words that items begin with.
-const ITEMS: [&str; 9] = ["use", "schema", "let", "auth", "traffic", "log", "filter", "test", "prove"];
+const ITEMS: [&str; 10] =
+    ["use", "schema", "let", "auth", "traffic", "log", "filter", "sink", "test", "prove"];
 /// The kinds of policies.
 const POLICIES: [&str; 4] = ["auth", "traffic", "log", "filter"];
 /// The words that say what a target is.
@@ -14,7 +15,7 @@ const TARGETS: [&str; 6] = ["mesh", "namespace", "service", "gateway", "route", 
 /// The statements of `auth` policies.
 const AUTH: [&str; 6] = ["allow", "deny", "exempt", "otherwise", "mode", "let"];
 impl Parser<'_> {
-    /// `{ use | schema | let | policy | test | prove }`
+    /// `{ use | schema | let | policy | sink | test | prove }`
     pub(super) fn items(&mut self) {
         while !self.at_end() {
             if self.at(SyntaxKind::RightBrace) {
@@ -35,6 +36,7 @@ impl Parser<'_> {
             "schema" => self.nth(1) == SyntaxKind::LeftBrace,
             "let" => self.nth(1) == SyntaxKind::Name && self.nth(2) == SyntaxKind::Assign,
             "use" => self.nth(1) == SyntaxKind::String,
+            "sink" => self.nth(1) == SyntaxKind::Name && self.nth(2) == SyntaxKind::LeftBrace,
             "test" => self.nth(1) == SyntaxKind::String && self.nth_is_word(2, "for"),
             "prove" => self.nth(1) == SyntaxKind::String && self.nth_is_word(2, "on"),
             word => POLICIES.contains(&word) && self.nth(1) == SyntaxKind::Name && self.nth_is_word(2, "on"),
@@ -61,6 +63,7 @@ impl Parser<'_> {
             "use" => self.use_item(),
             "schema" => self.schema(),
             "let" => self.let_item(),
+            "sink" => self.sink(),
             "test" => self.test(),
             "prove" => self.prove(),
             kind => self.policy(kind),

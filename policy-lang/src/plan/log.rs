@@ -14,6 +14,8 @@ pub struct LogPlan {
     pub fields: Vec<FieldPlan>,
     /// What it says behind that when the answer is over.
     pub late: Vec<FieldPlan>,
+    /// What is written in front of a line: the sinks that it goes to; nothing for the log of the sidecar alone.
+    pub directions: String,
     /// What is said to cost much if logging does.
     pub span: Span,
 }

@@ -11,6 +11,7 @@ mod expr;
 mod headers;
 mod items;
 mod log;
+mod sink;
 mod test_block;
 mod traffic;
 

@@ -318,10 +318,28 @@ impl Sidecar {
     /// # Errors
     /// When it does not answer.
     pub async fn readiness(&mut self) -> Result<(u16, Value)> {
+        let answer = self.said_at("/ready").await?;
+        Ok((answer.status, answer.asked()))
+    }
+
+    /// What it counts itself, as Prometheus reads it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metrics(&mut self) -> Result<String> {
+        Ok(self.said_at("/metrics").await?.body)
+    }
+
+    async fn said_at(&mut self, path: &str) -> Result<Answer> {
         let interest = |line: &str| line.strip_prefix("readiness http://")?.split('/').next()?.parse().ok();
         let address: SocketAddr = self.process.until_line(interest).await?;
-        let answer = Request::get("/ready").send(TcpStream::connect(address).await?).await?;
-        Ok((answer.status, answer.asked()))
+        Request::get(path).send(TcpStream::connect(address).await?).await
+    }
+
+    /// The folder of files that lines of logs are sent to.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.start.data.join("logs")
     }
 
     /// The process of its Envoy.

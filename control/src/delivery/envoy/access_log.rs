@@ -2,8 +2,9 @@
 //!
 //! Where no `log` policy speaks of a request, each is logged, with fields of Envoy's own. Where one does, the module
 //! says in filter state whether the request is logged (`wasm.line` is there) and what of it, as JSON; here stands
-//! around that what Envoy alone knows, and nothing that a client can choose. So loggers are the same whatever the
-//! policies say, and another policy changes no listener.
+//! around that what Envoy alone knows, and nothing that a client can choose. In front stands in which sinks the line
+//! belongs, if not in the log of the sidecar alone (`wasm.sinks`): it is the sidecar that hands it on. So loggers are
+//! the same whatever the policies say, and neither another policy nor another sink changes a listener.
 //!
 //! The query is never logged: it carries secrets. Whatever a client can make long is cut off, so that a
 //! line never is: the sidecar reads lines of at most 64 KiB, and JSON writes a byte with up to six.
@@ -88,7 +89,7 @@ fn fields(direction: &str) -> Format {
 /// What Envoy says around what the module says.
 fn line(direction: &str) -> Format {
     let text = format!(
-        "{{\"time\":\"%START_TIME%\",\"direction\":\"{direction}\",\"code\":%RESPONSE_CODE%,\
+        "%FILTER_STATE(wasm.sinks:PLAIN)%{{\"time\":\"%START_TIME%\",\"direction\":\"{direction}\",\"code\":%RESPONSE_CODE%,\
          \"flags\":\"%RESPONSE_FLAGS%\",\"duration\":%DURATION%,\"bytes_received\":%BYTES_RECEIVED%,\
          \"bytes_sent\":%BYTES_SENT%,\"upstream\":\"%UPSTREAM_HOST%\",\
          \"shadow\":\"%FILTER_STATE(wasm.shadow:PLAIN)%\"%FILTER_STATE(wasm.line:PLAIN)%}}\n"

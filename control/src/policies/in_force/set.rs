@@ -9,6 +9,7 @@ use crate::policies::workloads::{representative, representatives};
 use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, Direction, Mode, Target};
 use chancery_policy_lang::link::{Facts, Specificity, covers, reach};
 use chancery_policy_lang::linked::Workload;
+use chancery_policy_lang::sinks::sent_to;
 use chancery_policy_lang::syntax::SyntaxTree;
 use chancery_policy_lang::syntax::ast::Item;
 use chancery_policy_lang::{FileId, SourceSet};
@@ -247,14 +248,37 @@ impl PolicySet {
         names.into_iter().flat_map(of).collect()
     }
 
-    /// The policies that concern inbound requests of a workload and are not off, by name, each with how narrowly.
+    /// The policies that concern inbound requests of a workload and are not off, by name, each with how narrowly; behind
+    /// them the sinks that they send to.
     #[must_use]
     pub fn concerning(&self, workload: &Workload) -> Vec<(&Arc<PolicyInForce>, Specificity)> {
         let concerning = |name: &String| {
             let policy = self.policies.get(name).filter(|policy| policy.policy.mode != Mode::Off)?;
             Some((policy, reach(&policy.policy, workload, Direction::Inbound)?))
         };
-        self.about(workload).into_iter().filter_map(concerning).collect()
+        let mut found: Vec<_> = self.about(workload).into_iter().filter_map(concerning).collect();
+        let named: BTreeSet<&str> = found.iter().flat_map(|(policy, _)| sent_to(&policy.policy)).collect();
+        let sinks = named.into_iter().filter_map(|name| self.policies.get(name));
+        let sinks: Vec<_> = sinks.filter(|policy| policy.policy.sink().is_some()).collect();
+        found.extend(sinks.into_iter().map(|sink| (sink, Specificity::Mesh)));
+        found
+    }
+
+    /// What a policy is about, and of a sink what the policies are about that send to it.
+    #[must_use]
+    pub fn felt_at(&self, name: &str) -> Vec<&Target> {
+        let Some(policy) = self.policies.get(name) else { return Vec::new() };
+        let sends = |other: &&Arc<PolicyInForce>| sent_to(&other.policy).any(|sink| sink == name);
+        let senders = policy.policy.sink().map(|_| self.policies.values().filter(sends));
+        let those = senders.into_iter().flatten().chain([policy]);
+        those.flat_map(|policy| &policy.policy.targets).map(|scope| &scope.target).collect()
+    }
+
+    /// The names of all sinks.
+    #[must_use]
+    pub fn sinks(&self) -> BTreeSet<&str> {
+        let sinks = self.policies.values().filter(|policy| policy.policy.sink().is_some());
+        sinks.map(|policy| policy.policy.name.as_str()).collect()
     }
 
     /// The workloads that a target covers and that the policies have to make sense for: all that joined, and one

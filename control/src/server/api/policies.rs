@@ -20,7 +20,7 @@ use crate::policies::in_force::InForce;
 use crate::policies::programs::Programs;
 use axum::extract::State;
 use axum::http::StatusCode;
-use chancery_policy_lang::checked::{Mode, ServiceRef};
+use chancery_policy_lang::checked::{CheckedPolicy, Mode, ServiceRef};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
@@ -294,13 +294,14 @@ fn body(in_force: &InForce, record: &PolicyRecord) -> PolicyBody {
         let file = policies.sources.get(policy.span.file)?;
         Some(file.line_column(policy.span.start).line)
     });
-    let targets = policy.into_iter().flat_map(|policy| &policy.targets);
+    let targets = policy.into_iter().flat_map(|policy| &policy.targets).map(|scope| scope.span);
+    let goal = policy.and_then(CheckedPolicy::sink).map(|sink| sink.span);
     PolicyBody {
         name: record.name.clone(),
         revision: record.revision.0,
-        targets: targets.map(|scope| policies.sources.snippet(scope.span).to_owned()).collect(),
+        targets: targets.chain(goal).map(|span| policies.sources.snippet(span).to_owned()).collect(),
         set: record.set.clone(),
-        mode: policy.map_or("unreadable", |policy| mode(&policy.mode)).to_owned(),
+        mode: policy.map_or("unreadable", mode).to_owned(),
         file: state.documents.get(&record.document).map(|document| document.name.clone()).unwrap_or_default(),
         line: line.unwrap_or(0),
         document: None,
@@ -314,8 +315,9 @@ fn document(in_force: &InForce, digest: &str) -> Option<DocumentBody> {
     Some(DocumentBody { file, text, policies, left_out })
 }
 
-fn mode(mode: &Mode) -> &'static str {
-    match mode {
+fn mode(policy: &CheckedPolicy) -> &'static str {
+    match policy.mode {
+        _ if policy.sink().is_some() => "sink",
         Mode::Enforce => "enforce",
         Mode::Shadow { .. } => "shadow",
         Mode::Off => "off",

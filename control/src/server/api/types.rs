@@ -253,9 +253,9 @@ pub struct PolicyBody {
     pub name: String,
     /// The revision in which it got its present text.
     pub revision: u64,
-    /// What it is attached to, as written.
+    /// What it is attached to, as written; of a sink, where lines go.
     pub targets: Vec<String>,
-    /// `enforce`, `shadow` or `off`; `unreadable` if this version of the control plane is too old for it.
+    /// `enforce`, `shadow` or `off`, `sink` of what is no policy but a sink; `unreadable` if this version of the control plane is too old for it.
     pub mode: String,
     /// The set that it was applied in.
     #[serde(default, skip_serializing_if = "Option::is_none")]

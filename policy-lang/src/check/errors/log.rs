@@ -6,7 +6,6 @@ use crate::source::Span;
 
 const FIELD: Code = Code("E250");
 const REDACTION: Code = Code("E251");
-const SINK: Code = Code("E252");
 const UNDONE_FIELD: Code = Code("W130");
 const MASKED_FIELD: Code = Code("W131");
 
@@ -37,11 +36,6 @@ pub(in crate::check) fn not_to_be_redacted(span: Span) -> Diagnostic {
         "name where the secret stands, such as `headers[\"authorization\"]`, `query[\"token\"]`, `request.path`, \
          `source.principal` or `response.headers[\"set-cookie\"]`: every field that reads it is redacted",
     )
-}
-
-pub(in crate::check) fn unknown_sink(span: Span, name: &str) -> Diagnostic {
-    Diagnostic::error(SINK, span, format!("there is no sink `{name}`"))
-        .help("the one sink of this version is `stdout`, the standard output of the sidecar")
 }
 
 pub(in crate::check) fn undone_field(span: Span, name: &str, redaction: Span) -> Diagnostic {

@@ -95,6 +95,8 @@ pub enum PolicyKind {
     Log,
     /// `filter`
     Filter,
+    /// `sink`, which is attached to nothing and says where lines of logs go.
+    Sink,
 }
 
 /// A statement of a policy.
@@ -312,6 +314,7 @@ impl Policy {
             "traffic" => Some(PolicyKind::Traffic),
             "log" => Some(PolicyKind::Log),
             "filter" => Some(PolicyKind::Filter),
+            "sink" => Some(PolicyKind::Sink),
             _ => None,
         }
     }
