@@ -67,10 +67,12 @@ pub enum HostError {
     #[error("the module has a start section; put its work into `_initialize`")]
     StartSection,
     /// `proxy_on_vm_start` or `proxy_on_configure` gave 0.
-    #[error("`{callback}` did not accept the configuration")]
+    #[error("`{callback}` did not accept the configuration{}", words.as_ref().map(|words| format!(": {words}")).unwrap_or_default())]
     Refused {
         /// Which.
         callback: &'static str,
+        /// The last error that the module logged: what it says of the configuration.
+        words: Option<String>,
     },
     /// A callback trapped.
     #[error("`{callback}` trapped: {reason}")]

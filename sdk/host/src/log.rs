@@ -38,6 +38,12 @@ impl Log {
         self.lines.push_back(LogLine { level, context, message });
     }
 
+    /// The newest line that is at least an error.
+    pub(crate) fn last_error(&self) -> Option<&str> {
+        let newest = self.lines.iter().rev().find(|line| line.level >= LogLevel::Error);
+        newest.map(|line| line.message.as_str())
+    }
+
     pub(crate) fn take(&mut self) -> Vec<LogLine> {
         std::mem::take(&mut self.lines).into()
     }

@@ -250,7 +250,8 @@ impl Plugin {
             let callback = self.find::<(i32, i32), i32>(instance, function);
             let size = u32::try_from(size).unwrap_or(u32::MAX).cast_signed();
             if self.call(function, callback, ROOT_CONTEXT, (root, size))? == Some(0) {
-                return Err(HostError::Refused { callback: function.name });
+                let words = self.state().log.last_error().map(str::to_owned);
+                return Err(HostError::Refused { callback: function.name, words });
             }
         }
         self.state_mut().configuring = false;

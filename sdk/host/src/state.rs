@@ -63,8 +63,8 @@ pub(crate) struct StreamState {
     pub(crate) request_trailers: HeaderSlot,
     pub(crate) response_headers: HeaderSlot,
     pub(crate) response_trailers: HeaderSlot,
-    pub(crate) request_body: Option<Vec<u8>>,
-    pub(crate) response_body: Option<Vec<u8>>,
+    pub(crate) request_body: BodySlot,
+    pub(crate) response_body: BodySlot,
     pub(crate) continued: bool,
     pub(crate) closed: bool,
 }
@@ -74,6 +74,25 @@ pub(crate) struct StreamState {
 pub(crate) struct HeaderSlot {
     pub(crate) map: Option<HeaderMap>,
     pub(crate) hidden: bool,
+}
+
+/// What the module can see of a body: a piece, or what was collected of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BodySlot {
+    pub(crate) bytes: Option<Vec<u8>>,
+    /// The next piece is put behind these bytes, as the module asked for.
+    pub(crate) is_collected: bool,
+}
+
+impl BodySlot {
+    /// Takes a piece in, and gives how many bytes there are now.
+    pub(crate) fn take_in(&mut self, mut piece: Vec<u8>) -> usize {
+        match &mut self.bytes {
+            Some(bytes) if self.is_collected => bytes.append(&mut piece),
+            bytes => *bytes = Some(piece),
+        }
+        self.bytes.as_ref().map_or(0, Vec::len)
+    }
 }
 
 impl State {

@@ -57,14 +57,16 @@ impl<'plugin> Stream<'plugin> {
         self.headers(e::ON_REQUEST_HEADERS, callback, MapType::RequestHeaders, headers, end_of_stream)
     }
 
-    /// A piece of the request's body. [`body`](Self::request_body) has it as the module left it.
+    /// A piece of the request's body. [`request_body`](Self::request_body) has it as the module left it, behind the pieces that
+    /// the module has the proxy collect.
     pub fn on_request_body(&mut self, body: Vec<u8>, end_of_stream: bool) -> Result<Outcome, HostError> {
         let callback = self.plugin.callbacks.on_request_body.clone();
-        let size = body.len();
-        self.stream()?.request_body = Some(body);
+        let stream = self.stream()?;
+        let size = stream.request_body.take_in(body);
         let params = self.params(size, end_of_stream);
-        let action = self.plugin.call(e::ON_REQUEST_BODY, callback, self.context, params)?;
-        self.outcome(body_action(action))
+        let action = body_action(self.plugin.call(e::ON_REQUEST_BODY, callback, self.context, params)?);
+        self.stream()?.request_body.is_collected = action == Action::StopAllIterationAndBuffer;
+        self.outcome(action)
     }
 
     /// Headers behind the request's body.
@@ -83,15 +85,16 @@ impl<'plugin> Stream<'plugin> {
         self.headers(e::ON_RESPONSE_HEADERS, callback, MapType::ResponseHeaders, headers, end_of_stream)
     }
 
-    /// A piece of the response's body. [`response_body`](Self::response_body) has it as the module
-    /// left it.
+    /// A piece of the response's body. [`response_body`](Self::response_body) has it as the module left it, behind the pieces
+    /// that the module has the proxy collect.
     pub fn on_response_body(&mut self, body: Vec<u8>, end_of_stream: bool) -> Result<Outcome, HostError> {
         let callback = self.plugin.callbacks.on_response_body.clone();
-        let size = body.len();
-        self.stream()?.response_body = Some(body);
+        let stream = self.stream()?;
+        let size = stream.response_body.take_in(body);
         let params = self.params(size, end_of_stream);
-        let action = self.plugin.call(e::ON_RESPONSE_BODY, callback, self.context, params)?;
-        self.outcome(body_action(action))
+        let action = body_action(self.plugin.call(e::ON_RESPONSE_BODY, callback, self.context, params)?);
+        self.stream()?.response_body.is_collected = action == Action::StopAllIterationAndBuffer;
+        self.outcome(action)
     }
 
     /// Headers behind the response's body.
@@ -137,16 +140,16 @@ impl<'plugin> Stream<'plugin> {
         }
     }
 
-    /// The last piece of the request's body as the module left it.
+    /// The last piece of the request's body, or what was collected of it, as the module left it.
     #[must_use]
     pub fn request_body(&self) -> Option<&[u8]> {
-        self.plugin.state().streams.get(&self.context)?.request_body.as_deref()
+        self.plugin.state().streams.get(&self.context)?.request_body.bytes.as_deref()
     }
 
-    /// The last piece of the response's body as the module left it.
+    /// The last piece of the response's body, or what was collected of it, as the module left it.
     #[must_use]
     pub fn response_body(&self) -> Option<&[u8]> {
-        self.plugin.state().streams.get(&self.context)?.response_body.as_deref()
+        self.plugin.state().streams.get(&self.context)?.response_body.bytes.as_deref()
     }
 
     /// What the module wrote with `proxy_set_property` under this name.

@@ -59,8 +59,8 @@ fn find<'guest>(guest: &'guest mut Guest<'_>, buffer: i32) -> Result<&'guest [u8
     let bytes = match buffer_type {
         BufferType::VmConfiguration => Some(&state.configuration.vm_configuration),
         BufferType::PluginConfiguration if state.configuring => Some(&state.configuration.configuration),
-        BufferType::HttpRequestBody => state.stream().and_then(|stream| stream.request_body.as_ref()),
-        BufferType::HttpResponseBody => state.stream().and_then(|stream| stream.response_body.as_ref()),
+        BufferType::HttpRequestBody => state.stream().and_then(|stream| stream.request_body.bytes.as_ref()),
+        BufferType::HttpResponseBody => state.stream().and_then(|stream| stream.response_body.bytes.as_ref()),
         _ => None,
     };
     bytes.map(Vec::as_slice).ok_or_else(|| Status::NotFound.into())
@@ -69,8 +69,8 @@ fn find<'guest>(guest: &'guest mut Guest<'_>, buffer: i32) -> Result<&'guest [u8
 fn body<'guest>(guest: &'guest mut Guest<'_>, buffer: i32) -> Result<&'guest mut Vec<u8>, Stop> {
     let stream = guest.state().stream().ok_or(Status::NotFound)?;
     let body = match BufferType::from_number(buffer) {
-        Some(BufferType::HttpRequestBody) => stream.request_body.as_mut(),
-        Some(BufferType::HttpResponseBody) => stream.response_body.as_mut(),
+        Some(BufferType::HttpRequestBody) => stream.request_body.bytes.as_mut(),
+        Some(BufferType::HttpResponseBody) => stream.response_body.bytes.as_mut(),
         _ => return Err(Status::BadArgument.into()),
     };
     body.ok_or_else(|| Status::NotFound.into())

@@ -203,6 +203,25 @@ fn a_body_can_be_read_and_replaced() {
 }
 
 #[test]
+fn a_module_that_has_the_proxy_collect_a_body_sees_all_of_it() {
+    let mut plugin = start(
+        r#"(func (export "proxy_on_request_body") (param i32 i32 i32) (result i32)
+            (drop (call $buffer (i32.const 0) (i32.const 0) (local.get 1) (i32.const 0) (i32.const 4)))
+            (call $log_result)
+            (i32.eqz (local.get 2)))"#,
+    )
+    .unwrap();
+    let mut stream = plugin.open(Properties::new()).unwrap();
+    stream.on_request_headers(headers(), false).unwrap();
+    stream.on_request_body(b"one,".to_vec(), false).unwrap();
+    stream.on_request_body(b"two,".to_vec(), false).unwrap();
+    stream.on_request_body(b"three".to_vec(), true).unwrap();
+    assert_eq!(stream.request_body(), Some(&b"one,two,three"[..]));
+    stream.on_request_body(b"new".to_vec(), true).unwrap();
+    assert_eq!(messages(&mut plugin), ["one,", "one,two,", "one,two,three", "new"]);
+}
+
+#[test]
 fn streams_can_be_interleaved() {
     let mut plugin = start(
         r#"(data (i32.const 100) ":path")

@@ -90,6 +90,17 @@ fn configurations_are_read_while_starting_and_may_be_refused() {
 }
 
 #[test]
+fn the_last_error_in_the_log_says_why_a_configuration_is_refused() {
+    let refusing = r#"(data (i32.const 100) "no keysnot yet")
+        (func (export "proxy_on_configure") (param i32 i32) (result i32)
+            (drop (call $log (i32.const 4) (i32.const 100) (i32.const 7)))
+            (drop (call $log (i32.const 2) (i32.const 107) (i32.const 7)))
+            (i32.const 0))"#;
+    let refusal = error_of(start(refusing));
+    assert_eq!(refusal, "`proxy_on_configure` did not accept the configuration: no keys");
+}
+
+#[test]
 fn metrics_are_counted_by_name() {
     let mut plugin = start(
         r#"(data (i32.const 100) "requests")
