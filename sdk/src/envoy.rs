@@ -210,7 +210,7 @@ fn accept<F>(filter: &mut Option<Rc<F>>, configure: impl FnOnce(&[u8]) -> Result
             true
         }
         Err(error) => {
-            Envoy.log(LogLevel::Error, &format!("the configuration is not accepted: {error}"));
+            Envoy.log(LogLevel::Error, &error.to_string());
             false
         }
     }

@@ -72,6 +72,9 @@ impl<'call, H: Host> Proxy<'call, H> {
     }
 
     /// Says something about the stream that later filters and access logs can read: `rule` is `wasm.rule` there.
+    ///
+    /// In an Envoy of your own it does. In a sidecar of Chancery no filter may: policies tell routes there what they
+    /// decided.
     pub fn set_property(&self, name: &str, value: impl AsRef<[u8]>) {
         self.host.set_property(&[name], value.as_ref());
     }

@@ -55,6 +55,8 @@ const NONE: &str = "no filter";
 const EMPTY: &str = "empty Wasm";
 const RBAC: &str = "native RBAC";
 const HAND_PAIRS: &str = "by hand, all headers at once";
+const SDK: &str = "on the SDK, header by header";
+const SDK_PAIRS: &str = "on the SDK, all headers at once";
 
 /// Ours, and what it is compared with: filters that do the same.
 struct Job {
@@ -89,8 +91,10 @@ async fn run(rounds: usize, requests: usize) -> Result<()> {
     let ours = filters::compiled(POLICY, ModuleOptions::default())?;
     let deciding =
         filters::compiled(POLICY, ModuleOptions { rule_in_filter_state: false, ..ModuleOptions::default() })?;
-    let hand = filters::hand_written(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("filters"))?;
-    println!("our module: {} bytes, by hand: {} bytes", ours.len(), std::fs::metadata(&hand)?.len());
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("filters");
+    let (hand, sdk) = (filters::hand_written(&target)?, filters::with_sdk(&target)?);
+    let (hand_bytes, sdk_bytes) = (std::fs::metadata(&hand)?.len(), std::fs::metadata(&sdk)?.len());
+    println!("our module: {} bytes, by hand: {hand_bytes}, on the SDK: {sdk_bytes}", ours.len());
     let ours = write(folder.path(), "ours.wasm", &ours)?;
     let deciding = write(folder.path(), "deciding.wasm", &deciding)?;
     let empty = write(folder.path(), "empty.wasm", &filters::empty()?)?;
@@ -104,6 +108,8 @@ async fn run(rounds: usize, requests: usize) -> Result<()> {
         (DECIDING.ours, vec![wasm_filter("deciding", &deciding, "")]),
         (DECIDING.hand, vec![wasm_filter("hand", &hand, "")]),
         (HAND_PAIRS, vec![wasm_filter("pairs", &hand, "pairs")]),
+        (SDK, vec![wasm_filter("sdk", &sdk, "")]),
+        (SDK_PAIRS, vec![wasm_filter("sdk-pairs", &sdk, r#"{"pairs": true}"#)]),
         (SAYING.lua, vec![filters::lua(LUA_SAYING)]),
         (SAYING.ours, vec![wasm_filter("ours", &ours, "")]),
         (SAYING.hand, vec![wasm_filter("saying", &hand, "says")]),
@@ -150,15 +156,19 @@ fn report(title: &str, names: &[&str], costs: &[Vec<f64>]) {
         "\n{title} requests: CPU time of the Envoy process per request, medians of {} rounds",
         none.len()
     );
-    println!("{:30} {:>9} {:>9} {:>10} {:>12}", "", "all µs", "added µs", "/ Lua", "/ by hand");
+    println!("{:32} {:>9} {:>9} {:>10} {:>12}", "", "all µs", "added µs", "/ Lua", "/ by hand");
     for name in names {
         let all = of(name).map_or(f64::NAN, |costs| median(costs));
         let (lua, hand) = (more(name) / more(DECIDING.lua), more(name) / more(DECIDING.hand));
-        println!("{name:30} {:9.2} {:9.2} {lua:10.2} {hand:12.2}", all / 1_000.0, more(name) / 1_000.0);
+        println!("{name:32} {:9.2} {:9.2} {lua:10.2} {hand:12.2}", all / 1_000.0, more(name) / 1_000.0);
+    }
+    let verdict = |kept: bool| if kept { "kept" } else { "NOT KEPT" };
+    for (sdk, hand) in [(SDK, DECIDING.hand), (SDK_PAIRS, HAND_PAIRS)] {
+        let ratio = more(sdk) / more(hand);
+        println!("{sdk} / {hand}: {ratio:.2}  budget 1.05  {}", verdict(ratio <= 1.05));
     }
     for job in [DECIDING, SAYING] {
         let (lua, hand) = (more(job.ours) / more(job.lua), more(job.ours) / more(job.hand));
-        let verdict = |kept: bool| if kept { "kept" } else { "NOT KEPT" };
         println!("{}:", job.title);
         println!("  ours / Lua     {lua:.2}  budget 1.00  {}", verdict(lua <= 1.0));
         println!("  ours / by hand {hand:.2}  budget 0.50  {}", verdict(hand <= 0.5));

@@ -70,22 +70,46 @@ pub fn lua(source: &str) -> Value {
     })
 }
 
-/// Builds the filter of `benches/filters/hand-written` for wasm32, under `target`.
+/// Builds the filter of `benches/filters/hand-written` for wasm32, under `target`: on the bare `proxy-wasm` crate.
+///
+/// # Errors
+/// As [`built`].
+pub fn hand_written(target: &Path) -> Result<PathBuf> {
+    built("tests/benches/filters/hand-written", "release", "hand_written", target)
+}
+
+/// Builds the filter of `benches/filters/with-sdk` for wasm32, under `target`: its twin on the SDK.
+///
+/// # Errors
+/// As [`built`].
+pub fn with_sdk(target: &Path) -> Result<PathBuf> {
+    built("tests/benches/filters/with-sdk", "release", "with_sdk", target)
+}
+
+/// Builds the ready filter `filters/<name>` for wasm32, under `target`, as it ships.
+///
+/// # Errors
+/// As [`built`].
+pub fn ready(name: &str, target: &Path) -> Result<PathBuf> {
+    built(&format!("filters/{name}"), "filter", &name.replace('-', "_"), target)
+}
+
+/// Builds the crate in a folder of the repository for wasm32, under `target`, and gives where its module is.
 ///
 /// With the target of rustup where that can be had, else with Debian's compiler, unpacked there.
 ///
 /// # Errors
 /// When neither compiler can be had, or the filter does not build.
-pub fn hand_written(target: &Path) -> Result<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/filters/hand-written");
+fn built(folder: &str, profile: &str, module: &str, target: &Path) -> Result<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--release", "--quiet", "--target", TARGET]);
+    build.args(["build", "--profile", profile, "--quiet", "--target", TARGET]);
     build.current_dir(source).env("CARGO_TARGET_DIR", target);
     if !has_target() {
         use_debian_compiler(&mut build, target)?;
     }
     run(&mut build)?;
-    Ok(target.join(TARGET).join("release/hand_written.wasm"))
+    Ok(target.join(TARGET).join(profile).join(module).with_extension("wasm"))
 }
 
 /// Whether the ordinary compiler has the target, or rustup can add it.

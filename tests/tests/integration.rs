@@ -21,6 +21,7 @@ mod pair;
 mod plain_envoy;
 mod protocols;
 mod readme;
+mod ready_filters;
 mod secrets;
 mod shared_limits;
 mod sinks;

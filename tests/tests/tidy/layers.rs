@@ -8,6 +8,7 @@ use std::process::Command;
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("chancery-sdk-abi", &[]),
     ("chancery-sdk", &["chancery-sdk-abi"]),
+    ("chancery-filters-hmac-auth", &["chancery-sdk"]),
     ("chancery-sdk-admission", &["chancery-sdk-abi"]),
     ("chancery-sdk-host", &["chancery-sdk-abi"]),
     ("chancery-policy-lang", &["chancery-sdk-abi"]),
@@ -16,7 +17,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "chancery-tests",
         &[
             "chancery-control",
+            "chancery-filters-hmac-auth",
             "chancery-policy-lang",
+            "chancery-sdk",
             "chancery-sdk-abi",
             "chancery-sdk-admission",
             "chancery-sdk-host",
