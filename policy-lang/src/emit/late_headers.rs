@@ -176,27 +176,32 @@ impl Emitter<'_> {
             });
             b.set(at, at + KEPT_VALUE.cast_signed() + length);
         });
-        for ((number, place), noted) in (0..).zip(&plan.places).zip(places) {
-            if place.message == Message::Request {
-                continue;
+        let of_answers = (0..).zip(&plan.places).zip(places);
+        let of_answers: Vec<(u32, u32)> = of_answers
+            .filter(|((_, place), _)| place.message == Message::Response)
+            .map(|((number, _), noted)| (number, noted))
+            .collect();
+        // All values are those of the answer as it came, so nothing is changed before all are known.
+        for (number, noted) in &of_answers {
+            let late = (0..).zip(&plan.operations);
+            let late = late.filter(|(_, known)| known.place == *number && known.change.is_late());
+            for (other, _) in late {
+                let record = records.get(other as usize).copied();
+                let record = self.sound(record.or_bug("each operation has a record"), 0);
+                let compute = self.part(COMPUTE.numbered(other));
+                b.if_(Value::from(0).load32(noted + PLACE_OPERATION).eq(record), |b| {
+                    b.call_over(compute, &[], &[value, length], Linear::default());
+                    b.store32(0, noted + PLACE_VALUE, value);
+                    b.store32(0, noted + PLACE_LENGTH, length);
+                });
             }
+        }
+        for (_, noted) in &of_answers {
             b.set(operation, Value::from(0).load32(noted + PLACE_OPERATION));
             b.if_(operation, |b| {
-                b.set(value, Value::from(0).load32(noted + PLACE_VALUE));
-                b.set(length, Value::from(0).load32(noted + PLACE_LENGTH));
-                let of_answer = (0..)
-                    .zip(&plan.operations)
-                    .filter(|(_, known)| known.place == number && known.change.is_late());
-                for (other, _) in of_answer {
-                    let record = records.get(other as usize).copied();
-                    let record = self.sound(record.or_bug("each operation has a record"), 0);
-                    let compute = self.part(COMPUTE.numbered(other));
-                    b.if_(operation.eq(record), |b| {
-                        b.call_over(compute, &[], &[value, length], Linear::default());
-                    });
-                }
-                let arguments = [operation.into(), value.into(), length.into()];
-                b.call_over(perform, &arguments, &[], Linear::default());
+                let (value, length) =
+                    (Value::from(0).load32(noted + PLACE_VALUE), Value::from(0).load32(noted + PLACE_LENGTH));
+                b.call_over(perform, &[operation.into(), value, length], &[], Linear::default());
             });
         }
         b.push(go_on);

@@ -135,6 +135,22 @@ const OPERATIONS: &str = r#"traffic wide on mesh {
     }"#;
 
 #[test]
+fn values_are_those_of_the_answer_as_it_came() {
+    let text = r#"traffic t on mesh {
+        remove response header x-a
+        set response header set-cookie = response.headers["x-a"]
+        set response header x-b = response.headers["set-cookie"].substring(0, 3)
+    }"#;
+    let mut pair = Pair::of_text(text);
+    pair.answer_with(answer(200));
+    pair.agree(&request("GET", "/a", None));
+    let map = pair.answered().unwrap();
+    assert_eq!(map.first(b"x-a"), None);
+    assert_eq!(map.first(b"set-cookie"), Some(b"one,two".as_slice()));
+    assert_eq!(map.first(b"x-b"), Some(b"s=s".as_slice()));
+}
+
+#[test]
 fn headers_are_changed_by_what_the_answer_is() {
     let mut pair = Pair::of_text(OPERATIONS);
     for code in [200, 404, 418, 500, 503, 0] {
