@@ -26,6 +26,7 @@ mod pattern;
 mod peer;
 mod phases;
 mod policy;
+mod redacted;
 mod repeated;
 mod request;
 mod rule;
@@ -117,6 +118,7 @@ pub fn check(sources: &SourceSet, trees: &[SyntaxTree], options: CheckOptions<'_
         checked_tests.extend(known.check(&node, tree, &mut session, &mut findings));
     }
     cover::warn(&policies, &beside, &mut findings);
+    redacted::warn(&policies, &beside, &mut findings);
     debug_assert!(trees.len() <= sources.iter().count(), "each tree is of a file of the set");
     Checked { policies, tests: checked_tests, diagnostics: findings.into_vec() }
 }

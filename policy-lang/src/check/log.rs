@@ -12,11 +12,9 @@ use crate::checked::{
     Sending,
 };
 use crate::lex::literal;
-use crate::literals::{attribute_text, attributes_of, is_of_answer, is_of_target};
-use crate::log::{FIXED_FIELDS, is_whole, origin};
-use crate::source::Span;
+use crate::literals::{attribute_text, is_of_answer, is_of_target};
+use crate::log::FIXED_FIELDS;
 use crate::syntax::ast::{self, AstNode, LogStatement, Policy, Statement};
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a `log` policy says, and whether no statement had to be left out.
@@ -38,7 +36,6 @@ pub(super) fn body(node: &Policy, around: &mut Around<'_>) -> (Body, bool) {
         };
         is_complete &= is_right.is_some();
     }
-    around.warn_undone(&body);
     (Body::Log(body), is_complete)
 }
 
@@ -162,31 +159,6 @@ impl Around<'_> {
         let token = node.sink()?;
         sends.push(Sending { sink: token.text().into(), span: self.tree.span(token.text_range()) });
         Some(())
-    }
-
-    /// Says which fields a policy lists and drops, or shows less of than their authors may think.
-    fn warn_undone(&mut self, body: &LogBody) {
-        let mut redacted: BTreeMap<String, (Redact, Span)> = BTreeMap::new();
-        for redaction in &body.redactions {
-            let found = redacted.entry(origin(&redaction.source)).or_insert((redaction.how, redaction.span));
-            if redaction.how > found.0 {
-                *found = (redaction.how, redaction.span);
-            }
-        }
-        for field in &body.fields {
-            let mut asked = BTreeSet::new();
-            attributes_of(&field.value, &mut asked);
-            let reads = asked.iter().filter_map(|attribute| redacted.get(&origin(attribute)));
-            match reads.max_by_key(|(how, _)| *how) {
-                Some((Redact::Drop, span)) => {
-                    self.diagnostics.push(errors::undone_field(field.span, &field.name, *span));
-                }
-                Some((how, span)) if !is_whole(&field.value) => {
-                    self.diagnostics.push(errors::masked_field(field.span, &field.name, (*how, *span)));
-                }
-                _ => {}
-            }
-        }
     }
 }
 

@@ -38,13 +38,19 @@ pub(in crate::check) fn not_to_be_redacted(span: Span) -> Diagnostic {
     )
 }
 
-pub(in crate::check) fn undone_field(span: Span, name: &str, redaction: Span) -> Diagnostic {
-    Diagnostic::warning(UNDONE_FIELD, span, format!("`{name}` is never in a line"))
-        .with(redaction, "what it reads is dropped")
+/// `redaction` is where it is written, or the name of the policy that states it.
+pub(in crate::check) fn undone_field(span: Span, name: &str, redaction: Result<Span, &str>) -> Diagnostic {
+    let diagnostic = Diagnostic::warning(UNDONE_FIELD, span, format!("`{name}` is never in a line"));
+    because(diagnostic, redaction, "what it reads is dropped")
         .help("remove the field, or redact with `hash` or `mask`")
 }
 
-pub(in crate::check) fn masked_field(span: Span, name: &str, (how, redaction): (Redact, Span)) -> Diagnostic {
+pub(in crate::check) fn masked_field(
+    span: Span,
+    name: &str,
+    how: Redact,
+    redaction: Result<Span, &str>,
+) -> Diagnostic {
     let (what, help) = match how {
         Redact::Hash => (
             "what it is computed from is hashed",
@@ -53,7 +59,13 @@ pub(in crate::check) fn masked_field(span: Span, name: &str, (how, redaction): (
         ),
         _ => ("what it is computed from is masked", "remove the field"),
     };
-    Diagnostic::warning(MASKED_FIELD, span, format!("`{name}` is always `***` in a line"))
-        .with(redaction, what)
-        .help(help)
+    let diagnostic = Diagnostic::warning(MASKED_FIELD, span, format!("`{name}` is always `***` in a line"));
+    because(diagnostic, redaction, what).help(help)
+}
+
+fn because(diagnostic: Diagnostic, redaction: Result<Span, &str>, what: &str) -> Diagnostic {
+    match redaction {
+        Ok(span) => diagnostic.with(span, what),
+        Err(policy) => diagnostic.labelled(format!("{what} by policy `{policy}`")),
+    }
 }
