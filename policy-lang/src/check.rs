@@ -22,6 +22,7 @@ mod header_name;
 mod headers;
 mod lets;
 mod log;
+mod outbound;
 mod pattern;
 mod peer;
 mod phases;

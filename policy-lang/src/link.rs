@@ -4,6 +4,7 @@
 //! rules are a set, `otherwise` is chosen by the specificity of its scope, and the order in which
 //! rules are asked is computed from their content.
 
+mod at;
 mod calls;
 mod cors;
 mod dump;
@@ -17,10 +18,12 @@ mod log;
 mod meeting;
 pub(crate) mod order;
 mod otherwise;
+mod outbound;
 mod scope;
 mod settings;
 mod sinks;
 
+use at::At;
 pub use calls::link_calls;
 pub use dump::dump;
 pub use facts::Facts;
@@ -39,13 +42,6 @@ use crate::sinks::STDOUT;
 use crate::source::Span;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// For which requests a program is made.
-#[derive(Clone, Copy)]
-struct At<'a> {
-    workload: &'a Workload,
-    direction: Direction,
-}
 
 /// The program for the requests of one workload in one direction, or `None` if no policy in force or in
 /// shadow concerns them.
@@ -71,7 +67,7 @@ pub fn link_within<'a>(
     direction: Direction,
     budget: &mut Budget,
 ) -> Result<Option<LinkedProgram>, Vec<Diagnostic>> {
-    let at = At { workload, direction };
+    let at = At::inside(workload, direction);
     let all: Vec<&CheckedPolicy> = policies.into_iter().collect();
     let mut concerned: Vec<&CheckedPolicy> = all
         .iter()
@@ -98,6 +94,7 @@ pub fn link_within<'a>(
         },
         log: log::of_all(&concerned, goals, at, budget)?,
         calls: LinkedCalls::default(),
+        sender: None,
         policies: names.into_iter().collect(),
     }))
 }
@@ -146,7 +143,7 @@ fn limits(
     for policy in concerned {
         let shadow = policy.mode != Mode::Enforce;
         for limit in policy.limits() {
-            let mut folding = fold::Folding::new(at.workload, budget);
+            let mut folding = at.folding(budget);
             let keys: Vec<Arc<Expr>> =
                 limit.keys.iter().map(|key| folding.expression(key)).collect::<Result<_, Overrun>>()?;
             for guard in entries(&limit.guard, limit.span, at, budget)? {
@@ -161,7 +158,7 @@ fn limits(
 
 /// The guards that stand for one at a workload; none if it can never match there.
 fn entries(guard: &Guard, span: Span, at: At<'_>, budget: &mut Budget) -> Result<Vec<Guard>, Overrun> {
-    match fold::Folding::new(at.workload, budget).guard(guard)? {
+    match at.guard(guard, budget)? {
         Some(guard) => split(guard, span, budget),
         None => Ok(Vec::new()),
     }

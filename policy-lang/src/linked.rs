@@ -8,7 +8,7 @@ pub use calls::{LinkedCalls, Ordered};
 pub use headers::{LinkedHeader, Rank};
 pub use log::{LinkedField, LinkedLog};
 
-use crate::checked::{Attribute, Cors, Direction, Limit, Respond, Rule};
+use crate::checked::{Attribute, Cors, Direction, Limit, Respond, Rule, ServiceRef};
 use crate::decision::UNRESTRICTED;
 use crate::literals::{asked_by, attributes_of, header_of};
 use crate::module::{BYTES_SEEN_MAX, QUERY_PARAMETERS_MAX};
@@ -29,22 +29,37 @@ pub struct Workload {
     pub trust_domain: String,
 }
 
+impl Workload {
+    /// A replica of a service of which no label is known.
+    #[must_use]
+    pub fn of_service(service: &ServiceRef, trust_domain: &str) -> Self {
+        Self {
+            namespace: service.namespace.clone(),
+            service: service.name.clone(),
+            labels: BTreeMap::new(),
+            trust_domain: trust_domain.to_owned(),
+        }
+    }
+}
+
 /// A program: what one proxy decides in one direction. What kinds of policies state of requests stands
 /// beside each other in it, each in a part of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinkedProgram {
-    /// For whom.
+    /// The workload that requests go to.
     pub workload: Workload,
-    /// For which of its requests.
+    /// In whose sidecar: that of this workload, or those of its callers.
     pub direction: Direction,
+    /// The identity of the only caller whose sidecar has the program; `None`: callers show theirs.
+    pub sender: Option<Arc<str>>,
     /// Who may call what.
     pub auth: LinkedAuth,
     /// What becomes of those who may.
     pub traffic: LinkedTraffic,
     /// What is logged; `None` if no `log` policy concerns the workload: every request, as the sidecar does it.
     pub log: Option<LinkedLog>,
-    /// What a caller's sidecar does with requests to the workload's service: only in programs of
-    /// [`link_calls`](crate::link::link_calls), which have nothing else.
+    /// What a caller's sidecar does with requests that pass: only in programs of
+    /// [`link_calls`](crate::link::link_calls), whose other parts are what the caller's `outbound` policies say.
     pub calls: LinkedCalls,
     /// Names of the policies linked in, sorted.
     pub policies: Vec<String>,
@@ -62,11 +77,30 @@ impl LinkedProgram {
         Self {
             workload,
             direction: Direction::Inbound,
+            sender: None,
             auth,
             traffic: LinkedTraffic::default(),
             calls: LinkedCalls::default(),
             log: None,
             policies: Vec::new(),
+        }
+    }
+
+    /// The program without where requests go.
+    #[must_use]
+    pub fn without_calls(&self) -> Self {
+        Self { calls: LinkedCalls::default(), ..self.clone() }
+    }
+
+    /// The program with nothing but where requests go.
+    #[must_use]
+    pub fn calls_alone(&self) -> Self {
+        Self {
+            direction: self.direction,
+            sender: self.sender.clone(),
+            calls: self.calls.clone(),
+            policies: self.policies.clone(),
+            ..Self::unrestricted(self.workload.clone())
         }
     }
 
@@ -88,6 +122,21 @@ impl LinkedProgram {
             Err(_) => 0,
         });
         others.fold(pseudo, u64::saturating_add)
+    }
+
+    /// Whether something is to be decided of each request, so that a module is needed.
+    #[must_use]
+    pub fn decides(&self) -> bool {
+        self.calls.decides() || self.decides_beside_calls()
+    }
+
+    /// Whether that is so of what is said beside where requests go.
+    #[must_use]
+    pub fn decides_beside_calls(&self) -> bool {
+        let LinkedAuth { rules, otherwise, shadow_otherwise } = &self.auth;
+        let says = |otherwise: &LinkedOtherwise| &*otherwise.rule != UNRESTRICTED;
+        let who = !rules.is_empty() || says(otherwise) || shadow_otherwise.as_ref().is_some_and(says);
+        who || self.has_limits() || !self.traffic.headers.is_empty() || self.log.is_some()
     }
 
     /// Whether what is decided of a request depends on the requests before it.

@@ -27,7 +27,7 @@ pub fn lower(program: &LinkedProgram) -> Result<Plan, Bug> {
     let auth = auth::lower(program, &mut strands)?;
     let traffic = traffic::lower(&program.traffic, &auth.answers, &mut strands)?;
     let headers = headers::lower(&program.traffic, &mut strands)?;
-    let log = log::lower(program.log.as_ref(), &mut strands)?;
+    let log = log::lower(program, &mut strands)?;
     let calls = calls::lower(&program.calls, &mut strands)?;
     Ok(Plan {
         direction: program.direction,

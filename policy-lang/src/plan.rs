@@ -50,15 +50,23 @@ impl Plan {
     /// Whether there is anything to be done: else each request passes as it is, and nothing is said of it but that.
     #[must_use]
     pub fn does_something(&self) -> bool {
+        self.strands.iter().any(|strand| !strand.entries.is_empty()) || self.says_what_nothing_matches()
+    }
+
+    /// Whether something is to be said of a request beside where it goes.
+    pub(crate) fn decides_beside_calls(&self) -> bool {
+        let has_rules = self.strands.get(self.auth.strand).is_some_and(|strand| !strand.entries.is_empty());
+        has_rules || self.traffic.is_some() || self.headers.is_some() || self.says_what_nothing_matches()
+    }
+
+    /// Whether something is to be said of requests that no guard matches.
+    fn says_what_nothing_matches(&self) -> bool {
         let answers = &self.auth.answers;
         let says = |index: u32| {
             let answer = answers.list.get(index as usize);
             answer.is_none_or(|answer| &*answer.rule != UNRESTRICTED)
         };
-        self.strands.iter().any(|strand| !strand.entries.is_empty())
-            || says(answers.otherwise)
-            || answers.shadow_otherwise.is_some_and(says)
-            || self.log.is_some()
+        says(answers.otherwise) || answers.shadow_otherwise.is_some_and(says) || self.log.is_some()
     }
 
     /// Everything that the guards ask about.

@@ -44,12 +44,17 @@ pub fn check_together<'w>(
     check.add(sinks::unused(policies, policies));
     let mut suspects: Vec<(Weight, &Workload)> = Vec::new();
     let mut called: BTreeSet<Workload> = BTreeSet::new();
+    let mut senders: Vec<&Workload> = Vec::new();
     for workload in workloads {
         if check.is_full() {
             return Ok(check.found);
         }
         called.insert(Workload { labels: BTreeMap::new(), ..workload.clone() });
         suspects.extend(check.headers(workload, Direction::Inbound).map(|weight| (weight, workload)));
+        if !check.index.concerned(workload, Direction::Outbound).policies.is_empty() {
+            check.headers(workload, Direction::Outbound);
+            senders.push(workload);
+        }
     }
     // The largest first: when those are accepted that there is time for, smaller ones are, too.
     suspects.sort_by_key(|(weight, _)| Reverse(weight.bytes));
@@ -80,9 +85,10 @@ pub fn check_together<'w>(
         let asks =
             policies.iter().map(|policy| Facts::of(policy)).any(|facts| facts.service || facts.namespace);
         if !policies.is_empty() && made.insert((names, asks.then_some(target))) {
-            check.calls(policies, target)?;
+            check.calls(policies, target, None)?;
         }
     }
+    check.senders(&senders, &called)?;
     Ok(check.found)
 }
 
@@ -137,11 +143,41 @@ impl Check<'_, '_> {
         Ok(())
     }
 
-    /// Links and compiles what all callers of a service do.
-    fn calls(&mut self, policies: Vec<&CheckedPolicy>, target: &Workload) -> Result<(), Bug> {
+    /// Links and compiles what workloads with policies of their own do with requests to each of these services.
+    fn senders(&mut self, senders: &[&Workload], called: &BTreeSet<Workload>) -> Result<(), Bug> {
+        type Made<'a> = (Vec<&'a str>, Option<&'a Workload>, Option<&'a Workload>);
+        let mut made: BTreeSet<Made<'_>> = BTreeSet::new();
+        for sender in senders {
+            let own = self.index.concerned(sender, Direction::Outbound).policies;
+            for target in called {
+                if self.is_full() {
+                    return Ok(());
+                }
+                let mut policies = self.index.concerned(target, Direction::Inbound).policies;
+                policies.retain(|policy| policy.calls().is_some_and(|calls| !calls.is_empty()));
+                policies.extend(own.iter().copied());
+                let facts: Vec<Facts> = policies.iter().map(|policy| Facts::of(policy)).collect();
+                let asks_target = facts.iter().any(|facts| facts.service || facts.namespace);
+                let asks_sender = facts.iter().any(|facts| facts.sender || facts.caller);
+                let names = policies.iter().map(|policy| policy.name.as_str()).collect();
+                if made.insert((names, asks_target.then_some(target), asks_sender.then_some(*sender))) {
+                    self.calls(policies, target, Some(sender))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Links and compiles what the callers of a service do, or one of them.
+    fn calls(
+        &mut self,
+        policies: Vec<&CheckedPolicy>,
+        target: &Workload,
+        caller: Option<&Workload>,
+    ) -> Result<(), Bug> {
         let Some(first) = policies.first() else { return Ok(()) };
         self.budget.settle(Work::LinkedParts, PARTS_PER_MODULE, first.name_span);
-        let program = match link_calls(policies, target, None, self.budget) {
+        let program = match link_calls(policies, target, caller, self.budget) {
             Ok(Some(program)) => program,
             Ok(None) => return Ok(()),
             Err(refused) => {
@@ -150,7 +186,7 @@ impl Check<'_, '_> {
             }
         };
         match routes::table(&program.calls) {
-            Ok(_) if program.calls.decides() => self.compile(&program),
+            Ok(_) if program.decides() => self.compile(&program),
             Ok(_) => Ok(()),
             Err(refused) => {
                 self.add(vec![*refused]);

@@ -141,7 +141,7 @@ fn run_calls(_: FileId, text: &str) -> Made {
         labels: [].into(),
         trust_domain: "chancery.local".to_owned(),
     };
-    let web = ServiceRef { namespace: "shop".to_owned(), name: "web".to_owned() };
+    let web = Workload { service: "web".to_owned(), ..target.clone() };
     let mut out = String::new();
     match link::link_settings(&analysis.policies, &target) {
         Ok(settings) => writeln!(out, "{settings:?}").unwrap(),

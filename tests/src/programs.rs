@@ -59,7 +59,8 @@ pub fn linked_calls(
     target: &Workload,
     caller: &ServiceRef,
 ) -> Result<Option<LinkedProgram>, String> {
-    let linked = link_calls(policies, target, Some(caller), &mut Budget::new()).map_err(in_words)?;
+    let caller = Workload::of_service(caller, &target.trust_domain);
+    let linked = link_calls(policies, target, Some(&caller), &mut Budget::new()).map_err(in_words)?;
     Ok(linked.filter(|linked| !linked.calls.is_empty()))
 }
 

@@ -17,6 +17,7 @@ mod limits;
 mod logs;
 mod mesh;
 mod one_identity;
+mod outbound;
 mod pair;
 mod plain_envoy;
 mod protocols;

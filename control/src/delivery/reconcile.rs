@@ -30,7 +30,7 @@ use crate::policies::in_force::{Current, InForce};
 use crate::policies::population::workload;
 use crate::policies::programs::Programs;
 use calls::{Calls, Leading};
-use chancery_policy_lang::checked::{Destination, ServiceRef, Target};
+use chancery_policy_lang::checked::{Destination, Direction, ServiceRef, Target};
 use chancery_policy_lang::link::{LinkedSettings, covers};
 use chancery_policy_lang::log::LogKey;
 use filters::{Filter, Filters};
@@ -105,7 +105,7 @@ impl Reconciler {
     #[must_use]
     pub fn new(tools: Tools) -> Self {
         let filters = Filters::new(tools.programs.clone(), tools.log_key);
-        let calls = Calls::new(tools.programs.clone());
+        let calls = Calls::new(tools.programs.clone(), tools.log_key);
         let evicted = Evicted::new(Arc::default());
         Self {
             tools,
@@ -148,13 +148,13 @@ impl Reconciler {
             news.entry(id).or_default().resources.push(self.evicted.resource.clone());
         }
         let targets = targets(&before, &in_force, &changes);
-        for (id, filter) in self.filters.change(&in_force, &targets, &self.plumbing, &effort) {
+        for (id, filter) in self.filters.change(&in_force, &targets.to, &self.plumbing, &effort) {
             news.entry(id).or_default().filter = Some(filter);
         }
         for (id, services) in self.calls.change(&in_force, &targets, &effort) {
             news.entry(id).or_default().calls = services;
         }
-        for (id, service) in self.change_settings(&in_force, &targets) {
+        for (id, service) in self.change_settings(&in_force, &targets.to) {
             news.entry(id).or_default().calls.push(service);
         }
 
@@ -239,7 +239,7 @@ impl Reconciler {
     fn leading<'a>(&'a self, proxy: &'a ProxyRegistration) -> impl Iterator<Item = &'a Leading> {
         let services: BTreeSet<&ServiceRef> =
             proxy.outbounds.iter().map(|outbound| &outbound.service).collect();
-        services.into_iter().filter_map(|service| self.calls.of(service, &proxy.service))
+        services.into_iter().filter_map(|service| self.calls.of(service, proxy))
     }
 
     /// Finds out how the replicas are treated of all services to which requests of a sidecar go, of which that is not
@@ -350,12 +350,21 @@ impl Evicted {
     }
 }
 
+/// What policies are about that say something else now.
+#[derive(Debug, Default)]
+struct Targets {
+    /// Those that requests go to.
+    to: BTreeSet<Target>,
+    /// Those that send them.
+    from: BTreeSet<Target>,
+}
+
 /// The targets of policies that say something else now, or are in force or not any more.
-fn targets(before: &InForce, now: &InForce, changes: &Changes) -> BTreeSet<Target> {
+fn targets(before: &InForce, now: &InForce, changes: &Changes) -> Targets {
     if before.policies.problem() != now.policies.problem() {
-        return [Target::Mesh].into();
+        return Targets { to: [Target::Mesh].into(), from: [Target::Mesh].into() };
     }
-    let mut targets = BTreeSet::new();
+    let mut targets = Targets::default();
     for name in changes.policies.keys() {
         let both = [before.policies.get(name), now.policies.get(name)];
         if let [Some(before), Some(now)] = both
@@ -364,7 +373,13 @@ fn targets(before: &InForce, now: &InForce, changes: &Changes) -> BTreeSet<Targe
             continue;
         }
         let felt = [before, now].into_iter().flat_map(|set| set.policies.felt_at(name));
-        targets.extend(felt.cloned());
+        for scope in felt {
+            let those = match scope.direction {
+                Direction::Inbound => &mut targets.to,
+                Direction::Outbound => &mut targets.from,
+            };
+            those.insert(scope.target.clone());
+        }
     }
     targets
 }

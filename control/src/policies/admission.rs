@@ -20,6 +20,7 @@ use crate::policies::preflight::TrialError;
 use crate::policies::programs::{ProgramError, Programs};
 use crate::policies::sources::FILES_MAX;
 use crate::policies::test_run::TestError;
+use crate::policies::workloads::ANY;
 use chancery_policy_lang::check::{CheckOptions, Checked, check};
 use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, ServiceRef, Target};
 use chancery_policy_lang::diagnostic::render;
@@ -453,12 +454,13 @@ fn check_together(
         return Err(Refusal::Policies(findings(&unknown, &policies.sources)));
     }
     let felt = changed.iter().flat_map(|name| [in_force.policies.felt_at(name), policies.felt_at(name)]);
-    let targets: BTreeSet<&Target> = felt.flatten().collect();
-    let mut distinct: BTreeMap<_, Workload> = BTreeMap::new();
+    let targets: BTreeSet<&Target> = felt.flatten().map(|scope| &scope.target).collect();
+    let mut distinct: BTreeMap<_, (Workload, BTreeSet<ServiceRef>)> = BTreeMap::new();
     for target in targets {
         for workload in policies.workloads(target, &in_force.population, &in_force.state.trust_domain) {
             if let Some(key) = Programs::key(policies, &workload) {
-                distinct.entry(key).or_insert(workload);
+                let called = called_by(in_force, &workload);
+                distinct.entry(key).or_insert_with(|| (workload, BTreeSet::new())).1.extend(called);
             }
         }
     }
@@ -472,9 +474,13 @@ fn check_together(
         });
     }
     let mut conflicts: Vec<Diagnostic> = Vec::new();
-    let mut workloads: Vec<Workload> = distinct.into_values().collect();
+    let mut workloads: Vec<(Workload, BTreeSet<ServiceRef>)> = distinct.into_values().collect();
     workloads.sort();
-    for (done, tried) in try_all(&workloads, |workload| programs.try_out(policies, workload, effort)) {
+    let try_out = |(workload, called): &(Workload, BTreeSet<ServiceRef>)| {
+        programs.try_out(policies, workload, effort)?;
+        programs.try_out_leaving(policies, workload, called, effort)
+    };
+    for (done, tried) in try_all(&workloads, try_out) {
         match tried {
             ProgramError::Refused(found) => {
                 let new = found.into_iter().filter(|conflict| !conflicts.contains(conflict));
@@ -505,11 +511,21 @@ fn unknown_sinks(in_force: &InForce, policies: &PolicySet, changed: &[&str]) -> 
     sinks::unknown(policies.iter().map(|policy| &policy.policy), &policies.sinks())
 }
 
+/// The services that sidecars of a workload's service say to call, and one that nobody calls yet.
+fn called_by(in_force: &InForce, workload: &Workload) -> BTreeSet<ServiceRef> {
+    let prefix = format!("{}/{}/", workload.namespace, workload.service);
+    let from = in_force.state.proxies.range(ProxyId(prefix.clone())..);
+    let replicas = from.take_while(|(id, _)| id.0.starts_with(&prefix)).map(|(_, proxy)| proxy);
+    let called = replicas.flat_map(|proxy| &proxy.outbounds).map(|outbound| outbound.service.clone());
+    let any = ServiceRef { namespace: ANY.to_owned(), name: ANY.to_owned() };
+    called.chain([any]).collect()
+}
+
 /// Tries the programs of workloads on all processors; gives the errors in the order of the workloads. After one that is
 /// no refusal nothing more is tried.
-fn try_all(
-    workloads: &[Workload],
-    try_out: impl Fn(&Workload) -> Result<(), ProgramError> + Sync,
+fn try_all<T: Sync>(
+    workloads: &[T],
+    try_out: impl Fn(&T) -> Result<(), ProgramError> + Sync,
 ) -> BTreeMap<usize, ProgramError> {
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let failed_now = || failed.lock().unwrap_or_else(PoisonError::into_inner);

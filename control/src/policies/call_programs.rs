@@ -8,7 +8,7 @@ use crate::policies::in_force::{PolicyInForce, PolicySet};
 use crate::policies::preflight::TrialError;
 use chancery_policy_lang::budget::Budget;
 use chancery_policy_lang::bug::CompileError;
-use chancery_policy_lang::checked::ServiceRef;
+use chancery_policy_lang::checked::{CheckedPolicy, ServiceRef};
 use chancery_policy_lang::emit::compile;
 use chancery_policy_lang::eval::course;
 use chancery_policy_lang::link::{LinkedSettings, Specificity, link_calls, link_settings};
@@ -17,7 +17,7 @@ use chancery_policy_lang::module::Module;
 use chancery_policy_lang::request::Request;
 use chancery_policy_lang::routes::{self, RouteTable};
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Programs that are remembered; then all are forgotten.
@@ -43,7 +43,7 @@ pub(super) struct CallPrograms {
 }
 
 /// What a program depends on, as a digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Key([u8; 32]);
 
 impl CallPrograms {
@@ -54,7 +54,7 @@ impl CallPrograms {
 }
 
 impl Programs {
-    /// What the sidecars of a service do with their requests to another; `None` if no policy says anything of it.
+    /// What the sidecars of a workload do with their requests to a service; `None` if no policy says anything of it.
     ///
     /// # Errors
     /// If the policies contradict each other, or ask for too much.
@@ -62,14 +62,14 @@ impl Programs {
         &self,
         policies: &PolicySet,
         target: &Workload,
-        caller: &ServiceRef,
+        caller: &Workload,
         effort: &Effort,
     ) -> Result<Option<Arc<CallProgram>>, ProgramError> {
-        let concerning = concerning(policies, target);
+        let concerning = Concerning::of(policies, target, Some(caller));
         if concerning.is_empty() {
             return Ok(None);
         }
-        let key = key(&concerning, target, caller);
+        let key = concerning.key(target, caller);
         if let Some(known) = self.calls.lock().get(&key) {
             return Ok(known.clone());
         }
@@ -106,7 +106,7 @@ impl Programs {
     ) -> Result<(), ProgramError> {
         let target = Workload { labels: BTreeMap::new(), ..workload.clone() };
         Self::settings(policies, &target)?;
-        let concerning = concerning(policies, &target);
+        let concerning = Concerning::of(policies, &target, None);
         if concerning.is_empty() {
             return Ok(());
         }
@@ -116,16 +116,61 @@ impl Programs {
         };
         let Some(module) = program.module else { return Ok(()) };
         effort.go_on()?;
+        self.try_out_course(&linked, &module)
+    }
+
+    /// Makes what a workload does with its requests to services, and tries out what its own policies say of them.
+    ///
+    /// # Errors
+    /// As [`Programs::calls`], and if a module fails its trial.
+    pub fn try_out_leaving(
+        &self,
+        policies: &PolicySet,
+        caller: &Workload,
+        called: &BTreeSet<ServiceRef>,
+        effort: &Effort,
+    ) -> Result<(), ProgramError> {
+        if policies.leaving(caller).is_empty() {
+            return Ok(());
+        }
+        let mut tried = BTreeSet::new();
+        for service in called {
+            let target = Workload::of_service(service, &caller.trust_domain);
+            let concerning = Concerning::of(policies, &target, Some(caller));
+            if !tried.insert(concerning.key(&target, caller)) {
+                continue;
+            }
+            effort.go_on()?;
+            let Some((linked, program)) = self.link_and_compile(&concerning, &target, Some(caller))? else {
+                continue;
+            };
+            if program.module.is_none() {
+                continue;
+            }
+            // What is decided of a request, and what becomes of one that passes, are tried each by itself.
+            if linked.decides_beside_calls() {
+                let own = linked.without_calls();
+                self.try_out_alone(&own, &compiled(&own)?)?;
+            }
+            if linked.calls.decides() {
+                let calls = linked.calls_alone();
+                self.try_out_course(&calls, &compiled(&calls)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn try_out_course(&self, linked: &LinkedProgram, module: &Module) -> Result<(), ProgramError> {
         let mut runner = CourseRunner::on_host(self.trial_ground(), &module.bytes)
-            .map_err(|error| TrialError::new(&linked, error.to_string()))?;
+            .map_err(|error| TrialError::new(linked, error.to_string()))?;
         let odd = Request { path: b"/a/../b".to_vec(), ..Request::default() };
         for request in [Request::default(), odd] {
-            let ran = runner.run(&request).map_err(|error| TrialError::new(&linked, error.to_string()))?;
-            let defined = course(&linked, &request);
-            if !RanCourse::may_be(&ran, defined.as_ref(), &linked) {
+            let ran = runner.run(&request).map_err(|error| TrialError::new(linked, error.to_string()))?;
+            let defined = course(linked, &request);
+            if !RanCourse::may_be(&ran, defined.as_ref(), linked) {
                 let path = String::from_utf8_lossy(&request.path).into_owned();
                 let detail = format!("it treats `{path}` as {ran:?}, which is defined as {defined:?}");
-                return Err(TrialError::new(&linked, detail).into());
+                return Err(TrialError::new(linked, detail).into());
             }
         }
         Ok(())
@@ -133,53 +178,83 @@ impl Programs {
 
     fn link_and_compile(
         &self,
-        concerning: &[(&Arc<PolicyInForce>, Specificity)],
+        concerning: &Concerning<'_>,
         target: &Workload,
-        caller: Option<&ServiceRef>,
+        caller: Option<&Workload>,
     ) -> Result<Option<(LinkedProgram, CallProgram)>, ProgramError> {
-        let policies = concerning.iter().map(|(policy, _)| &policy.policy);
-        let linked =
-            link_calls(policies, target, caller, &mut Budget::new()).map_err(ProgramError::Refused)?;
-        let Some(linked) = linked.filter(|linked| !linked.calls.is_empty()) else { return Ok(None) };
-        let table = routes::table(&linked.calls).map_err(|found| ProgramError::Refused(vec![*found]))?;
-        let module = match linked.calls.decides() {
-            true => Some(Arc::new(compile(&linked).map_err(|error| match error {
-                CompileError::Refused(found) => ProgramError::Refused(found),
-                CompileError::Bug(bug) => TrialError::new(&linked, bug.to_string()).into(),
-            })?)),
-            false => None,
+        let linked = link_calls(concerning.policies(), target, caller, &mut Budget::new())
+            .map_err(ProgramError::Refused)?;
+        let Some(linked) = linked.filter(|linked| !linked.calls.is_empty() || linked.decides()) else {
+            return Ok(None);
         };
+        let table = routes::table(&linked.calls).map_err(|found| ProgramError::Refused(vec![*found]))?;
+        let module = if linked.decides() { Some(Arc::new(compiled(&linked)?)) } else { None };
         let delays = linked.calls.delays();
         let program = CallProgram { module, table, delays, policies: linked.policies.clone() };
         Ok(Some((linked, program)))
     }
 }
 
-/// The policies that say something to the callers of a service, by name.
-fn concerning<'a>(policies: &'a PolicySet, target: &Workload) -> Vec<(&'a Arc<PolicyInForce>, Specificity)> {
-    let mut concerning = policies.concerning(target);
-    concerning
-        .retain(|(policy, _)| policy.policy.calls().is_some_and(|calls| !calls.says_nothing_of_requests()));
-    concerning
+fn compiled(linked: &LinkedProgram) -> Result<Module, ProgramError> {
+    compile(linked).map_err(|error| match error {
+        CompileError::Refused(found) => ProgramError::Refused(found),
+        CompileError::Bug(bug) => TrialError::new(linked, bug.to_string()).into(),
+    })
 }
 
-fn key(concerning: &[(&Arc<PolicyInForce>, Specificity)], target: &Workload, caller: &ServiceRef) -> Key {
-    let mut hash = Sha256::new();
-    let mut put = |text: &str| {
-        hash.update((text.len() as u64).to_be_bytes());
-        hash.update(text);
-    };
-    put(&target.trust_domain);
-    let facts = || concerning.iter().map(|(policy, _)| &policy.facts);
-    put(if facts().any(|facts| facts.namespace || facts.service) { &target.namespace } else { "" });
-    put(if facts().any(|facts| facts.service) { &target.service } else { "" });
-    if facts().any(|facts| facts.caller) {
-        put(&caller.namespace);
-        put(&caller.name);
+/// Policies, each with how narrowly it is about requests.
+type Reaching<'a> = Vec<(&'a Arc<PolicyInForce>, Specificity)>;
+
+/// The policies that say something of requests of a workload to a service, by name.
+struct Concerning<'a> {
+    /// To the callers of the service.
+    to: Reaching<'a>,
+    /// As the caller's own.
+    from: Reaching<'a>,
+}
+
+impl<'a> Concerning<'a> {
+    fn of(policies: &'a PolicySet, target: &Workload, caller: Option<&Workload>) -> Self {
+        let mut to = policies.concerning(target);
+        to.retain(|(policy, _)| policy.policy.calls().is_some_and(|calls| !calls.says_nothing_of_requests()));
+        Self { to, from: caller.map(|caller| policies.leaving(caller)).unwrap_or_default() }
     }
-    for (policy, specificity) in concerning {
-        hash.update([*specificity as u8]);
-        hash.update(policy.digest);
+
+    fn is_empty(&self) -> bool {
+        self.to.is_empty() && self.from.is_empty()
     }
-    Key(hash.finalize().into())
+
+    /// Each once.
+    fn policies(&self) -> impl Iterator<Item = &'a CheckedPolicy> {
+        let both = self.to.iter().chain(&self.from).map(|(policy, _)| &policy.policy);
+        let by_name: BTreeMap<&str, &CheckedPolicy> =
+            both.map(|policy| (policy.name.as_str(), policy)).collect();
+        by_name.into_values()
+    }
+
+    /// What a program depends on.
+    fn key(&self, target: &Workload, caller: &Workload) -> Key {
+        let mut hash = Sha256::new();
+        let mut put = |text: &str| {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        };
+        put(&target.trust_domain);
+        let facts = || self.to.iter().chain(&self.from).map(|(policy, _)| &policy.facts);
+        put(if facts().any(|facts| facts.namespace || facts.service) { &target.namespace } else { "" });
+        put(if facts().any(|facts| facts.service) { &target.service } else { "" });
+        let asks_sender = self.from.iter().any(|(policy, _)| policy.facts.sender);
+        if asks_sender || facts().any(|facts| facts.caller) {
+            put(&caller.namespace);
+            put(&caller.service);
+        }
+        for reaching in [&self.to, &self.from] {
+            hash.update((reaching.len() as u64).to_be_bytes());
+            for (policy, specificity) in reaching {
+                hash.update([*specificity as u8]);
+                hash.update(policy.digest);
+            }
+        }
+        Key(hash.finalize().into())
+    }
 }

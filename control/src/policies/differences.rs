@@ -3,12 +3,12 @@
 //! Only documents are looked at that a changed policy stands in, before or after. One of before belongs to one of
 //! after if it is the same document, or else if a policy stands in both.
 
-use crate::mesh::model::{DesiredState, Document, ProxyId, Revision};
+use crate::mesh::model::{DesiredState, Document, ProxyId, ProxyRegistration, Revision};
 use crate::mesh::store::{Changes, PoliciesAt};
 use crate::policies::documents::View;
 use crate::policies::in_force::{InForce, PolicySet};
 use chancery_policy_lang::FileId;
-use chancery_policy_lang::checked::Target;
+use chancery_policy_lang::checked::{Direction, Target};
 use chancery_policy_lang::parse::parse;
 use similar::TextDiff;
 use std::collections::BTreeSet;
@@ -62,13 +62,21 @@ pub fn document_differences(before: &DesiredState, after: &DesiredState) -> Vec<
 #[must_use]
 pub fn concerned(before: &InForce, after: &PolicySet, changed: &[&str]) -> Vec<ProxyId> {
     let felt = changed.iter().flat_map(|name| [before.policies.felt_at(name), after.felt_at(name)]);
-    let targets: BTreeSet<&Target> = felt.flatten().collect();
+    let targets: BTreeSet<(&Target, Direction)> =
+        felt.flatten().map(|scope| (&scope.target, scope.direction)).collect();
     let mut concerned = BTreeSet::new();
-    for (service, labels) in targets.iter().flat_map(|target| before.population.covered(target)) {
+    let covered = |(target, direction)| {
+        before.population.covered(target).map(move |(service, labels)| (service, labels, direction))
+    };
+    for (service, labels, direction) in targets.into_iter().flat_map(covered) {
+        let acts = |proxy: &ProxyRegistration| match direction {
+            Direction::Inbound => proxy.inbound.is_some(),
+            Direction::Outbound => !proxy.outbounds.is_empty(),
+        };
         let prefix = format!("{}/{}/", service.namespace, service.name);
         let from = before.state.proxies.range(ProxyId(prefix.clone())..);
         let replicas = from.take_while(|(id, _)| id.0.starts_with(&prefix)).map(|(_, proxy)| proxy);
-        let those = replicas.filter(|proxy| proxy.inbound.is_some() && proxy.labels == *labels);
+        let those = replicas.filter(|proxy| acts(proxy) && proxy.labels == *labels);
         concerned.extend(those.map(|proxy| proxy.id.clone()));
     }
     concerned.into_iter().collect()

@@ -188,6 +188,7 @@ impl Explained {
         let target = Workload { labels: BTreeMap::new(), ..workload.clone() };
         let caller = request.source.principal.as_deref();
         let caller = caller.and_then(|principal| service_of(principal, &workload.trust_domain));
+        let caller = caller.map(|service| Workload::of_service(&service, &workload.trust_domain));
         let calls = link_calls(policies.checked, &target, caller.as_ref(), &mut Budget::new())?;
         let course = calls.and_then(|calls| course(&calls, &request));
         // What the target sees is what its caller's sidecar sends.

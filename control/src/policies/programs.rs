@@ -98,11 +98,28 @@ impl Programs {
         self.preflight.trial_ground()
     }
 
-    /// The key of the program of a workload; `None` if no policy concerns it.
+    /// Tries out the module of a program.
+    pub(super) fn try_out_alone(&self, program: &LinkedProgram, module: &Module) -> Result<(), ProgramError> {
+        Ok(self.preflight.try_out(program, module)?)
+    }
+
+    /// The key of what is said of requests to a workload and of those that leave it; `None` if no policy concerns it.
     #[must_use]
     pub fn key(policies: &PolicySet, workload: &Workload) -> Option<ProgramKey> {
-        let concerning = policies.concerning(workload);
-        (!concerning.is_empty()).then(|| key(&concerning, workload))
+        let (concerning, leaving) = (policies.concerning(workload), policies.leaving(workload));
+        if leaving.is_empty() {
+            return (!concerning.is_empty()).then(|| key(&concerning, workload));
+        }
+        let mut hash = Sha256::new();
+        hash.update(key(&concerning, workload).0);
+        let asks_sender = leaving.iter().any(|(policy, _)| policy.facts.sender);
+        let service = asks_sender.then(|| format!("{}/{}", workload.namespace, workload.service));
+        hash.update(service.unwrap_or_default());
+        for (policy, specificity) in &leaving {
+            hash.update([*specificity as u8]);
+            hash.update(policy.digest);
+        }
+        Some(ProgramKey(hash.finalize().into()))
     }
 
     /// The module of a workload, made now or earlier; `None` if no policy concerns it.
@@ -221,7 +238,7 @@ impl Made {
 
 fn said(program: &LinkedProgram) -> Said {
     // What callers do is made apart.
-    let LinkedProgram { workload, direction, auth, traffic, calls: _, log, policies } = program;
+    let LinkedProgram { workload, direction, sender: _, auth, traffic, calls: _, log, policies } = program;
     let mut hash = Hashing(Sha256::new());
     // What `Debug` shows is all that is there; hashing never fails.
     let _written = write!(hash, "{:?}", (&workload.trust_domain, direction, auth, traffic, log, policies));

@@ -6,8 +6,8 @@ use super::scope::Captures;
 use super::target::service_ref;
 use super::{condition, errors, peer};
 use crate::checked::{
-    Attribute, Calls, Cause, Choice, Destination, Expr, Fault, FaultKind, Guard, Milliseconds, Mirror,
-    PathPattern, Peer, Piece, Retry, Scope, Target, Template, Way, Weighted,
+    Attribute, Calls, Cause, Choice, Destination, Direction, Expr, Fault, FaultKind, Guard, Milliseconds,
+    Mirror, PathPattern, Peer, Piece, Retry, Scope, Target, Template, Way, Weighted,
 };
 use crate::lex::literal;
 use crate::literals::attributes_of;
@@ -155,7 +155,7 @@ impl Around<'_> {
     /// Says of what a statement asks and no caller's sidecar can know.
     fn callers_know(&mut self, guard: &Guard, node: &ast::Call, targets: &[Scope]) -> Option<()> {
         let word = word(node.kind());
-        let narrow = targets.iter().find(|scope| matches!(scope.target, Target::Workload { .. }));
+        let narrow = targets.iter().find(|scope| is_of_replicas(scope));
         if let Some(scope) = narrow {
             self.diagnostics.push(errors::choice_of_a_replica(scope.span, word));
             return None;
@@ -399,11 +399,16 @@ fn text_piece(text: &str) -> Option<Piece> {
 }
 
 /// Where an attribute stands in an expression.
-fn place_of(expr: &Arc<Expr>, wanted: &Attribute) -> Option<Span> {
+pub(super) fn place_of(expr: &Arc<Expr>, wanted: &Attribute) -> Option<Span> {
     match &expr.kind {
         crate::checked::ExprKind::Attribute(attribute) if attribute == wanted => Some(expr.span),
         _ => expr.parts().into_iter().find_map(|part| place_of(part, wanted)),
     }
+}
+
+/// Whether a scope means requests to some replicas of services.
+pub(super) fn is_of_replicas(scope: &Scope) -> bool {
+    scope.direction == Direction::Inbound && matches!(scope.target, Target::Workload { .. })
 }
 
 fn word(kind: CallKind) -> &'static str {

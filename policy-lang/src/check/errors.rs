@@ -46,6 +46,7 @@ const DESTINATION: Code = Code("E229");
 const TEMPLATE: Code = Code("E230");
 const CALLERS: Code = Code("E231");
 const CHOICE: Code = Code("E232");
+const SENDER: Code = Code("E233");
 const HEADER_OWNED: Code = Code("E240");
 const HEADER_VALUE: Code = Code("E241");
 const CORS: Code = Code("E242");
@@ -415,6 +416,41 @@ pub(super) fn choice_of_a_replica(span: Span, statement: &str) -> Diagnostic {
     Diagnostic::error(CALLERS, span, format!("a `{statement}` cannot speak of some replicas of a service"))
         .labelled("which replica it will be is not known where this is decided")
         .help("write the policy on `service NAMESPACE/NAME`; a route can choose replicas: `-> service shop/checkout@v2`")
+}
+
+pub(super) fn address_of_sender(span: Span, what: &str) -> Diagnostic {
+    let message = format!("an `outbound` policy cannot ask for `{what}`");
+    Diagnostic::error(SENDER, span, message)
+        .labelled("in the sender's sidecar the application calls from its own machine")
+        .help("leave it out: the target says whose requests these are; say in a policy on the called service which addresses it takes")
+}
+
+pub(super) fn replica_of_sender(span: Span, what: &str) -> Diagnostic {
+    let message = format!("an `outbound` policy cannot ask for `{what}`");
+    Diagnostic::error(SENDER, span, message)
+        .labelled("which replica answers is not known when a request leaves")
+        .help("ask for `target.service`, or write the policy on the called service, without `outbound`")
+}
+
+pub(super) fn setting_of_sender(span: Span, word: &str) -> Diagnostic {
+    Diagnostic::error(SENDER, span, format!("`{word}` cannot be said of requests that leave"))
+        .labelled("all callers of a service treat its replicas alike")
+        .help("say it in a `traffic` policy on the called service, without `outbound`")
+}
+
+pub(super) fn shared_of_sender(span: Span) -> Diagnostic {
+    Diagnostic::error(SENDER, span, "a `shared` limit cannot be said of requests that leave")
+        .labelled("each replica of a sender counts by itself, for each service that it calls")
+        .help(
+            "leave out `shared`, and state a share of the rate for each replica; or say it in a `traffic` policy on the \
+             called service, without `outbound`",
+        )
+}
+
+pub(super) fn cors_of_sender(span: Span) -> Diagnostic {
+    Diagnostic::error(SENDER, span, "`cors` cannot be said of requests that leave")
+        .labelled("browsers ask the service that they call")
+        .help("say it in a `traffic` policy on the called service, without `outbound`")
 }
 
 pub(super) fn bad_duration(span: Span) -> Diagnostic {

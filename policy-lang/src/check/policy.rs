@@ -1,7 +1,7 @@
 //! One policy: its name, targets, mode and statements.
 
 use super::scope::{FileScope, Phase};
-use super::{CheckOptions, errors, lets, log, rule, sink, target};
+use super::{CheckOptions, errors, lets, log, outbound, rule, sink, target};
 use crate::checked::{AuthBody, Body, CheckedPolicy, Mode, Otherwise, Scope, Target, TrafficBody};
 use crate::diagnostic::Findings;
 use crate::source::Span;
@@ -74,7 +74,9 @@ pub(super) fn check(
     if !is_complete {
         place.incomplete.insert(name.clone());
     }
-    Some(CheckedPolicy { name, targets, mode, body, span: tree.span(node.range()), name_span })
+    let policy = CheckedPolicy { name, targets, mode, body, span: tree.span(node.range()), name_span };
+    outbound::check(&policy, diagnostics);
+    Some(policy)
 }
 
 /// What an `auth` policy says, and whether no statement had to be left out.

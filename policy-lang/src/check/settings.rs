@@ -1,13 +1,12 @@
 //! The statements of `traffic` policies about the replicas of their targets.
 
-use super::calls::ALL;
+use super::calls::{ALL, is_of_replicas};
 use super::expr::Checker;
 use super::rule::Around;
 use super::scope::Captures;
 use super::{errors, pattern};
 use crate::checked::{
     Attribute, Balance, Ejection, ExprKind, Guard, HealthCheck, Milliseconds, Pool, Scope, Setting, Settings,
-    Target,
 };
 use crate::lex::literal;
 use crate::source::Span;
@@ -74,7 +73,7 @@ impl Around<'_> {
             SettingKind::Health => StatedSetting::Check(Setting { id, does: self.health(node)?, span }),
             SettingKind::Balance => StatedSetting::Balance(Setting { id, does: self.balance(node)?, span }),
         };
-        if let Some(scope) = targets.iter().find(|scope| matches!(scope.target, Target::Workload { .. })) {
+        if let Some(scope) = targets.iter().find(|scope| is_of_replicas(scope)) {
             self.diagnostics.push(errors::choice_of_a_replica(scope.span, word));
             return None;
         }

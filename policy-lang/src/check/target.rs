@@ -12,16 +12,19 @@ use std::collections::BTreeMap;
 /// The targets of a policy. A target that is wrong or said twice is left out.
 pub(super) fn check(policy: &Policy, tree: &SyntaxTree, diagnostics: &mut Findings) -> Vec<Scope> {
     let mut scopes: Vec<Scope> = Vec::new();
-    let mut places: BTreeMap<Target, Span> = BTreeMap::new();
+    let mut places: BTreeMap<(Target, Direction), Span> = BTreeMap::new();
     for node in policy.targets() {
         let span = tree.span(node.range());
         let Some(target) = check_one(&node, tree, diagnostics) else { continue };
-        match places.get(&target) {
+        let direction = match node.direction() {
+            Some(token) if token.text() == "outbound" => Direction::Outbound,
+            _ => Direction::Inbound,
+        };
+        match places.get(&(target.clone(), direction)) {
             Some(first) => diagnostics.push(errors::warnings::said_twice(span, "this target", *first)),
             None => {
-                places.insert(target.clone(), span);
-                // `outbound` has been refused above.
-                scopes.push(Scope { target, direction: Direction::Inbound, span });
+                places.insert((target.clone(), direction), span);
+                scopes.push(Scope { target, direction, span });
             }
         }
     }
@@ -29,10 +32,6 @@ pub(super) fn check(policy: &Policy, tree: &SyntaxTree, diagnostics: &mut Findin
 }
 
 fn check_one(node: &ast::Target, tree: &SyntaxTree, diagnostics: &mut Findings) -> Option<Target> {
-    if let Some(direction) = node.direction().filter(|token| token.text() == "outbound") {
-        diagnostics.push(errors::later::target(tree.span(direction.text_range()), "`outbound` policies"));
-        return None;
-    }
     let reference = node.reference();
     let parts = reference.as_ref().map(|reference| [reference.namespace(), reference.name()]);
     for name in parts.into_iter().flatten().chain([node.name()]).flatten() {

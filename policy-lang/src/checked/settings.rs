@@ -99,6 +99,16 @@ impl Settings {
         let checks = checks.iter().map(|setting| &setting.id);
         pools.chain(ejections).chain(checks).chain(balances.iter().map(|setting| &setting.id))
     }
+
+    /// The word and the place of each statement.
+    pub fn places(&self) -> impl Iterator<Item = (&'static str, Span)> {
+        let Self { pools, ejections, checks, balances } = self;
+        let pools = pools.iter().map(|setting| ("connections", setting.span));
+        let ejections = ejections.iter().map(|setting| ("eject", setting.span));
+        let checks = checks.iter().map(|setting| ("health", setting.span));
+        let balances = balances.iter().map(|setting| ("balance", setting.span));
+        pools.chain(ejections).chain(checks).chain(balances)
+    }
 }
 
 impl std::fmt::Display for Pool {

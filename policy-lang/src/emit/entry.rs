@@ -123,8 +123,14 @@ impl Emitter<'_> {
             b.call(log, &[answer.into(), judged.into()], &[]);
         }
         if self.plan.calls.is_some() {
+            let says = self.plan.decides_beside_calls();
             let passes = self.passes(answer);
-            b.if_(passes, |b| b.return_value(Value::call(self.part(STEER), &[], I32)));
+            b.if_(passes, |b| {
+                if says {
+                    b.drop(Value::call(self.part(ANSWER), &[answer.into()], I32));
+                }
+                b.return_value(Value::call(self.part(STEER), &[], I32));
+            });
         }
         b.push(Value::call(self.part(ANSWER), &[answer.into()], I32));
         b

@@ -34,6 +34,7 @@ fn program(enforced: Vec<Rule>, shadow: Vec<Rule>, otherwise: LinkedOtherwise) -
         calls: crate::linked::LinkedCalls::default(),
         workload,
         direction: Direction::Inbound,
+        sender: None,
         auth,
         traffic: LinkedTraffic::default(),
         log: None,

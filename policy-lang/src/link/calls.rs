@@ -9,82 +9,98 @@
 //!
 //! Two policies of one scope that speak of the same requests and say different things of where they go contradict
 //! each other. Of a shadow policy nothing is taken in.
+//!
+//! Policies of the service and `outbound` policies of the caller meet here. Of two scopes that are equally narrow that of
+//! the caller is the narrower one, for it speaks of one sender and the other of all; so they never contradict each other.
 
-use super::fold::Folding;
-use super::{At, Specificity, errors, order, scope, split};
+use super::{At, Specificity, errors, order, outbound, scope, split};
 use crate::budget::{Budget, Overrun, Work};
-use crate::checked::{
-    Calls, CheckedPolicy, Choice, Direction, Fault, Guard, Milliseconds, Mode, Retry, ServiceRef, Way,
-};
+use crate::checked::{Calls, CheckedPolicy, Choice, Direction, Fault, Guard, Milliseconds, Mode, Retry, Way};
 use crate::diagnostic::Diagnostic;
-use crate::eval;
 use crate::linked::{LinkedCalls, LinkedProgram, Ordered, Workload};
-use crate::request::{Request, ServiceIdentity};
 use crate::source::Span;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A caller whose sidecar carries out what is said.
 struct Caller<'a> {
     at: At<'a>,
-    /// A request of it; `None` for any caller.
-    request: Option<Request>,
 }
+
+/// How narrowly a policy is about requests of a caller to a service, and whether it is about who sends them.
+type Reach = (Specificity, Direction);
 
 /// A statement as it stands for the target, with what decides its place.
 struct Placed<T> {
-    scope: Specificity,
+    scope: Reach,
     policy: Arc<str>,
     /// Its place in the policy.
     number: usize,
     choice: Choice<T>,
 }
 
-/// The program by which a caller's sidecar treats requests to a service; `None` if no policy says anything of it.
-/// Without a caller it is the program of all callers together, which asks who they are.
+/// The program by which a caller's sidecar treats requests to a service: by the policies of the service, and by the
+/// `outbound` policies of the caller; `None` if none says anything of them. Without a caller it is the program of all
+/// callers together by the policies of the service, which asks who they are.
 ///
 /// # Errors
 /// One diagnostic for each contradiction between policies, and when the budget does not suffice.
 pub fn link_calls<'a>(
     policies: impl IntoIterator<Item = &'a CheckedPolicy>,
     target: &Workload,
-    caller: Option<&ServiceRef>,
+    caller: Option<&Workload>,
     budget: &mut Budget,
 ) -> Result<Option<LinkedProgram>, Vec<Diagnostic>> {
-    let at = At { workload: target, direction: Direction::Outbound };
-    let says_something =
-        |policy: &&CheckedPolicy| policy.calls().is_some_and(|calls| !calls.says_nothing_of_requests());
-    let mut concerned: Vec<(&CheckedPolicy, Specificity)> = policies
-        .into_iter()
-        .filter(says_something)
+    let mut policies: Vec<&CheckedPolicy> = policies.into_iter().collect();
+    policies.sort_by(|a, b| a.name.cmp(&b.name));
+    let reached = |policy: &&'a CheckedPolicy| Some((*policy, reach(policy, target, caller)?));
+    let concerned: Vec<(&CheckedPolicy, Reach)> = policies
+        .iter()
+        .filter(|policy| policy.calls().is_some_and(|calls| !calls.says_nothing_of_requests()))
         .filter(|policy| policy.mode == Mode::Enforce)
-        .filter_map(|policy| Some((policy, scope::reach(policy, target, Direction::Inbound)?)))
+        .filter_map(reached)
         .collect();
-    if concerned.is_empty() {
+    let request = caller.map(outbound::request_of);
+    let at = At {
+        scoped: caller.unwrap_or(target),
+        workload: target,
+        direction: Direction::Outbound,
+        caller: request.as_ref(),
+    };
+    let own = match caller {
+        Some(_) => outbound::link(&policies, at, budget),
+        None => Ok(None),
+    };
+    if concerned.is_empty() && matches!(own, Ok(None)) {
         return Ok(None);
     }
-    concerned.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-    let request = caller.map(|service| request_of(service, &target.trust_domain));
-    let calls = Caller { at, request }.calls(&concerned, budget)?;
+    let (own, calls) = match (own, Caller { at }.calls(&concerned, budget)) {
+        (Ok(own), Ok(calls)) => (own, calls),
+        (own, calls) => return Err([own.err(), calls.err()].into_iter().flatten().flatten().collect()),
+    };
+    let own = own.unwrap_or_else(|| LinkedProgram::unrestricted(target.clone()));
+    let called = concerned.iter().map(|(policy, _)| policy.name.clone());
+    let names: BTreeSet<String> = own.policies.into_iter().chain(called).collect();
     Ok(Some(LinkedProgram {
         direction: Direction::Outbound,
+        sender: request.as_ref().and_then(outbound::sender_of),
         calls,
-        policies: concerned.iter().map(|(policy, _)| policy.name.clone()).collect(),
-        ..LinkedProgram::unrestricted(target.clone())
+        policies: names.into_iter().collect(),
+        ..own
     }))
 }
 
-/// A request that a service sends, of which nothing is known but who sends it.
-fn request_of(caller: &ServiceRef, trust_domain: &str) -> Request {
-    let mut request = Request::default();
-    request.source.principal = Some(ServiceIdentity::new(trust_domain, caller).to_string().into_bytes());
-    request.source.mtls = true;
-    request
+/// How narrowly a policy is about requests of a caller, or of any, to a target.
+fn reach(policy: &CheckedPolicy, target: &Workload, caller: Option<&Workload>) -> Option<Reach> {
+    let to = scope::reach(policy, target, Direction::Inbound).map(|scope| (scope, Direction::Inbound));
+    let from = caller.and_then(|caller| scope::reach(policy, caller, Direction::Outbound));
+    to.max(from.map(|scope| (scope, Direction::Outbound)))
 }
 
 impl Caller<'_> {
     fn calls(
         &self,
-        policies: &[(&CheckedPolicy, Specificity)],
+        policies: &[(&CheckedPolicy, Reach)],
         budget: &mut Budget,
     ) -> Result<LinkedCalls, Vec<Diagnostic>> {
         let ways = self.placed(policies, |calls| &calls.ways, budget)?;
@@ -116,7 +132,7 @@ impl Caller<'_> {
     /// The statements of all policies, without those that no request of the caller meets.
     fn placed<'p, T: Clone + 'p>(
         &self,
-        policies: &[(&'p CheckedPolicy, Specificity)],
+        policies: &[(&'p CheckedPolicy, Reach)],
         of: impl Fn(&'p Calls) -> &'p [Choice<T>],
         budget: &mut Budget,
     ) -> Result<Vec<Placed<T>>, Vec<Diagnostic>> {
@@ -136,16 +152,7 @@ impl Caller<'_> {
 
     /// A guard as it stands for requests of the caller; `None` if none of them meets it.
     fn guard(&self, guard: &Guard, budget: &mut Budget) -> Result<Option<Guard>, Overrun> {
-        let mut folding = Folding::new(self.at.workload, budget);
-        let mut guard = guard.clone();
-        if let Some(request) = &self.request {
-            folding = folding.of_caller(request.clone());
-            if !eval::caller_matches(&guard, self.at.workload, request) {
-                return Ok(None);
-            }
-            guard.peers.clear();
-        }
-        let Some(mut guard) = folding.guard(&guard)? else { return Ok(None) };
+        let Some(mut guard) = self.at.guard(guard, budget)? else { return Ok(None) };
         if guard.paths.iter().any(|path| path.rest && path.segments.is_empty()) {
             // Each path that gets so far begins with a slash.
             guard.paths.clear();

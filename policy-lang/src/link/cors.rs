@@ -1,6 +1,5 @@
 //! Which pages of other origins may ask a workload: what the most specific scope states.
 
-use super::scope::reach;
 use super::{At, errors};
 use crate::checked::{CheckedPolicy, Cors, Mode};
 use crate::diagnostic::Diagnostic;
@@ -13,7 +12,7 @@ pub(super) fn cors(concerned: &[&CheckedPolicy], at: At<'_>) -> Result<Option<Ar
     let mut chosen: Option<(Specificity, &Cors)> = None;
     let mut conflicts: Vec<(Specificity, Diagnostic)> = Vec::new();
     for policy in concerned.iter().filter(|policy| policy.mode == Mode::Enforce) {
-        let Some(scope) = reach(policy, at.workload, at.direction) else { continue };
+        let Some(scope) = at.reach(policy) else { continue };
         for cors in policy.cors() {
             match chosen {
                 Some((best, _)) if best > scope => {}

@@ -16,6 +16,8 @@ pub struct Facts {
     pub service: bool,
     /// Whether what callers' sidecars do depends on who calls.
     pub caller: bool,
+    /// Whether what is said of requests that leave depends on who sends them.
+    pub sender: bool,
     /// The labels that they read: `target.labels[...]`, `target.version`.
     pub labels: BTreeSet<Arc<str>>,
 }
@@ -28,6 +30,9 @@ impl Facts {
         policy.expressions().for_each(|expr| facts.read(expr));
         facts.caller =
             policy.calls().into_iter().flat_map(Calls::guards).any(|(guard, ..)| asks_who_calls(guard));
+        facts.sender = policy.log().is_some()
+            || policy.guards().any(|(guard, _)| asks_who_calls(guard))
+            || policy.computed().any(asks_of_caller);
         facts
     }
 
@@ -44,7 +49,11 @@ impl Facts {
 }
 
 fn asks_who_calls(guard: &Guard) -> bool {
+    !guard.peers.is_empty() || guard.condition.iter().any(asks_of_caller)
+}
+
+fn asks_of_caller(expr: &Arc<Expr>) -> bool {
     let mut asked = BTreeSet::new();
-    guard.condition.iter().for_each(|condition| attributes_of(condition, &mut asked));
-    !guard.peers.is_empty() || asked.iter().any(is_of_caller)
+    attributes_of(expr, &mut asked);
+    asked.iter().any(is_of_caller)
 }

@@ -1,7 +1,7 @@
 //! Operations on headers: which concern a workload, and that no two of one scope contradict each other.
 
-use super::scope::{Specificity, reach};
-use super::{At, entries, errors, fold, late, order};
+use super::scope::Specificity;
+use super::{At, entries, errors, late, order};
 use crate::budget::{Budget, Overrun, Work};
 use crate::checked::{CheckedPolicy, ExprKind, HeaderStatement, Message, Mode, Value};
 use crate::classify::overlap;
@@ -40,18 +40,18 @@ fn of_all(
     let mut headers = Vec::new();
     for policy in concerned {
         let shadow = policy.mode != Mode::Enforce;
-        let Some(scope) = reach(policy, at.workload, at.direction) else { continue };
+        let Some(scope) = at.reach(policy) else { continue };
         for statement in policy.headers() {
             let change = match statement.change.value() {
                 Some(value) => {
-                    let folded = fold::Folding::new(at.workload, budget).expression(value)?;
+                    let folded = at.folding(budget).expression(value)?;
                     statement.change.with_value(folded)
                 }
                 None => statement.change.clone(),
             };
             let late = match &statement.late {
                 Some(late) => {
-                    let late = fold::Folding::new(at.workload, budget).expression(late)?;
+                    let late = at.folding(budget).expression(late)?;
                     match late.kind {
                         ExprKind::Literal(Value::Bool(false)) => continue,
                         ExprKind::Literal(Value::Bool(true)) => None,

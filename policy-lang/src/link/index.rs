@@ -102,7 +102,7 @@ impl<'a> Index<'a> {
 impl Concerned<'_> {
     /// How these policies contradict each other at the workload.
     pub(crate) fn conflicts(&self, workload: &Workload, direction: Direction) -> Vec<Diagnostic> {
-        let at = At { workload, direction };
+        let at = At::inside(workload, direction);
         let has_two = |states: fn(&CheckedPolicy) -> bool| {
             self.policies.iter().filter(|policy| states(policy)).nth(1).is_some()
         };

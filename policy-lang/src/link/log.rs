@@ -1,7 +1,7 @@
 //! The `log` part of a program: the union of samples and fields, and redactions over all of it.
 
-use super::scope::{Specificity, reach};
-use super::{At, entries, errors, fold, order};
+use super::scope::Specificity;
+use super::{At, entries, errors, order};
 use crate::budget::{Budget, Overrun};
 use crate::checked::{CheckedPolicy, Expr, ExprKind, Field, Redact, Sample, Value};
 use crate::diagnostic::Diagnostic;
@@ -52,7 +52,7 @@ pub(super) fn of_all(
 fn folded(sample: &Sample, at: At<'_>, budget: &mut Budget) -> Result<Vec<Arc<Sample>>, Overrun> {
     let later = match &sample.later {
         Some(later) => {
-            let later = fold::Folding::new(at.workload, budget).expression(later)?;
+            let later = at.folding(budget).expression(later)?;
             match later.kind {
                 ExprKind::Literal(Value::Bool(false)) => return Ok(Vec::new()),
                 ExprKind::Literal(Value::Bool(true)) => None,
@@ -75,7 +75,7 @@ fn fields(
     let mut chosen: BTreeMap<&Arc<str>, (Specificity, &CheckedPolicy, &Field)> = BTreeMap::new();
     let mut conflicts = Vec::new();
     for policy in concerned {
-        let Some(specificity) = reach(policy, at.workload, at.direction) else { continue };
+        let Some(specificity) = at.reach(policy) else { continue };
         for field in policy.log().into_iter().flat_map(|log| &log.fields) {
             match chosen.get(&field.name) {
                 Some((best, _, _)) if *best > specificity => {}
@@ -105,7 +105,7 @@ fn fields(
     }
     let mut fields = BTreeMap::new();
     for (name, (_, _, field)) in chosen {
-        let folded = fold::Folding::new(at.workload, budget).expression(&field.value);
+        let folded = at.folding(budget).expression(&field.value);
         let value = folded.map_err(|overrun| vec![overrun.diagnostic()])?;
         let redact = redaction(&field.value, redacted);
         if redact != Some(Redact::Drop) {

@@ -1,6 +1,6 @@
 //! What happens when no rule matches: the most specific `otherwise`, else deny.
 
-use super::scope::{Specificity, reach};
+use super::scope::Specificity;
 use super::{At, errors};
 use crate::checked::{Body, CheckedPolicy, Mode, Otherwise};
 use crate::decision::DEFAULT_DENY;
@@ -62,9 +62,7 @@ fn choose(
     let mut chosen: Option<(Specificity, &CheckedPolicy, &Otherwise)> = None;
     let mut conflicts = Vec::new();
     for policy in policies {
-        let (Some(otherwise), Some(specificity)) =
-            (policy.otherwise(), reach(policy, at.workload, at.direction))
-        else {
+        let (Some(otherwise), Some(specificity)) = (policy.otherwise(), at.reach(policy)) else {
             continue;
         };
         match chosen {

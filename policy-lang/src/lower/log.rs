@@ -2,18 +2,19 @@
 //! its own, which says whether the sample speaks of a request at all.
 
 use crate::bug::{Bug, number};
-use crate::checked::{Attribute, Expr, Redact, Sample, SampleRate};
-use crate::linked::LinkedLog;
+use crate::checked::{Attribute, BaseType, Expr, ExprKind, Redact, Sample, SampleRate, Type, Value};
+use crate::linked::{LinkedLog, LinkedProgram};
 use crate::literals::expression_text;
 use crate::log::LATER_MAX;
 use crate::plan::{Entry, FieldPlan, FieldValue, LaterPlan, LogPlan, Pick, SamplesPlan, Strand};
 use crate::sinks::directions;
+use crate::source::Span;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Adds the strands of the samples, if there are any; gives what they mean, and the fields.
-pub(super) fn lower(log: Option<&LinkedLog>, strands: &mut Vec<Strand>) -> Result<Option<LogPlan>, Bug> {
-    let Some(log) = log else { return Ok(None) };
+pub(super) fn lower(program: &LinkedProgram, strands: &mut Vec<Strand>) -> Result<Option<LogPlan>, Bug> {
+    let Some(log) = &program.log else { return Ok(None) };
     let samples = match &log.samples {
         Some(samples) => Some(lower_samples(log, samples, strands)?),
         None => None,
@@ -22,7 +23,7 @@ pub(super) fn lower(log: Option<&LinkedLog>, strands: &mut Vec<Strand>) -> Resul
     let of_fields = log.fields.values().map(|field| field.value.span);
     let span = of_samples.chain(of_fields).min().unwrap_or_default();
     let (late, fields): (Vec<FieldPlan>, Vec<FieldPlan>) =
-        fields(log).into_iter().partition(FieldPlan::is_late);
+        fields(log, program.sender.as_ref()).into_iter().partition(FieldPlan::is_late);
     Ok(Some(LogPlan { samples, fields, late, directions: directions(&log.goals), span }))
 }
 
@@ -80,13 +81,25 @@ fn lower_later(samples: &[Arc<Sample>], strands: &mut Vec<Strand>) -> Result<Vec
     Ok(later)
 }
 
+/// Who sends a request: in the sidecar of a sender always itself, which shows no certificate there.
+fn principal(sender: Option<&Arc<str>>) -> FieldValue {
+    match sender {
+        Some(sender) => {
+            let kind = ExprKind::Literal(Value::String(sender.clone()));
+            let ty = Type { base: BaseType::String, optional: false };
+            FieldValue::Computed(Arc::new(Expr { kind, ty, span: Span::default() }))
+        }
+        None => FieldValue::Text(Attribute::SourcePrincipal),
+    }
+}
+
 /// The fields of a line: those that each line has first, then the others by name.
-fn fields(log: &LinkedLog) -> Vec<FieldPlan> {
+fn fields(log: &LinkedLog, sender: Option<&Arc<str>>) -> Vec<FieldPlan> {
     let text = |attribute: Attribute| (FieldValue::Text(attribute.clone()), attribute);
     let fixed = [
         ("method", text(Attribute::Method)),
         ("path", (FieldValue::Path, Attribute::Path)),
-        ("principal", text(Attribute::SourcePrincipal)),
+        ("principal", (principal(sender), Attribute::SourcePrincipal)),
         ("request_id", text(Attribute::Id)),
     ];
     let fixed = fixed.into_iter().map(|(name, (value, attribute))| FieldPlan {

@@ -27,7 +27,8 @@ pub fn link_test_calls(
         named.map(|policy| CheckedPolicy { mode: Mode::Enforce, ..policy.clone() }).collect();
     let target = Workload { labels: BTreeMap::new(), ..workload_of_test(named.first()) };
     link_settings(&named, &target)?;
-    let linked = link_calls(&named, &target, caller, &mut Budget::new())?;
+    let caller = caller.map(|service| Workload::of_service(service, &target.trust_domain));
+    let linked = link_calls(&named, &target, caller.as_ref(), &mut Budget::new())?;
     let in_program = linked.as_ref().map(|program| program.policies.as_slice()).unwrap_or_default();
     let says_something =
         |policy: &&CheckedPolicy| policy.calls().is_some_and(|calls| !calls.says_nothing_of_requests());

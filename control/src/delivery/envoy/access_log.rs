@@ -67,11 +67,6 @@ struct InlineText {
     inline_string: String,
 }
 
-/// The logs of a listener that no module stands in.
-pub(super) fn of_all(direction: &str) -> Vec<AccessLog> {
-    vec![to_stdout(fields(direction), None)]
-}
-
 /// The logs of a listener in which a module says what is logged where a log policy speaks of the request.
 pub(super) fn of_policies(direction: &str) -> Vec<AccessLog> {
     vec![to_stdout(fields(direction), Some(UNCONCERNED)), to_stdout(line(direction), Some(LOGGED))]

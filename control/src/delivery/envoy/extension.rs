@@ -31,13 +31,19 @@ pub fn policy(module: &Module, log_key: LogKey) -> Resource {
 /// The same, with the number of replicas for each of the module's shares.
 #[must_use]
 pub fn shared_policy(module: &Module, log_key: LogKey, replicas: &[u32]) -> Resource {
-    of_module(INBOUND_POLICY, module, Some(log_key), replicas)
+    of_module(INBOUND_POLICY, module, log_key, replicas)
 }
 
-/// What a caller's sidecar does with requests to a service, as a module.
+/// What a caller's sidecar does with requests to a service, as a module; of hashes as above.
 #[must_use]
-pub fn steering(service: &ServiceRef, module: &Module) -> Resource {
-    of_module(&outbound_policy(service), module, None, &[])
+pub fn steering(service: &ServiceRef, module: &Module, log_key: LogKey) -> Resource {
+    of_module(&outbound_policy(service), module, log_key, &[])
+}
+
+/// A caller's sidecar sends a service nothing, for what its policies say is not known.
+#[must_use]
+pub fn closed(service: &ServiceRef) -> Resource {
+    extension(&outbound_policy(service), deny_all(), &[])
 }
 
 /// A caller's sidecar has nothing to decide of its requests to a service.
@@ -46,7 +52,7 @@ pub fn undecided(service: &ServiceRef) -> Resource {
     extension(&outbound_policy(service), any(&Rbac::default()), &[])
 }
 
-fn of_module(name: &str, module: &Module, log_key: Option<LogKey>, replicas: &[u32]) -> Resource {
+fn of_module(name: &str, module: &Module, log_key: LogKey, replicas: &[u32]) -> Resource {
     let code = AsyncDataSource { specifier: Some(Specifier::Local(inline_bytes(&module.bytes))) };
     let vm = VmConfig {
         // One for all versions of the policy: data that a module shares outlives an update.
@@ -66,9 +72,7 @@ fn of_module(name: &str, module: &Module, log_key: Option<LogKey>, replicas: &[u
         name: format!("{name}/{digest}"),
         root_id: name.to_owned(),
         vm: Some(Vm::VmConfig(vm)),
-        configuration: log_key
-            .filter(|_| module.manifest.hashes)
-            .map(|key| any(&BytesValue { value: key.0.to_vec() })),
+        configuration: module.manifest.hashes.then(|| any(&BytesValue { value: log_key.0.to_vec() })),
         // With the other policies one failure disables the filter, or the service, for good.
         failure_policy: FailurePolicy::FailReload.into(),
         ..Default::default()
@@ -86,11 +90,6 @@ pub fn unrestricted() -> Resource {
 pub(super) fn deny_all() -> Any {
     let rules = RbacRules { action: Action::Allow.into(), ..Default::default() };
     any(&Rbac { rules: Some(rules), ..Default::default() })
-}
-
-/// What decides of what goes out as long as there is nothing else: nothing is done.
-pub(super) fn allow_all() -> Any {
-    any(&Rbac::default())
 }
 
 /// The types of filters that may be sent for a policy.

@@ -94,13 +94,13 @@ pub fn outbound(service: &ServiceRef, listens: &[SocketAddr], life: ConnectionLi
     let mut addresses = listens.iter().map(|listen| address(*listen));
     let manager = HttpConnectionManager {
         http_filters: vec![
-            policy_filter(outbound_policy(service), extension::allow_all()),
+            policy_filter(outbound_policy(service), extension::deny_all()),
             route::fault_filter(),
             router(),
         ],
         // Only the policy makes a request wait.
         early_header_mutation_extensions: vec![without(&[DELAY, DELAY_SHARE])],
-        access_log: access_log::of_all("outbound"),
+        access_log: access_log::of_policies("outbound"),
         common_http_protocol_options: Some(HttpProtocolOptions {
             max_headers_count: number(OUTBOUND_HEADERS_MAX),
             ..Default::default()

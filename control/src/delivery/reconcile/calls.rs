@@ -1,6 +1,7 @@
 //! What callers' sidecars do: made for each pair of a caller and a service that it calls, and made again where a policy
 //! of that service changed.
 
+use super::Targets;
 use super::filters::SWEPT_MIN;
 use crate::delivery::envoy::{extension, route};
 use crate::delivery::snapshot::Resource;
@@ -12,6 +13,8 @@ use crate::policies::population::workload;
 use crate::policies::programs::Programs;
 use chancery_policy_lang::checked::{Balance, Destination, ServiceRef, Target, Weighted};
 use chancery_policy_lang::link::covers;
+use chancery_policy_lang::linked::Workload;
+use chancery_policy_lang::log::LogKey;
 use chancery_policy_lang::routes::RouteEntry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
@@ -32,13 +35,17 @@ pub(super) struct Leading {
 #[derive(Debug)]
 pub(super) struct Calls {
     programs: Arc<Programs>,
+    log_key: LogKey,
     /// By service, then by caller.
-    pairs: BTreeMap<ServiceRef, BTreeMap<ServiceRef, Pair>>,
+    pairs: BTreeMap<ServiceRef, BTreeMap<Caller, Pair>>,
     /// What was made, by service and the place of its program, as long as anybody has it. While the program is known
     /// here, no other one gets its place.
     made: HashMap<(ServiceRef, usize, Option<Arc<str>>), Made>,
     swept: usize,
 }
+
+/// Sidecars of which the same is said: those of a service that have the same labels.
+type Caller = (ServiceRef, Labels);
 
 /// A program, and what was made of it.
 type Made = (Weak<CallProgram>, Weak<[Arc<Resource>; 2]>);
@@ -53,49 +60,53 @@ struct Pair {
 }
 
 impl Calls {
-    pub(super) fn new(programs: Arc<Programs>) -> Self {
-        Self { programs, pairs: BTreeMap::new(), made: HashMap::new(), swept: SWEPT_MIN }
+    pub(super) fn new(programs: Arc<Programs>, log_key: LogKey) -> Self {
+        Self { programs, log_key, pairs: BTreeMap::new(), made: HashMap::new(), swept: SWEPT_MIN }
     }
 
-    /// Takes in that policies changed which are about these targets: gives the sidecars that get something else, each
-    /// with the services that it is about.
+    /// Takes in that policies changed which are about these targets, be it as services that are called or as callers:
+    /// gives the sidecars that get something else, each with the services that it is about.
     pub(super) fn change(
         &mut self,
         in_force: &InForce,
-        targets: &BTreeSet<Target>,
+        targets: &Targets,
         effort: &Effort,
     ) -> BTreeMap<ProxyId, Vec<ServiceRef>> {
-        let concerned: Vec<ServiceRef> = match targets.contains(&Target::Mesh) {
-            true => self.pairs.keys().cloned().collect(),
-            false => {
-                let is_about = |service: &&ServiceRef| {
-                    let workload = callee(service, in_force);
-                    targets.iter().any(|target| covers(target, &workload).is_some())
-                };
-                self.pairs.keys().filter(is_about).cloned().collect()
-            }
-        };
         let mut changed: BTreeMap<ProxyId, Vec<ServiceRef>> = BTreeMap::new();
-        for service in concerned {
-            let callers: Vec<ServiceRef> =
-                self.pairs.get(&service).into_iter().flat_map(BTreeMap::keys).cloned().collect();
-            for caller in callers {
-                let Some(before) = self.pair(&service, &caller).map(|pair| pair.leading.clone()) else {
-                    continue;
-                };
-                let (program, leading) = self.make(in_force, &service, &caller, Some(&before), effort);
-                let Some(pair) = self.pair(&service, &caller) else { continue };
-                let same = before.resources == leading.resources && before.problem == leading.problem;
-                pair.program = program;
-                pair.leading = leading;
-                if !same {
-                    for id in &pair.ids {
-                        changed.entry(id.clone()).or_default().push(service.clone());
-                    }
+        for (service, caller) in self.concerned(in_force, targets) {
+            let Some(before) = self.pair(&service, &caller).map(|pair| pair.leading.clone()) else {
+                continue;
+            };
+            let (program, leading) = self.make(in_force, &service, &caller, Some(&before), effort);
+            let Some(pair) = self.pair(&service, &caller) else { continue };
+            let same = before.resources == leading.resources && before.problem == leading.problem;
+            pair.program = program;
+            pair.leading = leading;
+            if !same {
+                for id in &pair.ids {
+                    changed.entry(id.clone()).or_default().push(service.clone());
                 }
             }
         }
         changed
+    }
+
+    /// The services and their callers that targets are about.
+    fn concerned(&self, in_force: &InForce, targets: &Targets) -> Vec<(ServiceRef, Caller)> {
+        let is_one = |targets: &BTreeSet<Target>, workload: &Workload| {
+            targets.iter().any(|target| covers(target, workload).is_some())
+        };
+        let mut concerned = Vec::new();
+        for (service, callers) in &self.pairs {
+            let all = is_one(&targets.to, &callee(service, in_force));
+            if !all && targets.from.is_empty() {
+                continue;
+            }
+            let those =
+                callers.keys().filter(|caller| all || is_one(&targets.from, &sender(caller, in_force)));
+            concerned.extend(those.map(|caller| (service.clone(), caller.clone())));
+        }
+        concerned
     }
 
     /// Takes in a sidecar.
@@ -103,24 +114,26 @@ impl Calls {
         let services: BTreeSet<&ServiceRef> =
             proxy.outbounds.iter().map(|outbound| &outbound.service).collect();
         for service in services {
-            if let Some(pair) = self.pair(service, &proxy.service) {
+            let caller = caller_of(proxy);
+            if let Some(pair) = self.pair(service, &caller) {
                 pair.ids.insert(proxy.id.clone());
                 continue;
             }
-            let (program, leading) = self.make(in_force, service, &proxy.service, None, effort);
+            let (program, leading) = self.make(in_force, service, &caller, None, effort);
             let pair = Pair { program, leading, ids: [proxy.id.clone()].into() };
-            self.pairs.entry(service.clone()).or_default().insert(proxy.service.clone(), pair);
+            self.pairs.entry(service.clone()).or_default().insert(caller, pair);
         }
     }
 
     /// Forgets a sidecar.
     pub(super) fn remove(&mut self, proxy: &ProxyRegistration) {
+        let caller = caller_of(proxy);
         for outbound in &proxy.outbounds {
             let Some(callers) = self.pairs.get_mut(&outbound.service) else { continue };
-            if let Some(pair) = callers.get_mut(&proxy.service) {
+            if let Some(pair) = callers.get_mut(&caller) {
                 pair.ids.remove(&proxy.id);
                 if pair.ids.is_empty() {
-                    callers.remove(&proxy.service);
+                    callers.remove(&caller);
                 }
             }
             if callers.is_empty() {
@@ -129,12 +142,12 @@ impl Calls {
         }
     }
 
-    /// What the sidecars of a caller get for a service.
-    pub(super) fn of(&self, service: &ServiceRef, caller: &ServiceRef) -> Option<&Leading> {
-        self.pairs.get(service)?.get(caller).map(|pair| &pair.leading)
+    /// What a sidecar gets for a service.
+    pub(super) fn of(&self, service: &ServiceRef, proxy: &ProxyRegistration) -> Option<&Leading> {
+        self.pairs.get(service)?.get(&caller_of(proxy)).map(|pair| &pair.leading)
     }
 
-    fn pair(&mut self, service: &ServiceRef, caller: &ServiceRef) -> Option<&mut Pair> {
+    fn pair(&mut self, service: &ServiceRef, caller: &Caller) -> Option<&mut Pair> {
         self.pairs.get_mut(service)?.get_mut(caller)
     }
 
@@ -142,7 +155,7 @@ impl Calls {
         &mut self,
         in_force: &InForce,
         service: &ServiceRef,
-        caller: &ServiceRef,
+        caller: &Caller,
         last_good: Option<&Leading>,
         effort: &Effort,
     ) -> (Option<Arc<CallProgram>>, Leading) {
@@ -150,7 +163,8 @@ impl Calls {
             Some(problem) => Err(problem.to_owned()),
             None => {
                 let workload = callee(service, in_force);
-                let made = self.programs.calls(&in_force.policies, &workload, caller, effort);
+                let sender = sender(caller, in_force);
+                let made = self.programs.calls(&in_force.policies, &workload, &sender, effort);
                 let settings = Programs::settings(&in_force.policies, &workload);
                 let both = made.and_then(|made| Ok((made, settings?)));
                 both.map_err(|error| error.to_string())
@@ -171,9 +185,15 @@ impl Calls {
                 tracing::error!(namespace, service = name, problem, "what callers do stays as it is");
                 let leading = match last_good {
                     Some(last_good) => last_good.clone(),
-                    // Callers may call; whether they are let in the service's own sidecar decides.
+                    // Without policies of its own a caller may call: whether it is let in the service's own sidecar
+                    // decides. Else who knows what they would have denied.
                     None => {
-                        let resources = self.resources(service, None, None);
+                        let is_free = in_force.policies.problem().is_none()
+                            && in_force.policies.leaving(&sender(caller, in_force)).is_empty();
+                        let resources = match is_free {
+                            true => self.resources(service, None, None),
+                            false => closed(service),
+                        };
                         Leading { resources, destinations: Arc::default(), problem: None }
                     }
                 };
@@ -200,7 +220,7 @@ impl Calls {
         let known = program.map(Arc::downgrade).unwrap_or_default();
         let program = program.map(Arc::as_ref);
         let extension = match program.and_then(|program| program.module.as_ref()) {
-            Some(module) => extension::steering(service, module),
+            Some(module) => extension::steering(service, module, self.log_key),
             None => extension::undecided(service),
         };
         let made =
@@ -213,6 +233,20 @@ impl Calls {
 /// The workload that what callers of a service do is linked for: which replica it will be is not known.
 fn callee(service: &ServiceRef, in_force: &InForce) -> chancery_policy_lang::linked::Workload {
     workload(service, &Labels::default(), &in_force.state.trust_domain)
+}
+
+/// The workload whose requests to a service are meant.
+fn sender((service, labels): &Caller, in_force: &InForce) -> Workload {
+    workload(service, labels, &in_force.state.trust_domain)
+}
+
+fn caller_of(proxy: &ProxyRegistration) -> Caller {
+    (proxy.service.clone(), proxy.labels.clone())
+}
+
+/// What a caller gets for a service to which it may send nothing.
+fn closed(service: &ServiceRef) -> Arc<[Arc<Resource>; 2]> {
+    Arc::new([Arc::new(extension::closed(service)), Arc::new(route::outbound(service, None, None))])
 }
 
 /// Where requests go, beside the service that is called.

@@ -49,7 +49,8 @@ fn program(caller: Option<&ServiceRef>) -> LinkedProgram {
         labels: BTreeMap::new(),
         trust_domain: "mesh.test".to_owned(),
     };
-    link_calls(&analysis.policies, &target, caller, &mut Budget::new()).unwrap().unwrap()
+    let caller = caller.map(|caller| Workload::of_service(caller, &target.trust_domain));
+    link_calls(&analysis.policies, &target, caller.as_ref(), &mut Budget::new()).unwrap().unwrap()
 }
 
 fn requests() -> Vec<Request> {

@@ -6,7 +6,7 @@ use crate::mesh::store::Step;
 use crate::policies::documents::{Standing, View};
 use crate::policies::population::{Population, workload};
 use crate::policies::workloads::{representative, representatives};
-use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, Direction, Mode, Target};
+use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, Direction, Mode, Scope, Target};
 use chancery_policy_lang::link::{Facts, Specificity, covers, reach};
 use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::sinks::sent_to;
@@ -252,9 +252,19 @@ impl PolicySet {
     /// them the sinks that they send to.
     #[must_use]
     pub fn concerning(&self, workload: &Workload) -> Vec<(&Arc<PolicyInForce>, Specificity)> {
+        self.reaching(workload, Direction::Inbound)
+    }
+
+    /// The same of requests that leave the workload.
+    #[must_use]
+    pub fn leaving(&self, workload: &Workload) -> Vec<(&Arc<PolicyInForce>, Specificity)> {
+        self.reaching(workload, Direction::Outbound)
+    }
+
+    fn reaching(&self, workload: &Workload, direction: Direction) -> Vec<(&Arc<PolicyInForce>, Specificity)> {
         let concerning = |name: &String| {
             let policy = self.policies.get(name).filter(|policy| policy.policy.mode != Mode::Off)?;
-            Some((policy, reach(&policy.policy, workload, Direction::Inbound)?))
+            Some((policy, reach(&policy.policy, workload, direction)?))
         };
         let mut found: Vec<_> = self.about(workload).into_iter().filter_map(concerning).collect();
         let named: BTreeSet<&str> = found.iter().flat_map(|(policy, _)| sent_to(&policy.policy)).collect();
@@ -266,12 +276,12 @@ impl PolicySet {
 
     /// What a policy is about, and of a sink what the policies are about that send to it.
     #[must_use]
-    pub fn felt_at(&self, name: &str) -> Vec<&Target> {
+    pub fn felt_at(&self, name: &str) -> Vec<&Scope> {
         let Some(policy) = self.policies.get(name) else { return Vec::new() };
         let sends = |other: &&Arc<PolicyInForce>| sent_to(&other.policy).any(|sink| sink == name);
         let senders = policy.policy.sink().map(|_| self.policies.values().filter(sends));
         let those = senders.into_iter().flatten().chain([policy]);
-        those.flat_map(|policy| &policy.policy.targets).map(|scope| &scope.target).collect()
+        those.flat_map(|policy| &policy.policy.targets).collect()
     }
 
     /// The names of all sinks.

@@ -36,18 +36,14 @@ pub(in crate::check) fn policy(span: Span, kind: &str) -> Diagnostic {
     )
 }
 
-/// Gateways, routes, `outbound`.
+/// Gateways and routes.
 pub(in crate::check) fn target(span: Span, what: &str) -> Diagnostic {
     Diagnostic::error(TARGET, span, format!("{what} are not supported yet as targets")).help(match what {
         "gateways" => {
             "write the policy for the services behind it, where requests come `from service` the gateway; the \
              gateway itself is a service if a sidecar stands before it"
         }
-        "routes" => "write the policy for the service, with the route's paths in its rules: `allow GET /cart/**`",
-        _ => {
-            "say it where the requests arrive: `auth NAME on service CALLED { deny from service CALLER }`; \
-             what leaves the mesh is not decided yet"
-        }
+        _ => "write the policy for the service, with the route's paths in its rules: `allow GET /cart/**`",
     })
 }
 
