@@ -20,6 +20,7 @@ mod errors;
 mod expr;
 mod header_name;
 mod headers;
+mod leaving;
 mod lets;
 mod log;
 mod outbound;

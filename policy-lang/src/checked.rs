@@ -23,7 +23,7 @@ pub use headers::{HeaderChange, HeaderStatement, Message};
 pub use log::{Field, LogBody, Redact, Redaction, Sample, SampleRate, Sending};
 pub use settings::{Balance, Ejection, HealthCheck, Pool, Setting, Settings};
 pub use sink::{Goal, Sink};
-pub use test_block::{CheckedTest, Expectation, HeaderExpectation, TestCase, Verdict};
+pub use test_block::{CheckedTest, Expectation, HeaderExpectation, Leaving, TestCase, Verdict};
 pub use traffic::{Limit, Rate, TrafficBody};
 
 use crate::source::Span;

@@ -3,6 +3,7 @@
 //! Running is left to the caller, who does it with the compiled module; the evaluator says the same.
 
 mod calls;
+mod leaving;
 mod left_out;
 
 pub use calls::{arrival_failure, caller_of, course_of, link_test_calls, way_failures};
@@ -38,6 +39,9 @@ pub fn link_test(test: &CheckedTest, policies: &[CheckedPolicy]) -> Result<Linke
     let named = test.policies.iter().filter_map(|name| policies.iter().find(|policy| policy.name == *name));
     let named: Vec<CheckedPolicy> =
         named.map(|policy| CheckedPolicy { mode: Mode::Enforce, ..policy.clone() }).collect();
+    if let Some(leaving) = &test.leaving {
+        return Ok(leaving::link(test, leaving, &named)?.without_calls());
+    }
     let workload = workload_of_test(named.first());
     let linked = link(&named, &workload, Direction::Inbound)?;
     let in_program = linked.as_ref().map(|program| program.policies.as_slice()).unwrap_or_default();
@@ -61,7 +65,7 @@ fn workload_of_test(first: Option<&CheckedPolicy>) -> Workload {
 }
 
 /// A workload that a scope covers.
-fn workload_of_scope(scope: &Target) -> Workload {
+pub(crate) fn workload_of_scope(scope: &Target) -> Workload {
     let (namespace, service, labels) = match scope {
         Target::Mesh => (ANY_NAMESPACE, ANY_SERVICE, BTreeMap::new()),
         Target::Namespace(namespace) => (namespace.as_str(), ANY_SERVICE, BTreeMap::new()),

@@ -14,7 +14,7 @@ use chancery_policy_lang::explain::{
     AttributeFinding, ConditionFinding, Does, HeaderByAnswer, LogFinding, RuleFinding, Written, explain,
 };
 use chancery_policy_lang::link::{link, link_calls};
-use chancery_policy_lang::linked::Workload;
+use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::request::{RawRequest, Refusal, Request, received, service_of};
 use chancery_policy_lang::{Diagnostic, SourceSet, Span};
 use course::Step;
@@ -43,6 +43,9 @@ pub struct Explained {
     /// What the sidecar says to pages of other origins, whatever becomes of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     cors: Option<Pages>,
+    /// What the `outbound` policies of the caller make of it in the caller's sidecar, before all else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<Box<Explained>>,
     /// What is done to it in its caller's sidecar.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     caller: Vec<Step>,
@@ -77,7 +80,7 @@ struct ByAnswer {
     place: String,
 }
 
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 struct Decided {
     allow: bool,
     outcome: &'static str,
@@ -154,28 +157,11 @@ impl Explained {
             format!("{} {}", String::from_utf8_lossy(method), String::from_utf8_lossy(path))
         };
         let received = received(raw.clone());
-        let mut explained = Self {
-            request: match &received {
-                Ok(request) => line(&request.method, &request.path),
-                Err(_) => line(&raw.method, &raw.path),
-            },
-            target: workloads::shown(workload),
-            decision: Decided {
-                allow: true,
-                outcome: NO_POLICY,
-                rule: NO_POLICY.to_owned(),
-                place: None,
-                status: None,
-                body: None,
-            },
-            refusal: None,
-            shadow: None,
-            headers: Vec::new(),
-            cors: None,
-            caller: Vec::new(),
-            rules: Vec::new(),
-            logged: None,
+        let shown = match &received {
+            Ok(request) => line(&request.method, &request.path),
+            Err(_) => line(&raw.method, &raw.path),
         };
+        let mut explained = Self::of_no_policy(shown, workloads::shown(workload));
         let program = link(policies.checked, workload, Direction::Inbound)?;
         let request = match received {
             Ok(request) => request,
@@ -190,33 +176,77 @@ impl Explained {
         let caller = caller.and_then(|principal| service_of(principal, &workload.trust_domain));
         let caller = caller.map(|service| Workload::of_service(&service, &workload.trust_domain));
         let calls = link_calls(policies.checked, &target, caller.as_ref(), &mut Budget::new())?;
-        let course = calls.and_then(|calls| course(&calls, &request));
+        let course = calls.as_ref().and_then(|calls| course(calls, &request));
+        let own = calls.filter(LinkedProgram::decides_beside_calls).map(|calls| calls.without_calls());
+        let mut request = request;
+        if let (Some(own), Some(caller)) = (&own, &caller) {
+            let mut sender = Self::of_no_policy(explained.request.clone(), workloads::shown(caller));
+            let changes = sender.fill(policies, own, &request);
+            let is_denied = !sender.decision.allow;
+            if is_denied {
+                explained.decision = sender.decision.clone();
+            }
+            explained.sender = Some(Box::new(sender));
+            if is_denied {
+                return Ok(explained);
+            }
+            changes.iter().for_each(|change| change.apply(&mut request.headers));
+        }
         // What the target sees is what its caller's sidecar sends.
         let path = course.as_ref().and_then(|course| course.path.clone());
         let request = Request { path: path.unwrap_or_else(|| request.path.clone()), ..request };
         explained.caller = course.map(|course| course::steps(policies, &course)).unwrap_or_default();
         if let Some(program) = program {
-            let cors = program.traffic.cors.as_deref();
-            explained.cors =
-                cors.map(|cors| Pages { rules: cors.rules.to_string(), by: cors.id.to_string() });
-            let explanation = explain(&program, &request);
-            let (decision, rules) = (&explanation.decision, &explanation.rules);
-            explained.decision = decided(policies, rules, decision);
-            explained.shadow = decision.shadow.as_deref().map(|shadow| decided(policies, rules, shadow));
-            let of_request = explanation.changes.request.iter().map(|change| (Message::Request, change));
-            let of_response = explanation.changes.response.iter().map(|change| (Message::Response, change));
-            let by_answer =
-                explanation.by_answer.iter().map(|found| ChangedHeader::by_answer(policies, found));
-            let known = of_request.chain(of_response).map(ChangedHeader::new);
-            explained.headers = known.chain(by_answer).collect();
-            explained.refusal = program.refusal(&request).map(Refusal::as_str);
-            explained.logged = explanation.logged.as_ref().map(|found| Logged::new(policies, found));
-            if decision.outcome != Outcome::Refused {
-                explained.rules =
-                    rules.iter().map(|finding| Rule::new(policies, finding, workload, &request)).collect();
-            }
+            explained.fill(policies, &program, &request);
         }
         Ok(explained)
+    }
+
+    /// A request that no policy speaks of.
+    fn of_no_policy(request: String, target: String) -> Self {
+        Self {
+            request,
+            target,
+            decision: Decided {
+                allow: true,
+                outcome: NO_POLICY,
+                rule: NO_POLICY.to_owned(),
+                place: None,
+                status: None,
+                body: None,
+            },
+            refusal: None,
+            shadow: None,
+            headers: Vec::new(),
+            cors: None,
+            sender: None,
+            caller: Vec::new(),
+            rules: Vec::new(),
+            logged: None,
+        }
+    }
+
+    /// Takes in what a program makes of a request; gives what becomes of its headers.
+    fn fill(&mut self, policies: Policies<'_>, program: &LinkedProgram, request: &Request) -> Vec<Change> {
+        let cors = program.traffic.cors.as_deref();
+        self.cors = cors.map(|cors| Pages { rules: cors.rules.to_string(), by: cors.id.to_string() });
+        let explanation = explain(program, request);
+        let (decision, rules) = (&explanation.decision, &explanation.rules);
+        self.decision = decided(policies, rules, decision);
+        self.shadow = decision.shadow.as_deref().map(|shadow| decided(policies, rules, shadow));
+        let of_request = explanation.changes.request.iter().map(|change| (Message::Request, change));
+        let of_response = explanation.changes.response.iter().map(|change| (Message::Response, change));
+        let by_answer = explanation.by_answer.iter().map(|found| ChangedHeader::by_answer(policies, found));
+        let known = of_request.chain(of_response).map(ChangedHeader::new);
+        self.headers = known.chain(by_answer).collect();
+        self.refusal = program.refusal(request).map(Refusal::as_str);
+        self.logged = explanation.logged.as_ref().map(|found| Logged::new(policies, found));
+        if decision.outcome != Outcome::Refused {
+            let workload = &program.workload;
+            self.rules =
+                rules.iter().map(|finding| Rule::new(policies, finding, workload, request)).collect();
+        }
+        explanation.changes.request
     }
 }
 
@@ -441,6 +471,13 @@ impl fmt::Display for Explained {
         }
         if let Some(Pages { rules, by }) = &self.cors {
             writeln!(f, "{rules} by {by}")?;
+        }
+        if let Some(sender) = &self.sender {
+            writeln!(f, "\nin the sidecar of {}, which sends it:", sender.target)?;
+            for line in sender.to_string().lines().skip(1) {
+                let space = if line.is_empty() { "" } else { "    " };
+                writeln!(f, "{space}{line}")?;
+            }
         }
         if !self.caller.is_empty() {
             writeln!(f, "\nin the caller's sidecar:")?;

@@ -10,7 +10,7 @@ use crate::policies::course_runner::CourseRunner;
 use crate::policies::policy_runner::{PolicyRunner, Ran, RunError};
 use crate::policies::workloads;
 use chancery_policy_lang::bug::CompileError;
-use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, SampleRate, TestCase};
+use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, Direction, Leaving, SampleRate, TestCase};
 use chancery_policy_lang::decision::Decision;
 use chancery_policy_lang::eval::Buckets;
 use chancery_policy_lang::eval::Course;
@@ -101,13 +101,16 @@ pub enum TestError {
     Broken(String),
 }
 
+/// The policies of a test, and between whom its requests go if they leave a workload.
+type Tested = (Vec<String>, Option<Leaving>);
+
 /// Runs tests on policies.
 pub struct TestBench<'a> {
     sources: &'a SourceSet,
     policies: BTreeMap<&'a str, &'a CheckedPolicy>,
     host: &'a Host,
     /// By the names of the policies under test, the first one first, for its target counts.
-    programs: BTreeMap<Vec<String>, (LinkedProgram, PolicyRunner)>,
+    programs: BTreeMap<Tested, (LinkedProgram, PolicyRunner)>,
 }
 
 impl<'a> TestBench<'a> {
@@ -149,7 +152,8 @@ impl<'a> TestBench<'a> {
     /// # Errors
     /// If its policies do not go together, and if the compiler is wrong.
     pub fn run(&mut self, test: &CheckedTest) -> Result<TestRun, TestError> {
-        let (program, mut runner) = match self.programs.remove(&test.policies) {
+        let tested = (test.policies.clone(), test.leaving.clone());
+        let (program, mut runner) = match self.programs.remove(&tested) {
             Some(made) => made,
             None => self.prepare(test)?,
         };
@@ -158,7 +162,7 @@ impl<'a> TestBench<'a> {
         if self.programs.len() >= PROGRAMS_MAX {
             self.programs.clear();
         }
-        self.programs.insert(test.policies.clone(), (program, runner));
+        self.programs.insert(tested, (program, runner));
         let cases = ran?;
         Ok(TestRun {
             name: test.name.clone(),
@@ -220,7 +224,9 @@ impl<'a> TestBench<'a> {
         let mut rates: Vec<SampleRate> = Vec::new();
         match received(case.request.clone()) {
             Ok(request) => {
-                let path = course.as_ref().and_then(|course| course.path.clone());
+                // A sender's sidecar decides before it rewrites.
+                let arrives = course.as_ref().filter(|_| program.direction == Direction::Inbound);
+                let path = arrives.and_then(|course| course.path.clone());
                 let request = Request { path: path.unwrap_or_else(|| request.path.clone()), ..request };
                 for _ in 0..repeat {
                     let decision = match decisions.first() {
@@ -243,7 +249,7 @@ impl<'a> TestBench<'a> {
         let mut failures = testing::failures(case, program, &decisions);
         failures.extend(testing::log_failure(case, &rates));
         failures.extend(ways);
-        failures.extend(testing::arrival_failure(case, course.as_ref(), &program.workload));
+        failures.extend(testing::arrival_failure(case, course.as_ref(), program));
         let words: Vec<&str> = self.sources.snippet(case.span).split_whitespace().collect();
         Ok(CaseRun {
             line: self.line_of(case.span),

@@ -47,6 +47,7 @@ const TEMPLATE: Code = Code("E230");
 const CALLERS: Code = Code("E231");
 const CHOICE: Code = Code("E232");
 const SENDER: Code = Code("E233");
+const PAIR: Code = Code("E234");
 const HEADER_OWNED: Code = Code("E240");
 const HEADER_VALUE: Code = Code("E241");
 const CORS: Code = Code("E242");
@@ -436,6 +437,29 @@ pub(super) fn setting_of_sender(span: Span, word: &str) -> Diagnostic {
     Diagnostic::error(SENDER, span, format!("`{word}` cannot be said of requests that leave"))
         .labelled("all callers of a service treat its replicas alike")
         .help("say it in a `traffic` policy on the called service, without `outbound`")
+}
+
+pub(super) fn stated_target(span: Span) -> Diagnostic {
+    Diagnostic::error(PAIR, span, "the test's requests go to the target of its first policy")
+        .help("leave out `to service`: it is for tests of `outbound` policies")
+}
+
+pub(super) fn two_pairs(span: Span) -> Diagnostic {
+    Diagnostic::error(
+        PAIR,
+        span,
+        "a test of an `outbound` policy is of requests of one sender to one service",
+    )
+    .help("write another test for the other one")
+}
+
+pub(super) fn other_sender(span: Span) -> Diagnostic {
+    Diagnostic::error(
+        PAIR,
+        span,
+        "the policy that the test names first says nothing of what this caller sends",
+    )
+    .help("leave out `from`, or name a service that the policy's first target covers")
 }
 
 pub(super) fn shared_of_sender(span: Span) -> Diagnostic {

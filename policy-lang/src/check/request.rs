@@ -42,6 +42,11 @@ pub fn request_of(file: FileId, text: &str, trust_domain: &str) -> Result<RawReq
         let help = "leave it out: what is answered stands in `given` of a test";
         diagnostics.push(errors::request(parsed.tree.span(with.range()), message, help));
     }
+    if let Some(called) = node.as_ref().and_then(ast::Request::called) {
+        let message = "the target of the request is stated apart";
+        let help = "leave out `to service`, and name the service with `--on`";
+        diagnostics.push(errors::request(parsed.tree.span(called.range()), message, help));
+    }
     let request = node.and_then(|node| check(&node, &parsed.tree, trust_domain, &mut diagnostics));
     complete(request, diagnostics)
 }

@@ -4,7 +4,7 @@ use super::policy::OTHERWISE;
 use super::session::Session;
 use super::target::service_ref;
 use super::weight::steps_of_asking;
-use super::{TEST_TRUST_DOMAIN, errors, request};
+use super::{TEST_TRUST_DOMAIN, errors, leaving, request};
 use crate::budget::Work;
 use crate::checked::{
     CheckedPolicy, CheckedTest, Destination, Expectation, ExpectedWay, ExpectedWayKind, HeaderExpectation,
@@ -102,6 +102,8 @@ impl<'a> Known<'a> {
         }
         let named = tested.iter().filter_map(|number| self.policies.get(*number));
         let names = named.map(|policy| policy.name.clone()).collect();
+        let first = tested.first().and_then(|number| self.policies.get(*number));
+        let scope = first.and_then(|policy| leaving::scope_of(policy));
         let tested: BTreeSet<usize> = tested.into_iter().collect();
         let is_wrong = tested.iter().any(|number| self.wrong.contains(number));
         let weights = tested.iter().filter_map(|number| self.weights.get(*number));
@@ -110,10 +112,16 @@ impl<'a> Known<'a> {
         let has_limits = policies.any(|policy| !policy.limits().is_empty());
         let mut around =
             Surroundings { tree, known: self, tested, is_wrong, weight, has_limits, session, diagnostics };
-        let cases = node.cases().filter_map(|case| around.case(&case)).collect();
+        let mut cases: Vec<TestCase> = node.cases().filter_map(|case| around.case(&case)).collect();
+        let leaving = scope.map(|scope| leaving::check(node, scope, tree, around.diagnostics));
+        match &leaving {
+            Some(leaving) => cases.iter_mut().for_each(|case| leaving::send(case, leaving)),
+            None => leaving::none(node, tree, around.diagnostics),
+        }
         Some(CheckedTest {
             name: node.title().map(|token| literal::string(token.text())).unwrap_or_default(),
             policies: names,
+            leaving,
             cases,
             span: tree.span(node.range()),
         })

@@ -1,6 +1,6 @@
 //! `test` blocks.
 
-use super::{ExpectedWay, Message};
+use super::{ExpectedWay, Message, ServiceRef};
 use crate::source::Span;
 
 /// A `test` block.
@@ -10,10 +10,21 @@ pub struct CheckedTest {
     pub name: String,
     /// The policies under test, by name.
     pub policies: Vec<String>,
+    /// Between whom the requests go, if the policy that is named first is of those that leave its target.
+    pub leaving: Option<Leaving>,
     /// `given … expect …`, in order.
     pub cases: Vec<TestCase>,
     /// The whole block.
     pub span: Span,
+}
+
+/// Who sends the requests of a test, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Leaving {
+    /// The service that sends them.
+    pub sender: ServiceRef,
+    /// The service that they are sent to.
+    pub to: ServiceRef,
 }
 
 /// No case begins later, in ns since 1970: in the year 2116.

@@ -5,7 +5,7 @@ use super::parser::Parser;
 use crate::syntax::SyntaxKind;
 
 /// The words that the parts of a request and what follows it begin with.
-const PARTS: [&str; 4] = ["from", "with", "within", "expect"];
+const PARTS: [&str; 5] = ["from", "to", "with", "within", "expect"];
 
 impl Parser<'_> {
     /// `"test" STRING "for" NAME {"," NAME} "{" { given } "}"`
@@ -55,7 +55,7 @@ impl Parser<'_> {
         self.finish_node();
     }
 
-    /// `(METHOD | STRING) (PATH | STRING) ["from" peer] { with }`
+    /// `(METHOD | STRING) (PATH | STRING) ["from" peer] ["to" "service" ref] { with }`
     pub(super) fn request(&mut self) {
         self.start(SyntaxKind::Request);
         if self.at(SyntaxKind::String) {
@@ -71,6 +71,11 @@ impl Parser<'_> {
         if self.ahead_one_of(&PARTS) == Some("from") {
             self.eat_one_of(&["from"]);
             self.peer();
+        }
+        if self.ahead_one_of(&PARTS) == Some("to") {
+            self.eat_one_of(&["to"]);
+            self.expect_word("service");
+            self.reference();
         }
         while self.ahead_one_of(&PARTS) == Some("with") {
             self.with();

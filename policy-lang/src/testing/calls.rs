@@ -3,7 +3,8 @@
 use super::{not_concerned, workload_of_test};
 use crate::budget::Budget;
 use crate::checked::{
-    CheckedPolicy, CheckedTest, Destination, ExpectedWay, ExpectedWayKind, Mode, ServiceRef, TestCase, Way,
+    CheckedPolicy, CheckedTest, Destination, Direction, ExpectedWay, ExpectedWayKind, Mode, ServiceRef,
+    TestCase, Way,
 };
 use crate::diagnostic::Diagnostic;
 use crate::eval::{Course, course};
@@ -25,6 +26,10 @@ pub fn link_test_calls(
     let named = test.policies.iter().filter_map(|name| policies.iter().find(|policy| policy.name == *name));
     let named: Vec<CheckedPolicy> =
         named.map(|policy| CheckedPolicy { mode: Mode::Enforce, ..policy.clone() }).collect();
+    if let Some(leaving) = &test.leaving {
+        let linked = super::leaving::link(test, leaving, &named)?;
+        return Ok((!linked.calls.is_empty()).then(|| linked.calls_alone()));
+    }
     let target = Workload { labels: BTreeMap::new(), ..workload_of_test(named.first()) };
     link_settings(&named, &target)?;
     let caller = caller.map(|service| Workload::of_service(service, &target.trust_domain));
@@ -65,10 +70,12 @@ pub fn way_failures(case: &TestCase, course: Option<&Course>, workload: &Workloa
 
 /// What is wrong if something is expected of the target, and the request does not get there.
 #[must_use]
-pub fn arrival_failure(case: &TestCase, course: Option<&Course>, workload: &Workload) -> Option<String> {
-    if case.expect.is_empty() && case.headers.is_empty() {
+pub fn arrival_failure(case: &TestCase, course: Option<&Course>, program: &LinkedProgram) -> Option<String> {
+    // What a sender's sidecar decides, it decides before.
+    if program.direction == Direction::Outbound || (case.expect.is_empty() && case.headers.is_empty()) {
         return None;
     }
+    let workload = &program.workload;
     let way = course?.way.as_ref()?;
     let arrives = match &way.does {
         Way::Redirect { .. } => false,

@@ -67,7 +67,8 @@ impl<'a> Together<'a> {
     }
 
     fn warning(&mut self, test: &CheckedTest) -> Option<Diagnostic> {
-        if self.steps_left == 0 {
+        // Of what leaves only the policies are asked that a test names.
+        if self.steps_left == 0 || test.leaving.is_some() {
             return None;
         }
         let named = test.policies.iter().filter_map(|name| self.by_name.get(name.as_str()).copied());

@@ -69,7 +69,7 @@ proptest! {
 }
 
 /// Policies of what callers do; of each the statements whose order says something come first, and stay there.
-const OF_CALLERS: [(&str, &[&str], &[&str]); 3] = [
+const OF_CALLERS: [(&str, &[&str], &[&str]); 5] = [
     (
         "traffic one on service shop/orders {",
         &[
@@ -100,6 +100,26 @@ const OF_CALLERS: [(&str, &[&str], &[&str]); 3] = [
         &["mirror 5% -> service shop/shadow for GET"],
         &["timeout at_most 9s", "timeout at_most 1s for /a", "timeout 8s", "z: fault 3% abort 500"],
     ),
+    (
+        "traffic four on service shop/web outbound {",
+        &["route /d/** -> service shop/d", "route /d/e -> service shop/e"],
+        &[
+            "timeout 1s for GET",
+            "w: limit 5/s per source",
+            "set request header x-a = target.service",
+            "set response header x-b = \"1\" for POST",
+        ],
+    ),
+    (
+        "auth five on namespace shop outbound, service shop/nobody {",
+        &[],
+        &[
+            "allow GET when target.service == \"shop/orders\"",
+            "v: deny /d/** from service shop/web when headers[\"x\"] == \"1\"",
+            "u: allow POST from service shop/batch",
+            "otherwise deny respond 451",
+        ],
+    ),
 ];
 
 proptest! {
@@ -107,12 +127,12 @@ proptest! {
 
     #[test]
     fn permuted_sources_of_what_callers_do_give_the_same_module(
-        policies in permutation(3),
+        policies in permutation(5),
         first in permutation(5),
-        second in permutation(4),
-        third in permutation(4),
+        others in [permutation(4), permutation(4), permutation(4), permutation(4)],
         before in any::<bool>(),
     ) {
+        let [second, third, fourth, fifth] = others;
         let text = |policies: &[usize], statements: &[Vec<usize>], before: bool| -> String {
             let policy = |at: &usize| {
                 let (head, ordered, others) = OF_CALLERS[*at];
@@ -133,11 +153,17 @@ proptest! {
                 labels: BTreeMap::new(),
                 trust_domain: "mesh.test".to_owned(),
             };
-            let program = link_calls(&analysis.policies, &target, None, &mut Budget::new()).unwrap().unwrap();
-            (compile(&program).unwrap().bytes, routes::table(&program.calls).unwrap())
+            let web = Workload { service: "web".to_owned(), ..target.clone() };
+            [None, Some(&web)].map(|caller| {
+                let linked = link_calls(&analysis.policies, &target, caller, &mut Budget::new());
+                let program = linked.unwrap().unwrap();
+                (compile(&program).unwrap().bytes, routes::table(&program.calls).unwrap())
+            })
         };
-        let straight = made(&text(&[0, 1, 2], &[(0..5).collect(), (0..4).collect(), (0..4).collect()], true));
-        let permuted = made(&text(&policies, &[first, second, third], before));
+        let in_order = || (0..4).collect::<Vec<usize>>();
+        let straight = [(0..5).collect(), in_order(), in_order(), in_order(), in_order()];
+        let straight = made(&text(&[0, 1, 2, 3, 4], &straight, true));
+        let permuted = made(&text(&policies, &[first, second, third, fourth, fifth], before));
         prop_assert!(straight == permuted);
     }
 }

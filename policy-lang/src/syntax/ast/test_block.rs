@@ -15,7 +15,7 @@ node! {
     Given
 }
 node! {
-    /// `METHOD PATH [from PEER] { with … }`.
+    /// `METHOD PATH [from PEER] [to service REF] { with … }`.
     Request
 }
 node! {
@@ -125,6 +125,12 @@ impl Request {
     /// The caller, if said.
     #[must_use]
     pub fn peer(&self) -> Option<Peer> {
+        child(&self.0)
+    }
+
+    /// The service that it is sent to, if said.
+    #[must_use]
+    pub fn called(&self) -> Option<Ref> {
         child(&self.0)
     }
 
