@@ -73,7 +73,7 @@ pub fn lua(source: &str) -> Value {
 /// Builds the filter of `benches/filters/hand-written` for wasm32, under `target`: on the bare `proxy-wasm` crate.
 ///
 /// # Errors
-/// As [`built`].
+/// When no compiler for wasm32 can be had, or the filter does not build.
 pub fn hand_written(target: &Path) -> Result<PathBuf> {
     built("tests/benches/filters/hand-written", "release", "hand_written", target)
 }
@@ -81,7 +81,7 @@ pub fn hand_written(target: &Path) -> Result<PathBuf> {
 /// Builds the filter of `benches/filters/with-sdk` for wasm32, under `target`: its twin on the SDK.
 ///
 /// # Errors
-/// As [`built`].
+/// When no compiler for wasm32 can be had, or the filter does not build.
 pub fn with_sdk(target: &Path) -> Result<PathBuf> {
     built("tests/benches/filters/with-sdk", "release", "with_sdk", target)
 }
@@ -89,7 +89,7 @@ pub fn with_sdk(target: &Path) -> Result<PathBuf> {
 /// Builds the ready filter `filters/<name>` for wasm32, under `target`, as it ships.
 ///
 /// # Errors
-/// As [`built`].
+/// When no compiler for wasm32 can be had, or the filter does not build.
 pub fn ready(name: &str, target: &Path) -> Result<PathBuf> {
     built(&format!("filters/{name}"), "filter", &name.replace('-', "_"), target)
 }
