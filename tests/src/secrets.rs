@@ -28,7 +28,7 @@ impl Default for Search {
         let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
         // Where it begins within three bytes decides how base64 writes it; what it shares with its neighbours is left out.
         let exact = [0, 1, 2].map(|shift: usize| {
-            let padded = [&b"\0\0"[..shift], WORD.as_bytes()].concat();
+            let padded = [vec![0; shift], WORD.as_bytes().to_vec()].concat();
             let whole = padded.len() * 8 / 6;
             let digits: String = base64(&padded).chars().take(whole).collect();
             digits.chars().skip((shift * 8).div_ceil(6)).collect()
@@ -143,12 +143,12 @@ fn for_path(random: &mut Random) -> String {
 
 /// With escapes in so many of a hundred places.
 fn escaped(text: &str, with_capitals: bool, percent: usize, random: &mut Random) -> String {
-    let mut escape = |byte: u8| match random.chance(percent) {
+    let escape = |byte: u8| match random.chance(percent) {
         true if with_capitals => format!("%{byte:02X}"),
         true => format!("%{byte:02x}"),
         false => char::from(byte).to_string(),
     };
-    text.bytes().map(|byte| escape(byte)).collect()
+    text.bytes().map(escape).collect()
 }
 
 /// Headers in which a client can put a secret.
