@@ -15,6 +15,7 @@ pub mod demo;
 pub mod diff;
 pub mod envoy;
 pub mod explain;
+pub mod filter;
 pub mod fmt;
 pub mod get;
 pub mod history;
@@ -80,6 +81,8 @@ pub enum Command {
     Explain(explain::Arguments),
     /// Write the module of a workload, or any stage on the way to it
     Compile(compile::Arguments),
+    /// Look at a Wasm filter of your own, or run it
+    Filter(filter::Arguments),
     /// Run the control plane
     ControlPlane(control_plane::Arguments),
     /// Make a token with which a sidecar joins, or one for the API
@@ -173,6 +176,7 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Test(arguments) => test::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Compile(arguments) => compile::run(arguments),
+        Command::Filter(arguments) => filter::run(arguments),
         Command::ControlPlane(arguments) => control_plane::run(arguments).await,
         Command::Token(arguments) => token::run(arguments, &cli.global).await,
         Command::Sidecar(arguments) => sidecar::run(arguments).await,

@@ -7,6 +7,7 @@ pub mod differences;
 pub mod documents;
 pub mod effort;
 pub mod explained;
+pub mod filters;
 pub mod in_force;
 pub mod policy_runner;
 pub mod population;

@@ -51,7 +51,11 @@ impl Envoy {
     /// # Errors
     /// As [`Envoy::start`].
     pub async fn start_with_workers(folder: TempDir, static_resources: Value, workers: u32) -> Result<Self> {
-        Self::start_with(folder, json!({"static_resources": static_resources}), workers).await
+        let bootstrap = json!({
+            "node": {"id": "test", "cluster": "test"},
+            "static_resources": static_resources,
+        });
+        Self::start_with(folder, bootstrap, workers).await
     }
 
     /// Starts Envoy with one listener, given as the message that a control plane would send, and waits

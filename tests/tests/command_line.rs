@@ -1,6 +1,7 @@
 //! The command line as people use it: what each command prints, where, and how it exits.
 
 mod documented;
+mod filters;
 mod module;
 pub(crate) mod transcript;
 
@@ -32,4 +33,9 @@ fn explain_names_the_rule_and_what_failed_of_the_others() {
 #[test]
 fn compile_writes_stages() {
     transcript::check("compile");
+}
+
+#[test]
+fn filter_checks_and_runs_modules() {
+    transcript::check("filter");
 }

@@ -12,6 +12,7 @@ mod delivery;
 mod demo;
 mod differential;
 mod envoy_model;
+mod filters;
 mod headers;
 mod limits;
 mod logs;

@@ -10,6 +10,7 @@
 mod bounded;
 mod errors;
 mod install;
+pub mod trial;
 mod version;
 
 pub use errors::EnvoyError;

@@ -95,16 +95,24 @@ impl Capability {
         }
     }
 
-    /// What a host call or callback needs; `None` if every module may.
+    /// What has to be declared for a host call or callback; `None` if every module may.
     #[must_use]
     pub fn of(function: Function) -> Option<Self> {
         Self::ALL.iter().copied().find(|capability| capability.functions().contains(&function))
     }
 
-    /// Whether what was declared allows it. Who may change bodies may read them.
+    /// Whether what was declared allows it. Who may change bodies may read them. Where nothing was declared, for it was
+    /// not asked, all is allowed that a policy can allow.
     #[must_use]
-    pub fn is_in(self, may: &BTreeSet<Self>) -> bool {
+    pub fn is_allowed(self, may: Option<&BTreeSet<Self>>) -> bool {
+        let Some(may) = may else { return self.can_be_allowed() };
         may.contains(&self) || (self == Self::ReadBody && may.contains(&Self::ChangeBody))
+    }
+
+    /// Whether a host call or callback is cut off.
+    #[must_use]
+    pub(crate) fn withholds(function: Function, may: Option<&BTreeSet<Self>>) -> bool {
+        Self::of(function).is_some_and(|capability| !capability.is_allowed(may))
     }
 }
 
@@ -114,14 +122,16 @@ impl fmt::Display for Capability {
     }
 }
 
-/// The names that Envoy's capability restriction has to list for a module that was found well: all host calls that it
-/// imports and all callbacks that it exports.
-pub(crate) fn allowed(outline: &Outline) -> BTreeSet<String> {
+/// The names that Envoy's capability restriction has to list for a module that was found well: the host calls that it
+/// imports and the callbacks that it exports, without those that are cut off.
+pub(crate) fn allowed(outline: &Outline, may: Option<&BTreeSet<Capability>>) -> BTreeSet<String> {
     let imports = outline.imports.iter().map(|import| import.name.clone());
     let exports = outline.exports.iter().filter(|export| export.kind == ExternKind::Function);
     // The allocator and constructors cannot be restricted, and have no such names.
     let is_callback = |name: &String| name.starts_with("proxy_") && guest_exports::find(name).is_some();
     let callbacks = exports.map(|export| export.name.clone()).filter(is_callback);
     // Never empty: a module without imports and callbacks would be allowed everything.
-    imports.chain(callbacks).chain([call::LOG.name.to_owned()]).collect()
+    let all = imports.chain(callbacks).chain([call::LOG.name.to_owned()]);
+    let contract = |name: &str| call::find(name).or_else(|| guest_exports::find(name));
+    all.filter(|name| !contract(name).is_some_and(|function| Capability::withholds(function, may))).collect()
 }

@@ -11,14 +11,14 @@ use std::collections::BTreeSet;
 /// What was found.
 pub(crate) struct Checked {
     pub(crate) findings: Vec<Finding>,
-    pub(crate) needs: BTreeSet<Capability>,
+    pub(crate) uses: BTreeSet<Capability>,
     /// Of a module that is valid.
     pub(crate) outline: Option<Outline>,
 }
 
 /// Checks a module on these terms.
 pub(crate) fn check(bytes: &[u8], terms: &Terms) -> Checked {
-    let refused = |finding| Checked { findings: vec![finding], needs: BTreeSet::new(), outline: None };
+    let refused = |finding| Checked { findings: vec![finding], uses: BTreeSet::new(), outline: None };
     if let Err(finding) = form::check_valid(bytes) {
         return refused(finding);
     }
@@ -27,7 +27,7 @@ pub(crate) fn check(bytes: &[u8], terms: &Terms) -> Checked {
         Err(error) => return refused(errors::invalid(error.offset(), error.message())),
     };
     let mut findings = form::check_limits(&outline);
-    let needs = contract::needs(&outline);
+    let uses = contract::uses(&outline);
     contract::check(&outline, terms, &mut findings);
-    Checked { findings, needs, outline: Some(outline) }
+    Checked { findings, uses, outline: Some(outline) }
 }

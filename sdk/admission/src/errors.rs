@@ -111,32 +111,14 @@ pub(crate) fn import_kind(import: &Import) -> Finding {
     finding(Code::F203, of_import(import), reason, remedy)
 }
 
-pub(crate) fn undeclared(place: Place, capability: Capability) -> Finding {
-    let reason = format!("this needs `may {capability}`, which is not declared");
-    let remedy = format!("declare `may {capability}` in the `filter` policy, or leave out what needs it");
-    finding(Code::F204, place, reason, remedy)
-}
-
-pub(crate) fn never_allowed(place: Place, capability: Capability) -> Finding {
-    let (reason, remedy) = match capability {
-        Capability::SetState => (
-            "this writes filter state, by which policies tell routes and logs what they decided",
-            "keep what later callbacks need in the module's own memory, and tell others by a header or a log line",
-        ),
-        _ => (
-            "this calls functions that Envoy has beside the contract, which reach what policies decided",
-            "do it in the module itself, or without it",
-        ),
-    };
-    finding(Code::F205, place, reason, remedy)
-}
-
-pub(crate) fn import_place(import: &Import) -> Place {
-    of_import(import)
-}
-
-pub(crate) fn export_place(export: &Export) -> Place {
-    of_export(export)
+pub(crate) fn undeclared(capability: Capability, names: &[&str]) -> Finding {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let reason =
+        format!("`may {capability}` is not declared, so the module is cut off from {}", names.join(", "));
+    let remedy = format!(
+        "if the filter does that, declare `may {capability}` in its policy; many modules have calls that they never make"
+    );
+    finding(Code::F204, Place::default(), reason, remedy)
 }
 
 pub(crate) fn no_marker(other: Option<&str>) -> Finding {

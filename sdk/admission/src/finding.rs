@@ -53,10 +53,8 @@ codes! {
     F202 Error,
     /// An import that is no function.
     F203 Error,
-    /// A host call or callback that was not declared.
-    F204 Error,
-    /// A host call that no policy can allow.
-    F205 Error,
+    /// Host calls and callbacks that are cut off, for they were not declared.
+    F204 Warning,
     /// No marker of version 0.2.1.
     F301 Error,
     /// No allocator.
@@ -73,6 +71,22 @@ codes! {
     F402 Error,
     /// The memory begins larger than it may become.
     F403 Error,
+    /// It does not start. Said by a dry run, as all of F5.
+    F501 Error,
+    /// It does not accept its configuration.
+    F502 Error,
+    /// It does not accept that there is no configuration.
+    F503 Warning,
+    /// A callback about an ordinary request fails.
+    F504 Error,
+    /// So it does, and may not in a sidecar.
+    F505 Warning,
+    /// Envoy refuses it. Said by a trial in Envoy, as all of F6.
+    F601 Error,
+    /// Envoy crashes.
+    F602 Error,
+    /// Envoy hangs.
+    F603 Error,
     /// Our own fault.
     F901 Error,
 }

@@ -32,8 +32,11 @@ use std::collections::BTreeSet;
 pub struct Admission {
     /// All that is wrong with it or odd about it, in the order of its sections.
     pub findings: Vec<Finding>,
-    /// What it needs to be allowed, as far as its imports and exports could be read.
-    pub needs: BTreeSet<Capability>,
+    /// What it could make use of, by its imports and callbacks. Many a module has all of them, whatever it does: SDKs do.
+    pub uses: BTreeSet<Capability>,
+    /// What of that is cut off: the host calls fail with `INTERNAL_FAILURE`, as where Envoy restricts them, and the
+    /// callbacks are not there.
+    pub withheld: BTreeSet<Capability>,
     /// The module to run; `None` if a finding refuses it.
     pub module: Option<AdmittedModule>,
 }
@@ -64,17 +67,19 @@ pub fn admit(bytes: &[u8], terms: &Terms) -> Admission {
     let checked = check::check(bytes, terms);
     let mut findings = checked.findings;
     let is_refused = findings.iter().any(Finding::refuses);
-    let Some(outline) = checked.outline.filter(|_| !is_refused) else {
-        return Admission { findings, needs: checked.needs, module: None };
-    };
-    match instrument::instrument(bytes, &outline, terms) {
-        Ok(instrumented) => {
-            let module = AdmittedModule { bytes: instrumented, allowed: capability::allowed(&outline) };
-            Admission { findings, needs: checked.needs, module: Some(module) }
-        }
-        Err(finding) => {
-            findings.push(finding);
-            Admission { findings, needs: checked.needs, module: None }
+    let may = terms.may.as_ref();
+    let is_withheld = |capability: &Capability| !capability.is_allowed(may);
+    let withheld = checked.uses.iter().copied().filter(is_withheld).collect();
+    let mut admission = Admission { findings: Vec::new(), uses: checked.uses, withheld, module: None };
+    if let Some(outline) = checked.outline.filter(|_| !is_refused) {
+        match instrument::instrument(bytes, &outline, terms) {
+            Ok(bytes) => {
+                let allowed = capability::allowed(&outline, may);
+                admission.module = Some(AdmittedModule { bytes, allowed });
+            }
+            Err(finding) => findings.push(finding),
         }
     }
+    admission.findings = findings;
+    admission
 }

@@ -23,18 +23,23 @@ const OF_THE_START: [Function; 9] = [
     guest_exports::VALIDATE_CONFIGURATION,
 ];
 
-/// Everything that a module needs to be allowed.
-pub(super) fn needs(outline: &Outline) -> BTreeSet<Capability> {
+/// Everything that a module could make use of.
+pub(super) fn uses(outline: &Outline) -> BTreeSet<Capability> {
+    contracts(outline).filter_map(Capability::of).collect()
+}
+
+/// All host calls and callbacks of a module that the contract knows.
+fn contracts(outline: &Outline) -> impl Iterator<Item = Function> {
     let calls = outline.imports.iter().filter_map(known_call);
-    let callbacks = functions(outline).filter_map(|export| guest_exports::find(&export.name));
-    calls.chain(callbacks).filter_map(Capability::of).collect()
+    calls.chain(functions(outline).filter_map(|export| guest_exports::find(&export.name)))
 }
 
 /// Checks imports, exports and memory.
 pub(super) fn check(outline: &Outline, terms: &Terms, findings: &mut Vec<Finding>) {
-    findings.extend(outline.imports.iter().filter_map(|import| check_import(outline, import, terms)));
+    findings.extend(outline.imports.iter().filter_map(|import| check_import(outline, import)));
+    check_declared(outline, terms, findings);
     check_memory(outline, terms, findings);
-    check_exports(outline, terms, findings);
+    check_exports(outline, findings);
     findings.extend(outline.start.map(errors::start_section));
 }
 
@@ -49,7 +54,7 @@ fn known_call(import: &Import) -> Option<Function> {
     }
 }
 
-fn check_import(outline: &Outline, import: &Import, terms: &Terms) -> Option<Finding> {
+fn check_import(outline: &Outline, import: &Import) -> Option<Finding> {
     if import.kind != ExternKind::Function {
         return Some(errors::import_kind(import));
     }
@@ -57,26 +62,21 @@ fn check_import(outline: &Outline, import: &Import, terms: &Terms) -> Option<Fin
         return Some(errors::unknown_import(import, near(&import.name, host_calls::ALL)));
     };
     let got = outline.types.get(import.type_index as usize)?;
-    if !has_signature(got, expected.signature) {
-        return Some(errors::import_signature(import, expected, &show(got)));
-    }
-    check_permission(expected, terms).map(|refusal| refusal(errors::import_place(import)))
+    (!has_signature(got, expected.signature)).then(|| errors::import_signature(import, expected, &show(got)))
 }
 
-/// Which finding it is that a host call or callback is not allowed.
-fn check_permission(function: Function, terms: &Terms) -> Option<impl FnOnce(crate::Place) -> Finding> {
-    let capability = Capability::of(function)?;
-    let allowed = match &terms.may {
-        Some(may) => capability.is_in(may),
-        None => capability.can_be_allowed(),
-    };
-    (!allowed).then_some(move |place| {
-        if capability.can_be_allowed() {
-            errors::undeclared(place, capability)
-        } else {
-            errors::never_allowed(place, capability)
+/// Says once for each capability what of it the module has and was not declared.
+fn check_declared(outline: &Outline, terms: &Terms, findings: &mut Vec<Finding>) {
+    let Some(may) = &terms.may else { return };
+    for capability in Capability::ALL.iter().filter(|capability| capability.can_be_allowed()) {
+        let names: Vec<&str> = contracts(outline)
+            .filter(|function| Capability::of(*function) == Some(*capability))
+            .map(|function| function.name)
+            .collect();
+        if !names.is_empty() && !capability.is_allowed(Some(may)) {
+            findings.push(errors::undeclared(*capability, &names));
         }
-    })
+    }
 }
 
 fn check_memory(outline: &Outline, terms: &Terms, findings: &mut Vec<Finding>) {
@@ -97,7 +97,7 @@ fn check_memory(outline: &Outline, terms: &Terms, findings: &mut Vec<Finding>) {
     }
 }
 
-fn check_exports(outline: &Outline, terms: &Terms, findings: &mut Vec<Finding>) {
+fn check_exports(outline: &Outline, findings: &mut Vec<Finding>) {
     let has = |name: &str| functions(outline).any(|export| export.name == name);
     if !has(abi::VERSION_MARKER) {
         findings.push(errors::no_marker(OTHER_MARKERS.into_iter().find(|name| has(name))));
@@ -116,8 +116,6 @@ fn check_exports(outline: &Outline, terms: &Terms, findings: &mut Vec<Finding>) 
         let Some(got) = outline.function_type(export.index) else { continue };
         if is_called(expected, allocator, &has) && !has_signature(got, expected.signature) {
             findings.push(errors::export_signature(export, expected, &show(got)));
-        } else if let Some(refusal) = check_permission(expected, terms) {
-            findings.push(refusal(errors::export_place(export)));
         }
     }
     let is_callback = |export: &Export| {

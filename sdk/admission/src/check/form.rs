@@ -47,7 +47,7 @@ fn check_preamble(bytes: &[u8]) -> Result<(), Finding> {
         _ if bytes.is_empty() => "it is empty",
         Some(_) if Parser::is_component(bytes) => "it is a component; sidecars run core modules",
         Some(preamble) if preamble.starts_with(b"\0asm") => "it is of an unknown version",
-        _ if bytes.starts_with(b"(") => {
+        _ if bytes.starts_with(b"(") || bytes.starts_with(b";;") => {
             "it looks like the text format, which `wat2wasm` or `wasm-tools parse` compiles"
         }
         _ => "it does not begin with the magic number",

@@ -26,8 +26,10 @@ pub(crate) struct Additions {
     pub(crate) left: u32,
     /// Whether a callback is running.
     pub(crate) running: u32,
-    /// Whether the running callback closed a stream.
-    pub(crate) closed: u32,
+    /// Whether a stream is over for the running callback: it was closed or answered in it, or before it.
+    pub(crate) over: u32,
+    /// Whether the running callback comes before the answer of its stream.
+    pub(crate) early: u32,
     /// The exports that get a wrapper.
     pub(crate) wrapped: Vec<Wrapped>,
 }
@@ -46,6 +48,23 @@ impl Wrapped {
     /// Whether the host calls it for memory, in the middle of a host call.
     pub(crate) fn is_allocator(&self) -> bool {
         [guest_exports::MALLOC, guest_exports::ON_MEMORY_ALLOCATE].contains(&self.contract)
+    }
+
+    /// Whether its stream is over when it is called.
+    pub(crate) fn is_after_its_stream(&self) -> bool {
+        [guest_exports::ON_DONE, guest_exports::ON_LOG, guest_exports::ON_DELETE].contains(&self.contract)
+    }
+
+    /// Whether its stream has no answer yet when it is called.
+    pub(crate) fn is_before_the_answer(&self) -> bool {
+        const EARLY: [Function; 5] = [
+            guest_exports::ON_CONTEXT_CREATE,
+            guest_exports::ON_REQUEST_HEADERS,
+            guest_exports::ON_REQUEST_BODY,
+            guest_exports::ON_REQUEST_TRAILERS,
+            guest_exports::ON_REQUEST_METADATA,
+        ];
+        EARLY.contains(&self.contract)
     }
 
     /// Whether it is called when the module starts.
@@ -82,7 +101,8 @@ impl Additions {
             wrappers: budget.saturating_add(3),
             left,
             running: left.saturating_add(1),
-            closed: left.saturating_add(2),
+            over: left.saturating_add(2),
+            early: left.saturating_add(3),
             wrapped: Vec::new(),
         };
         additions.wrapped =

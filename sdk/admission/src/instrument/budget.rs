@@ -86,7 +86,8 @@ fn callback(additions: &Additions, wrapped: &Wrapped, budget: u64) -> Function {
     let mut code = function.instructions();
     code.global_get(additions.running).local_tee(nested).i32_eqz().if_(BlockType::Empty);
     code.i32_const(1).global_set(additions.running);
-    code.i32_const(0).global_set(additions.closed);
+    code.i32_const(i32::from(wrapped.is_after_its_stream())).global_set(additions.over);
+    code.i32_const(i32::from(wrapped.is_before_the_answer())).global_set(additions.early);
     code.i64_const(budget.cast_signed()).global_set(additions.left);
     code.end();
     (0..parameters).for_each(|parameter| {

@@ -4,9 +4,10 @@ use super::additions::Additions;
 use super::budget::Check;
 use super::counting::{Payment, payments};
 use super::{budget, shims};
-use crate::Terms;
 use crate::limits::TABLE_ELEMENTS_MAX;
 use crate::outline::{ExternKind, Import, Outline};
+use crate::{Capability, Terms};
+use chancery_sdk_abi::{Function as Contract, guest_exports, host_calls};
 use std::convert::Infallible;
 use wasm_encoder::reencode::{Error, Reencode};
 use wasm_encoder::{
@@ -105,7 +106,12 @@ impl<'module> Rewriter<'module> {
         for (index, import) in (0..).zip(self.imported_functions()) {
             let parameters = self.outline.function_type(index).map_or(0, |ty| ty.params().len());
             let parameters = u32::try_from(parameters).unwrap_or(u32::MAX);
-            add(import.type_index, &shims::shim(self.additions, import, index, parameters));
+            let shim = if self.is_withheld(host_calls::find(&import.name)) {
+                shims::cut_off(self.additions)
+            } else {
+                shims::shim(self.additions, import, index, parameters)
+            };
+            add(import.type_index, &shim);
         }
         add(plain_type, &budget::trap());
         add(plain_type, &budget::trap());
@@ -116,13 +122,18 @@ impl<'module> Rewriter<'module> {
         let variable = |val_type| GlobalType { val_type, mutable: true, shared: false };
         let callback_budget = ConstExpr::i64_const(self.terms.callback_budget.cast_signed());
         sections.globals.global(variable(ValType::I64), &callback_budget);
-        sections.globals.global(variable(ValType::I32), &ConstExpr::i32_const(0));
-        sections.globals.global(variable(ValType::I32), &ConstExpr::i32_const(0));
+        for _flag in [self.additions.running, self.additions.over, self.additions.early] {
+            sections.globals.global(variable(ValType::I32), &ConstExpr::i32_const(0));
+        }
         // Code may refer only to functions that stand outside of it somewhere, and their exports are now others'.
         let declared: Vec<u32> = self.additions.wrapped.iter().map(|wrapped| wrapped.function).collect();
         if !declared.is_empty() {
             sections.elements.declared(Elements::Functions(declared.into()));
         }
+    }
+
+    fn is_withheld(&self, function: Option<Contract>) -> bool {
+        function.is_some_and(|function| Capability::withholds(function, self.terms.may.as_ref()))
     }
 
     fn imported_functions(&self) -> impl Iterator<Item = &'module Import> {
@@ -184,6 +195,7 @@ impl Reencode for Rewriter<'_> {
 
     fn parse_export(&mut self, exports: &mut ExportSection, export: wasmparser::Export<'_>) -> Result<()> {
         match self.additions.wrapper(export.name) {
+            Some(_) if self.is_withheld(guest_exports::find(export.name)) => Ok(()),
             Some(wrapper) => {
                 exports.export(export.name, ExportKind::Func, wrapper);
                 Ok(())

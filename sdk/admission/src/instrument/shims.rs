@@ -45,6 +45,16 @@ const LENGTHS: &[(Contract, &[u32])] = &[
     (wasi::PATH_FILESTAT_GET, &[3]),
 ];
 
+/// The shim of an import that is cut off: what a host gives that restricts the call.
+pub(crate) fn cut_off(additions: &Additions) -> Function {
+    let mut function = Function::new([]);
+    let mut code = function.instructions();
+    budget::pay(&mut code, additions, CALL_COST, Check::Here);
+    // Every call that can be cut off gives a status.
+    code.i32_const(Status::InternalFailure.number()).end();
+    function
+}
+
 /// The shim of an import with so many parameters.
 pub(crate) fn shim(additions: &Additions, import: &Import, index: u32, parameters: u32) -> Function {
     let name = import.name.as_str();
@@ -58,10 +68,10 @@ pub(crate) fn shim(additions: &Additions, import: &Import, index: u32, parameter
     }
     if [wasi::FD_WRITE.name, wasi::FD_READ.name].contains(&name) {
         pay_vectors(&mut function, additions, at, end);
-    } else if name == call::CLOSE_STREAM.name {
-        note_closed(&mut function, additions);
-    } else if name == call::SEND_LOCAL_RESPONSE.name {
-        refuse_if_closed(&mut function, additions);
+    } else if [call::CLOSE_STREAM.name, call::SEND_LOCAL_RESPONSE.name].contains(&name) {
+        end_once(&mut function, additions);
+    } else if name == call::CONTINUE_STREAM.name {
+        refuse_early(&mut function, additions);
     }
     let mut code = function.instructions();
     (0..parameters).for_each(|parameter| {
@@ -105,16 +115,19 @@ fn pay_vectors(function: &mut Function, additions: &Additions, at: u32, count: u
     code.br(0).end().end();
 }
 
-/// Remembers that a half of an HTTP stream was closed.
-fn note_closed(function: &mut Function, additions: &Additions) {
+/// A callback closes or answers a stream once, and none that is over: Envoy 1.40 crashes on whatever comes second, and
+/// the module is told that it cannot be.
+fn end_once(function: &mut Function, additions: &Additions) {
     let mut code = function.instructions();
-    code.local_get(0).i32_const(StreamType::Response.number()).i32_le_u().if_(BlockType::Empty);
-    code.i32_const(1).global_set(additions.closed).end();
+    code.global_get(additions.over).if_(BlockType::Empty);
+    code.i32_const(Status::BadArgument.number()).return_().end();
+    code.i32_const(1).global_set(additions.over);
 }
 
-/// Envoy 1.40 crashes on an answer to a stream that the same callback closed: the module is told that it cannot be.
-fn refuse_if_closed(function: &mut Function, additions: &Additions) {
+/// Nor does a callback about a request go on with an answer that there is not yet.
+fn refuse_early(function: &mut Function, additions: &Additions) {
     let mut code = function.instructions();
-    code.global_get(additions.closed).if_(BlockType::Empty);
+    code.global_get(additions.early).local_get(0).i32_const(StreamType::Response.number()).i32_eq();
+    code.i32_and().if_(BlockType::Empty);
     code.i32_const(Status::BadArgument.number()).return_().end();
 }

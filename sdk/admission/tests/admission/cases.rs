@@ -41,11 +41,11 @@ fn terms_of(text: &str) -> Terms {
 
 fn shown(admission: &Admission) -> String {
     let mut text: String = admission.findings.iter().map(|finding| format!("{finding}\n")).collect();
-    let needs: Vec<&str> = admission.needs.iter().map(|capability| capability.as_str()).collect();
-    text.push_str(&format!(
-        "needs: {}\n",
-        if needs.is_empty() { "nothing".to_owned() } else { needs.join(", ") }
-    ));
+    let words = |capabilities: &BTreeSet<Capability>| {
+        let words: Vec<&str> = capabilities.iter().map(|capability| capability.as_str()).collect();
+        if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+    };
+    text.push_str(&format!("uses: {}; withheld: {}\n", words(&admission.uses), words(&admission.withheld)));
     match &admission.module {
         Some(module) => {
             let allowed: Vec<&str> = module.allowed.iter().map(String::as_str).collect();
@@ -73,13 +73,16 @@ fn each_module_gives_its_findings() {
 #[test]
 fn each_code_is_shown_by_a_case_and_documented() {
     /// What no text of a reasonable length shows: a module that is too large, and our own fault.
-    const WITHOUT_CASE: [Code; 2] = [Code::F102, Code::F901];
+    const WITHOUT_CASE: [&str; 2] = ["F102", "F901"];
     let outputs: String = outputs().into_values().collect();
     let document =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/filters.md")).unwrap();
     for code in Code::ALL {
         let shown = outputs.contains(&format!("[{}]", code.as_str()));
-        assert!(shown || WITHOUT_CASE.contains(code), "{code:?} is shown by no case");
+        // Trials are not made here.
+        let is_of_a_trial = code.as_str().starts_with("F5") || code.as_str().starts_with("F6");
+        let without_case = is_of_a_trial || WITHOUT_CASE.contains(&code.as_str());
+        assert!(shown || without_case, "{code:?} is shown by no case");
         let heading = format!("### {}: ", code.as_str());
         assert!(document.contains(&heading), "docs/filters.md has no heading `{heading}…`");
     }

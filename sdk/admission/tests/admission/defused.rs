@@ -1,7 +1,8 @@
 //! What would hang or crash a host, instrumented: each ends in a failed call, quickly.
 
 use super::*;
-use chancery_sdk_admission::Counting;
+use chancery_sdk_admission::{Capability, Counting};
+use std::collections::BTreeSet;
 
 const USED_UP: &str = "the_callback_used_up_its_budget";
 
@@ -131,12 +132,32 @@ fn an_allocator_that_gives_no_memory_ends_the_callback() {
 }
 
 #[test]
-fn a_stream_that_was_closed_gets_no_answer() {
+fn a_stream_ends_once_in_a_callback() {
     let respond = "(call $log_status (call $respond (i32.const 403) (i32.const 0) (i32.const 0) (i32.const 0)
         (i32.const 0) (i32.const 0) (i32.const 0) (i32.const -1)))";
-    let close = "(drop (call $close (i32.const 0))) (drop (call $close (i32.const 1)))";
-    request_to(&format!("{close} {respond}"), |result| assert_eq!(result.unwrap(), ["2"]));
+    let close = |half: u32| format!("(call $log_status (call $close (i32.const {half})))");
     request_to(respond, |result| assert_eq!(result.unwrap(), ["0"]));
+    request_to(&close(1), |result| assert_eq!(result.unwrap(), ["0"]));
+    request_to(&format!("{respond} {respond}"), |result| assert_eq!(result.unwrap(), ["0", "2"]));
+    request_to(&format!("{} {}", close(0), close(1)), |result| assert_eq!(result.unwrap(), ["0", "2"]));
+    request_to(&format!("{} {respond}", close(0)), |result| assert_eq!(result.unwrap(), ["0", "2"]));
+    request_to(&format!("{respond} {}", close(1)), |result| assert_eq!(result.unwrap(), ["0", "2"]));
+}
+
+#[test]
+fn a_stream_that_is_over_is_not_ended_again() {
+    for (name, result) in [("proxy_on_log", ""), ("proxy_on_done", "(result i32)"), ("proxy_on_delete", "")] {
+        let value = if result.is_empty() { "" } else { "(i32.const 1)" };
+        let body = "(call $log_status (call $close (i32.const 0)))";
+        let text =
+            format!(r#"{ALLOCATOR} {HELPERS} (func (export "{name}") (param i32) {result} {body} {value})"#);
+        each_counting(&text, |bytes| {
+            let mut plugin = start(bytes).unwrap();
+            plugin.open(Properties::new()).unwrap().close().unwrap();
+            let log: Vec<String> = plugin.take_log().into_iter().map(|line| line.message).collect();
+            assert_eq!(log, ["2"], "{name}");
+        });
+    }
 }
 
 #[test]
@@ -156,5 +177,35 @@ fn a_memory_grows_to_the_maximum_of_the_terms_or_its_own() {
         let terms = Terms { memory_pages_max: 3, ..terms() };
         let bytes = admitted(&wat::parse_str(text).unwrap(), &terms);
         assert_eq!(ask(&mut start(&bytes).unwrap()).unwrap(), [pages.to_string()], "{memory}");
+    }
+}
+
+#[test]
+fn what_was_not_declared_is_cut_off() {
+    let text = format!(
+        r#"(module
+        (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+        (import "env" "proxy_set_property" (func $set (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "proxy_abi_version_0_2_1")) {ALLOCATOR}
+        (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+            (i32.store8 (i32.const 8)
+                (i32.add (call $set (i32.const 16) (i32.const 1) (i32.const 16) (i32.const 1)) (i32.const 48)))
+            (drop (call $log (i32.const 2) (i32.const 8) (i32.const 1)))
+            (i32.const 0))
+        (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) (unreachable)))"#
+    );
+    let bytes = wat::parse_str(text).unwrap();
+    let all = Capability::ALL.iter().copied().collect();
+    for (may, status, sees_body) in
+        [(Some(BTreeSet::new()), ":", false), (None, ":", true), (Some(all), "0", true)]
+    {
+        let mut plugin = start(&admitted(&bytes, &Terms { may, ..terms() })).unwrap();
+        let mut stream = plugin.open(Properties::new()).unwrap();
+        stream.on_request_headers(headers(), false).unwrap();
+        assert_eq!(stream.on_request_body(vec![0], true).is_err(), sees_body);
+        let log: Vec<String> = plugin.take_log().into_iter().map(|line| line.message).collect();
+        // A digit behind 9 is a colon: `INTERNAL_FAILURE` is 10.
+        assert_eq!(log, [status]);
     }
 }

@@ -1,4 +1,4 @@
-;; A module that needs all that a policy can allow, and imports what needs no permission.
+;; A module that uses all that a policy can allow, and imports what needs no permission.
 (module
   (import "env" "proxy_log" (func (param i32 i32 i32) (result i32)))
   (import "env" "proxy_http_call" (func (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))

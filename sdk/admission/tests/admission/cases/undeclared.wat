@@ -1,5 +1,5 @@
 ;; may: call
-;; F204: what was not declared: bodies are read, and data is shared. The call is declared.
+;; F204: what was not declared is cut off: bodies, and data that is shared. The call is declared.
 (module
   (import "env" "proxy_grpc_close" (func (param i32) (result i32)))
   (import "env" "proxy_set_shared_data" (func (param i32 i32 i32 i32 i32) (result i32)))

@@ -1,4 +1,4 @@
-;; F205: what no policy can allow: filter state, and what Envoy has beside the contract.
+;; What no policy can allow is cut off: filter state, and what Envoy has beside the contract.
 (module
   (import "env" "proxy_set_property" (func (param i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_call_foreign_function" (func (param i32 i32 i32 i32 i32 i32) (result i32)))

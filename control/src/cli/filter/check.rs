@@ -1,0 +1,214 @@
+//! `chancery filter check`: says everything that is wrong with a module, and tries it.
+//!
+//! First what can be read of it, then a dry run in the wasmtime host, then a trial in an Envoy of this machine; each only
+//! if the one before found nothing that refuses the module.
+
+use super::module_file;
+use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::output::OutputArguments;
+use crate::cli::terminal;
+use crate::policies::filters::dry_run::{self, DryRun};
+use crate::policies::filters::errors;
+use crate::sidecar::envoy_binary::trial::{TRIAL_TIMEOUT, Trial, Verdict};
+use crate::sidecar::envoy_binary::{EnvoyBinary, Search};
+use chancery_sdk_admission::{AdmittedModule, Capability, Finding, Terms, admit};
+use clap::Args;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// Arguments of `chancery filter check`.
+#[derive(Args, Debug)]
+#[command(after_help = "The exit code is 2 if a finding refuses the module; warnings do not change it.\n\n\
+    Examples:\n  chancery filter check my.wasm\n  \
+    chancery filter check my.wasm --config c.json --may 'change body' --may call\n  \
+    chancery filter check my.wasm --write bounded.wasm -o json")]
+pub(super) struct Arguments {
+    /// The module
+    #[arg(value_name = "MODULE")]
+    module: PathBuf,
+    /// What the module is configured with when it is tried
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What the module may do: `call`, `read body`, `change body`, `share data`; from the rest it is cut off. All of
+    /// them unless one is stated
+    #[arg(long, value_name = "WORDS", value_parser = capability)]
+    may: Vec<Capability>,
+    /// Write the module with its bounds, as sidecars would run it, to this file
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// Do not try the module in an Envoy of this machine
+    #[arg(long)]
+    no_envoy: bool,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+/// The capability of these words.
+fn capability(words: &str) -> Result<Capability, String> {
+    let mut known = Capability::ALL.iter().copied().filter(|capability| capability.can_be_allowed());
+    known
+        .find(|capability| capability.as_str() == words)
+        .ok_or_else(|| "write `call`, `read body`, `change body` or `share data`".to_owned())
+}
+
+/// What is printed.
+#[derive(Debug, Serialize)]
+struct Report {
+    file: String,
+    admitted: bool,
+    findings: Vec<JsonFinding>,
+    uses: Vec<&'static str>,
+    withheld: Vec<&'static str>,
+    bytes: usize,
+    /// Of the module with its bounds.
+    bounded_bytes: Option<usize>,
+    /// Host calls and callbacks, for Envoy's capability restriction.
+    allowed: Vec<String>,
+    dry_run: Option<String>,
+    envoy: Option<String>,
+    #[serde(skip)]
+    text: String,
+}
+
+/// A finding as JSON.
+#[derive(Debug, Serialize)]
+struct JsonFinding {
+    code: &'static str,
+    severity: &'static str,
+    reason: String,
+    section: Option<&'static str>,
+    offset: Option<u64>,
+    name: Option<String>,
+    remedy: String,
+}
+
+/// Checks and tries the module, and prints the report.
+///
+/// # Errors
+/// Bad input if a file cannot be read or the module is refused; failed if the module with its bounds cannot be written.
+pub(super) fn run(arguments: &Arguments) -> CommandResult {
+    let bytes = module_file::read_module(&arguments.module)?;
+    let configuration = arguments.config.as_deref().map(module_file::read_text).transpose()?;
+    let may = (!arguments.may.is_empty()).then(|| arguments.may.iter().copied().collect::<BTreeSet<_>>());
+    let terms = Terms { may, ..Terms::default() };
+    let admission = admit(&bytes, &terms);
+    let mut tried = Tried::default();
+    let mut findings = admission.findings;
+    if let Some(module) = &admission.module {
+        tried.run(arguments, module, configuration.as_deref(), &terms, &mut findings)?;
+    }
+    let is_refused = findings.iter().any(Finding::refuses);
+    let module = admission.module.filter(|_| !is_refused);
+    let report = Report {
+        file: arguments.module.display().to_string(),
+        admitted: module.is_some(),
+        text: module_file::shown(&findings),
+        findings: findings.into_iter().map(JsonFinding::from).collect(),
+        uses: admission.uses.iter().map(|capability| capability.as_str()).collect(),
+        withheld: admission.withheld.iter().map(|capability| capability.as_str()).collect(),
+        bytes: bytes.len(),
+        bounded_bytes: module.as_ref().map(|module| module.bytes.len()),
+        allowed: module.iter().flat_map(|module| module.allowed.iter().cloned()).collect(),
+        dry_run: tried.dry_run.map(DryRun::in_words),
+        envoy: tried.envoy,
+    };
+    terminal::print_words(&arguments.output.render(&report, text)?)?;
+    let Some(module) = module else { return Err(Failure::silent(Exit::BadInput)) };
+    if let Some(path) = &arguments.write {
+        std::fs::write(path, &module.bytes)
+            .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))?;
+    }
+    Ok(Exit::Well)
+}
+
+/// How far trials came.
+#[derive(Default)]
+struct Tried {
+    dry_run: Option<DryRun>,
+    envoy: Option<String>,
+}
+
+impl Tried {
+    fn run(
+        &mut self,
+        arguments: &Arguments,
+        module: &AdmittedModule,
+        configuration: Option<&[u8]>,
+        terms: &Terms,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), Failure> {
+        let host = dry_run::host(terms).map_err(|error| Failure::failed(error.to_string()))?;
+        self.dry_run = match dry_run::dry_run(&host, module, configuration) {
+            Ok(reached) => Some(reached),
+            Err((finding, reached)) => {
+                findings.push(finding);
+                reached
+            }
+        };
+        // Envoy would say of a missing configuration what was said.
+        let is_worth_it = matches!(self.dry_run, Some(DryRun::Requests(_) | DryRun::Started));
+        if !is_worth_it || arguments.no_envoy {
+            return Ok(());
+        }
+        let envoy = Search::from_environment(None).find()?;
+        self.envoy = Some(match envoy {
+            Some(envoy) => try_in(&envoy, module, configuration.unwrap_or_default(), findings)?,
+            None => "not tried: there is none on this machine (`chancery envoy install` gets one)".to_owned(),
+        });
+        Ok(())
+    }
+}
+
+fn try_in(
+    envoy: &EnvoyBinary,
+    module: &AdmittedModule,
+    configuration: &[u8],
+    findings: &mut Vec<Finding>,
+) -> Result<String, Failure> {
+    let allowed: Vec<String> = module.allowed.iter().cloned().collect();
+    let trial = Trial { module: &module.bytes, configuration, allowed: &allowed };
+    let finding = match envoy.try_module(&trial)? {
+        Verdict::Accepted => return Ok(format!("{} loads it", envoy.version)),
+        Verdict::Refused(words) => errors::refused_by_envoy(&words),
+        Verdict::Crashed(signal) => errors::envoy_crashes(signal),
+        Verdict::Hung => errors::envoy_hangs(TRIAL_TIMEOUT.as_secs()),
+    };
+    findings.push(finding);
+    Ok(format!("{} does not load it", envoy.version))
+}
+
+/// The report for people.
+fn text(report: &Report) -> String {
+    let mut text = report.text.clone();
+    let verdict = if report.admitted { "admitted" } else { "refused" };
+    text.push_str(&format!("{}: {verdict}\n", report.file));
+    let bounded = report.bounded_bytes.map(|bytes| format!("{} bytes, {bytes} with bounds", report.bytes));
+    let list = |words: &[&str]| (!words.is_empty()).then(|| words.join(", "));
+    let lines = [
+        ("uses", list(&report.uses)),
+        ("withheld", list(&report.withheld)),
+        ("size", bounded),
+        ("dry run", report.dry_run.clone()),
+        ("envoy", report.envoy.clone()),
+    ];
+    for (name, value) in lines {
+        text.extend(value.map(|value| format!("  {name:<8} {value}\n")));
+    }
+    text
+}
+
+impl From<Finding> for JsonFinding {
+    fn from(finding: Finding) -> Self {
+        let Finding { code, reason, place, remedy } = finding;
+        Self {
+            code: code.as_str(),
+            severity: code.severity().as_str(),
+            reason,
+            section: place.section,
+            offset: place.offset,
+            name: place.name,
+            remedy,
+        }
+    }
+}
