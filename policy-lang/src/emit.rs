@@ -53,6 +53,7 @@ mod scan;
 mod shares;
 mod siphash;
 mod source;
+mod start;
 mod strings;
 mod walk;
 mod words;

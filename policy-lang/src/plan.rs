@@ -191,6 +191,8 @@ pub struct LimitPlan {
     pub step_ns: u64,
     /// How long an empty bucket takes to be full, in ns; less than 2^56.
     pub filling_ns: u64,
+    /// How many tokens a full one has.
+    pub burst: u32,
     /// By what requests are told apart.
     pub keys: Vec<Arc<Expr>>,
     /// Of a limit that replicas share, by its place in [`TrafficPlan::shares`].

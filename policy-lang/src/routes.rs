@@ -45,6 +45,8 @@ pub struct RouteEntry {
     pub mirror: Option<Mirror>,
     /// The statements that say so, sorted.
     pub stated_by: Vec<Arc<str>>,
+    /// Of the default: the route that leads there, if one does. What else leads somewhere, the module counts.
+    pub counted: Option<Arc<str>>,
 }
 
 /// A part of an entry, with its part of the key and who states it.
@@ -70,7 +72,18 @@ pub fn table(calls: &LinkedCalls) -> Result<RouteTable, Box<Diagnostic>> {
                     [stated_way, stated_retry, stated_mirror].into_iter().flatten().cloned().collect();
                 stated_by.sort();
                 let to = to.clone().unwrap_or_default();
-                let entry = RouteEntry { to, retry: when.clone(), mirror: copy.clone(), stated_by };
+                let entry = RouteEntry {
+                    to,
+                    retry: when.clone(),
+                    mirror: copy.clone(),
+                    stated_by,
+                    counted: calls
+                        .ways
+                        .otherwise
+                        .as_ref()
+                        .filter(|_| *way == NO_PART)
+                        .map(|choice| choice.id.clone()),
+                };
                 if [way, retry, mirror].iter().all(|part| *part == NO_PART) {
                     table.default = entry;
                 } else {

@@ -22,6 +22,8 @@ mod generated;
 mod headers;
 #[path = "module/hostile.rs"]
 mod hostile;
+#[path = "module/in_hand.rs"]
+mod in_hand;
 #[path = "module/limits.rs"]
 mod limits;
 #[path = "module/logs.rs"]

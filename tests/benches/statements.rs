@@ -32,7 +32,7 @@ const CALLING: (&str, &str) =
 const MET: &str = "when headers[\"x-tenant\"] == \"a-tenant-of-some-length\"";
 
 /// Statements of what comes in, by the kind of their policy.
-const OF_INBOUND: [(&str, &str); 8] = [
+const OF_INBOUND: [(&str, &str); 10] = [
     ("deny, not met", "auth b on mesh { deny when headers[\"x-tenant\"] == \"nobody\" }"),
     ("set request header", "traffic t on mesh { set request header x-tier = \"gold\" MET }"),
     (
@@ -42,6 +42,9 @@ const OF_INBOUND: [(&str, &str); 8] = [
     ("set response header", "traffic t on mesh { set response header x-tier = \"gold\" MET }"),
     ("remove request header", "traffic t on mesh { remove request header x-other-1 MET }"),
     ("limit", "traffic t on mesh { limit 1000000/s MET }"),
+    ("limit per header", "traffic t on mesh { limit 1000000/s per headers[\"x-tenant\"] MET }"),
+    // Of a bucket of fewer than 512 tokens no worker has any in hand.
+    ("limit of a small burst", "traffic t on mesh { limit 1000000/s burst 511 MET }"),
     ("sample by the request", "log l on mesh { sample 100% MET }"),
     ("sample by the answer, not met", "log l on mesh { sample 100% when response.code >= 500 }"),
 ];

@@ -82,6 +82,29 @@ async fn requests_go_where_routes_say() -> Result<()> {
     let forged = Request::get("/a").header("route", "x").header("x-envoy-upstream-alt-stat-name", "y");
     assert_eq!(answered_by(web, &forged, 5).await?, only("one", 5));
 
+    // Each request is counted where it is sent, by the route that leads it.
+    let counted = web.stats("wasmcustom.writ.route.").await?;
+    for (route, times) in [("canary", 20), ("basket", 5), ("split", 400)] {
+        assert_eq!(
+            counted.get(&format!("wasmcustom.writ.route.checkout/{route}")),
+            Some(&times),
+            "{counted:?}"
+        );
+    }
+    // Where it speaks of all requests of a caller, by Envoy.
+    let own = "vhost.outbound/shop/checkout.route.checkout/batch.upstream_rq_completed";
+    let native = batch.stats("vhost.").await?;
+    assert_eq!(native.get(own), Some(&20), "{native:#?}");
+    let last = "vhost.outbound/shop/checkout.route.checkout/rest.upstream_rq_completed";
+    let native = web.stats("vhost.").await?;
+    assert_eq!(native.get(last), Some(&30), "{native:#?}");
+    let metrics = web.admin("/stats/prometheus").await?;
+    let labelled = |line: &&str| {
+        ["writ_route", "policy=\"checkout\"", "statement=\"canary\""].iter().all(|part| line.contains(part))
+    };
+    let line = metrics.lines().find(labelled).unwrap_or_default();
+    assert!(line.ends_with("} 20"), "{line}");
+
     // A host that cannot be said is refused as before.
     let answer = web.call("shop/checkout", &Request::get("/a").host("user@host")).await?;
     assert_eq!(answer.status, 400, "{answer:?}");
@@ -222,6 +245,11 @@ async fn faults_happen_by_their_share_and_copies_are_sent() -> Result<()> {
         aborted += u32::from(status("/some", "").await? == 418);
     }
     assert!((60..=140).contains(&aborted), "{aborted} of 200");
+    let mut counted = web.stats("wasmcustom.writ.fault.").await?;
+    counted.retain(|_, times| *times > 0);
+    let wanted = [("all", 20), ("some", u64::from(aborted))];
+    let wanted = wanted.map(|(fault, times)| (format!("wasmcustom.writ.fault.checkout/{fault}"), times));
+    assert_eq!(counted, BTreeMap::from(wanted), "those that happened");
     let begun = Instant::now();
     assert_eq!(status("/late", "").await?, 200);
     // Envoy's clock is a little coarser.

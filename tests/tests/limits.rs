@@ -134,6 +134,9 @@ async fn limits_of_a_mesh_count_callers_and_go_on_when_policies_change() -> Resu
     assert_eq!(status(&web).await?, (429, true));
     assert_eq!(status(&batch).await?, (200, false));
 
+    // So has it the same counter.
+    assert_eq!(orders.stat("wasmcustom.writ.limited.orders/few").await?, 3);
+
     // In shadow mode it refuses nobody and says whom it would have refused.
     let asked = 8;
     orders.entries_after(0, asked).await?;

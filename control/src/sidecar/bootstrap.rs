@@ -16,6 +16,12 @@ const CONNECTIONS_MAX: u32 = 50_000;
 /// requests fail those of all others; 2^31 streams never come together.
 const ABANDONED_STREAMS_MAX: u32 = 1 << 31;
 
+/// The policy in the name of a counter of a module, `wasmcustom.writ.limited.POLICY/STATEMENT`, which is a label for
+/// those who collect metrics. What the first group finds is taken out of the name.
+const POLICY_OF_COUNTER: &str = r"^wasmcustom\.writ\.[a-z-]+(\.([^/]+))/";
+/// The statement in it.
+const STATEMENT_OF_COUNTER: &str = r"^wasmcustom\.writ\.[a-z-]+\.[^/]+(/(.+))$";
+
 /// What differs from one sidecar to the next.
 #[derive(Clone, Copy, Debug)]
 pub struct Bootstrap<'a> {
@@ -61,6 +67,10 @@ impl Bootstrap<'_> {
                     "max_active_downstream_connections": CONNECTIONS_MAX,
                 },
             }]},
+            "stats_config": {"stats_tags": [
+                {"tag_name": "policy", "regex": POLICY_OF_COUNTER},
+                {"tag_name": "statement", "regex": STATEMENT_OF_COUNTER},
+            ]},
             "layered_runtime": {"layers": [{
                 "name": "chancery",
                 "static_layer": {"overload.premature_reset_total_stream_count": ABANDONED_STREAMS_MAX},

@@ -246,6 +246,17 @@ impl Emitter<'_> {
     pub(super) fn write_count(&mut self) -> Body {
         let mut b = Body::new(&[I32], &[]);
         let counter = b.param(0);
+        self.define(&mut b, counter);
+        let id = counter.load32(DEFINED) - 1;
+        let status = self.host(host_calls::INCREMENT_METRIC, &[id, 1_i64.into()]);
+        b.drop(status);
+        b
+    }
+}
+
+impl Emitter<'_> {
+    /// Defines a counter, if that has not been done; without success, the function is over.
+    pub(super) fn define(&mut self, b: &mut Body, counter: Local) {
         b.if_(counter.load32(DEFINED).eqz(), |b| {
             let kind = MetricType::Counter.number();
             let arguments = [kind.into(), counter.load32(NAME), counter.load16(NAME_LENGTH), OUT.into()];
@@ -253,10 +264,6 @@ impl Emitter<'_> {
             b.if_(status, |b| b.return_());
             b.store32(counter, DEFINED, Value::from(0).load32(OUT) + 1);
         });
-        let id = counter.load32(DEFINED) - 1;
-        let status = self.host(host_calls::INCREMENT_METRIC, &[id, 1_i64.into()]);
-        b.drop(status);
-        b
     }
 }
 

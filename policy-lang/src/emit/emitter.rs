@@ -26,7 +26,7 @@ use crate::plan::{HeadersPlan, LogPlan, Plan};
 use crate::request::ALWAYS_READ;
 use crate::source::Span;
 use crate::tabulate::Tables;
-use chancery_sdk_abi::{Function, host_calls};
+use chancery_sdk_abi::{Function, guest_exports, host_calls};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use wasm_encoder::ValType;
@@ -187,7 +187,9 @@ impl<'a> Emitter<'a> {
         let tallies = bodies.iter().map(Body::tally).collect();
         let mut costs = Costs::new(tallies, self.functions.imports().len());
         let mut bound = Linear::default();
-        for function in exports.iter().map(|(_, function)| function).chain(&self.once) {
+        // What is done at the start is done for no request.
+        let called = exports.iter().filter(|(name, _)| *name != guest_exports::ON_VM_START.name);
+        for function in called.map(|(_, function)| function).chain(&self.once) {
             bound.add(&costs.of(*function)?);
         }
         if self.asks_answers_twice() {

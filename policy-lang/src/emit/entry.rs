@@ -12,8 +12,8 @@ use super::memory::ARENA_BYTES;
 use super::parts::Part;
 use super::refusal::REFUSAL;
 use super::scan::SCAN;
-use super::shares::ON_VM_START;
 use super::siphash::ON_CONFIGURE;
+use super::start;
 use crate::checked::Message;
 use crate::plan::Plan;
 use chancery_sdk_abi::{VERSION_MARKER, guest_exports};
@@ -39,8 +39,8 @@ pub(super) fn exports(plan: &Plan) -> Vec<(&'static str, Part)> {
     if plan.headers.as_ref().is_some_and(|headers| headers.changes(Message::Response)) {
         exports.push((guest_exports::ON_RESPONSE_HEADERS.name, RESPONSE_HEADERS));
     }
-    if plan.traffic.as_ref().is_some_and(|traffic| !traffic.shares.is_empty()) {
-        exports.push((guest_exports::ON_VM_START.name, ON_VM_START));
+    if start::is_needed(plan) {
+        exports.push((guest_exports::ON_VM_START.name, start::ON_VM_START));
     }
     if let Some(log) = &plan.log {
         exports.extend(log.waits().then_some((guest_exports::ON_LOG.name, ON_LOG)));

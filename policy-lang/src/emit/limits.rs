@@ -5,6 +5,11 @@
 //! hash of their values: a client that chooses values cannot know which are neighbours. A place that another bucket
 //! has is left to it while that is not full, and one of the next [`NEIGHBOURS`] is taken.
 //!
+//! Reading what workers share is what a limit costs most, so a worker knows by itself what it need not read. When a bucket
+//! that is large gives a token, it gives some more, which the worker keeps (*in hand*) for the requests that follow: so
+//! few, that those in hand of a few workers are less than a hundredth of the bucket. And when a bucket has no token, it has
+//! none before a certain time, whatever others do.
+//!
 //! ```text
 //! limits():            look at the bucket of each limit that matches, once; keep what the first without a token says
 //! take(shadow):        take a token from each, or say what the first says of which somebody took the last meanwhile
@@ -48,7 +53,8 @@ const SEED: Part = Part::new("seed", |emitter, _| emitter.write_seed());
 
 // A limit's record: the steps and the time of filling in ns, the hash of its id, its answer, the number of its list
 // of keys plus 1, the round in which it was noted last, whether its policy is in shadow mode, and by how many ns a bucket
-// may be full later than one that was emptied now.
+// may be full later than one that was emptied now; how many tokens are taken in hand at once; what is known of its
+// bucket, if it has no keys.
 pub(super) const RECORD_STEP: u32 = 0;
 pub(super) const RECORD_FILLING: u32 = 8;
 const RECORD_HASH: u32 = 16;
@@ -57,17 +63,34 @@ const RECORD_KEYS: u32 = 28;
 const RECORD_ROUND: u32 = 32;
 const RECORD_SHADOW: u32 = 36;
 pub(super) const RECORD_SLACK: u32 = 40;
+pub(super) const RECORD_IN_HAND: u32 = 48;
+const RECORD_KNOWN: u32 = 56;
+
+// What a worker knows of a bucket: the hash of what it counts, until when it has no token or, if some are in hand,
+// until when these are kept from others, and how many are in hand.
+const KNOWN_HASH: u32 = 0;
+const KNOWN_UNTIL: u32 = 8;
+const KNOWN_IN_HAND: u32 = 16;
+const KNOWN_BYTES: u32 = 24;
+/// Of how many buckets with keys a worker knows something.
+const KNOWN_MAX: u32 = 1 << 10;
+/// Of a full bucket, a worker takes one of so many in hand.
+const IN_HAND_OF: u32 = 512;
 
 // What is noted of a limit that matches: the bucket as it is if a token is taken (when it is full, and what it is for),
-// its name and the length of that, the limit's record, the version of the bucket, the hash of what is counted.
+// its name and the length of that, the limit's record, the version of the bucket, what the worker knows of it (or 0), the
+// hash of what is counted, whether a token in hand is taken, and how many are taken in hand.
 const NOTED_FULL_AT: u32 = 0;
 const NOTED_IS_FOR: u32 = 8;
 const NOTED_NAME: u32 = 16;
 const NOTED_LENGTH: u32 = 24;
 const NOTED_RECORD: u32 = 28;
 const NOTED_VERSION: u32 = 32;
+const NOTED_KNOWN: u32 = 36;
 const NOTED_HASH: u32 = 40;
-const NOTED_BYTES: u32 = 48;
+const NOTED_FROM_HAND: u32 = 48;
+const NOTED_MORE: u32 = 52;
+const NOTED_BYTES: u32 = 56;
 
 /// Bytes of the name of a bucket without keys.
 const ID_BYTES: u32 = 8;
@@ -98,6 +121,8 @@ pub(super) struct LimitRecords {
     pub(super) shared: Vec<(u32, u32)>,
     /// Where limits that match are noted.
     noted: u32,
+    /// What the worker knows of buckets with keys.
+    known: u32,
     /// The distinct lists of keys.
     keys: Vec<Vec<Arc<Expr>>>,
     /// Their numbers plus 1, by the normal forms of the keys.
@@ -120,12 +145,17 @@ impl LimitRecords {
             record.extend(0_u32.to_le_bytes());
             record.extend(u32::from(limit.shadow).to_le_bytes());
             record.extend(CLOCK_SLACK_NS.to_le_bytes());
+            record.extend(u64::from(limit.burst / IN_HAND_OF).to_le_bytes());
+            record.extend([0; KNOWN_BYTES as usize]);
             let address = data.record(&record);
             this.addresses.push(address);
             this.shared.extend(limit.share.map(|share| (address, share)));
         }
         if !this.addresses.is_empty() {
             this.noted = data.table(&vec![0; this.addresses.len() * NOTED_BYTES as usize]);
+        }
+        if this.have_keys() {
+            this.known = data.table(&[0; (KNOWN_MAX * KNOWN_BYTES) as usize]);
         }
         Ok(this)
     }
@@ -217,7 +247,7 @@ impl Emitter<'_> {
         let (round, noted) = (self.round(), self.noted());
         let (refusing, in_shadow) = (self.refusing(), self.refusing_in_shadow());
         let (first, has_keys) = (self.limits.noted, self.limits.have_keys());
-        let look = self.part(LOOK);
+        let (look, now, known_at) = (self.part(LOOK), self.now(), self.limits.known);
         let mut b = Body::new(&[I32], &[]);
         let record = b.param(0);
         b.if_(record.load32(RECORD_ROUND).eq(round), |b| b.return_());
@@ -228,15 +258,32 @@ impl Emitter<'_> {
         b.store64(place, NOTED_HASH, record.load64(RECORD_HASH));
         b.store64(place, NOTED_NAME, record.load64(RECORD_HASH));
         b.store32(place, NOTED_LENGTH, ID_BYTES);
+        let known = b.let_(record + RECORD_KNOWN);
         if has_keys {
             let name = self.part(NAME);
             b.if_(record.load32(RECORD_KEYS), |b| {
                 let arguments = [record.load32(RECORD_KEYS), record.load64(RECORD_HASH)];
                 let hash = Value::call_over(name, &arguments, I64, Linear::default());
+                let hash = b.let_(hash);
                 b.store64(place, NOTED_HASH, hash);
                 b.store32(place, NOTED_LENGTH, SLOT_BYTES);
+                b.set(known, (hash.wrap() & (KNOWN_MAX - 1)) * KNOWN_BYTES + known_at);
             });
         }
+        b.if_(known.load64(KNOWN_HASH).ne(place.load64(NOTED_HASH)), |b| {
+            let is_kept =
+                Value::from(now).lt_s(known.load64(KNOWN_UNTIL)) & known.load32(KNOWN_IN_HAND).ne(0);
+            b.if_else(
+                is_kept,
+                |b| b.set(known, 0),
+                |b| {
+                    b.store64(known, KNOWN_HASH, place.load64(NOTED_HASH));
+                    b.store64(known, KNOWN_UNTIL, 0_i64);
+                    b.store32(known, KNOWN_IN_HAND, 0);
+                },
+            );
+        });
+        b.store32(place, NOTED_KNOWN, known);
         b.if_(Value::call_over(look, &[place.into()], I32, Linear::default()).eqz(), |b| {
             let answer = b.let_(record.load32(RECORD_ANSWER));
             b.if_(Value::from(in_shadow).eqz(), |b| b.set_global(in_shadow, answer));
@@ -249,12 +296,14 @@ impl Emitter<'_> {
 
     /// ```text
     /// look(noted):
+    ///     a token in hand: yes; a time without one: no
     ///     find the bucket: for each place that it can have:
     ///         nothing there: this one, unless a place before can be had
     ///         it is there: this one
     ///         another is there: this one if that is full and no place before can be had
     ///     if there is none: the first, and what it has, for both
-    ///     whether the bucket has a token; keep its version, and when it is full if one is taken
+    ///     whether the bucket has a token; keep its version, and when it is full if one is taken, and some in hand
+    ///     if it has none: know until when
     /// ```
     fn write_look(&mut self) -> Body {
         let now = self.now();
@@ -263,6 +312,20 @@ impl Emitter<'_> {
         let place = b.param(0);
         let record = b.let_(place.load32(NOTED_RECORD));
         let hash = b.let_(place.load64(NOTED_HASH));
+        let known = b.let_(place.load32(NOTED_KNOWN));
+        b.store32(place, NOTED_FROM_HAND, 0);
+        b.store32(place, NOTED_MORE, 0);
+        b.if_(known, |b| {
+            b.if_(known.load32(KNOWN_IN_HAND), |b| {
+                b.store32(place, NOTED_FROM_HAND, 1);
+                b.return_value(1);
+            });
+            // As with buckets, what is farther away is of before the clock was put back.
+            let waits = known.load64(KNOWN_UNTIL) - now;
+            let waits = b.let_(waits);
+            let is_near = waits.le_s(record.load64(RECORD_STEP) + record.load64(RECORD_SLACK));
+            b.if_(waits.gt_s(0_i64) & is_near, |b| b.return_value(0));
+        });
         let has_keys = b.let_(record.load32(RECORD_KEYS));
         let chosen = Chosen {
             known: b.local(I32),
@@ -324,6 +387,27 @@ impl Emitter<'_> {
             b.set(full_at, Value::from(now).when(is_of_before, empty));
         });
         b.set(full_at, full_at + record.load64(RECORD_STEP));
+        b.if_(known, |b| {
+            b.if_else(
+                full_at.gt_s(empty),
+                // Of a bucket that is shared with another, it is not known.
+                |b| {
+                    b.if_(chosen.known, |b| {
+                        b.store64(known, KNOWN_UNTIL, full_at - record.load64(RECORD_FILLING));
+                    });
+                },
+                |b| {
+                    // It may have been emptied at a time that the clock has been put back behind since.
+                    b.store64(known, KNOWN_UNTIL, 0_i64);
+                    let more = b.let_(record.load64(RECORD_IN_HAND));
+                    let after = b.let_(full_at + more * record.load64(RECORD_STEP));
+                    b.if_(more.ne(0_i64) & after.le_s(empty), |b| {
+                        b.store32(place, NOTED_MORE, more.wrap());
+                        b.set(full_at, after);
+                    });
+                },
+            );
+        });
         b.store64(place, NOTED_FULL_AT, full_at);
         b.push(full_at.le_s(empty));
         b
@@ -332,11 +416,12 @@ impl Emitter<'_> {
     /// ```text
     /// take(shadow):
     ///     for each noted limit of an enforced policy, or for each of a shadow policy:
-    ///         while somebody else changes its bucket: look again; without a token: what the limit says
+    ///         from those in hand; or while somebody else changes its bucket: look again; without a token: what the
+    ///             limit says; then some are in hand
     ///     0
     /// ```
     fn write_take(&mut self) -> Body {
-        let noted = self.noted();
+        let (noted, now) = (self.noted(), self.now());
         let first = self.limits.noted;
         let strand = self.plan.traffic.as_ref().map(|traffic| traffic.strand).unwrap_or_default();
         let most = self.matches_max(strand);
@@ -345,12 +430,23 @@ impl Emitter<'_> {
         let shadow = b.param(0);
         let place = b.let_(first);
         let end = b.let_(Value::from(noted) * NOTED_BYTES + first);
-        let (status, tries, record) = (b.local(I32), b.local(I32), b.local(I32));
+        let (status, tries, record, known) = (b.local(I32), b.local(I32), b.local(I32), b.local(I32));
         b.while_times(most, place.lt_u(end), |b, _| {
             b.set(record, place.load32(NOTED_RECORD));
             b.if_(record.load32(RECORD_SHADOW).eq(shadow), |b| {
+                b.set(known, place.load32(NOTED_KNOWN));
                 b.set(tries, 0);
                 b.set(status, Status::CasMismatch.number());
+                b.if_(place.load32(NOTED_FROM_HAND), |b| {
+                    b.set(status, 0);
+                    // Another limit of this request may have taken the place of what is known.
+                    b.if_(is_known(known, place) & known.load32(KNOWN_IN_HAND).ne(0), |b| {
+                        let left = b.let_(known.load32(KNOWN_IN_HAND) - 1);
+                        b.store32(known, KNOWN_IN_HAND, left);
+                        // With none in hand, the time would say that there is none at all.
+                        b.if_(left.eqz(), |b| b.store64(known, KNOWN_UNTIL, 0_i64));
+                    });
+                });
                 b.while_times(TRIES, status.eq(Status::CasMismatch.number()), |b, _| {
                     let arguments = [
                         place + NOTED_NAME,
@@ -367,6 +463,12 @@ impl Emitter<'_> {
                         b.if_(is_lost, |b| b.return_value(record.load32(RECORD_ANSWER)));
                         let has_token = Value::call_over(look, &[place.into()], I32, Linear::default());
                         b.if_(has_token.eqz(), |b| b.return_value(record.load32(RECORD_ANSWER)));
+                    });
+                });
+                b.if_(place.load32(NOTED_MORE), |b| {
+                    b.if_(is_known(known, place), |b| {
+                        b.store32(known, KNOWN_IN_HAND, place.load32(NOTED_MORE));
+                        b.store64(known, KNOWN_UNTIL, record.load64(RECORD_FILLING) + now);
                     });
                 });
             });
@@ -517,6 +619,11 @@ impl Emitter<'_> {
         b.push(v0 ^ v1 ^ v2 ^ v3);
         b
     }
+}
+
+/// Whether what is known is of the bucket that was noted.
+fn is_known(known: Local, noted: Local) -> Value {
+    known.load64(KNOWN_HASH).eq(noted.load64(NOTED_HASH))
 }
 
 /// The place of a bucket that was found.

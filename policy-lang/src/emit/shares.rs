@@ -7,16 +7,12 @@
 //!
 //! A VM has one configuration as long as it lives, so that streams of a time before, which keep a VM, keep what it was told.
 
-use super::code::{Body, I32, I64, Operand, Value};
+use super::code::{Body, I32, I64, Local, Operand, Value};
 use super::emitter::Emitter;
-use super::limits::{RECORD_FILLING, RECORD_SLACK, RECORD_STEP};
+use super::limits::{RECORD_FILLING, RECORD_IN_HAND, RECORD_SLACK, RECORD_STEP};
 use super::memory::{OUT, OUT_LENGTH};
-use super::parts::Part;
 use crate::module::{CLOCK_SLACK_NS, SHARING_MAX};
 use chancery_sdk_abi::{BufferType, host_calls};
-
-/// The callback in which the numbers of replicas come.
-pub(super) const ON_VM_START: Part = Part::new("on vm start", |emitter, _| emitter.write_on_vm_start());
 
 /// Bytes of a number of replicas.
 const NUMBER_BYTES: u32 = 4;
@@ -29,12 +25,10 @@ const FEWER_STEPS: i64 = 2;
 
 impl Emitter<'_> {
     /// ```text
-    /// proxy_on_vm_start(root, size):
-    ///     once, if the configuration has a number for each share:
-    ///         each shared limit takes so many times as long for a token, and no less to be full
-    ///     1
+    /// once, if the configuration has a number for each share:
+    ///     each shared limit takes so many times as long for a token, and no less to be full
     /// ```
-    fn write_on_vm_start(&mut self) -> Body {
+    pub(super) fn take_in_replicas(&mut self, b: &mut Body, size: Local) {
         let known = self.global("shares known", I32);
         let start = self.arena_start();
         let shared = self.limits.shared.clone();
@@ -44,8 +38,6 @@ impl Emitter<'_> {
         let count = self.number(shared.len());
         let shares = self.plan.traffic.as_ref().map_or(0, |traffic| traffic.shares.len());
         let wanted = self.number(shares) * NUMBER_BYTES;
-        let mut b = Body::new(&[I32, I32], &[I32]);
-        let size = b.param(1);
         b.if_(size.eq(wanted) & Value::from(known).eqz(), |b| {
             let buffer = BufferType::VmConfiguration.number();
             let arguments = [buffer.into(), 0.into(), wanted.into(), OUT.into(), OUT_LENGTH.into()];
@@ -73,12 +65,12 @@ impl Emitter<'_> {
                     });
                     let slack = step * FEWER_STEPS + CLOCK_SLACK_NS.cast_signed();
                     b.store64(record, RECORD_SLACK, slack);
+                    // In hand are fewer by as much as there are more who take some.
+                    b.store64(record, RECORD_IN_HAND, record.load64(RECORD_IN_HAND).div_s(replicas));
                     b.set(entry, entry + ENTRY_BYTES);
                     b.set(left, left - 1);
                 });
             });
         });
-        b.push(1);
-        b
     }
 }

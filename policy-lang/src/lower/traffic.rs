@@ -31,6 +31,7 @@ pub(super) fn lower(
                     id: limit.id.clone(),
                     step_ns: limit.rate.step_ns(),
                     filling_ns: limit.filling_ns(),
+                    burst: limit.burst,
                     keys: limit.keys.clone(),
                     share: limit.shared.then(|| share(limit, &mut shares)).transpose()?,
                     answer: answers.of_limit(limit)?,

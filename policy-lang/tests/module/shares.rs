@@ -108,11 +108,12 @@ fn what_was_counted_goes_on_when_replicas_come_and_go() {
 }
 
 #[test]
-fn only_a_module_that_shares_is_told_of_replicas() {
+fn only_a_module_that_counts_for_long_is_told_of_the_start() {
     let name = guest_exports::ON_VM_START.name.as_bytes();
     let has_callback = |text: &str| {
         compile(&link_text(text)).unwrap().bytes.windows(name.len()).any(|window| window == name)
     };
     assert!(has_callback(LIMITS));
-    assert!(!has_callback("traffic t on mesh { limit 1/s }"));
+    assert!(has_callback("traffic t on mesh { limit 1/s }"));
+    assert!(!has_callback("auth a on mesh { allow }"));
 }

@@ -246,7 +246,9 @@ fn all_by(entry: &RouteEntry, service: &ServiceRef, table: &RouteTable, hashed: 
     };
     // Hundreds may say the same.
     let stated: Vec<&str> = entry.stated_by.iter().map(|id| &**id).take(NAMED_MAX).collect();
-    route_of(if stated.is_empty() { "all".to_owned() } else { stated.join(" ") }.as_str(), action)
+    let named = if stated.is_empty() { "all".to_owned() } else { stated.join(" ") };
+    let counted = entry.counted.as_deref().unwrap_or_default().to_owned();
+    Route { stat_prefix: counted, ..route_of(&named, action) }
 }
 
 /// Requests with the same value of this header go to the same replica.
