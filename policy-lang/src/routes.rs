@@ -7,9 +7,10 @@
 //! one after the other never make of one another's keys what neither says.
 
 use crate::check::dump::{mirror_text, retry_text, way_text};
-use crate::checked::{Choice, Milliseconds, Mirror, Retry, Way, Weighted};
+use crate::checked::{Choice, Destination, Milliseconds, Mirror, Retry, Way, Weighted};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::linked::{LinkedCalls, Ordered};
+use crate::source::Span;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,12 @@ pub const PART_DIGITS: usize = 16;
 pub const NO_PART: &str = "0000000000000000";
 /// The most entries of a table: one for each way with each retry and each mirror.
 pub const ENTRIES_MAX: usize = 65_536;
+/// The most bytes of a table, as they are estimated: a sidecar takes 64 MiB in one message.
+pub const TABLE_BYTES_MAX: usize = 48 << 20;
+/// What an entry takes beside the names in it: what Envoy is told of a route, with when it tries again.
+const ENTRY_BYTES: usize = 640;
+/// The most statements of which each of the three parts of an entry is said to be.
+const STATED_MAX: usize = 20;
 
 const TOO_MANY: Code = Code("E403");
 
@@ -49,13 +56,27 @@ pub struct RouteEntry {
     pub counted: Option<Arc<str>>,
 }
 
+impl RouteTable {
+    /// What it takes, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let name = |to: &Destination| to.service.namespace.len() + to.service.name.len();
+        let of = |entry: &RouteEntry| {
+            let stated = entry.stated_by.len() * size_of::<Arc<str>>();
+            let to: usize = entry.to.iter().map(|to| size_of::<Weighted>() + name(&to.to)).sum();
+            size_of::<RouteEntry>() + 3 * PART_DIGITS + stated + to
+        };
+        of(&self.default) + self.entries.values().map(of).sum::<usize>()
+    }
+}
+
 /// A part of an entry, with its part of the key and who states it.
 type Part<T> = (String, Option<T>, Vec<Arc<str>>);
 
 /// The table of what is said to a caller.
 ///
 /// # Errors
-/// If it would have more than [`ENTRIES_MAX`] entries.
+/// If it would have more than [`ENTRIES_MAX`] entries, or more than [`TABLE_BYTES_MAX`] bytes.
 pub fn table(calls: &LinkedCalls) -> Result<RouteTable, Box<Diagnostic>> {
     let ways = parts(&calls.ways, destinations, part_of_way);
     let retries = parts(&calls.retries, |retry| Some(retry.clone()), part_of_retry);
@@ -63,6 +84,10 @@ pub fn table(calls: &LinkedCalls) -> Result<RouteTable, Box<Diagnostic>> {
     let count = ways.len().saturating_mul(retries.len()).saturating_mul(mirrors.len());
     if count > ENTRIES_MAX {
         return Err(Box::new(too_many(calls, count)));
+    }
+    let bytes = table_bytes(&ways, &retries, &mirrors);
+    if bytes > TABLE_BYTES_MAX {
+        return Err(Box::new(too_large(calls, bytes)));
     }
     let mut table = RouteTable { timeout: fixed_timeout(calls), ..RouteTable::default() };
     for (way, to, stated_way) in &ways {
@@ -93,6 +118,29 @@ pub fn table(calls: &LinkedCalls) -> Result<RouteTable, Box<Diagnostic>> {
         }
     }
     Ok(table)
+}
+
+/// What a table of all these together takes, about: each part stands in as many entries as the others go together in.
+fn table_bytes(ways: &[Part<Vec<Weighted>>], retries: &[Part<Retry>], mirrors: &[Part<Mirror>]) -> usize {
+    let destination = |to: &Destination| {
+        let version = to.version.as_ref().map_or(0, String::len);
+        to.service.namespace.len() + to.service.name.len() + version
+    };
+    let stated = |ids: &[Arc<str>]| ids.iter().map(|id| id.len()).sum::<usize>();
+    let of_ways: usize = ways
+        .iter()
+        .map(|(_, to, ids)| stated(ids) + to.iter().flatten().map(|to| destination(&to.to)).sum::<usize>())
+        .sum();
+    let of_retries: usize = retries.iter().map(|(_, _, ids)| stated(ids)).sum();
+    let of_mirrors: usize = mirrors
+        .iter()
+        .map(|(_, copy, ids)| stated(ids) + copy.as_ref().map_or(0, |copy| destination(&copy.to)))
+        .sum();
+    let (way_count, retry_count, mirror_count) = (ways.len(), retries.len(), mirrors.len());
+    ENTRY_BYTES * way_count * retry_count * mirror_count
+        + of_ways * retry_count * mirror_count
+        + of_retries * way_count * mirror_count
+        + of_mirrors * way_count * retry_count
 }
 
 /// How long an answer may take where nothing else is decided of a request.
@@ -152,7 +200,7 @@ fn parts<D, T>(
     let deciding = |choice: &&Arc<Choice<D>>| key(&choice.does) != NO_PART;
     for choice in ordered.entries.iter().filter(deciding) {
         let entry = by_key.entry(key(&choice.does)).or_insert_with(|| (value(&choice.does), Vec::new()));
-        if !entry.1.contains(&choice.id) {
+        if entry.1.len() < STATED_MAX && !entry.1.contains(&choice.id) {
             entry.1.push(choice.id.clone());
         }
     }
@@ -161,11 +209,26 @@ fn parts<D, T>(
 }
 
 fn too_many(calls: &LinkedCalls, count: usize) -> Diagnostic {
-    let spans = calls.ways.entries.iter().map(|choice| choice.span);
-    let spans = spans.chain(calls.retries.entries.iter().map(|choice| choice.span));
-    let span = spans.chain(calls.mirrors.entries.iter().map(|choice| choice.span)).min().unwrap_or_default();
     let message =
         format!("routes, retries and mirrors go together in {count} ways; {ENTRIES_MAX} is the limit");
-    Diagnostic::error(TOO_MANY, span, message)
+    Diagnostic::error(TOO_MANY, first_span(calls), message)
         .help("let fewer statements of one of the three speak of some requests only")
+}
+
+fn too_large(calls: &LinkedCalls, bytes: usize) -> Diagnostic {
+    let message = format!(
+        "routes, retries and mirrors together take {} MiB in each caller's sidecar; {} MiB is the limit",
+        bytes >> 20,
+        TABLE_BYTES_MAX >> 20
+    );
+    Diagnostic::error(TOO_MANY, first_span(calls), message).help(
+        "let fewer statements of one of the three speak of some requests only, or split requests to fewer services",
+    )
+}
+
+/// Where the first statement stands of which there may be too many.
+fn first_span(calls: &LinkedCalls) -> Span {
+    let spans = calls.ways.entries.iter().map(|choice| choice.span);
+    let spans = spans.chain(calls.retries.entries.iter().map(|choice| choice.span));
+    spans.chain(calls.mirrors.entries.iter().map(|choice| choice.span)).min().unwrap_or_default()
 }

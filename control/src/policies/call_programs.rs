@@ -20,8 +20,12 @@ use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Programs that are remembered; then all are forgotten.
+/// Programs that are remembered; beyond that, those go that have not been asked for the longest.
 const REMEMBERED_MAX: usize = 65_536;
+/// What remembered programs may take together: modules, and tables of routes as they are estimated.
+const BYTES_MAX: usize = 256 << 20;
+/// What the place of one takes that says nothing.
+const ENTRY_BYTES: usize = 128;
 
 /// What a caller's sidecar does with requests to a service.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +43,24 @@ pub struct CallProgram {
 /// Programs that were made.
 #[derive(Debug, Default)]
 pub(super) struct CallPrograms {
-    made: Mutex<HashMap<Key, Option<Arc<CallProgram>>>>,
+    made: Mutex<Made>,
+}
+
+#[derive(Debug, Default)]
+struct Made {
+    entries: HashMap<Key, Entry>,
+    /// Of all together.
+    bytes: usize,
+    /// Counts what is asked.
+    asked: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    program: Option<Arc<CallProgram>>,
+    bytes: usize,
+    /// When it was asked for last.
+    asked: u64,
 }
 
 /// What a program depends on, as a digest.
@@ -47,9 +68,46 @@ pub(super) struct CallPrograms {
 struct Key([u8; 32]);
 
 impl CallPrograms {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Option<Arc<CallProgram>>>> {
+    fn lock(&self) -> MutexGuard<'_, Made> {
         // Whoever panicked in here left the map whole.
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Made {
+    fn get(&mut self, key: &Key) -> Option<Option<Arc<CallProgram>>> {
+        self.asked += 1;
+        let entry = self.entries.get_mut(key)?;
+        entry.asked = self.asked;
+        Some(entry.program.clone())
+    }
+
+    fn put(&mut self, key: Key, program: Option<Arc<CallProgram>>, bytes_max: usize) {
+        let bytes = ENTRY_BYTES + program.as_ref().map_or(0, |program| program.bytes());
+        self.asked += 1;
+        self.bytes += bytes;
+        if let Some(before) = self.entries.insert(key, Entry { program, bytes, asked: self.asked }) {
+            self.bytes -= before.bytes;
+        }
+        while self.entries.len() > 1 && (self.entries.len() > REMEMBERED_MAX || self.bytes > bytes_max) {
+            self.forget();
+        }
+    }
+
+    /// Forgets the half that was not asked for the longest.
+    fn forget(&mut self) {
+        let mut asked: Vec<u64> = self.entries.values().map(|entry| entry.asked).collect();
+        asked.sort_unstable();
+        let Some(middle) = asked.get(asked.len() / 2).copied() else { return };
+        self.entries.retain(|_, entry| entry.asked >= middle);
+        self.bytes = self.entries.values().map(|entry| entry.bytes).sum();
+    }
+}
+
+impl CallProgram {
+    /// What it takes, about.
+    fn bytes(&self) -> usize {
+        self.module.as_ref().map_or(0, |module| module.bytes.len()) + self.table.bytes()
     }
 }
 
@@ -71,16 +129,12 @@ impl Programs {
         }
         let key = concerning.key(target, caller);
         if let Some(known) = self.calls.lock().get(&key) {
-            return Ok(known.clone());
+            return Ok(known);
         }
         effort.go_on()?;
         let made = self.link_and_compile(&concerning, target, Some(caller))?;
         let made = made.map(|(_, program)| Arc::new(program));
-        let mut known = self.calls.lock();
-        if known.len() >= REMEMBERED_MAX {
-            known.clear();
-        }
-        known.insert(key, made.clone());
+        self.calls.lock().put(key, made.clone(), BYTES_MAX);
         Ok(made)
     }
 
@@ -256,5 +310,31 @@ impl<'a> Concerning<'a> {
             }
         }
         Key(hash.finalize().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_its_bytes_the_cache_forgets_what_was_not_asked_for_the_longest() {
+        let program = || {
+            let table = RouteTable::default();
+            Arc::new(CallProgram { module: None, table, delays: false, policies: Vec::new() })
+        };
+        let each = ENTRY_BYTES + program().bytes();
+        let mut made = Made::default();
+        for number in 0..4 {
+            made.put(Key([number; 32]), Some(program()), 4 * each);
+        }
+        assert!(made.get(&Key([0; 32])).is_some(), "all four fit");
+        made.put(Key([4; 32]), Some(program()), 4 * each);
+        assert!(made.bytes <= 4 * each && made.bytes == made.entries.len() * each);
+        assert!(made.get(&Key([0; 32])).is_some() && made.get(&Key([4; 32])).is_some());
+        assert!(made.get(&Key([1; 32])).is_none());
+        // What is larger than all that may be remembered is remembered alone.
+        made.put(Key([5; 32]), Some(program()), 1);
+        assert_eq!(made.entries.len(), 1);
     }
 }
