@@ -9,6 +9,7 @@ pub mod effort;
 pub mod explained;
 pub mod filters;
 pub mod in_force;
+pub mod nowhere;
 pub mod policy_runner;
 pub mod population;
 pub mod preflight;

@@ -71,6 +71,44 @@ pub fn unknown_inhabitants(
     found
 }
 
+/// A warning for each version in these policies to which requests are sent and which no replica of its service has, by
+/// the versions of each service. Of services that are not known at all the others tell.
+#[must_use]
+pub fn unknown_versions(
+    policies: &[&CheckedPolicy],
+    known: &BTreeSet<ServiceRef>,
+    versions: impl Fn(&ServiceRef) -> BTreeSet<String>,
+    sources: &SourceSet,
+) -> Vec<Diagnostic> {
+    let destinations = policies.iter().filter_map(|policy| policy.calls()).flat_map(Calls::destinations);
+    let mut found = Vec::new();
+    for (destination, span) in destinations {
+        if found.len() >= FINDINGS_MAX {
+            break;
+        }
+        let Some(version) = &destination.version else { continue };
+        if !known.contains(&destination.service) {
+            continue;
+        }
+        let versions = versions(&destination.service);
+        if versions.contains(version) {
+            continue;
+        }
+        let near = nearest(version, versions.iter().map(String::as_str)).map(str::to_owned);
+        let shown = destination.to_string();
+        let warning = Diagnostic::warning(
+            NOBODY,
+            narrowed(span, &shown, sources),
+            format!("no sidecar of `{shown}` has joined: none has the label `version={version}`"),
+        );
+        found.push(match near {
+            Some(near) => warning.help(format!("did you mean `{near}`?")),
+            None => warning.help("is it right? until one has, requests that go there are answered with 503"),
+        });
+    }
+    found
+}
+
 fn named(service: &ServiceRef) -> Named<'_> {
     if service.name == "*" { Named::Namespace(&service.namespace) } else { Named::Service(service) }
 }

@@ -17,10 +17,10 @@ use crate::checked::{
 };
 use crate::decision::Decision;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::eval::{Buckets, evaluate_at, header_changes, logged};
+use crate::eval::{Buckets, Course, evaluate_at, header_changes, logged};
 use crate::link::link;
 use crate::linked::{LinkedProgram, Workload};
-use crate::request::{Headers, received};
+use crate::request::{Headers, Refusal, Request, received};
 use std::collections::BTreeMap;
 
 /// The namespace of a test whose policy is on the whole mesh.
@@ -94,17 +94,37 @@ fn not_concerned(test: &CheckedTest, policy: &CheckedPolicy, workload: &Workload
 /// When a test begins, in ns since 1970: any time, for nothing depends on it.
 pub const BEGINNING_NS: u64 = 1_700_000_000_000_000_000;
 
-/// What the evaluator decides of the requests of a test: of each case, of each of its requests. The test begins
-/// with full buckets; the requests of a case are made at one time, and the next case begins when the time of
-/// `within` is over.
+/// The request of a case as it gets to the target: as Envoy shows it, and with the path that its caller's sidecar sends.
+///
+/// # Errors
+/// Why Envoy refuses it, so that no module sees it.
+pub fn arriving(
+    case: &TestCase,
+    program: &LinkedProgram,
+    course: Option<&Course>,
+) -> Result<Request, Refusal> {
+    let request = received(case.request.clone())?;
+    // A sender's sidecar decides before it rewrites.
+    let arrives = course.filter(|_| program.direction == Direction::Inbound);
+    let path = arrives.and_then(|course| course.path.clone());
+    Ok(Request { path: path.unwrap_or_else(|| request.path.clone()), ..request })
+}
+
+/// What the evaluator decides of the requests of a test: of each case, of each of its requests, as they get to the
+/// target by what is said of its `course`. The test begins with full buckets; the requests of a case are made at one
+/// time, and the next case begins when the time of `within` is over.
 #[must_use]
-pub fn decisions(test: &CheckedTest, program: &LinkedProgram) -> Vec<Vec<Decision>> {
+pub fn decisions(
+    test: &CheckedTest,
+    program: &LinkedProgram,
+    course: impl Fn(&TestCase) -> Option<Course>,
+) -> Vec<Vec<Decision>> {
     let mut buckets = Buckets::default();
     let mut now_ns = BEGINNING_NS;
     let of_case = |case: &TestCase| {
-        let decide = |_| match received(case.request.clone()) {
-            Ok(request) => evaluate_at(program, &request, &mut buckets, now_ns),
-            // Envoy refuses it, so that no module sees it.
+        let request = arriving(case, program, course(case).as_ref());
+        let decide = |_| match &request {
+            Ok(request) => evaluate_at(program, request, &mut buckets, now_ns),
             Err(refusal) => refusal.decision(),
         };
         let decisions = (0..case.repeat.max(1)).map(decide).collect();
@@ -116,13 +136,18 @@ pub fn decisions(test: &CheckedTest, program: &LinkedProgram) -> Vec<Vec<Decisio
 
 /// What is wrong with a program's decisions on the requests of a case, and with what it makes of headers, in words.
 #[must_use]
-pub fn failures(case: &TestCase, program: &LinkedProgram, found: &[Decision]) -> Vec<String> {
+pub fn failures(
+    case: &TestCase,
+    program: &LinkedProgram,
+    course: Option<&Course>,
+    found: &[Decision],
+) -> Vec<String> {
     let of_verdicts = case.expect.iter().filter_map(|expected| failure(expected, found));
     let mut failures: Vec<String> = of_verdicts.collect();
     if case.headers.is_empty() {
         return failures;
     }
-    let messages = match received(case.request.clone()) {
+    let messages = match arriving(case, program, course) {
         Ok(request) if found.iter().all(|decision| decision.outcome.allows()) => {
             let changes = header_changes(program, &request, &case.response);
             let (mut sent, mut answered) = (request.headers, case.response.headers.clone());
@@ -160,8 +185,13 @@ fn header_failure(expected: &HeaderExpectation, headers: &Headers) -> Option<Str
 
 /// How many requests are logged of which the same is to be said as of this one of a case.
 #[must_use]
-pub fn rate(case: &TestCase, program: &LinkedProgram, decision: &Decision) -> SampleRate {
-    match received(case.request.clone()) {
+pub fn rate(
+    case: &TestCase,
+    program: &LinkedProgram,
+    course: Option<&Course>,
+    decision: &Decision,
+) -> SampleRate {
+    match arriving(case, program, course) {
         Ok(request) => {
             let response = case.response.delivered(program, &request, decision);
             logged(program, &request, decision, &response)

@@ -11,7 +11,7 @@ use chancery_policy_lang::budget::Budget;
 use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::check::{self, CheckOptions};
 use chancery_policy_lang::checked::Direction;
-use chancery_policy_lang::checked::{CheckedPolicy, ServiceRef};
+use chancery_policy_lang::checked::{CheckedPolicy, ServiceRef, TestCase};
 use chancery_policy_lang::diagnostic::render;
 use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::source::SOURCE_BYTES_MAX;
@@ -19,6 +19,7 @@ use chancery_policy_lang::{
     Analysis, Diagnostic, FileId, SourceSet, analyse, classify, emit, inhabitants, lex, link, lower, parse,
     print, routes, tabulate, testing, together,
 };
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -185,21 +186,26 @@ fn run_eval(_: FileId, text: &str) -> Made {
                 continue;
             }
         };
-        for (case, decisions) in test.cases.iter().zip(testing::decisions(test, &program)) {
-            let mut failures = testing::failures(case, &program, &decisions);
+        let course = |case: &TestCase| {
+            let caller = testing::caller_of(case, &program.workload);
+            let linked = testing::link_test_calls(test, &analysis.policies, caller.as_ref()).unwrap();
+            testing::course_of(case, linked.as_ref())
+        };
+        for (case, decisions) in test.cases.iter().zip(testing::decisions(test, &program, course)) {
+            let mut failures = testing::failures(case, &program, course(case).as_ref(), &decisions);
             let way = match case.ways.is_empty() {
                 true => None,
                 false => {
-                    let caller = testing::caller_of(case, &program.workload);
-                    let linked = testing::link_test_calls(test, &analysis.policies, caller.as_ref()).unwrap();
-                    let course = testing::course_of(case, linked.as_ref());
+                    let course = course(case);
                     failures.extend(testing::way_failures(case, course.as_ref(), &program.workload));
                     course.map(|course| course.way.map(|way| way.id.to_string()).unwrap_or_default())
                 }
             };
             assert!(failures.is_empty(), "{}: {}", test.name, failures.join(", "));
-            let rates: Vec<_> =
-                decisions.iter().map(|decision| testing::rate(case, &program, decision)).collect();
+            let rates: Vec<_> = decisions
+                .iter()
+                .map(|decision| testing::rate(case, &program, course(case).as_ref(), decision))
+                .collect();
             assert_eq!(testing::log_failure(case, &rates), None, "{}", test.name);
             let path = String::from_utf8_lossy(&case.request.path).into_owned();
             if let Some(way) = way {
@@ -213,7 +219,9 @@ fn run_eval(_: FileId, text: &str) -> Made {
                 let status = respond.map(|respond| format!(" {}", respond.status)).unwrap_or_default();
                 let outcome = decision.outcome.as_str();
                 let logged = match case.logged {
-                    Some(_) => format!(", {} logged", testing::rate(case, &program, decision)),
+                    Some(_) => {
+                        format!(", {} logged", testing::rate(case, &program, course(case).as_ref(), decision))
+                    }
                     None => String::new(),
                 };
                 writeln!(out, "  {count}{path}: {outcome}{status} by {}{logged}", decision.rule).unwrap();
@@ -231,8 +239,18 @@ fn run_inhabitants(_: FileId, text: &str) -> Made {
     let known = [("shop", "orders"), ("shop", "frontend"), ("pay", "ledger")];
     let known = known.map(|(namespace, name)| ServiceRef { namespace: namespace.into(), name: name.into() });
     let policies: Vec<&CheckedPolicy> = analysis.policies.iter().collect();
-    let found = inhabitants::unknown_inhabitants(&policies, &known.into(), &sources);
+    let known = known.into();
+    let found = inhabitants::unknown_inhabitants(&policies, &known, &sources);
     analysis.diagnostics.extend(found);
+    let versions = |service: &ServiceRef| match known.contains(service) {
+        true => [("v1", "orders"), ("v2", "orders")]
+            .into_iter()
+            .filter(|(_, of)| service.name == *of)
+            .map(|(version, _)| version.to_owned())
+            .collect(),
+        false => BTreeSet::new(),
+    };
+    analysis.diagnostics.extend(inhabitants::unknown_versions(&policies, &known, versions, &sources));
     (String::new(), analysis.diagnostics)
 }
 

@@ -8,7 +8,7 @@ use crate::cli::global::Global;
 use crate::cli::report::count;
 use crate::cli::terminal;
 use crate::mesh::words::visible;
-use crate::server::api::types::{Progress, ProxyBody, Rejection, StatusResponse};
+use crate::server::api::types::{NowhereBody, Progress, ProxyBody, Rejection, StatusResponse};
 use clap::Args;
 
 /// Arguments of `chancery status`.
@@ -84,6 +84,17 @@ fn render(status: &StatusResponse) -> String {
         text.push_str(&refusals(proxy));
         text.push_str(&unready(proxy));
     }
+    for NowhereBody { destination, policies } in &status.nowhere {
+        let who = match policies.as_slice() {
+            [only] => format!("policy {only} sends"),
+            several => format!("policies {} send", several.join(", ")),
+        };
+        text.push_str(&format!(
+            "\nno sidecar of {} has joined, to which {} requests: they are answered with 503\n",
+            visible(destination),
+            visible(&who)
+        ));
+    }
     let away: Vec<&ProxyBody> = status.proxies.iter().filter(|proxy| !proxy.connected).collect();
     if !away.is_empty() {
         text.push_str(&format!(
@@ -154,7 +165,16 @@ pub(super) mod tests {
         let connected = proxies.iter().filter(|proxy| proxy.connected).count();
         let away = proxies.len() - connected;
         let trust_domain = "chancery.local".to_owned();
-        StatusResponse { revision: 12, trust_domain, policies: 2, on_revision, connected, away, proxies }
+        StatusResponse {
+            revision: 12,
+            trust_domain,
+            policies: 2,
+            on_revision,
+            connected,
+            away,
+            proxies,
+            nowhere: Vec::new(),
+        }
     }
 
     #[test]
@@ -187,6 +207,25 @@ pub(super) mod tests {
             away: shop/orders/2
               Nobody knows by what they decide. They count until they are back, leave, or are evicted or
               forgotten: `chancery proxies evict ID`, `chancery proxies forget ID`.
+        "]]
+        .assert_eq(&render(&status));
+    }
+
+    #[test]
+    fn where_requests_are_sent_and_nobody_is_is_said() {
+        let nowhere = |destination: &str, policies: &[&str]| NowhereBody {
+            destination: destination.to_owned(),
+            policies: policies.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let nowhere = vec![nowhere("shop/gone", &["canary"]), nowhere("shop/a@v9", &["canary", "split"])];
+        let status = StatusResponse { nowhere, ..status(Vec::new()) };
+        assert_eq!(verdict(&status), Exit::Well, "it is allowed");
+        expect_test::expect![[r"
+            0/0 sidecars on revision 12; 2 policies; trust domain chancery.local
+
+            no sidecar of shop/gone has joined, to which policy canary sends requests: they are answered with 503
+
+            no sidecar of shop/a@v9 has joined, to which policies canary, split send requests: they are answered with 503
         "]]
         .assert_eq(&render(&status));
     }

@@ -47,6 +47,9 @@ pub struct ProxyRegistration {
     pub readiness: Readiness,
 }
 
+/// The label that says which version a replica has.
+pub const VERSION: &str = "version";
+
 /// Whether requests are sent to a replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Readiness {

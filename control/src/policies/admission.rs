@@ -24,7 +24,7 @@ use crate::policies::workloads::ANY;
 use chancery_policy_lang::check::{CheckOptions, Checked, check};
 use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, ServiceRef, Target};
 use chancery_policy_lang::diagnostic::render;
-use chancery_policy_lang::inhabitants::unknown_inhabitants;
+use chancery_policy_lang::inhabitants::{unknown_inhabitants, unknown_versions};
 use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::parse::parse;
 use chancery_policy_lang::sinks;
@@ -180,6 +180,8 @@ pub fn admit(
         in_force.population.known_services().into_iter().chain(terms.invited.iter().cloned()).collect();
     warnings.extend(unknown_inhabitants(&policies, &known, &together.sources));
     warnings.extend(sinks::unused(policies.iter().copied(), together.iter().map(|policy| &policy.policy)));
+    let versions = |service: &ServiceRef| in_force.population.versions(service);
+    warnings.extend(unknown_versions(&policies, &known, versions, &together.sources));
     let warnings = findings(&warnings, &together.sources);
     let applied = |(name, outcome): (&str, ApplyOutcome)| AppliedPolicy { name: name.to_owned(), outcome };
     let outcomes = outcomes.into_iter().map(applied).collect();

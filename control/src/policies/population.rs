@@ -3,9 +3,9 @@
 //! Thousands of replicas are a few workloads. The maps are persistent: a copy costs nothing, and a change of a copy
 //! costs what the change does.
 
-use crate::mesh::model::{Labels, ProxyId, ProxyRegistration};
+use crate::mesh::model::{Labels, ProxyId, ProxyRegistration, VERSION};
 use crate::mesh::store::Step;
-use chancery_policy_lang::checked::{ServiceRef, Target};
+use chancery_policy_lang::checked::{Destination, ServiceRef, Target};
 use chancery_policy_lang::linked::Workload;
 use imbl::OrdMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +57,22 @@ impl Population {
     #[must_use]
     pub fn known_services(&self) -> BTreeSet<ServiceRef> {
         self.services.keys().chain(self.called.keys()).cloned().collect()
+    }
+
+    /// Whether there is a sidecar of a service, or of a version of it.
+    #[must_use]
+    pub fn has(&self, Destination { service, version }: &Destination) -> bool {
+        let Some(workloads) = self.services.get(service) else { return false };
+        version
+            .as_ref()
+            .is_none_or(|wanted| workloads.keys().any(|labels| labels.get(VERSION) == Some(wanted)))
+    }
+
+    /// The versions of a service of which there is a sidecar.
+    #[must_use]
+    pub fn versions(&self, service: &ServiceRef) -> BTreeSet<String> {
+        let workloads = self.services.get(service).into_iter().flat_map(OrdMap::keys);
+        workloads.filter_map(|labels| labels.get(VERSION).cloned()).collect()
     }
 
     /// The workloads that a target covers.

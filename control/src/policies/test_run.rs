@@ -222,12 +222,8 @@ impl<'a> TestBench<'a> {
         let repeat = case.repeat.max(1);
         let mut decisions = Vec::with_capacity(repeat as usize);
         let mut rates: Vec<SampleRate> = Vec::new();
-        match received(case.request.clone()) {
+        match testing::arriving(case, program, course.as_ref()) {
             Ok(request) => {
-                // A sender's sidecar decides before it rewrites.
-                let arrives = course.as_ref().filter(|_| program.direction == Direction::Inbound);
-                let path = arrives.and_then(|course| course.path.clone());
-                let request = Request { path: path.unwrap_or_else(|| request.path.clone()), ..request };
                 for _ in 0..repeat {
                     let decision = match decisions.first() {
                         Some(first) if !program.has_limits() => Decision::clone(first),
@@ -246,7 +242,7 @@ impl<'a> TestBench<'a> {
                 rates.push(SampleRate::ALL);
             }
         }
-        let mut failures = testing::failures(case, program, &decisions);
+        let mut failures = testing::failures(case, program, course.as_ref(), &decisions);
         failures.extend(testing::log_failure(case, &rates));
         failures.extend(ways);
         failures.extend(testing::arrival_failure(case, course.as_ref(), program));

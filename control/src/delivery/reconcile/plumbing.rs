@@ -2,7 +2,7 @@
 
 use crate::delivery::envoy::{ConnectionLife, cluster, endpoints, listener};
 use crate::delivery::snapshot::Resource;
-use crate::mesh::model::{Inbound, Labels, Protocol, ProxyId, ProxyRegistration, Readiness};
+use crate::mesh::model::{Inbound, Labels, Protocol, ProxyId, ProxyRegistration, Readiness, VERSION};
 use chancery_policy_lang::checked::{Destination, ServiceRef};
 use chancery_policy_lang::link::LinkedSettings;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -53,9 +53,6 @@ struct Callers {
     ids: BTreeSet<ProxyId>,
     endpoints: Option<Arc<Resource>>,
 }
-
-/// The label that says which version a replica has.
-const VERSION: &str = "version";
 
 /// What a resource depends on, beside the trust domain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -3,9 +3,10 @@
 use super::access::Caller;
 use super::client::REQUEST_TIMEOUT;
 use super::extract::{Json, Path, Query};
+use super::policies::blocking;
 use super::types::{
-    Done, Evicted, InboundBody, OutboundBody, Progress, ProxyBody, ProxyList, ReadinessBody, ReadinessState,
-    Rejection, StatusResponse,
+    Done, Evicted, InboundBody, NowhereBody, OutboundBody, Progress, ProxyBody, ProxyList, ReadinessBody,
+    ReadinessState, Rejection, StatusResponse,
 };
 use super::{Api, ApiError};
 use crate::delivery::acks::{ProxyStatus, Refused};
@@ -15,9 +16,13 @@ use crate::delivery::xds::{Application, UnopenedListeners};
 use crate::mesh::identity::spiffe;
 use crate::mesh::model::{ProxyId, ProxyRegistration, Readiness, Revision};
 use crate::mesh::store::{Actor, Change, StoreError};
+use crate::policies::in_force::InForce;
+use crate::policies::nowhere::nowhere;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
+use chancery_policy_lang::checked::Destination;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +84,13 @@ pub(super) async fn status(
         Shown::All => proxies(&api),
         Shown::Behind => standing.behind,
     };
+    let nowhere = match query.proxies {
+        Shown::All => {
+            let (in_force, desired) = (api.in_force.clone(), desired.clone());
+            blocking(move || nowhere_bodies(&in_force.at(&desired))).await?
+        }
+        Shown::Behind => Vec::new(),
+    };
     Ok(Json(StatusResponse {
         revision: revision.0,
         trust_domain: desired.trust_domain.clone(),
@@ -87,7 +99,17 @@ pub(super) async fn status(
         connected: standing.connected,
         away: standing.away,
         proxies: listed,
+        nowhere,
     }))
+}
+
+/// Where policies send requests and nobody is.
+fn nowhere_bodies(in_force: &InForce) -> Vec<NowhereBody> {
+    let body = |(destination, policies): (Destination, BTreeSet<String>)| NowhereBody {
+        destination: destination.to_string(),
+        policies: policies.into_iter().collect(),
+    };
+    nowhere(in_force).into_iter().map(body).collect()
 }
 
 /// Waits until every registered sidecar has taken a revision or refused it.

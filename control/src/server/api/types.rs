@@ -460,6 +460,19 @@ pub struct StatusResponse {
     pub away: usize,
     /// Each sidecar, by id.
     pub proxies: Vec<ProxyBody>,
+    /// Where policies in force send requests and no sidecar has joined: such requests are answered with 503. Not told
+    /// where only those that are behind are asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nowhere: Vec<NowhereBody>,
+}
+
+/// A service, or a version of one, to which requests are sent and of which no sidecar has joined.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, PartialEq, Eq)]
+pub struct NowhereBody {
+    /// `namespace/name` or `namespace/name@version`
+    pub destination: String,
+    /// The policies that send requests there.
+    pub policies: Vec<String>,
 }
 
 /// `POST /v1/tokens`
