@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 use chancery_policy_lang::check::CheckOptions;
-use chancery_policy_lang::checked::{CheckedPolicy, ServiceRef};
+use chancery_policy_lang::checked::{CheckedPolicy, ServiceRef, TestCase};
 use chancery_policy_lang::diagnostic::render;
 use chancery_policy_lang::{Diagnostic, SourceSet, analyse, inhabitants, sinks, testing};
 use std::collections::BTreeSet;
@@ -69,12 +69,19 @@ fn said_in_mesh(text: &str, known: &BTreeSet<ServiceRef>) -> (Vec<Diagnostic>, S
             match testing::link_test(test, &analysis.policies) {
                 Err(found) => analysis.diagnostics.extend(found),
                 Ok(program) => {
-                    for (case, decisions) in test.cases.iter().zip(testing::decisions(test, &program)) {
+                    let course = |case: &TestCase| {
                         let caller = testing::caller_of(case, &program.workload);
                         let calls = testing::link_test_calls(test, &analysis.policies, caller.as_ref());
-                        let course = calls.ok().and_then(|calls| testing::course_of(case, calls.as_ref()));
+                        calls.ok().and_then(|calls| testing::course_of(case, calls.as_ref()))
+                    };
+                    let decisions = testing::decisions(test, &program, course);
+                    for (case, decisions) in test.cases.iter().zip(decisions) {
+                        let course = course(case);
                         let ways = testing::way_failures(case, course.as_ref(), &program.workload);
-                        for failure in testing::failures(case, &program, &decisions).into_iter().chain(ways) {
+                        for failure in testing::failures(case, &program, course.as_ref(), &decisions)
+                            .into_iter()
+                            .chain(ways)
+                        {
                             failures += &format!("{}: {failure}\n", test.name);
                         }
                     }
@@ -100,6 +107,19 @@ fn policies_in_documents_are_right() {
         }
     }
     assert!(count >= 5, "only {count} policies were found");
+}
+
+/// That they are right and pass their tests is asked with all others.
+#[test]
+fn ten_everyday_tasks_are_whole_files_with_tests() {
+    let document =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/language.md")).unwrap();
+    let (_, section) = document.split_once("\n## Ten everyday tasks\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let files: Vec<&str> =
+        section.split("```writ\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(files.len(), 10);
+    assert!(files.iter().all(|file| file.contains("\ntest \"")), "each has a test");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::policies::course_runner::CourseRunner;
 use crate::policies::policy_runner::{PolicyRunner, Ran, RunError};
 use crate::policies::workloads;
 use chancery_policy_lang::bug::CompileError;
-use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, Direction, Leaving, SampleRate, TestCase};
+use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, Leaving, SampleRate, TestCase};
 use chancery_policy_lang::decision::Decision;
 use chancery_policy_lang::eval::Buckets;
 use chancery_policy_lang::eval::Course;

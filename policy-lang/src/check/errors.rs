@@ -11,7 +11,7 @@ pub(super) mod warnings;
 use super::header_name::Owner;
 use super::pattern::SEGMENTS_MAX;
 use super::rule::{BODY_BYTES_MAX, NAME_BYTES_MAX};
-use crate::checked::{BaseType, Message};
+use crate::checked::{BaseType, Message, Milliseconds};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 
@@ -533,6 +533,16 @@ pub(super) fn second_cors(span: Span, first: Span) -> Diagnostic {
 pub(super) fn bad_count(span: Span, most: u32) -> Diagnostic {
     Diagnostic::error(CHOICE, span, format!("this is from 1 to {most}"))
         .help("leave the statement out for no limit; to let nothing pass, an `auth` policy denies it")
+}
+
+pub(super) fn slow_check(span: Span, Milliseconds(most): Milliseconds) -> Diagnostic {
+    Diagnostic::error(
+        CHOICE,
+        span,
+        format!("a replica has {} s at most to say that it is well", most / 1_000),
+    )
+    .labelled("one that hangs is waited for so long before a new service is used")
+    .help("state a shorter `timeout`, or leave it out for 1s; `fall` says how many late answers are too many")
 }
 
 pub(super) fn no_single_path(span: Span) -> Diagnostic {

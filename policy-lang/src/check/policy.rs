@@ -76,6 +76,7 @@ pub(super) fn check(
     }
     let policy = CheckedPolicy { name, targets, mode, body, span: tree.span(node.range()), name_span };
     outbound::check(&policy, diagnostics);
+    warn_unseen(&policy, node, tree, diagnostics);
     Some(policy)
 }
 
@@ -207,6 +208,23 @@ impl Names {
             }
         }
         false
+    }
+}
+
+/// Warns of a shadow policy of which callers' sidecars would carry something out: of that, nothing is reported.
+fn warn_unseen(policy: &CheckedPolicy, node: &Policy, tree: &SyntaxTree, diagnostics: &mut Findings) {
+    if !matches!(policy.mode, Mode::Shadow { .. }) {
+        return;
+    }
+    let Some(calls) = policy.calls() else { return };
+    let of_requests = calls.guards().map(|(_, id, span)| (id, span));
+    let first = of_requests.chain(calls.settings.known_by()).min_by_key(|(_, span)| span.start);
+    let stated = node.statements().find_map(|statement| match statement {
+        Statement::Mode(mode) => Some(tree.span(mode.range())),
+        _ => None,
+    });
+    if let (Some((id, span)), Some(stated)) = (first, stated) {
+        diagnostics.push(errors::warnings::unseen_in_shadow(stated, id, span));
     }
 }
 

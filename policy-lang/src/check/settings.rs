@@ -20,6 +20,9 @@ const COUNT_MAX: u32 = 1_000_000;
 const EJECTED_MAX: u32 = ALL / 2;
 /// How long an answer to a health check may take, if that is not stated.
 const CHECK_TIMEOUT: Milliseconds = Milliseconds(1_000);
+/// The longest that may be stated. Envoy does not use a service that is new to it before each replica was asked once:
+/// for so long one that hangs keeps requests from all.
+const CHECK_TIMEOUT_MAX: Milliseconds = Milliseconds(10_000);
 /// The methods by which Envoy asks a replica.
 const CHECK_METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"];
 /// After how many bad and good answers in a row a replica is out and in again, if that is not stated.
@@ -111,7 +114,7 @@ impl Around<'_> {
             return None;
         }
         let every = self.duration(&node.duration_after("every")?);
-        let timeout = node.duration_after("timeout").map(|token| self.duration(&token));
+        let timeout = node.duration_after("timeout").map(|token| self.check_timeout(&token));
         let fall = node.number_after("fall").map(|token| self.count(&token));
         let rise = node.number_after("rise").map(|token| self.count(&token));
         let is_one =
@@ -128,6 +131,16 @@ impl Around<'_> {
             fall: fall.unwrap_or(Some(FALL))?,
             rise: rise.unwrap_or(Some(RISE))?,
         })
+    }
+
+    fn check_timeout(&mut self, token: &SyntaxToken) -> Option<Milliseconds> {
+        let timeout = self.duration(token)?;
+        if timeout > CHECK_TIMEOUT_MAX {
+            let span = self.tree.span(token.text_range());
+            self.diagnostics.push(errors::slow_check(span, CHECK_TIMEOUT_MAX));
+            return None;
+        }
+        Some(timeout)
     }
 
     fn balance(&mut self, node: &ast::Setting) -> Option<Balance> {

@@ -93,11 +93,17 @@ impl Settings {
 
     /// The ids of the statements.
     pub fn ids(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.known_by().map(|(id, _)| id)
+    }
+
+    /// The ids and places of all statements.
+    pub fn known_by(&self) -> impl Iterator<Item = (&Arc<str>, Span)> {
         let Self { pools, ejections, checks, balances } = self;
-        let pools = pools.iter().map(|setting| &setting.id);
-        let ejections = ejections.iter().map(|setting| &setting.id);
-        let checks = checks.iter().map(|setting| &setting.id);
-        pools.chain(ejections).chain(checks).chain(balances.iter().map(|setting| &setting.id))
+        let pools = pools.iter().map(|setting| (&setting.id, setting.span));
+        let ejections = ejections.iter().map(|setting| (&setting.id, setting.span));
+        let checks = checks.iter().map(|setting| (&setting.id, setting.span));
+        let balances = balances.iter().map(|setting| (&setting.id, setting.span));
+        pools.chain(ejections).chain(checks).chain(balances)
     }
 
     /// The word and the place of each statement.

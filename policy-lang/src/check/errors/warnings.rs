@@ -17,6 +17,7 @@ const FORWARDED_CERTIFICATE: Code = Code("W109");
 const ANYONE: Code = Code("W110");
 const NOTHING_TESTED: Code = Code("W111");
 const EVADED: Code = Code("W112");
+const UNSEEN: Code = Code("W113");
 const NEVER_MATCHES: Code = Code("W201");
 const ALWAYS_TRUE: Code = Code("W202");
 const ALLOWED_OTHERWISE: Code = Code("W203");
@@ -47,6 +48,16 @@ pub(in crate::check) fn respond_on_allow(span: Span) -> Diagnostic {
 pub(in crate::check) fn shadow_is_over(span: Span, until: &str) -> Diagnostic {
     Diagnostic::warning(SHADOW_IS_OVER, span, format!("this policy was to be in shadow until {until}"))
         .help("write `mode enforce`, or a later day")
+}
+
+pub(in crate::check) fn unseen_in_shadow(mode: Span, id: &str, statement: Span) -> Diagnostic {
+    Diagnostic::warning(UNSEEN, mode, format!("in shadow mode `{id}` is neither carried out nor reported"))
+        .with(statement, "callers' sidecars would carry this out")
+        .help(
+            "shadow mode reports `auth` rules and limits. To try this, write it into a policy of its own that is \
+             enforced for some requests only, such as `when headers[\"x-canary\"] == \"1\"`; tests run it as if it \
+             were enforced",
+        )
 }
 
 pub(in crate::check) fn nothing_tested(span: Span) -> Diagnostic {
