@@ -32,11 +32,9 @@ pub(super) fn check(node: &Test, scope: &Scope, tree: &SyntaxTree, findings: &mu
         if let Some(called) = request.called()
             && let Some(service) = service_ref(&called)
         {
-            let place = tree.span(called.range());
-            if service.name == "*" {
-                findings.push(errors::two_pairs(place));
-            } else if *to.get_or_insert(service.clone()) != service {
-                findings.push(errors::two_pairs(place));
+            let several = service.name == "*";
+            if several || *to.get_or_insert(service.clone()) != service {
+                findings.push(errors::two_pairs(tree.span(called.range())));
             }
         }
     }
