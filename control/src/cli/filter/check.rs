@@ -142,7 +142,7 @@ impl Tried {
         self.dry_run = match dry_run::dry_run(&host, module, configuration) {
             Ok(reached) => Some(reached),
             Err((finding, reached)) => {
-                findings.push(finding);
+                findings.push(*finding);
                 reached
             }
         };

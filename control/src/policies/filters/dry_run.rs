@@ -74,8 +74,8 @@ pub fn dry_run(
     host: &Host,
     module: &AdmittedModule,
     configuration: Option<&[u8]>,
-) -> Result<DryRun, (Finding, Option<DryRun>)> {
-    let refused = |finding| (finding, None);
+) -> Result<DryRun, (Box<Finding>, Option<DryRun>)> {
+    let refused = |finding| (Box::new(finding), None);
     let loaded =
         host.load(&module.bytes).map_err(|error| refused(errors::does_not_start(&error.to_string())))?;
     let start = || {
@@ -87,7 +87,7 @@ pub fn dry_run(
         Err(HostError::Refused { callback, words }) => {
             let finding = errors::not_accepted(callback, configuration.is_some(), words.as_deref());
             let reached = (!finding.refuses()).then_some(DryRun::NotConfigured);
-            return Err((finding, reached));
+            return Err((Box::new(finding), reached));
         }
         Err(error) => return Err(refused(errors::does_not_start(&error.to_string()))),
     };
@@ -96,7 +96,7 @@ pub fn dry_run(
         ask(&mut plugin, method, path, body).map_err(|error| {
             let (request, words) = (format!("{method} {path}"), error.to_string());
             if asks_for_more {
-                (errors::request_may_fail(&request, &words), Some(DryRun::Started))
+                (Box::new(errors::request_may_fail(&request, &words)), Some(DryRun::Started))
             } else {
                 refused(errors::request_fails(&request, &words))
             }
