@@ -192,7 +192,8 @@ async fn a_module_that_never_ends_its_start_is_refused_while_the_old_one_serves(
 fn discovered(module: &Path) -> Value {
     let mut filter = wasm_filter("uploaded", module, "").get("typed_config").unwrap().clone();
     // Each version is a VM of its own.
-    filter["config"]["vm_config"]["vm_id"] = json!(module.file_name().unwrap().to_str().unwrap());
+    let vm = filter.pointer_mut("/config/vm_config").unwrap().as_object_mut().unwrap();
+    vm.insert("vm_id".to_owned(), json!(module.file_name().unwrap().to_str().unwrap()));
     let resource = json!({
         "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
         "name": "uploaded",
