@@ -12,7 +12,7 @@
 //!
 //! Two services call `shop/orders`, of which there are two versions. Requests follow each other, so that lines and what
 //! an application heard can be told apart by their order. Which replica a request went to, where several are allowed,
-//! the caller's line says; all else is foretold. What nobody can foretell is not generated ([`steady`]), or such
+//! the caller's line says; all else is foretold. What nobody can foretell is not generated (by `steady`), or such
 //! requests are not made: a second try that may go to either of two replicas.
 
 mod expected;
