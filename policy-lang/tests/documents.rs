@@ -147,7 +147,8 @@ fn what_the_grammar_allows_the_parser_understands() {
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut writer = Writer { productions: &productions, rng, out: String::new() };
     // Each item is written alone, as often, so that the rare productions are reached too.
-    for item in ["file", "use", "schema", "let", "auth", "traffic", "log", "filter", "test", "prove"] {
+    for item in ["file", "use", "schema", "let", "auth", "traffic", "log", "filter", "sink", "test", "prove"]
+    {
         for _ in 0..TEXTS {
             writer.out.clear();
             writer.name(item, 0);
