@@ -10,9 +10,11 @@ pub(crate) const ID_HEADER: &str = "x-request-id";
 
 /// The fields that each line has: those that the sidecar knows when the answer is over, then those that the
 /// module says when the request is decided.
-pub const FIXED_FIELDS: [&str; 15] = [
+pub const FIXED_FIELDS: [&str; 17] = [
     "time",
     "direction",
+    "target",
+    "revision",
     "code",
     "flags",
     "duration",

@@ -118,7 +118,8 @@ async fn lines_reach_all_their_sinks_and_no_other_and_show_no_secret() -> Result
     mesh.apply(&format!("{AUTH}{sinks}log m on service shop/orders {{ send to stdout }}\n")).await?;
     assert_eq!(web.call("shop/orders", &secretive("GET")).await?.status, 200);
     assert_eq!(lines(&orders, "audit.jsonl", 3).await?.len(), 3);
-    assert_eq!(orders.entries_after(0, 1).await?[0]["rule"], "orders/read");
+    let entry = &orders.entries_after(0, 1).await?[0];
+    assert_eq!((&entry["rule"], &entry["revision"]), (&"orders/read".into(), &"2".into()));
     assert_eq!(orders.stats("listener_manager.listener_modified").await?, before);
     assert_eq!(counted(&mut orders, "file:audit.jsonl", "dropped", |_| true).await?, 0);
     assert_eq!(counted(&mut orders, "file:audit.jsonl", "written", |count| count >= 3).await?, 3);
@@ -127,7 +128,12 @@ async fn lines_reach_all_their_sinks_and_no_other_and_show_no_secret() -> Result
 }
 
 fn check_record(record: &Record, expected: [(&str, &str); 3]) {
-    let common = [("direction", "inbound"), ("principal", "spiffe://chancery.local/ns/shop/sa/web")];
+    let common = [
+        ("direction", "inbound"),
+        ("principal", "spiffe://chancery.local/ns/shop/sa/web"),
+        ("target", "shop/orders"),
+        ("revision", "1"),
+    ];
     for (name, value) in expected.into_iter().chain(common) {
         assert_eq!(record.attributes.get(name).map(String::as_str), Some(value), "{name}: {record:#?}");
     }

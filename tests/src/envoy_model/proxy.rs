@@ -14,6 +14,7 @@ use chancery_control::delivery::envoy::{
 use chancery_control::delivery::snapshot::Resource;
 use chancery_control::mesh::model::{self, Inbound};
 use chancery_control::policies::policy_runner::PolicyRunner;
+use chancery_policy_lang::checked::ServiceRef;
 use chancery_policy_lang::emit::compile;
 use chancery_policy_lang::linked::LinkedProgram;
 use chancery_policy_lang::log::LogKey;
@@ -159,6 +160,7 @@ fn observed(filters: &[(&str, Any)]) -> Result<Listener> {
             application: nowhere,
             protocol: model::Protocol::Http1,
         },
+        &ServiceRef { namespace: "model".to_owned(), name: "model".to_owned() },
         "chancery.local",
         ConnectionLife::default(),
     );

@@ -1,5 +1,6 @@
 //! What a replica must do with a request: what it answers, what its application hears, what its line says.
 
+use super::fate::Place;
 use crate::mesh::wire::Answer;
 use anyhow::{Context, Result, bail, ensure};
 use chancery_control::policies::policy_runner::Ran;
@@ -17,8 +18,19 @@ use std::collections::BTreeMap;
 /// When all requests of a set of policies are made: no bucket fills in between.
 const NOW_NS: u64 = 1_700_000_000_000_000_000;
 /// What of a line Envoy alone knows.
-const OF_ENVOY: [&str; 9] =
-    ["time", "direction", "code", "flags", "duration", "bytes_received", "bytes_sent", "upstream", "shadow"];
+const OF_ENVOY: [&str; 11] = [
+    "time",
+    "direction",
+    "target",
+    "revision",
+    "code",
+    "flags",
+    "duration",
+    "bytes_received",
+    "bytes_sent",
+    "upstream",
+    "shadow",
+];
 /// The longest path in a line that no policy speaks of.
 const PATH_BYTES_MAX: usize = 4_096;
 /// Headers that Envoys and the application's library make, or that belong to one hop.
@@ -237,11 +249,18 @@ impl Try {
     ///
     /// # Errors
     /// That.
-    pub(super) fn check_line(&self, entry: &Value, application: &str, hashes: &mut Hashes) -> Result<()> {
+    pub(super) fn check_line(
+        &self,
+        entry: &Value,
+        place: Place,
+        application: &str,
+        hashes: &mut Hashes,
+    ) -> Result<()> {
         let line = self.line.as_ref().context("there is none")?;
         let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
         same("the line's code", &entry.get("code"), &Some(&Value::from(line.code)))?;
         same("the line's direction", &text("direction"), &"inbound")?;
+        same("the line's target", &text("target"), &place.service())?;
         same("the line's shadow", &text("shadow"), &line.shadow.as_str())?;
         if line.passes {
             same("the line's upstream", &text("upstream"), &application)?;

@@ -26,6 +26,17 @@ pub(super) enum Place {
     Copies,
 }
 
+impl Place {
+    /// The service that the replica is of.
+    pub(super) fn service(self) -> &'static str {
+        match self {
+            Self::One | Self::Two => "shop/orders",
+            Self::Basket => "shop/basket",
+            Self::Copies => "shop/copies",
+        }
+    }
+}
+
 /// What becomes of a request.
 #[derive(Clone, Debug)]
 pub(super) enum Fate {

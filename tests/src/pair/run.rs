@@ -390,9 +390,9 @@ impl Pair {
                 Error::msg(report(&format!("at {place:?}: {error:#}"), &made.raw, made.caller, programs))
             };
             if attempt.has_line() {
-                let check = |line: &Value| attempt.check_line(line, &application, &mut hashes.clone());
+                let check = |line: &Value| attempt.check_line(line, place, &application, &mut hashes.clone());
                 let line = take_first(&mut lines, check).map_err(problem)?;
-                attempt.check_line(&line, &application, hashes).map_err(problem)?;
+                attempt.check_line(&line, place, &application, hashes).map_err(problem)?;
             }
             let words = match attempt.is_heard() {
                 true => Some(take_first(&mut heard, |words| attempt.check_heard(words)).map_err(problem)?),

@@ -124,8 +124,8 @@ impl Proxy {
         let inbound = self.stated_inbound();
         let mut resources = self.secrets.clone();
         resources.extend([
-            listener::inbound(&inbound, TRUST_DOMAIN, ConnectionLife::default()),
-            route::inbound(None, &[]),
+            listener::inbound(&inbound, &service(), TRUST_DOMAIN, ConnectionLife::default()),
+            route::inbound(None, &[], None),
             cluster::local_app(self.application, Protocol::Http1),
             evicted::resource(&[]),
             policy,

@@ -10,6 +10,7 @@
 //! line never is: the sidecar reads lines of at most 64 KiB, and JSON writes a byte with up to six.
 
 use super::message::any;
+use chancery_policy_lang::checked::ServiceRef;
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::accesslog::v3::access_log::ConfigType;
 use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
@@ -22,7 +23,7 @@ use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
 /// Fields of a line and where Envoy takes them from. A value that is not there is left out.
-const FIELDS: [(&str, &str); 14] = [
+const FIELDS: [(&str, &str); 15] = [
     ("bytes_received", "%BYTES_RECEIVED%"),
     ("bytes_sent", "%BYTES_SENT%"),
     ("code", "%RESPONSE_CODE%"),
@@ -33,11 +34,16 @@ const FIELDS: [(&str, &str); 14] = [
     ("path", "%PATH(NQ):4096%"),
     ("principal", "%DOWNSTREAM_PEER_URI_SAN%"),
     ("request_id", "%REQUEST_HEADER(X-REQUEST-ID):64%"),
+    ("revision", REVISION),
     ("rule", "%FILTER_STATE(wasm.rule:PLAIN)%"),
     ("shadow", "%FILTER_STATE(wasm.shadow:PLAIN)%"),
     ("time", "%START_TIME%"),
     ("upstream", "%UPSTREAM_HOST%"),
 ];
+
+/// The newest revision of what is in force for the listener, which comes with its routes: Envoy knows the virtual host
+/// also of a request for which there is no route.
+const REVISION: &str = "%METADATA(VIRTUAL_HOST:chancery:revision)%";
 
 /// No log policy speaks of the request.
 const UNCONCERNED: &str = "!('wasm.log' in filter_state)";
@@ -68,29 +74,40 @@ struct InlineText {
 }
 
 /// The logs of a listener in which a module says what is logged where a log policy speaks of the request.
-pub(super) fn of_policies(direction: &str) -> Vec<AccessLog> {
-    vec![to_stdout(fields(direction), Some(UNCONCERNED)), to_stdout(line(direction), Some(LOGGED))]
+pub(super) fn of_policies(direction: &str, target: &ServiceRef) -> Vec<AccessLog> {
+    vec![
+        to_stdout(fields(direction, target), Some(UNCONCERNED)),
+        to_stdout(line(direction, target), Some(LOGGED)),
+    ]
 }
 
 /// What Envoy says of each request.
-fn fields(direction: &str) -> Format {
+fn fields(direction: &str, target: &ServiceRef) -> Format {
     let text = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
     let mut fields: std::collections::BTreeMap<_, _> =
         FIELDS.iter().map(|(name, source)| ((*name).to_owned(), text(source))).collect();
     fields.insert("direction".to_owned(), text(direction));
+    fields.insert("target".to_owned(), text(&name(target)));
     Format { json_format: Some(Struct { fields }), omit_empty_values: true, text_format: None }
 }
 
 /// What Envoy says around what the module says.
-fn line(direction: &str) -> Format {
+fn line(direction: &str, target: &ServiceRef) -> Format {
+    let target = name(target);
     let text = format!(
-        "%FILTER_STATE(wasm.sinks:PLAIN)%{{\"time\":\"%START_TIME%\",\"direction\":\"{direction}\",\"code\":%RESPONSE_CODE%,\
+        "%FILTER_STATE(wasm.sinks:PLAIN)%{{\"time\":\"%START_TIME%\",\"direction\":\"{direction}\",\"target\":\"{target}\",\
+         \"revision\":\"{REVISION}\",\"code\":%RESPONSE_CODE%,\
          \"flags\":\"%RESPONSE_FLAGS%\",\"duration\":%DURATION%,\"bytes_received\":%BYTES_RECEIVED%,\
          \"bytes_sent\":%BYTES_SENT%,\"upstream\":\"%UPSTREAM_HOST%\",\
          \"shadow\":\"%FILTER_STATE(wasm.shadow:PLAIN)%\"%FILTER_STATE(wasm.line:PLAIN)%}}\n"
     );
     let text_format = Some(InlineText { inline_string: text });
     Format { json_format: None, omit_empty_values: true, text_format }
+}
+
+/// As it stands in a line; names of services have nothing to escape.
+fn name(service: &ServiceRef) -> String {
+    format!("{}/{}", service.namespace, service.name)
 }
 
 /// The log of the requests for which an expression holds.

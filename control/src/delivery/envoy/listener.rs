@@ -43,7 +43,12 @@ const HEADERS_TIMEOUT_S: i64 = 15;
 
 /// The listener [`INBOUND`]: mTLS, then the policies, then the application.
 #[must_use]
-pub fn inbound(inbound: &Inbound, trust_domain: &str, life: ConnectionLife) -> Resource {
+pub fn inbound(
+    inbound: &Inbound,
+    service: &ServiceRef,
+    trust_domain: &str,
+    life: ConnectionLife,
+) -> Resource {
     let manager = HttpConnectionManager {
         // Browsers ask without saying who they are before they ask in somebody's name, so that is answered first.
         http_filters: vec![
@@ -58,7 +63,7 @@ pub fn inbound(inbound: &Inbound, trust_domain: &str, life: ConnectionLife) -> R
             uri: true,
             ..Default::default()
         }),
-        access_log: access_log::of_policies("inbound"),
+        access_log: access_log::of_policies("inbound", service),
         local_reply_config: Some(LocalReplyConfig { mappers: vec![unsent()], ..Default::default() }),
         common_http_protocol_options: Some(HttpProtocolOptions {
             max_connection_duration: Some(seconds(life.seconds)),
@@ -100,7 +105,7 @@ pub fn outbound(service: &ServiceRef, listens: &[SocketAddr], life: ConnectionLi
         ],
         // Only the policy makes a request wait.
         early_header_mutation_extensions: vec![without(&[DELAY, DELAY_SHARE])],
-        access_log: access_log::of_policies("outbound"),
+        access_log: access_log::of_policies("outbound", service),
         common_http_protocol_options: Some(HttpProtocolOptions {
             max_headers_count: number(OUTBOUND_HEADERS_MAX),
             ..Default::default()

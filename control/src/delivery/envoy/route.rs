@@ -4,12 +4,13 @@ use super::matcher::{self, ByText, Matcher, OnMatch, Tree, named};
 use super::message::{any, milliseconds, number, of_milliseconds, seconds};
 use super::{INBOUND, LOCAL_APP, UNSENT, cors, mesh_cluster, outbound_listener};
 use crate::delivery::snapshot::{Resource, ResourceType};
+use crate::mesh::model::Revision;
 use crate::policies::call_programs::CallProgram;
 use chancery_policy_lang::checked::{
     Cause, CorsRules, Destination, Milliseconds, Mirror, Retry, ServiceRef, Weighted,
 };
 use chancery_policy_lang::routes::{RouteEntry, RouteTable};
-use envoy_types::pb::envoy::config::core::v3::RuntimeFractionalPercent;
+use envoy_types::pb::envoy::config::core::v3::{Metadata, RuntimeFractionalPercent};
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::retry_policy::{
     RetryBackOff, RetryHostPredicate, retry_host_predicate,
@@ -38,6 +39,8 @@ use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{HttpRequestHeaderMatchInput, StringMatcher};
 use envoy_types::pb::envoy::r#type::v3::FractionalPercent;
 use envoy_types::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
+use envoy_types::pb::google::protobuf::value::Kind;
+use envoy_types::pb::google::protobuf::{Struct, Value};
 use envoy_types::pb::xds::r#type::matcher::v3::StringMatcher as XdsStringMatcher;
 use envoy_types::pb::xds::r#type::matcher::v3::matcher::MatcherList;
 use envoy_types::pb::xds::r#type::matcher::v3::matcher::matcher_list::predicate::{
@@ -81,18 +84,27 @@ const BAD_HOST_STATUS: u32 = 400;
 /// What its client is told.
 const BAD_HOST_BODY: &str = "the Host header is empty or has an `@`";
 
-/// All that comes in goes to the application. Pages of other origins are told this, by these policies.
+/// All that comes in goes to the application. Pages of other origins are told this, by these policies; lines of logs show
+/// this revision.
 #[must_use]
-pub fn inbound(cors: Option<&CorsRules>, policies: &[String]) -> Resource {
+pub fn inbound(cors: Option<&CorsRules>, policies: &[String], revision: Option<Revision>) -> Resource {
     let routes = vec![all_to(LOCAL_APP.to_owned())];
     let host = VirtualHost {
         name: INBOUND.to_owned(),
         domains: vec!["*".to_owned()],
         routes,
         typed_per_filter_config: cors.map(cors::of_route).into_iter().collect(),
+        metadata: revision.map(shown_in_logs),
         ..Default::default()
     };
     configuration(INBOUND.to_owned(), vec![host.encode_to_vec()], policies)
+}
+
+/// What lines of logs show of where the policies are from.
+fn shown_in_logs(revision: Revision) -> Metadata {
+    let text = Value { kind: Some(Kind::StringValue(revision.0.to_string())) };
+    let fields = Struct { fields: [("revision".to_owned(), text)].into() };
+    Metadata { filter_metadata: [("chancery".to_owned(), fields)].into(), ..Default::default() }
 }
 
 /// All that comes to the listener of a service goes where the table says, except what the other sidecar would

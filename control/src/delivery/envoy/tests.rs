@@ -38,9 +38,9 @@ fn everything() -> Vec<Resource> {
     let life = ConnectionLife::of_certificates(6000);
     let replicas = ["10.0.0.2:8443".parse().unwrap(), "[2001:db8::1]:8443".parse().unwrap()].into();
     vec![
-        listener::inbound(&inbound, "mesh.test", life),
+        listener::inbound(&inbound, &cart, "mesh.test", life),
         listener::outbound(&cart, &listens, life),
-        route::inbound(Some(&pages()), &["pages".to_owned()]),
+        route::inbound(Some(&pages()), &["pages".to_owned()], Some(Revision(7))),
         route::outbound(&cart, None, None),
         extension::undecided(&cart),
         cluster::local_app(inbound.application, inbound.protocol),

@@ -5,12 +5,13 @@ use super::plumbing::Plumbing;
 use super::sharing::Sharing;
 use crate::delivery::envoy::{extension, route};
 use crate::delivery::snapshot::Resource;
-use crate::mesh::model::{Labels, ProxyId, ProxyRegistration};
+use crate::mesh::model::{Labels, ProxyId, ProxyRegistration, Revision};
 use crate::policies::effort::Effort;
 use crate::policies::in_force::InForce;
 use crate::policies::population::workload;
 use crate::policies::programs::Programs;
 use chancery_policy_lang::checked::{ServiceRef, Target};
+use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::log::LogKey;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
@@ -31,6 +32,14 @@ pub(super) struct Filter {
     pub(super) problem: Option<String>,
     /// What is told again when replicas come and go.
     sharing: Option<Arc<Sharing>>,
+}
+
+/// The newest of the revisions in which the policies that concern a workload got their present texts.
+fn newest(in_force: &InForce, workload: &Workload) -> Option<Revision> {
+    let concerning = in_force.policies.concerning(workload);
+    let records =
+        concerning.iter().filter_map(|(policy, _)| in_force.state.policies.get(&policy.policy.name));
+    records.map(|record| record.revision).max()
 }
 
 impl Filter {
@@ -72,7 +81,7 @@ impl Filters {
             log_key,
             workloads: BTreeMap::new(),
             unrestricted: Arc::new(extension::unrestricted()),
-            route: Arc::new(route::inbound(None, &[])),
+            route: Arc::new(route::inbound(None, &[], None)),
             made: HashMap::new(),
             swept: SWEPT_MIN,
         }
@@ -186,6 +195,7 @@ impl Filters {
         };
         match made {
             Ok(module) => {
+                let revision = newest(in_force, &workload);
                 let sharing = module.as_ref().and_then(|module| Sharing::of(module, in_force, service));
                 let sharing = sharing.map(Arc::new);
                 let resource = match (&sharing, &module) {
@@ -199,9 +209,10 @@ impl Filters {
                 let route = match &module {
                     Some(module) if module.manifest.cors.is_some() => {
                         let manifest = &module.manifest;
-                        Arc::new(route::inbound(manifest.cors.as_ref(), &manifest.policies))
+                        Arc::new(route::inbound(manifest.cors.as_ref(), &manifest.policies, revision))
                     }
-                    _ => self.route.clone(),
+                    Some(_) => Arc::new(route::inbound(None, &[], revision)),
+                    None => self.route.clone(),
                 };
                 Filter { resource: Some(resource), route, problem: None, sharing }
             }

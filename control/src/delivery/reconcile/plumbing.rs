@@ -57,7 +57,7 @@ struct Callers {
 /// What a resource depends on, beside the trust domain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
-    InboundListener(Inbound),
+    InboundListener(Inbound, ServiceRef),
     /// The addresses are sorted.
     OutboundListener(ServiceRef, Box<[SocketAddr]>),
     LocalApp(SocketAddr, Protocol),
@@ -161,7 +161,7 @@ impl Plumbing {
         let mut resources = Vec::new();
         if let Some(inbound) = proxy.inbound {
             resources.extend([
-                self.resource(Key::InboundListener(inbound)),
+                self.resource(Key::InboundListener(inbound, proxy.service.clone())),
                 self.resource(Key::LocalApp(inbound.application, inbound.protocol)),
             ]);
         }
@@ -294,7 +294,7 @@ impl Service {
 
 fn make(key: &Key, trust_domain: &str, life: ConnectionLife) -> Resource {
     match key {
-        Key::InboundListener(inbound) => listener::inbound(inbound, trust_domain, life),
+        Key::InboundListener(inbound, service) => listener::inbound(inbound, service, trust_domain, life),
         Key::OutboundListener(service, listens) => listener::outbound(service, listens, life),
         Key::LocalApp(application, protocol) => cluster::local_app(*application, *protocol),
         Key::MeshCluster(destination, settings) => cluster::mesh(destination, settings, trust_domain, life),
