@@ -131,6 +131,32 @@ pub(super) fn imports(plan: &HeadersPlan) -> BTreeSet<&'static str> {
     names
 }
 
+/// The part of memory in which all records of operations lie.
+#[derive(Clone, Copy)]
+pub(super) struct Records {
+    first: u32,
+    bytes: u32,
+}
+
+impl Records {
+    /// Reads what is kept at a place: an operation, its value and the length of that. The callback is over where that is
+    /// nothing that was kept.
+    pub(super) fn read(self, b: &mut Body, at: Local, end: Local, [operation, value, length]: [Local; 3]) {
+        let go_on = Action::Continue.number();
+        b.set(operation, at.load32(0));
+        b.set(value, at + KEPT_VALUE.cast_signed());
+        b.set(length, at.load32(KEPT_LENGTH) - 1);
+        b.if_(at.load32(KEPT_LENGTH).eqz(), |b| {
+            b.set(value, 0);
+            b.set(length, 0);
+        });
+        let offset = b.let_(operation - self.first.cast_signed());
+        let is_other = offset.ge_u(self.bytes) | (offset & (RECORD_BYTES - 1).cast_signed());
+        let is_long = length.gt_u(end - at - KEPT_VALUE.cast_signed());
+        b.if_(is_other | is_long, |b| b.return_value(go_on));
+    }
+}
+
 impl<'a> Emitter<'a> {
     pub(super) fn headers_plan(&mut self) -> Option<&'a HeadersPlan> {
         let plan = self.plan.headers.as_ref().map(Some);
@@ -335,23 +361,16 @@ impl<'a> Emitter<'a> {
         });
     }
 
-    /// ```text
-    /// proxy_on_response_headers(context, headers, end_of_stream):
-    ///     read what was kept; do each operation in it
-    /// ```
-    /// What is read is looked at as if anybody could have written it.
-    fn write_response_headers(&mut self) -> Body {
-        let mut b = Body::new(&[I32, I32, I32], &[I32]);
-        let Some(plan) = self.headers_plan() else { return b };
-        if plan.is_late() {
-            return self.write_late_response_headers(plan);
-        }
-        let go_on = Action::Continue.number();
-        let records = self.header_records.addresses.clone();
-        let first = records.first().copied().unwrap_or_default();
-        let records_bytes = self.number(records.len()) * RECORD_BYTES;
-        let answers = plan.places.iter().filter(|place| place.message == Message::Response).count() as u64;
-        let (perform, malloc) = (self.part(PERFORM), self.part(MALLOC));
+    /// The part of memory in which all records of operations lie.
+    pub(super) fn records(&mut self) -> Records {
+        let first = self.header_records.addresses.first().copied().unwrap_or_default();
+        Records { first, bytes: self.number(self.header_records.addresses.len()) * RECORD_BYTES }
+    }
+
+    /// Begins a callback on an answer: where what was kept for it begins and ends. The callback is over where nothing
+    /// was kept, or something lies where nobody keeps anything.
+    pub(super) fn find_kept(&mut self, b: &mut Body) -> (Local, Local) {
+        let (go_on, malloc) = (Action::Continue.number(), self.part(MALLOC));
         b.call(self.part(RESET), &[], &[]);
         b.store64(0, OUT, 0_i64);
         let (name, name_length) = self.string(KEPT_NAME);
@@ -365,19 +384,28 @@ impl<'a> Emitter<'a> {
         let end = b.let_(at + Value::from(0).load32(OUT_LENGTH));
         let is_outside = (at - start).gt_u(ARENA_BYTES) | (end - start).gt_u(ARENA_BYTES) | end.lt_u(at);
         b.if_(is_outside, |b| b.return_value(go_on));
+        (at, end)
+    }
+
+    /// ```text
+    /// proxy_on_response_headers(context, headers, end_of_stream):
+    ///     read what was kept; do each operation in it
+    /// ```
+    /// What is read is looked at as if anybody could have written it.
+    fn write_response_headers(&mut self) -> Body {
+        let mut b = Body::new(&[I32, I32, I32], &[I32]);
+        let Some(plan) = self.headers_plan() else { return b };
+        if plan.is_late() {
+            return self.write_late_response_headers(plan);
+        }
+        let go_on = Action::Continue.number();
+        let records = self.records();
+        let answers = plan.places.iter().filter(|place| place.message == Message::Response).count() as u64;
+        let perform = self.part(PERFORM);
+        let (at, end) = self.find_kept(&mut b);
         let (operation, value, length) = (b.local(I32), b.local(I32), b.local(I32));
         b.while_times(answers, (end - at).ge_u(KEPT_VALUE), |b, _| {
-            b.set(operation, at.load32(0));
-            b.set(value, at + KEPT_VALUE.cast_signed());
-            b.set(length, at.load32(KEPT_LENGTH) - 1);
-            b.if_(at.load32(KEPT_LENGTH).eqz(), |b| {
-                b.set(value, 0);
-                b.set(length, 0);
-            });
-            let offset = b.let_(operation - first.cast_signed());
-            let is_other = offset.ge_u(records_bytes) | (offset & (RECORD_BYTES - 1).cast_signed());
-            let is_long = length.gt_u(end - at - KEPT_VALUE.cast_signed());
-            b.if_(is_other | is_long, |b| b.return_value(go_on));
+            records.read(b, at, end, [operation, value, length]);
             let arguments = [operation.into(), value.into(), length.into()];
             b.call_over(perform, &arguments, &[], Linear::default());
             b.set(at, at + KEPT_VALUE.cast_signed() + length);

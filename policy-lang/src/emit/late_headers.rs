@@ -10,20 +10,17 @@
 //! ```
 
 use super::code::{Body, Func, Global, I32, I64, Local, Operand, Value};
-use super::cost::{Linear, Tally};
+use super::cost::Linear;
 use super::emitter::Emitter;
-use super::entry::{MALLOC, RESET};
 use super::header_values::COMPUTE;
 use super::headers::{
-    KEPT_LENGTH, KEPT_NAME, KEPT_VALUE, PERFORM, PLACE_BYTES, PLACE_LENGTH, PLACE_OPERATION, PLACE_VALUE,
-    RECORD_BYTES, RECORD_LATE, RECORD_PLACE,
+    KEPT_VALUE, PERFORM, PLACE_BYTES, PLACE_LENGTH, PLACE_OPERATION, PLACE_VALUE, RECORD_LATE, RECORD_PLACE,
 };
-use super::memory::{ARENA_BYTES, OUT, OUT_LENGTH};
 use super::parts::Part;
 use crate::bug::OrBug as _;
 use crate::checked::Message;
 use crate::plan::{HeaderOperation, HeadersPlan};
-use chancery_sdk_abi::{Action, host_calls};
+use chancery_sdk_abi::Action;
 
 /// Whether what an operation asks about the answer holds; numbered by the operations.
 const HOLDS: Part = Part::new("holds of answer", |emitter, number| emitter.write_holds(number));
@@ -130,42 +127,18 @@ impl Emitter<'_> {
     pub(super) fn write_late_response_headers(&mut self, plan: &HeadersPlan) -> Body {
         let mut b = Body::new(&[I32, I32, I32], &[I32]);
         let go_on = Action::Continue.number();
-        let records = self.header_records.addresses.clone();
-        let first = records.first().copied().unwrap_or_default();
-        let records_bytes = self.number(records.len()) * RECORD_BYTES;
+        let records = self.records();
         let answers = plan.places.iter().filter(|place| place.message == Message::Response).count();
         let kept_max = (answers + plan.late().count()) as u64;
-        let (perform, malloc) = (self.part(PERFORM), self.part(MALLOC));
+        let perform = self.part(PERFORM);
         let record_holds = self.part(RECORD_HOLDS);
-        b.call(self.part(RESET), &[], &[]);
-        b.store64(0, OUT, 0_i64);
-        let (name, name_length) = self.string(KEPT_NAME);
-        let arguments = [name.into(), name_length.into(), OUT.into(), OUT_LENGTH.into()];
-        let status = self.host(host_calls::GET_PROPERTY, &arguments);
-        // The host asks for room.
-        b.account(&Tally::calls(malloc, 1, Linear::default()));
-        b.if_(status, |b| b.return_value(go_on));
-        let start = self.arena_start();
-        let at = b.let_(Value::from(0).load32(OUT));
-        let end = b.let_(at + Value::from(0).load32(OUT_LENGTH));
-        let is_outside = (at - start).gt_u(ARENA_BYTES) | (end - start).gt_u(ARENA_BYTES) | end.lt_u(at);
-        b.if_(is_outside, |b| b.return_value(go_on));
+        let (at, end) = self.find_kept(&mut b);
         let places = self.header_records.places.clone();
         let bytes = self.number(places.len()) * PLACE_BYTES;
         b.clear(places.first().copied().unwrap_or_default(), bytes);
         let (operation, value, length, noted) = (b.local(I32), b.local(I32), b.local(I32), b.local(I32));
         b.while_times(kept_max, (end - at).ge_u(KEPT_VALUE), |b, _| {
-            b.set(operation, at.load32(0));
-            b.set(value, at + KEPT_VALUE.cast_signed());
-            b.set(length, at.load32(KEPT_LENGTH) - 1);
-            b.if_(at.load32(KEPT_LENGTH).eqz(), |b| {
-                b.set(value, 0);
-                b.set(length, 0);
-            });
-            let offset = b.let_(operation - first.cast_signed());
-            let is_other = offset.ge_u(records_bytes) | (offset & (RECORD_BYTES - 1).cast_signed());
-            let is_long = length.gt_u(end - at - KEPT_VALUE.cast_signed());
-            b.if_(is_other | is_long, |b| b.return_value(go_on));
+            records.read(b, at, end, [operation, value, length]);
             b.set(noted, operation.load32(RECORD_PLACE));
             let holds = Value::call_over(record_holds, &[operation.into()], I32, Linear::default());
             let holds = b.let_(holds);
@@ -186,7 +159,7 @@ impl Emitter<'_> {
             let late = (0..).zip(&plan.operations);
             let late = late.filter(|(_, known)| known.place == *number && known.change.is_late());
             for (other, _) in late {
-                let record = records.get(other as usize).copied();
+                let record = self.header_records.addresses.get(other as usize).copied();
                 let record = self.sound(record.or_bug("each operation has a record"), 0);
                 let compute = self.part(COMPUTE.numbered(other));
                 b.if_(Value::from(0).load32(noted + PLACE_OPERATION).eq(record), |b| {
