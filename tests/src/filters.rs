@@ -127,7 +127,13 @@ fn use_debian_compiler(build: &mut Command, target: &Path) -> Result<()> {
     let folder = target.join("debian");
     if !folder.join("usr/bin/rustc").is_file() {
         std::fs::create_dir_all(&folder)?;
-        run(Command::new("apt-get").arg("download").args(DEBIAN_PACKAGES).current_dir(&folder))?;
+        let download =
+            || run(Command::new("apt-get").arg("download").args(DEBIAN_PACKAGES).current_dir(&folder));
+        // A new machine has no lists of packages yet.
+        if download().is_err() {
+            run(Command::new("apt-get").arg("update"))?;
+            download()?;
+        }
         for package in std::fs::read_dir(&folder)? {
             let path = package?.path();
             if path.extension().is_some_and(|extension| extension == "deb") {
