@@ -8,9 +8,8 @@ use std::net::IpAddr;
 /// The header that has the id of a request.
 pub(crate) const ID_HEADER: &str = "x-request-id";
 
-/// The fields that each line has: those that the sidecar knows when the answer is over, then those that the
-/// module says when the request is decided.
-pub const FIXED_FIELDS: [&str; 17] = [
+/// The fields of each line that the sidecar knows when the answer is over.
+pub const FIELDS_OF_SIDECAR: [&str; 11] = [
     "time",
     "direction",
     "target",
@@ -22,13 +21,15 @@ pub const FIXED_FIELDS: [&str; 17] = [
     "bytes_sent",
     "upstream",
     "shadow",
-    "method",
-    "path",
-    "principal",
-    "request_id",
-    "rule",
-    "decision",
 ];
+/// The fields of each line that the module says when the request is decided.
+pub const FIELDS_OF_MODULE: [&str; 6] = ["method", "path", "principal", "request_id", "rule", "decision"];
+
+/// Whether each line has a field of this name, whatever policies state.
+#[must_use]
+pub fn is_fixed_field(name: &str) -> bool {
+    FIELDS_OF_SIDECAR.contains(&name) || FIELDS_OF_MODULE.contains(&name)
+}
 
 /// The most fields that the policies of a workload list together.
 pub const FIELDS_MAX: usize = 64;

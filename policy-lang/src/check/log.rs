@@ -13,7 +13,7 @@ use crate::checked::{
 };
 use crate::lex::literal;
 use crate::literals::{attribute_text, is_of_answer, is_of_target};
-use crate::log::FIXED_FIELDS;
+use crate::log::is_fixed_field;
 use crate::syntax::ast::{self, AstNode, LogStatement, Policy, Statement};
 use std::sync::Arc;
 
@@ -91,10 +91,10 @@ impl Around<'_> {
                 self.diagnostics.push(name_too_long(name_place, name.len()));
             } else if name.is_empty() {
                 self.diagnostics.push(errors::field_without_name(place));
-            } else if is_attribute && name_place == place && FIXED_FIELDS.contains(&name.as_str()) {
+            } else if is_attribute && name_place == place && is_fixed_field(&name) {
                 // Each line has it.
                 continue;
-            } else if FIXED_FIELDS.contains(&name.as_str()) {
+            } else if is_fixed_field(&name) {
                 self.diagnostics.push(errors::fixed_field(name_place, &name));
             } else if field.value.ty.base == BaseType::List {
                 self.diagnostics.push(errors::list_as_field(place));

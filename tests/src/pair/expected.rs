@@ -10,27 +10,13 @@ use chancery_policy_lang::eval::{
     Buckets, Change, Changes, Response, evaluate_at, header_changes, line, logged,
 };
 use chancery_policy_lang::linked::LinkedProgram;
-use chancery_policy_lang::log::LogKey;
+use chancery_policy_lang::log::{FIELDS_OF_SIDECAR, LogKey};
 use chancery_policy_lang::request::{Headers, RawRequest, Request, received};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// When all requests of a set of policies are made: no bucket fills in between.
 const NOW_NS: u64 = 1_700_000_000_000_000_000;
-/// What of a line Envoy alone knows.
-const OF_ENVOY: [&str; 11] = [
-    "time",
-    "direction",
-    "target",
-    "revision",
-    "code",
-    "flags",
-    "duration",
-    "bytes_received",
-    "bytes_sent",
-    "upstream",
-    "shadow",
-];
 /// The longest path in a line that no policy speaks of.
 const PATH_BYTES_MAX: usize = 4_096;
 /// Headers that Envoys and the application's library make, or that belong to one hop.
@@ -285,8 +271,9 @@ impl Try {
         }
         if line.is_stated {
             let names = entry.as_object().into_iter().flat_map(Map::keys);
-            let more =
-                names.filter(|name| !line.values.contains_key(*name) && !OF_ENVOY.contains(&name.as_str()));
+            let more = names.filter(|name| {
+                !line.values.contains_key(*name) && !FIELDS_OF_SIDECAR.contains(&name.as_str())
+            });
             let more: Vec<_> = more.collect();
             ensure!(more.is_empty(), "the line has {more:?}, too: {entry}");
         }
