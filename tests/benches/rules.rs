@@ -7,7 +7,7 @@
 
 use anyhow::Result;
 use chancery_policy_lang::emit::ModuleOptions;
-use chancery_tests::cost::{Variant, added, measure, median};
+use chancery_tests::cost::{Variant, added, measure, median, setting};
 use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
 use chancery_tests::filters;
 use hyper::StatusCode;
@@ -24,9 +24,9 @@ const SIZES: [usize; 4] = [1, 100, 1_000, 10_000];
 const NONE: &str = "no filter";
 
 fn main() -> Result<()> {
-    let rounds = std::env::var("CHANCERY_BENCH_ROUNDS").ok().map(|text| text.parse()).transpose()?;
+    let rounds = setting("CHANCERY_BENCH_ROUNDS", ROUNDS)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run(rounds.unwrap_or(ROUNDS)))
+    runtime.block_on(run(rounds))
 }
 
 async fn run(rounds: usize) -> Result<()> {

@@ -13,7 +13,7 @@ use chancery_control::server::api::types::{
     ApplyRequest, ApplyResponse, FileBody, InboundBody, JoinRequest, OutboundBody, ProxyStatement,
     StatusResponse,
 };
-use chancery_tests::cost::{cpu_time_ns, median};
+use chancery_tests::cost::{cpu_time_ns, median, setting};
 use chancery_tests::mesh::Mesh;
 use sidecar::{Sidecar, Tally};
 use std::collections::BTreeMap;
@@ -51,15 +51,15 @@ const QUIET: Duration = Duration::from_millis(60);
 fn main() -> Result<()> {
     let sizes = std::env::var("CHANCERY_BENCH_SIDECARS").unwrap_or_else(|_| SIDECARS.to_owned());
     let sizes: Vec<usize> = sizes.split(',').map(str::parse).collect::<Result<_, _>>()?;
-    let rounds = std::env::var("CHANCERY_BENCH_ROUNDS").ok().map(|text| text.parse()).transpose()?;
+    let rounds = setting("CHANCERY_BENCH_ROUNDS", ROUNDS)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut all = Vec::new();
     for size in sizes {
         println!("{size} sidecars");
-        all.push((size, runtime.block_on(measure(size, rounds.unwrap_or(ROUNDS)))?));
+        all.push((size, runtime.block_on(measure(size, rounds))?));
     }
     println!("{}", table(&all));
-    let large = runtime.block_on(large_policies(rounds.unwrap_or(ROUNDS)))?;
+    let large = runtime.block_on(large_policies(rounds))?;
     println!(
         "an apply for one service, {SERVICES} services of {RULES_MANY} rules: {large:.1} ms until it is answered"
     );
