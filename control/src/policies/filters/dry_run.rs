@@ -9,6 +9,10 @@ use chancery_sdk_host::{HeaderMap, Host, HostError, Limits, Plugin, PluginConfig
 /// The host's own fuel for a unit of a module's budget: it counts what counts, too.
 const FUEL_OF_UNIT: u64 = 64;
 
+/// When a dry run happens: the beginning of 2026. Not at zero, which is no time for a runtime that looks whether its clock
+/// goes, as Go's does.
+const NOW_NS: u64 = 1_767_225_600_000_000_000;
+
 /// Host calls of which this host says that it does not offer them. A module that can make them may fail for that alone.
 const NOT_OFFERED: [&str; 10] = [
     host_calls::HTTP_CALL.name,
@@ -80,7 +84,11 @@ pub fn dry_run(
         host.load(&module.bytes).map_err(|error| refused(errors::does_not_start(&error.to_string())))?;
     let start = || {
         let configuration = configuration.unwrap_or_default().to_vec();
-        loaded.start(PluginConfiguration { configuration, ..PluginConfiguration::default() })
+        loaded.start(PluginConfiguration {
+            configuration,
+            time_ns: NOW_NS,
+            ..PluginConfiguration::default()
+        })
     };
     let mut plugin = match start() {
         Ok(plugin) => plugin,
