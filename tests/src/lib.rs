@@ -15,4 +15,5 @@ pub mod programs;
 pub mod random;
 pub mod secrets;
 pub mod strangers;
+pub mod toolchains;
 pub mod worst_sources;

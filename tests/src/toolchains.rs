@@ -1,0 +1,43 @@
+//! Compilers of other languages for wasm32, and the modules that they make.
+//!
+//! Each is the one of this machine where it is new enough, else it is got once by a package registry's ordinary client,
+//! into a folder of the caller's that outlives a test. What cannot be had is an error that says so; nothing is skipped.
+
+pub mod go;
+pub mod node;
+pub mod rust;
+mod wheels;
+
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Runs a command, and gives what it printed.
+///
+/// # Errors
+/// When it cannot be run or does not end well; with what it said.
+fn output(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    if !output.status.success() {
+        let words = [output.stdout, output.stderr].concat();
+        bail!("{command:?} ended with {}:\n{}", output.status, String::from_utf8_lossy(&words));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Copies a folder with what is in it, but for folders of this name.
+fn copy_folder(from: &Path, to: &Path, but: &str) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let (source, copy) = (entry.path(), to.join(entry.file_name()));
+        if !entry.file_type()?.is_dir() {
+            // Not its permissions: what registries' clients keep may be read only.
+            fs::write(&copy, fs::read(&source)?)?;
+        } else if entry.file_name() != but {
+            copy_folder(&source, &copy, but)?;
+        }
+    }
+    Ok(())
+}
