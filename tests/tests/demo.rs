@@ -22,7 +22,21 @@ fn the_demo_holds_what_it_shows_and_tidies_up() {
     assert!(status.success(), "{shown}");
     // The table before and after the control plane was killed.
     assert_eq!(shown.matches("orders/no-bulk").count(), 4, "{shown}");
-    assert_eq!(shown.matches(" 0 failed").count(), 2, "{shown}");
+    assert_eq!(shown.matches(" 0 failed").count(), 3, "{shown}");
+    for (what, line, came_back) in [
+        ("a canary", "split:  route /** -> ", "x-canary: 1, 10 requests: 10 by orders-2; "),
+        (
+            "a limit",
+            "burst: limit 1/m burst 3 ",
+            "3 answered with 201, 5 answered with 429 `one charge a minute`",
+        ),
+        ("a line without secrets", "redact headers[\"x-customer\"] with hash", "no secret in any log:\n"),
+        ("a retry that hides", "retry 3 on connect, reset", " took more than one attempt\n"),
+    ] {
+        let told = shown.split_once(what).map(|(_, told)| told).unwrap_or_default();
+        let told = told.split_once(line).map(|(_, told)| told).unwrap_or_default();
+        assert!(told.contains(came_back), "{what}:\n{shown}");
+    }
     assert!(shown.contains("everything held") && !shown.contains("WRONG"), "{shown}");
     demo.must_be_tidy();
 }
@@ -48,6 +62,7 @@ fn the_policies_of_the_quickstart_can_be_asked_before_anything_runs() {
     };
     check(&["check", "examples/quickstart/policies"], "0 errors, 0 warnings");
     check(&["test", "examples/quickstart/policies"], "4 passed, 0 failed");
+    check(&["test", "examples/quickstart/policies", "examples/quickstart/traffic"], "6 passed, 0 failed");
     let request = "POST /orders/7/paid from service shop/frontend";
     let on = ["--on", "service", "shop/orders", "examples/quickstart/policies"];
     check(&[["explain", request].as_slice(), &on].concat(), "by orders/otherwise");

@@ -9,6 +9,8 @@ pub mod load;
 pub mod mesh;
 pub mod show;
 pub mod story;
+pub mod teller;
+pub mod traffic;
 
 use crate::cli::envoy::find_or_install;
 use crate::cli::exit::{CommandResult, Exit, Failure};
@@ -28,7 +30,8 @@ const CHANGES_MAX: i64 = 10_000;
 #[derive(Args, Debug)]
 #[command(
     after_help = "Starts a control plane, three services and four sidecars on free ports, applies policies,\n\
-    sends requests, changes the policy under load, kills the control plane, and stops everything.\n\n\
+    sends requests, changes the policy under load, shows a canary, a limit, a line without\n\
+    secrets and a retry that hides a killed replica, kills the control plane, and stops everything.\n\n\
     Exit codes: 0 everything held; 1 something did not."
 )]
 pub struct Arguments {

@@ -8,11 +8,23 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// An entry of a sidecar in front of a service.
+/// Which way a request went through a sidecar.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// To the service beside it.
+    Inbound,
+    /// From that service to another.
+    Outbound,
+}
+
+/// An entry of a sidecar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The replica that was asked.
+    /// The replica beside the sidecar.
     pub replica: String,
+    /// Whether that was asked, or asked another.
+    pub direction: Direction,
     /// The method.
     pub method: String,
     /// The path without its query.
@@ -21,6 +33,10 @@ pub struct Entry {
     pub rule: Option<String>,
     /// When the request began.
     pub began: Timestamp,
+    /// How often it was sent, where a policy has that logged.
+    pub attempts: Option<u64>,
+    /// All of it, as Envoy wrote it.
+    pub line: String,
 }
 
 /// The entries of all sidecars. Its clones are one.
@@ -45,13 +61,14 @@ struct Fields {
 /// An entry as Envoy writes it.
 #[derive(Deserialize)]
 struct Message {
-    direction: String,
+    direction: Direction,
     #[serde(default)]
     method: String,
     #[serde(default)]
     path: String,
     rule: Option<String>,
     time: String,
+    attempts: Option<u64>,
 }
 
 impl AccessLog {
@@ -82,18 +99,23 @@ impl AccessLog {
         timeout(patience, search).await.ok()
     }
 
+    /// What is seen in the entries now.
+    pub fn look<T>(&self, see: impl Fn(&[Entry]) -> T) -> T {
+        see(&self.entries())
+    }
+
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The entry in a line, if it is one of a request that came in.
+/// The entry in a line, if it is one of a request.
 fn parse(replica: &str, line: &str) -> Option<Entry> {
     let line: Line = serde_json::from_str(line).ok().filter(|line: &Line| line.target == "access")?;
-    let message: Message = serde_json::from_str(&line.fields.message).ok()?;
-    (message.direction == "inbound").then_some(())?;
-    let Message { method, path, rule, time, .. } = message;
-    Some(Entry { replica: replica.to_owned(), method, path, rule, began: time.parse().ok()? })
+    let line = line.fields.message;
+    let Message { direction, method, path, rule, time, attempts } = serde_json::from_str(&line).ok()?;
+    let began = time.parse().ok()?;
+    Some(Entry { replica: replica.to_owned(), direction, method, path, rule, began, attempts, line })
 }
 
 #[cfg(test)]
@@ -117,13 +139,18 @@ mod tests {
         let entry = entry.unwrap();
         assert_eq!((entry.replica.as_str(), entry.rule.as_deref()), ("orders-1", Some("orders/read")));
         assert_eq!(entry.began.to_string(), "2026-11-23T04:44:55.093Z");
+        assert_eq!((entry.direction, entry.attempts), (Direction::Inbound, None));
+        let sent = r#"{"direction":"outbound","time":"2026-11-23T04:44:55Z","attempts":2}"#;
+        let entry = parse("frontend-1", &line(sent)).unwrap();
+        assert_eq!((entry.direction, entry.attempts), (Direction::Outbound, Some(2)));
+        assert_eq!(entry.line, sent);
     }
 
     #[test]
     fn other_lines_are_passed_over() {
         assert_eq!(parse("a", "hello"), None);
         assert_eq!(parse("a", r#"{"target":"envoy","fields":{"message":"x"}}"#), None);
-        assert_eq!(parse("a", &line(r#"{"direction":"outbound","time":"2026-11-23T04:44:55Z"}"#)), None);
+        assert_eq!(parse("a", &line(r#"{"direction":"sideways","time":"2026-11-23T04:44:55Z"}"#)), None);
         assert_eq!(parse("a", &line("{}")), None);
     }
 }

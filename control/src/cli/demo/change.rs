@@ -4,7 +4,7 @@
 //! each tells when a request began and which rule decided it. A replica enforces a change from the
 //! first request on after the last one that the old rules decided.
 
-use super::access::Entry;
+use super::access::{Direction, Entry};
 use super::mesh::Mesh;
 use super::story::{CHANGE, CHANGE_POLICY, ORDERS};
 use crate::cli::exit::Failure;
@@ -54,7 +54,8 @@ pub async fn make(mesh: &Mesh, close: bool) -> Result<Duration, Failure> {
 fn enforced_from(entries: &[Entry], instance: &str, rule: &str) -> Option<Timestamp> {
     let mut decided: Vec<(Timestamp, bool)> = entries
         .iter()
-        .filter(|entry| entry.replica == instance && entry.method == METHOD && entry.path == PATH)
+        .filter(|entry| entry.replica == instance && entry.direction == Direction::Inbound)
+        .filter(|entry| entry.method == METHOD && entry.path == PATH)
         .map(|entry| (entry.began, entry.rule.as_deref() == Some(rule)))
         .collect();
     decided.sort();
@@ -80,8 +81,11 @@ mod tests {
             replica: replica.to_owned(),
             method: METHOD.to_owned(),
             path: PATH.to_owned(),
+            direction: Direction::Inbound,
             rule: Some(rule.to_owned()),
             began: Timestamp::from_millisecond(millisecond).unwrap(),
+            attempts: None,
+            line: String::new(),
         }
     }
 

@@ -19,6 +19,23 @@ const FAILURES_SHOWN_MAX: usize = 5;
 /// What the policy of the change answers.
 const CLOSED: &str = "closed for stocktaking";
 
+/// A request of a load.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// How.
+    pub method: Method,
+    /// For what.
+    pub path: &'static str,
+    /// What is sent along.
+    pub headers: &'static [(&'static str, &'static str)],
+}
+
+/// Reading and placing orders.
+pub const READ_AND_PLACE: [Request; 2] = [
+    Request { method: Method::GET, path: "/orders/7", headers: &[] },
+    Request { method: Method::POST, path: "/orders", headers: &[] },
+];
+
 /// What became of the requests of a load.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -75,13 +92,13 @@ pub struct Load {
 }
 
 impl Load {
-    /// Begins to read and to place orders at this address.
+    /// Begins to send these to this address, one after the other and again and again.
     #[must_use]
-    pub fn start(to: SocketAddr) -> Self {
+    pub fn start(to: SocketAddr, requests: &'static [Request]) -> Self {
         let (tally, stop) = (Arc::<Mutex<Tally>>::default(), CancellationToken::new());
         let mut callers = JoinSet::new();
         for _ in 0..CALLERS {
-            callers.spawn(call_until(to, tally.clone(), stop.clone()));
+            callers.spawn(call_until(to, requests, tally.clone(), stop.clone()));
         }
         Self { callers, tally, stop }
     }
@@ -94,12 +111,17 @@ impl Load {
     }
 }
 
-async fn call_until(to: SocketAddr, tally: Arc<Mutex<Tally>>, stop: CancellationToken) {
+async fn call_until(
+    to: SocketAddr,
+    requests: &'static [Request],
+    tally: Arc<Mutex<Tally>>,
+    stop: CancellationToken,
+) {
     let client = Client::default();
     while !stop.is_cancelled() {
-        for (method, path) in [(Method::GET, "/orders/7"), (Method::POST, "/orders")] {
-            let outcome = client.send(to, method.clone(), path, &[]).await;
-            tally.lock().unwrap_or_else(PoisonError::into_inner).count(&method, &outcome);
+        for Request { method, path, headers } in requests {
+            let outcome = client.send(to, method.clone(), path, headers).await;
+            tally.lock().unwrap_or_else(PoisonError::into_inner).count(method, &outcome);
         }
         sleep(REST).await;
     }

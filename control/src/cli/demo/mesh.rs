@@ -34,7 +34,7 @@ const DRAIN_TIME: &str = "1s";
 /// Worker threads of each Envoy.
 const CONCURRENCY: &str = "1";
 
-/// Who is replicated how often, and whom it calls.
+/// Who is replicated how often, and whom it calls. Of several replicas each is a version: `orders-2` is `v2`.
 const SERVICES: [(&str, usize, &[&str]); 3] =
     [(FRONTEND, 1, &[ORDERS, LEDGER]), (ORDERS, 2, &[LEDGER]), (LEDGER, 1, &[ORDERS, FRONTEND])];
 
@@ -193,6 +193,42 @@ impl Mesh {
         Ok(())
     }
 
+    /// Kills a sidecar, and its Envoy with it, as a crash of the machine would.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub async fn kill_sidecar(&mut self, instance: &str) -> io::Result<()> {
+        let replica = self.replicas.iter_mut().find(|replica| replica.instance == instance);
+        match replica.and_then(|replica| replica.sidecar.take()) {
+            Some(mut child) => child.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Starts a sidecar that was killed.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_sidecar_again(&mut self, instance: &str) -> Result<(), Failure> {
+        let index = self.replicas.iter().position(|replica| replica.instance == instance);
+        index.map_or(Ok(()), |index| self.start_sidecar(index))
+    }
+
+    /// Whether any of these stands in what any sidecar has logged.
+    ///
+    /// # Errors
+    /// When a log cannot be read.
+    pub fn logs_contain(&self, texts: &[&str]) -> io::Result<bool> {
+        for replica in &self.replicas {
+            let log = std::fs::read(self.log_file(&replica.instance))?;
+            let log = String::from_utf8_lossy(&log);
+            if texts.iter().any(|text| log.contains(text)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Stops the sidecars of a service orderly and starts them again.
     ///
     /// # Errors
@@ -223,6 +259,9 @@ impl Mesh {
         option("--inbound", format!("{}:{}", replica.inbound, replica.application));
         for (service, listen) in &replica.outbounds {
             option("--outbound", format!("{service}@{listen}"));
+        }
+        if let Some((_, number)) = replica.instance.rsplit_once('-') {
+            option("--label", format!("version=v{number}"));
         }
         option("--drain-time", DRAIN_TIME.to_owned());
         option("--concurrency", CONCURRENCY.to_owned());

@@ -1,4 +1,4 @@
-//! The demo: a whole mesh on this machine, shown at work in less than a minute.
+//! The demo: a whole mesh on this machine, shown at work in about half a minute.
 //!
 //! ```text
 //! shop/frontend --+--> shop/orders (two replicas) --> pay/ledger      every arrow: application, sidecar,
@@ -8,16 +8,18 @@
 //! Nothing of it is pretended: control plane and sidecars are processes of this program, each
 //! sidecar runs an Envoy, and which rule decided is read from the access log of the sidecar that did.
 
-use super::access::Entry;
-use super::load::{Load, Tally};
+use super::access::{Direction, Entry};
+use super::load::{Load, READ_AND_PLACE, Tally};
 use super::mesh::Mesh;
 use super::story::{CALLS, CHANGE_POLICY, Call, FRONTEND, LEDGER, ORDERS, POLICIES};
+use super::teller::Teller;
+use super::traffic;
 use crate::cli::exit::Failure;
 use crate::cli::terminal;
 use hyper::Method;
 use jiff::{SignedDuration, Timestamp};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -47,12 +49,12 @@ pub struct Options {
 /// When something could not even be tried.
 pub async fn run(options: &Options, stop: &CancellationToken) -> Result<bool, Failure> {
     let mut mesh = Mesh::prepare(&options.directory, options.envoy.clone()).await?;
-    let show = Show { options, began: Instant::now() };
+    let show = Show { options, teller: Teller::start() };
     let outcome = tokio::select! {
         outcome = show.run(&mut mesh, stop) => outcome,
         () = stop.cancelled() => Err(Failure::failed("the demo was interrupted")),
     };
-    show.step("stopping everything");
+    show.teller.step("stopping everything");
     mesh.stop().await;
     outcome
 }
@@ -60,7 +62,7 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> Result<bool, Fa
 /// The show, step by step.
 struct Show<'a> {
     options: &'a Options,
-    began: Instant,
+    teller: Teller,
 }
 
 impl Show<'_> {
@@ -68,8 +70,9 @@ impl Show<'_> {
         self.set_up(mesh).await?;
         let mut holds = self.table(mesh, &CALLS).await?;
         holds &= self.change(mesh).await?;
+        holds &= traffic::show(&self.teller, mesh).await?;
         holds &= self.without_control_plane(mesh).await?;
-        self.say(if holds { "\neverything held" } else { "\nNOT everything held: see above" });
+        self.teller.say(if holds { "\neverything held" } else { "\nNOT everything held: see above" });
         if self.options.keep {
             self.keep(mesh, stop).await?;
         }
@@ -78,17 +81,19 @@ impl Show<'_> {
 
     async fn set_up(&self, mesh: &mut Mesh) -> Result<(), Failure> {
         let url = mesh.start_control_plane().await?;
-        self.step(&format!("control plane at {url}"));
+        self.teller.step(&format!("control plane at {url}"));
         mesh.start_sidecars().await?;
-        mesh.wait_until_ready(|ready, total| self.step(&format!("{ready}/{total} sidecars ready"))).await?;
+        mesh.wait_until_ready(|ready, total| self.teller.step(&format!("{ready}/{total} sidecars ready")))
+            .await?;
         mesh.wait_until_endpoints().await?;
         let revision = mesh.apply(&POLICIES).await?;
-        self.step(&format!("applied examples/quickstart/policies: revision {revision}"));
+        self.teller.step(&format!("applied examples/quickstart/policies: revision {revision}"));
         self.wait_for_revision(mesh, revision).await
     }
 
     async fn wait_for_revision(&self, mesh: &Mesh, revision: u64) -> Result<(), Failure> {
-        let progress = |done, total| self.step(&format!("{done}/{total} sidecars on revision {revision}"));
+        let progress =
+            |done, total| self.teller.step(&format!("{done}/{total} sidecars on revision {revision}"));
         mesh.wait_for_revision(revision, progress).await
     }
 
@@ -109,16 +114,17 @@ impl Show<'_> {
                 if is_right { "" } else { "WRONG" }.to_owned(),
             ]);
         }
-        self.say("");
-        self.say(terminal::table(&["REQUEST", "CALL", "EXPECTED", "GOT", "BY RULE", ""], &rows).trim_end());
-        self.say("");
+        self.teller.say("");
+        self.teller
+            .say(terminal::table(&["REQUEST", "CALL", "EXPECTED", "GOT", "BY RULE", ""], &rows).trim_end());
+        self.teller.say("");
         Ok(holds)
     }
 
     /// Changes the policy while a load runs.
     async fn change(&self, mesh: &Mesh) -> Result<bool, Failure> {
         let changes = self.options.changes;
-        self.step(&format!("changing policy `{CHANGE_POLICY}` {changes} times under load"));
+        self.teller.step(&format!("changing policy `{CHANGE_POLICY}` {changes} times under load"));
         let load = start_load(mesh)?;
         sleep(STEADY).await;
         let mut durations = Vec::new();
@@ -139,7 +145,7 @@ impl Show<'_> {
         }
         self.tell(&tally);
         if let Some((median, max)) = super::change::median_and_max(&durations) {
-            self.step(&format!(
+            self.teller.step(&format!(
                 "from apply to enforced by the last replica: median {} ms, max {} ms",
                 median.as_millis(),
                 max.as_millis()
@@ -151,49 +157,38 @@ impl Show<'_> {
     /// Kills the control plane and shows that nothing changes, not even for a sidecar that starts.
     async fn without_control_plane(&self, mesh: &mut Mesh) -> Result<bool, Failure> {
         mesh.kill_control_plane().await?;
-        self.step("killed the control plane; the same load, and the same requests again");
+        self.teller.step("killed the control plane; the same load, and the same requests again");
         let load = start_load(mesh)?;
         sleep(ALONE).await;
         let tally = load.finish().await;
         self.tell(&tally);
         mesh.restart_sidecars(LEDGER).await?;
-        self.step(&format!("restarted the sidecar of {LEDGER}, which has only its own copy to start from"));
-        mesh.wait_until_ready(|ready, total| self.step(&format!("{ready}/{total} sidecars ready"))).await?;
+        self.teller
+            .step(&format!("restarted the sidecar of {LEDGER}, which has only its own copy to start from"));
+        mesh.wait_until_ready(|ready, total| self.teller.step(&format!("{ready}/{total} sidecars ready")))
+            .await?;
         Ok(self.table(mesh, &CALLS).await? && tally.failed == 0 && tally.refused == 0)
     }
 
     async fn keep(&self, mesh: &mut Mesh, stop: &CancellationToken) -> Result<(), Failure> {
         let url = mesh.start_control_plane().await?;
-        self.step(&format!("started the control plane again at {url}"));
+        self.teller.step(&format!("started the control plane again at {url}"));
         let revision = mesh.apply(&POLICIES).await?;
         self.wait_for_revision(mesh, revision).await?;
-        self.say(&suggestions(mesh, &self.options.directory));
+        self.teller.say(&suggestions(mesh, &self.options.directory));
         stop.cancelled().await;
         Ok(())
     }
 
     fn tell(&self, tally: &Tally) {
-        self.step(&format!(
+        self.teller.step(&format!(
             "{} requests: {} served, {} refused by the policy, {} failed",
             tally.sent(),
             tally.served,
             tally.refused,
             tally.failed
         ));
-        for failure in &tally.failures {
-            self.say(&format!("          {failure}"));
-        }
-    }
-
-    /// A line with the time since the beginning.
-    fn step(&self, text: &str) {
-        self.say(&format!("[{:5.1} s] {text}", self.began.elapsed().as_secs_f64()));
-    }
-
-    fn say(&self, text: &str) {
-        if let Err(error) = terminal::print_line(text) {
-            tracing::debug!(%error, "nobody reads what the demo says");
-        }
+        self.teller.below(&tally.failures.join("\n"));
     }
 }
 
@@ -214,6 +209,7 @@ async fn send(mesh: &Mesh, call: &Call) -> (String, String) {
     let rule = mesh.access.wait_for(ENTRY_TIMEOUT, |entries| {
         let is_it = |entry: &&Entry| {
             entry.began >= asked_at
+                && entry.direction == Direction::Inbound
                 && entry.method == call.method
                 && replicas.contains(&entry.replica.as_str())
         };
@@ -225,7 +221,8 @@ async fn send(mesh: &Mesh, call: &Call) -> (String, String) {
 
 fn start_load(mesh: &Mesh) -> Result<Load, Failure> {
     let to = mesh.outbound(FRONTEND, ORDERS);
-    to.map(Load::start).ok_or_else(|| Failure::failed("the frontend does not call the order service"))
+    to.map(|to| Load::start(to, &READ_AND_PLACE))
+        .ok_or_else(|| Failure::failed("the frontend does not call the order service"))
 }
 
 /// What a person may try next.
@@ -243,7 +240,9 @@ fn suggestions(mesh: &Mesh, directory: &Path) -> String {
          curl -i -X POST http://{ledger}/charges           # as the frontend: refused\n\n  \
          chancery apply -f examples/quickstart/change --wait\n  \
          curl -i -X POST http://{orders}/orders            # closed for stocktaking\n  \
-         chancery delete policy {CHANGE_POLICY}\n\n\
+         chancery delete policy {CHANGE_POLICY}\n  \
+         chancery apply -f examples/quickstart/traffic/canary.writ --wait\n  \
+         curl -H 'x-canary: 1' http://{orders}/orders/7     # orders-2, each time\n\n\
          Logs are in {logs}\n",
         context = mesh.context_file().display(),
         ledger = at(FRONTEND, LEDGER),
