@@ -1,14 +1,16 @@
 //! Domain types of the control plane: what people and proxies state, without any format.
 
+pub mod filter;
 mod protocol;
 
+pub use filter::{FilterId, FilterRecord, RetiredFilter};
 pub use protocol::Protocol;
 
 use chancery_policy_lang::checked::ServiceRef;
 use imbl::{OrdMap, OrdSet};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -107,6 +109,8 @@ pub struct PolicyRecord {
     pub revision: Revision,
     /// The set that it was applied in, if it was: who applies the set can have it cleared of what is in no file.
     pub set: Option<String>,
+    /// The filters that it uses: each is there as long as the policy is in force.
+    pub filters: BTreeSet<FilterId>,
 }
 
 /// Everything that snapshots are made from. Immutable; a change makes a new one.
@@ -131,6 +135,10 @@ pub struct DesiredState {
     pub proxies: OrdMap<ProxyId, Arc<ProxyRegistration>>,
     /// How many those are.
     pub headcount: Headcount,
+    /// Versions of filters that can be used.
+    pub filters: OrdMap<FilterId, Arc<FilterRecord>>,
+    /// Versions of filters that were deleted.
+    pub retired_filters: OrdMap<FilterId, Arc<RetiredFilter>>,
 }
 
 /// How many sidecars are registered of each service and with each join token, so that nobody counts them.
@@ -149,6 +157,14 @@ impl DesiredState {
             && self.policies.ptr_eq(&other.policies)
             && self.documents.ptr_eq(&other.documents)
             && self.proxies.ptr_eq(&other.proxies)
+            && self.filters.ptr_eq(&other.filters)
+            && self.retired_filters.ptr_eq(&other.retired_filters)
+    }
+
+    /// The names of the policies for which a version of a filter has to stay.
+    pub fn users_of<'a>(&'a self, filter: &FilterId) -> impl Iterator<Item = &'a str> {
+        let uses = move |record: &&PolicyRecord| record.filters.contains(filter);
+        self.policies.values().filter(uses).map(|record| record.name.as_str())
     }
 
     /// Takes in a sidecar, or what it states anew.

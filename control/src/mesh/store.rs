@@ -1,9 +1,10 @@
 //! Desired state behind one writer and many readers, durable before anything is acknowledged.
 //!
-//! A [`Store`] keeps four things:
+//! A [`Store`] keeps five things:
 //!
-//! * the [`DesiredState`]: policies, documents, proxies. A [`Change`] makes a new one; readers hold
+//! * the [`DesiredState`]: policies, documents, proxies, filters. A [`Change`] makes a new one; readers hold
 //!   a `watch` receiver and always see a whole state, never half of a change;
+//! * the modules of filters, by the digest of their bytes, each as long as a filter has it;
 //! * the *history*: each revision of the policies, as far back as is kept;
 //! * *items*: small named secrets and settings (the sealed CA key, hashes of tokens);
 //! * the audit logs: one [`AuditEntry`] a write, in the same transaction as the write. What people write has a log
@@ -15,6 +16,7 @@ pub mod change;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod errors;
+mod filters;
 pub mod follow;
 pub mod history;
 mod record;
@@ -22,9 +24,11 @@ pub mod redb;
 
 pub use change::{Change, Intent, Placement, PolicyChange, ReadinessChange};
 pub use errors::StoreError;
+pub use filters::{FilterDeletion, FilterPush};
 pub use follow::{Changes, Follower, Step, Update};
 pub use history::{PoliciesAt, RevisionRecord};
 
+use crate::mesh::model::filter::FilterDigest;
 use crate::mesh::model::{DesiredState, Revision};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -54,6 +58,9 @@ pub trait Store: Send + Sync + 'static {
     /// Makes one change. When the future ends well, the change survives a crash, and the state that
     /// it gives (or a later one) is what [`Store::watch`] shows.
     fn commit(&self, change: Change, by: Actor) -> Pending<'_, Arc<DesiredState>>;
+
+    /// The bytes of a module that a filter has, as they were pushed or as sidecars get them; `None` if none has it.
+    fn blob(&self, digest: FilterDigest) -> Pending<'_, Option<Arc<[u8]>>>;
 
     /// The value of an item, if there is one.
     fn item(&self, key: &str) -> Pending<'_, Option<Vec<u8>>>;
@@ -113,7 +120,7 @@ impl Actor {
 /// Whose writes an audit log has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditLog {
-    /// Those of people: policies, tokens, evictions.
+    /// Those of people: policies, filters, tokens, evictions.
     People,
     /// Those of sidecars and of the control plane: who joined, left and states something else than before.
     Machines,
@@ -139,9 +146,10 @@ pub struct AuditEntry {
 /// One thing that a write changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditChange {
-    /// Such as ``policy `orders` `` or ``proxy `shop/orders/1` ``.
+    /// Such as ``policy `orders` ``, ``filter `pii-guard@1.2.0` `` or ``proxy `shop/orders/1` ``.
     pub what: String,
-    /// The SHA-256, in hex, of what it was: of a policy's document, of a proxy's registration. `None` if it was not.
+    /// The SHA-256, in hex, of what it was: of a policy's document, of a proxy's registration, of a
+    /// filter's bytes as they were pushed. `None` if it was not.
     pub before: Option<String>,
     /// The same of what it is now; `None` if it is no more.
     pub after: Option<String>,

@@ -584,7 +584,13 @@ fn change(
             let document = kept.unwrap_or(&new.file.digest).clone();
             let before = record.map(|record| record.document.clone());
             let changed = outcomes.get(new.name()) != Some(&ApplyOutcome::Unchanged);
-            let placement = Placement { document, before, changed, set: set.map(str::to_owned) };
+            let placement = Placement {
+                document,
+                before,
+                changed,
+                set: set.map(str::to_owned),
+                filters: BTreeSet::new(),
+            };
             Some((new.name().to_owned(), placement))
         })
         .collect();

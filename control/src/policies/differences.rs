@@ -159,6 +159,7 @@ mod tests {
                     document: document.digest(),
                     revision: Revision(revision),
                     set: None,
+                    filters: [].into(),
                 });
             }
             state.documents.insert(document.digest(), Arc::new(document));

@@ -207,6 +207,7 @@ mod tests {
                 document: of.digest(),
                 revision: crate::mesh::model::Revision(1),
                 set: None,
+                filters: [].into(),
             };
             state.documents.insert(of.digest(), Arc::new(of.clone()));
             names.iter().map(record).for_each(|record| state.place(record));

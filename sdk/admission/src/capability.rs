@@ -8,6 +8,7 @@ use chancery_sdk_abi::guest_exports as export;
 use chancery_sdk_abi::{Function, guest_exports, host_calls as call};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 /// Something that a module may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +26,10 @@ pub enum Capability {
     /// Call functions that Envoy has beside the contract, which reach that state, too. No policy allows it.
     CallProxy,
 }
+
+/// Words that are no capability.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownCapability(pub String);
 
 const CALL: &[Function] = &[
     call::HTTP_CALL,
@@ -115,6 +120,28 @@ impl Capability {
         Self::of(function).is_some_and(|capability| !capability.is_allowed(may))
     }
 }
+
+impl FromStr for Capability {
+    type Err = UnknownCapability;
+
+    fn from_str(words: &str) -> Result<Self, UnknownCapability> {
+        let known = Self::ALL.iter().copied().find(|capability| capability.as_str() == words);
+        known.ok_or_else(|| UnknownCapability(words.to_owned()))
+    }
+}
+
+impl fmt::Display for UnknownCapability {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known: Vec<_> = Capability::ALL.iter().filter(|known| known.can_be_allowed()).collect();
+        write!(formatter, "there is no capability `{}`; there are", self.0.escape_debug())?;
+        known.iter().enumerate().try_for_each(|(at, known)| {
+            let before = if at == 0 { "" } else { "," };
+            write!(formatter, "{before} `{known}`")
+        })
+    }
+}
+
+impl std::error::Error for UnknownCapability {}
 
 impl fmt::Display for Capability {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -156,8 +156,13 @@ impl Proxy {
     pub(super) fn desired(&self, revision: u64, text: &str) -> DesiredState {
         let document = Document { name: "orders.writ".to_owned(), text: text.into() };
         let revision = Revision(revision);
-        let record =
-            PolicyRecord { name: "orders".to_owned(), document: document.digest(), revision, set: None };
+        let record = PolicyRecord {
+            name: "orders".to_owned(),
+            document: document.digest(),
+            revision,
+            set: None,
+            filters: [].into(),
+        };
         let registration = ProxyRegistration {
             token: None,
             check: None,

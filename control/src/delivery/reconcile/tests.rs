@@ -231,6 +231,7 @@ fn a_change_reaches_whom_it_concerns_and_nobody_else() {
         document: document.digest(),
         revision: Revision(2),
         set: None,
+        filters: [].into(),
     });
     next.documents.insert(document.digest(), Arc::new(document));
     reconciler.build(&next);
@@ -324,7 +325,13 @@ fn mesh(texts: &[&str], proxies: &[Arc<ProxyRegistration>]) -> DesiredState {
         let digest = document.digest();
         let name = text.split_whitespace().nth(1).unwrap().to_owned();
         state.documents.insert(digest.clone(), Arc::new(document));
-        state.place(PolicyRecord { name, document: digest, revision: Revision(1), set: None });
+        state.place(PolicyRecord {
+            name,
+            document: digest,
+            revision: Revision(1),
+            set: None,
+            filters: [].into(),
+        });
     }
     proxies.iter().for_each(|proxy| state.register(proxy.clone()));
     state

@@ -5,10 +5,11 @@
 //! change is refused. Changes of different policies never stand in each other's way.
 
 use super::StoreError;
+use super::filters::{FilterDeletion, FilterPush, check_used};
 use crate::mesh::model::{
-    DesiredState, Document, PolicyRecord, ProxyId, ProxyRegistration, Readiness, Revision,
+    DesiredState, Document, FilterId, PolicyRecord, ProxyId, ProxyRegistration, Readiness, Revision,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// One change of the desired state.
@@ -22,6 +23,10 @@ pub enum Change {
     Readiness(Vec<ReadinessChange>),
     /// Forgets a sidecar.
     RemoveProxy(ProxyId),
+    /// Adds a version of a filter.
+    PushFilter(Box<FilterPush>),
+    /// Takes a version of a filter away that no policy needs.
+    DeleteFilter(FilterDeletion),
 }
 
 /// How ready a replica is now.
@@ -78,6 +83,8 @@ pub struct Placement {
     pub changed: bool,
     /// The set that it is in from now on.
     pub set: Option<String>,
+    /// The filters that it uses.
+    pub filters: BTreeSet<FilterId>,
 }
 
 impl Change {
@@ -85,7 +92,8 @@ impl Change {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if a policy that it concerns is not where it was when the change was prepared;
-    /// [`StoreError::NoSuchPolicy`] and [`StoreError::NoSuchProxy`] if there is nothing to remove.
+    /// [`StoreError::NoSuchPolicy`] and [`StoreError::NoSuchProxy`] if there is nothing to remove; what is said about
+    /// [`FilterPush`] and [`FilterDeletion`].
     pub fn apply_to(&self, state: &DesiredState) -> Result<DesiredState, StoreError> {
         let mut next = state.clone();
         match self {
@@ -108,6 +116,8 @@ impl Change {
                     return Err(StoreError::NoSuchProxy(id.0.clone()));
                 }
             }
+            Self::PushFilter(push) => push.apply_to(&mut next)?,
+            Self::DeleteFilter(deletion) => deletion.apply_to(&mut next)?,
         }
         Ok(next)
     }
@@ -123,6 +133,8 @@ impl Change {
                 each.collect::<Vec<_>>().join("; ")
             }
             Self::RemoveProxy(id) => format!("remove proxy `{}`", id.0),
+            Self::PushFilter(push) => push.describe(),
+            Self::DeleteFilter(deletion) => deletion.describe(),
         }
     }
 }
@@ -141,6 +153,7 @@ impl ReadinessChange {
 impl PolicyChange {
     fn apply_to(&self, next: &mut DesiredState) -> Result<(), StoreError> {
         self.check_meanwhile(next)?;
+        check_used(next, &self.filters())?;
         next.revision = Revision(next.revision.0 + 1);
         let new: BTreeMap<_, _> = self.documents.iter().map(|text| (text.digest(), text)).collect();
         for placement in self.placed.values() {
@@ -153,13 +166,21 @@ impl PolicyChange {
                 Some(record) if !placement.changed => record.revision,
                 _ => next.revision,
             };
-            let (document, set) = (placement.document.clone(), placement.set.clone());
-            next.place(PolicyRecord { name: name.clone(), document, revision, set });
+            let Placement { document, set, filters, .. } = placement.clone();
+            next.place(PolicyRecord { name: name.clone(), document, revision, set, filters });
         }
         for name in self.removed.keys() {
             next.displace(name);
         }
         Ok(())
+    }
+
+    /// The filters that policies use from now on, each with a policy that does.
+    fn filters(&self) -> BTreeMap<&FilterId, &str> {
+        let placed = self.placed.iter();
+        placed
+            .flat_map(|(name, placement)| placement.filters.iter().map(|filter| (filter, name.as_str())))
+            .collect()
     }
 
     /// Refuses the change if one of its policies is not where it was when the change was prepared.

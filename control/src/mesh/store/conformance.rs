@@ -1,6 +1,8 @@
 //! What every store must do; each implementation runs all of it from its own tests.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+pub(crate) mod filters;
+
 use super::{Actor, AuditLog, Change, Intent, Placement, PolicyChange, ReadinessChange, Store, StoreError};
 use crate::mesh::model::{
     DesiredState, Document, Inbound, PolicyRecord, Protocol, ProxyId, ProxyRegistration, Readiness, Revision,
@@ -17,7 +19,8 @@ pub(crate) fn somebody() -> Actor {
 /// Puts policies in force for the first time, all from one file.
 pub(crate) fn apply(base: u64, file: &str, text: &str, policies: &[&str]) -> Change {
     let document = Arc::new(Document { name: file.to_owned(), text: text.into() });
-    let placement = Placement { document: document.digest(), before: None, changed: true, set: None };
+    let placement =
+        Placement { document: document.digest(), before: None, changed: true, set: None, filters: [].into() };
     Change::Policies(PolicyChange {
         base: Revision(base),
         intent: Intent::Apply { tests_skipped: false },
@@ -81,6 +84,7 @@ pub(crate) async fn check(store: &dyn Store) {
     every_revision_keeps_its_documents(store).await;
     of_concurrent_writers_each_writes_once(store).await;
     the_first_creator_of_an_item_wins(store).await;
+    filters::check(store).await;
 }
 
 fn a_new_store_is_at_revision_zero(store: &dyn Store) {

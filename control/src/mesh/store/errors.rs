@@ -1,6 +1,7 @@
 //! What a store says when it does not do what it was asked, each with its remedy.
 
-use crate::mesh::model::Revision;
+use crate::mesh::model::filter::FilterDigest;
+use crate::mesh::model::{FilterId, Revision};
 use std::path::PathBuf;
 
 /// Why a store did not do what it was asked.
@@ -24,6 +25,41 @@ pub enum StoreError {
     /// There is no proxy of this name.
     #[error("there is no proxy `{0}`")]
     NoSuchProxy(String),
+    /// There is no such version of a filter.
+    #[error("there is no filter `{0}`")]
+    NoSuchFilter(FilterId),
+    /// A policy uses a version of a filter that is not there, maybe since it was deleted meanwhile.
+    #[error("policy `{policy}` uses the filter `{id}`, which is not there")]
+    FilterMissing {
+        /// The policy.
+        policy: String,
+        /// The filter.
+        id: FilterId,
+    },
+    /// A version stands for the same bytes for ever.
+    #[error(
+        "the filter `{id}` was pushed before with other bytes, their digest is {digest}; a version never gets others"
+    )]
+    FilterTaken {
+        /// The filter.
+        id: FilterId,
+        /// The digest of its bytes.
+        digest: FilterDigest,
+    },
+    /// The version has the same bytes, but may do something else.
+    #[error("the filter `{0}` was pushed before with other permissions; a version never gets others")]
+    FilterOnOtherTerms(FilterId),
+    /// Policies need the filter.
+    #[error("the filter `{id}` is in use by {}", policy_list(.policies))]
+    FilterInUse {
+        /// The filter.
+        id: FilterId,
+        /// The policies, by name.
+        policies: Vec<String>,
+    },
+    /// There are as many filters as may be.
+    #[error("there is no room for the filter: {0}")]
+    NoRoomForFilter(String),
     /// The policies of this revision are not kept, or it has not been made.
     #[error("there is no revision {wanted}: kept are {oldest} to {newest}")]
     NoSuchRevision {
@@ -85,4 +121,18 @@ pub enum StoreError {
     /// The store does not take writes any more, which is our fault.
     #[error("the store has stopped: {0}. Restart the control plane")]
     Stopped(String),
+}
+
+/// How many policies are named in an error.
+const NAMED_MAX: usize = 5;
+
+/// The first policies by name, and how many more there are.
+fn policy_list(policies: &[String]) -> String {
+    let noun = if policies.len() == 1 { "policy" } else { "policies" };
+    let named: Vec<_> = policies.iter().take(NAMED_MAX).map(|name| format!("`{name}`")).collect();
+    let more = match policies.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("the {noun} {}{more}", named.join(", "))
 }

@@ -16,7 +16,7 @@
 //! }
 //! ```
 
-use crate::mesh::model::{DesiredState, PolicyRecord, ProxyId, ProxyRegistration};
+use crate::mesh::model::{DesiredState, FilterId, FilterRecord, PolicyRecord, ProxyId, ProxyRegistration};
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 use std::collections::BTreeMap;
@@ -39,6 +39,8 @@ pub struct Changes {
     pub policies: BTreeMap<String, Step<PolicyRecord>>,
     /// Sidecars, by id.
     pub proxies: BTreeMap<ProxyId, Step<Arc<ProxyRegistration>>>,
+    /// Versions of filters.
+    pub filters: BTreeMap<FilterId, Step<Arc<FilterRecord>>>,
 }
 
 /// A new state, and how it differs from the one before.
@@ -66,13 +68,14 @@ impl Changes {
         Self {
             policies: steps(&before.policies, &after.policies),
             proxies: steps(&before.proxies, &after.proxies),
+            filters: steps(&before.filters, &after.filters),
         }
     }
 
     /// Whether nothing differs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.policies.is_empty() && self.proxies.is_empty()
+        self.policies.is_empty() && self.proxies.is_empty() && self.filters.is_empty()
     }
 }
 
@@ -185,6 +188,7 @@ mod tests {
                 document: documents.first().unwrap().digest(),
                 revision: Revision(1),
                 set: None,
+                filters: [].into(),
             });
             let proxy = proxy(&format!("shop/{name}/1"));
             state.register(proxy);

@@ -1,15 +1,22 @@
 //! The stored form of the model: JSON records, apart from the model so that either can change alone.
 
+mod filter;
+mod words;
+
+pub(super) use filter::{StoredFilter, StoredRetiredFilter};
+
 use crate::mesh::model::{
-    Document, Inbound, Outbound, PolicyRecord, Protocol, ProxyId, ProxyRegistration, Readiness, Revision,
+    Document, FilterId, Inbound, Outbound, PolicyRecord, Protocol, ProxyId, ProxyRegistration, Readiness,
+    Revision,
 };
 use crate::mesh::store::history::RevisionRecord;
 use crate::mesh::store::{AuditChange, AuditEntry, Step};
 use chancery_policy_lang::checked::ServiceRef;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use words::Words;
 
 /// A record that stands for a value of the model.
 pub(super) trait Record: Serialize + for<'a> Deserialize<'a> {
@@ -27,6 +34,8 @@ pub(super) struct StoredPolicy {
     revision: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     set: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    filters: BTreeSet<Words<FilterId>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -149,7 +158,12 @@ impl Record for StoredPolicy {
     type Model = PolicyRecord;
 
     fn of(model: &PolicyRecord) -> Self {
-        Self { document: model.document.clone(), revision: model.revision.0, set: model.set.clone() }
+        Self {
+            document: model.document.clone(),
+            revision: model.revision.0,
+            set: model.set.clone(),
+            filters: model.filters.iter().cloned().map(Words).collect(),
+        }
     }
 
     fn into_model(self, key: &str) -> PolicyRecord {
@@ -158,6 +172,7 @@ impl Record for StoredPolicy {
             document: self.document,
             revision: Revision(self.revision),
             set: self.set,
+            filters: self.filters.into_iter().map(|filter| filter.0).collect(),
         }
     }
 }

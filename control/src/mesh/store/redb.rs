@@ -6,10 +6,11 @@
 //!   '--- reads -------------------^
 //! ```
 //!
-//! The whole desired state and all items are held in memory, in persistent maps. Writes that wait together are
+//! The whole desired state and all items are held in memory, in persistent maps; the modules of filters are not. Writes that wait together are
 //! made in one transaction, which costs in proportion to what they change, and are answered once it is on disk.
 
 mod contents;
+mod filters;
 mod medium;
 mod opening;
 mod quiet;
@@ -21,8 +22,9 @@ mod writer;
 use super::history::{HISTORY_BYTES_MAX, PoliciesAt, REVISIONS_MAX, RevisionRecord, check_kept, undo};
 use super::record::{Record, StoredAudit, StoredDocument, StoredPolicy, StoredRevision};
 use super::{AUDIT_ENTRIES_MAX, Actor, AuditEntry, AuditLog, Change, Health, Pending, Store, StoreError};
+use crate::mesh::model::filter::FilterDigest;
 use crate::mesh::model::{DesiredState, Document, PolicyRecord, Revision};
-use ::redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use ::redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableError};
 use contents::{Contents, Items};
 use medium::{Files, Medium};
 use quiet::quietly;
@@ -191,6 +193,18 @@ impl Store for RedbStore {
 
     fn commit(&self, change: Change, by: Actor) -> Pending<'_, Arc<DesiredState>> {
         self.write(by, |answer| Request::Commit(Box::new(change), answer))
+    }
+
+    fn blob(&self, digest: FilterDigest) -> Pending<'_, Option<Arc<[u8]>>> {
+        self.read(move |_, transaction| {
+            let table = match transaction.open_table(Table::Modules.definition()) {
+                // A file of earlier versions has none until it is written to.
+                Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+                opened => opened?,
+            };
+            let found = table.get(digest.to_string().as_str())?;
+            Ok(found.map(|bytes| Arc::from(bytes.value())))
+        })
     }
 
     fn item(&self, key: &str) -> Pending<'_, Option<Vec<u8>>> {

@@ -91,8 +91,8 @@ fn going_back(
         }
         let changed = now.is_none_or(|now| now.document != then.document);
         let before = now.map(|now| now.document.clone());
-        let set = then.set.clone();
-        placed.insert(name.clone(), Placement { document: then.document.clone(), before, changed, set });
+        let (document, set, filters) = (then.document.clone(), then.set.clone(), then.filters.clone());
+        placed.insert(name.clone(), Placement { document, before, changed, set, filters });
         let outcome = if now.is_some() { ApplyOutcome::Changed } else { ApplyOutcome::Created };
         outcomes.insert(name.clone(), outcome);
     }

@@ -17,6 +17,7 @@ fn with(state: &DesiredState, file: &str, text: &str, names: &[&str]) -> Desired
             document: digest.clone(),
             revision: Revision(1),
             set: None,
+            filters: [].into(),
         };
         next.place(record);
     }

@@ -15,7 +15,13 @@ fn policies(texts: &[&str]) -> PolicySet {
     for text in texts {
         let document = Document { name: "a.writ".to_owned(), text: (*text).into() };
         let name = text.split_whitespace().nth(1).unwrap().to_owned();
-        state.place(PolicyRecord { name, document: document.digest(), revision: Revision(1), set: None });
+        state.place(PolicyRecord {
+            name,
+            document: document.digest(),
+            revision: Revision(1),
+            set: None,
+            filters: [].into(),
+        });
         state.documents.insert(document.digest(), Arc::new(document));
     }
     let policies = InForce::default().at(&Arc::new(state)).policies;

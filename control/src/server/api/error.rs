@@ -111,6 +111,17 @@ impl From<StoreError> for ApiError {
                 Self::new(StatusCode::NOT_FOUND, "unknown-revision", message)
                     .help("list the revisions with `chancery history`")
             }
+            StoreError::NoSuchFilter(_) => Self::new(StatusCode::NOT_FOUND, "unknown-filter", message)
+                .help("list the filters with `chancery filter list`"),
+            StoreError::FilterMissing { .. } => Self::new(StatusCode::CONFLICT, "unknown-filter", message)
+                .help("push it first, with `chancery filter push`"),
+            StoreError::FilterTaken { .. } | StoreError::FilterOnOtherTerms(_) => {
+                Self::new(StatusCode::CONFLICT, "filter-taken", message).help("push it as another version")
+            }
+            StoreError::FilterInUse { .. } => Self::new(StatusCode::CONFLICT, "filter-in-use", message)
+                .help("let them use another version first, or delete them"),
+            StoreError::NoRoomForFilter(_) => Self::new(StatusCode::CONFLICT, "too-many-filters", message)
+                .help("delete versions that nobody uses: `chancery filter delete`"),
             StoreError::InUse(_)
             | StoreError::Corrupt { .. }
             | StoreError::Missing(_)

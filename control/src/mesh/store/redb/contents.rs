@@ -1,17 +1,22 @@
 //! What is in a store, in memory: made from the file when it is opened, kept current by each write.
 //!
+//! Of filters' modules only the digests are held: the bytes stay in the file.
+//!
 //! All of it is persistent, so that the contents after a write can be made beside those before, and thrown away
 //! if the write fails. A write says what has to be written in a [`Batch`], which is in proportion to the change.
 
+use super::filters;
 use super::tables::{Batch, Meta, TABLES, Table, Tally, check_format, number_key};
 use super::{Fault, Limits};
-use crate::mesh::model::{DesiredState, Document, PolicyRecord, ProxyId, Revision, hex};
+use crate::mesh::model::filter::FilterDigest;
+use crate::mesh::model::{DesiredState, Document, FilterId, PolicyRecord, ProxyId, Revision, hex};
 use crate::mesh::store::history::{RevisionRecord, undo};
 use crate::mesh::store::record::{
-    Record, StoredAudit, StoredDocument, StoredPolicy, StoredProxy, StoredRevision,
+    Record, StoredAudit, StoredDocument, StoredFilter, StoredPolicy, StoredProxy, StoredRetiredFilter,
+    StoredRevision,
 };
 use crate::mesh::store::{Actor, AuditChange, AuditEntry, AuditLog, Change, PolicyChange, Step};
-use ::redb::{Database, ReadableDatabase, ReadableTable};
+use ::redb::{Database, ReadableDatabase, ReadableTable, TableError};
 use imbl::OrdMap;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,7 +90,8 @@ impl Contents {
         let next = change.apply_to(&self.state)?;
         let touched = touched(change);
         let is_same = |id: &ProxyId| next.proxies.get(id) == self.state.proxies.get(id);
-        if !matches!(change, Change::Policies(_)) && touched.iter().all(is_same) {
+        let filters_are_same = next.filters.ptr_eq(&self.state.filters);
+        if !matches!(change, Change::Policies(_)) && touched.iter().all(is_same) && filters_are_same {
             return Ok(());
         }
         let before = std::mem::replace(&mut self.state, next);
@@ -97,6 +103,8 @@ impl Contents {
                 self.write_revision(steps, change.describe(), by, batch)?;
                 self.forget_old_revisions(limits, batch);
             }
+            Change::PushFilter(push) => filters::write_modules(&before, push, batch)?,
+            Change::DeleteFilter(_) => {}
             Change::RegisterProxy(_) | Change::Readiness(_) | Change::RemoveProxy(_) => {
                 for id in touched {
                     match self.state.proxies.get(&id) {
@@ -106,6 +114,8 @@ impl Contents {
                 }
             }
         }
+        filters::remove_modules(&before, &self.state, batch);
+        filters::write_records(&before, &self.state, batch)?;
         self.log(by, change.describe(), changes, limits, batch)
     }
 
@@ -245,7 +255,12 @@ impl Contents {
         check_format(&transaction)?;
         let mut reader = Reader::default();
         for table in TABLES {
-            for entry in transaction.open_table(table.definition())?.iter()? {
+            let opened = match transaction.open_table(table.definition()) {
+                // A file of earlier versions has not all of them; they are made with the first write.
+                Err(TableError::TableDoesNotExist(_)) => continue,
+                opened => opened?,
+            };
+            for entry in opened.iter()? {
                 let (key, value) = entry?;
                 reader.take_in(table, key.value(), value.value())?;
             }
@@ -302,6 +317,10 @@ fn changes(change: &Change, before: &DesiredState, after: &DesiredState) -> Resu
         let (before, after) = (registration(before, &id)?, registration(after, &id)?);
         Ok(AuditChange { what: format!("proxy `{}`", id.0), before, after })
     };
+    let of_filter = |id: &FilterId| {
+        let digest = |state: &DesiredState| state.filters.get(id).map(|record| record.digest.to_string());
+        AuditChange { what: format!("filter `{id}`"), before: digest(before), after: digest(after) }
+    };
     match change {
         Change::Policies(policies) => {
             let placed = policies
@@ -315,6 +334,8 @@ fn changes(change: &Change, before: &DesiredState, after: &DesiredState) -> Resu
                 |(name, before, after)| AuditChange { what: format!("policy `{name}`"), before, after };
             Ok(changed.map(entry).collect())
         }
+        Change::PushFilter(push) => Ok(vec![of_filter(&push.record.id)]),
+        Change::DeleteFilter(deletion) => Ok(vec![of_filter(&deletion.id)]),
         Change::RegisterProxy(_) | Change::Readiness(_) | Change::RemoveProxy(_) => {
             touched(change).into_iter().map(of_proxy).collect()
         }
@@ -324,7 +345,7 @@ fn changes(change: &Change, before: &DesiredState, after: &DesiredState) -> Resu
 /// The sidecars that a change is about.
 fn touched(change: &Change) -> BTreeSet<ProxyId> {
     match change {
-        Change::Policies(_) => BTreeSet::new(),
+        Change::Policies(_) | Change::PushFilter(_) | Change::DeleteFilter(_) => BTreeSet::new(),
         Change::RegisterProxy(proxy) => [proxy.id.clone()].into(),
         Change::Readiness(changes) => changes.iter().map(|change| change.seen.id.clone()).collect(),
         Change::RemoveProxy(id) => [id.clone()].into(),
@@ -356,6 +377,7 @@ struct Reader {
     audit: Vec<u64>,
     machine_audit: Vec<u64>,
     revisions: Vec<(RevisionRecord, String)>,
+    modules: BTreeSet<FilterDigest>,
 }
 
 impl Reader {
@@ -396,6 +418,21 @@ impl Reader {
                     RevisionRecord { revision: Revision(read_number(key)?), ..stored.into_model(key) };
                 self.revisions.push((record, state));
             }
+            Table::Filters => {
+                let record = read::<StoredFilter>(key, value)?;
+                self.state.filters.insert(record.id.clone(), Arc::new(record));
+            }
+            Table::RetiredFilters => {
+                let id = key.parse().map_err(|_| Fault::odd("a deleted filter has no name"))?;
+                self.state.retired_filters.insert(id, Arc::new(read::<StoredRetiredFilter>(key, value)?));
+            }
+            Table::Modules => {
+                let digest = FilterDigest::of(value);
+                if digest.to_string() != key {
+                    return Err(Fault::odd(format!("the module {key} is not as it was stored")));
+                }
+                self.modules.insert(digest);
+            }
         }
         Ok(())
     }
@@ -406,6 +443,7 @@ impl Reader {
                 "a document that policies are in force from is missing, {missing}"
             )));
         }
+        self.check_filters()?;
         let history = self.check_history(&meta)?;
         let mut state = self.state;
         state.revision = Revision(meta.revision);
@@ -414,6 +452,20 @@ impl Reader {
         let (audit, machine_audit) = (without_gap(&self.audit)?, without_gap(&self.machine_audit)?);
         let (items, tally, policies) = (self.items, self.tally, self.policies_tally);
         Ok(Contents { state, items, meta, tally, policies, audit, machine_audit, history })
+    }
+
+    /// Each filter must have its modules, and each policy its filters.
+    fn check_filters(&self) -> Result<(), Fault> {
+        for record in self.state.filters.values() {
+            if [record.digest, record.module].iter().any(|digest| !self.modules.contains(digest)) {
+                return Err(Fault::odd(format!("a module of filter `{}` is missing", record.id)));
+            }
+        }
+        let used = self.policies.values().flat_map(|policy| &policy.filters);
+        match used.into_iter().find(|id| !self.state.filters.contains_key(*id)) {
+            Some(missing) => Err(Fault::odd(format!("a policy uses filter `{missing}`, which is missing"))),
+            None => Ok(()),
+        }
     }
 
     /// Goes back from the policies in force, revision by revision: each must be the one that was sealed.
@@ -467,7 +519,7 @@ fn without_gap(numbers: &[u64]) -> Result<Range<u64>, Fault> {
     }
 }
 
-fn bytes<R: Record>(record: &R) -> Result<Vec<u8>, Fault> {
+pub(super) fn bytes<R: Record>(record: &R) -> Result<Vec<u8>, Fault> {
     serde_json::to_vec(record).map_err(Fault::Record)
 }
 

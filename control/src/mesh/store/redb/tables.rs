@@ -35,10 +35,16 @@ pub(super) enum Table {
     MachineAudit,
     /// What each revision changed, by revision.
     Revisions,
+    /// Versions of filters, by `name@version`.
+    Filters,
+    /// Versions of filters that were deleted, by `name@version`.
+    RetiredFilters,
+    /// Modules of filters as they were pushed and as sidecars get them; by digest.
+    Modules,
 }
 
 /// All tables of records.
-pub(super) const TABLES: [Table; 7] = [
+pub(super) const TABLES: [Table; 10] = [
     Table::Policies,
     Table::Documents,
     Table::Proxies,
@@ -46,6 +52,9 @@ pub(super) const TABLES: [Table; 7] = [
     Table::Audit,
     Table::MachineAudit,
     Table::Revisions,
+    Table::Filters,
+    Table::RetiredFilters,
+    Table::Modules,
 ];
 
 impl Table {
@@ -58,6 +67,9 @@ impl Table {
             Self::Audit => "audit",
             Self::MachineAudit => "machine_audit",
             Self::Revisions => "revisions",
+            Self::Filters => "filters",
+            Self::RetiredFilters => "retired_filters",
+            Self::Modules => "modules",
         }
     }
 

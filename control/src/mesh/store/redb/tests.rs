@@ -1,6 +1,7 @@
 //! Tests of the embedded store that need its file: damage, a full disk, copies, and how much is written.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use super::super::conformance::filters::{apply_using, deletion, push};
 use super::super::conformance::{self, apply, delete, proxy, somebody};
 use super::*;
 use ::redb::{BackendError, StorageBackend, backends::FileBackend};
@@ -25,6 +26,7 @@ struct Everything {
     machine_audit: Vec<AuditEntry>,
     revisions: Vec<RevisionRecord>,
     history: Vec<PoliciesAt>,
+    modules: Vec<Option<Arc<[u8]>>>,
 }
 
 async fn everything(store: &RedbStore) -> Everything {
@@ -33,7 +35,12 @@ async fn everything(store: &RedbStore) -> Everything {
     for revision in store.handle.shared.oldest().0..=state.revision.0 {
         history.push(store.policies_at(Revision(revision)).await.unwrap());
     }
+    let mut modules = Vec::new();
+    for digest in state.filters.values().flat_map(|record| [record.digest, record.module]) {
+        modules.push(store.blob(digest).await.unwrap());
+    }
     Everything {
+        modules,
         state,
         items: store.items("").await.unwrap(),
         audit: store.audit(AuditLog::People, usize::MAX).await.unwrap(),
@@ -62,6 +69,11 @@ async fn fill(store: &RedbStore) {
             .unwrap();
     }
     change(store, delete("policy-3")).await;
+    for (id, bytes) in [("f@1.0.0", "one"), ("f@1.1.0", "two"), ("f@1.2.0", "three")] {
+        store.commit(Change::PushFilter(Box::new(push(id, bytes))), somebody()).await.unwrap();
+    }
+    store.commit(apply_using(store, "policy-5", &["f@1.1.0"]), somebody()).await.unwrap();
+    store.commit(deletion("f@1.2.0"), somebody()).await.unwrap();
 }
 
 fn open_here(path: &Path) -> Result<RedbStore, StoreError> {
@@ -75,7 +87,9 @@ async fn a_reopened_store_has_everything() {
     let store = RedbStore::open(&path, Some("mesh.example")).await.unwrap();
     fill(&store).await;
     let before = everything(&store).await;
-    assert_eq!((before.revisions.len(), before.items.len()), (41, 40));
+    assert_eq!((before.revisions.len(), before.items.len()), (42, 40));
+    assert_eq!((before.state.filters.len(), before.state.retired_filters.len()), (2, 1));
+    assert!(before.modules.len() == 4 && before.modules.iter().all(Option::is_some));
     drop(store);
 
     let store = RedbStore::open(&path, None).await.unwrap();
