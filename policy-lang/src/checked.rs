@@ -392,7 +392,9 @@ impl Expr {
     #[must_use]
     pub fn parts(&self) -> Vec<&Arc<Self>> {
         match &self.kind {
-            ExprKind::Literal(_) | ExprKind::Attribute(_) | ExprKind::Variable(_) => Vec::new(),
+            ExprKind::Literal(_) | ExprKind::Attribute(_) | ExprKind::Variable(_) | ExprKind::Kept(..) => {
+                Vec::new()
+            }
             ExprKind::Unary(_, part)
             | ExprKind::Matches(part, _)
             | ExprKind::ContainsIp(_, part)
@@ -472,6 +474,9 @@ pub enum ExprKind {
     },
     /// The element (a string) bound by the enclosing [`ExprKind::Quantify`] of this number.
     Variable(u32),
+    /// What this was when the request was decided, by the number under which it is kept until there is an answer. Only
+    /// in plans: `lower` puts it where a question about the answer asks about the request.
+    Kept(u32, Arc<Expr>),
 }
 
 /// A constant.

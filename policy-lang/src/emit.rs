@@ -38,6 +38,7 @@ mod grpc;
 mod header_values;
 mod headers;
 mod json;
+mod kept;
 mod keys;
 mod late_headers;
 mod limits;

@@ -320,6 +320,7 @@ fn collect_attributes(expr: &Expr, scope: &mut Scope<'_>, found: &mut Vec<Attrib
             }
         }
         ExprKind::Literal(_) | ExprKind::Variable(_) => {}
+        ExprKind::Kept(_, inner) => inside(inner),
         ExprKind::Unary(_, inner)
         | ExprKind::Matches(inner, _)
         | ExprKind::ContainsIp(_, inner)

@@ -347,11 +347,29 @@ pub(crate) fn is_of_answer(attribute: &Attribute) -> bool {
     )
 }
 
-/// Whether an expression asks about the answer.
+/// Whether an expression asks about the answer, or about what was kept for it.
 pub(crate) fn asks_answer(expr: &Expr) -> bool {
+    asks(expr, is_of_answer) || asks_kept(expr)
+}
+
+/// Whether an expression asks about something that is the request's and no answer tells. What a target is, is known
+/// at any time.
+pub(crate) fn asks_request(expr: &Expr) -> bool {
+    asks(expr, |attribute| !is_of_answer(attribute) && !is_of_target(attribute))
+}
+
+/// Whether an expression asks about such an attribute.
+fn asks(expr: &Expr, is: impl Fn(&Attribute) -> bool) -> bool {
     let mut asked = BTreeSet::new();
     attributes_of(expr, &mut asked);
-    asked.iter().any(is_of_answer)
+    asked.iter().any(is)
+}
+
+/// Whether an expression asks about what was kept of the request.
+pub(crate) fn asks_kept(expr: &Expr) -> bool {
+    let mut kept = matches!(expr.kind, ExprKind::Kept(..));
+    children(expr, &mut |inner| kept |= asks_kept(inner));
+    kept
 }
 
 /// Whether an attribute is the identity of the caller.
@@ -376,7 +394,7 @@ pub(crate) fn reads_properties(expr: &Expr) -> bool {
 /// Calls `visit` with each part of an expression that stands directly in it.
 pub(crate) fn children<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Arc<Expr>)) {
     match &expr.kind {
-        ExprKind::Literal(_) | ExprKind::Variable(_) | ExprKind::Attribute(_) => {}
+        ExprKind::Literal(_) | ExprKind::Variable(_) | ExprKind::Attribute(_) | ExprKind::Kept(..) => {}
         ExprKind::Unary(_, inner)
         | ExprKind::Matches(inner, _)
         | ExprKind::ContainsIp(_, inner)
@@ -419,7 +437,8 @@ pub(crate) fn is_closed(expr: &Expr) -> bool {
 pub(crate) fn attributes_of(expr: &Expr, into: &mut BTreeSet<Attribute>) {
     match &expr.kind {
         ExprKind::Attribute(attribute) => drop(into.insert(attribute.clone())),
-        ExprKind::Literal(_) | ExprKind::Variable(_) => {}
+        // What is kept is asked when the request is decided.
+        ExprKind::Literal(_) | ExprKind::Variable(_) | ExprKind::Kept(..) => {}
         ExprKind::Unary(_, inner)
         | ExprKind::Matches(inner, _)
         | ExprKind::ContainsIp(_, inner)

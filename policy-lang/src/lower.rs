@@ -8,6 +8,7 @@ mod auth;
 mod calls;
 mod dump;
 mod headers;
+mod kept;
 mod log;
 mod traffic;
 
@@ -27,7 +28,8 @@ pub fn lower(program: &LinkedProgram) -> Result<Plan, Bug> {
     let auth = auth::lower(program, &mut strands)?;
     let traffic = traffic::lower(&program.traffic, &auth.answers, &mut strands)?;
     let headers = headers::lower(&program.traffic, &mut strands)?;
-    let log = log::lower(program, &mut strands)?;
+    let first_kept = headers.as_ref().map_or(0, |headers| headers.kept.end());
+    let log = log::lower(program, first_kept, &mut strands)?;
     let calls = calls::lower(&program.calls, &mut strands)?;
     Ok(Plan {
         direction: program.direction,

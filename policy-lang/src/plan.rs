@@ -5,9 +5,11 @@
 //! the strand's owner alone: classes and tables handle guards of all kinds alike.
 
 mod headers;
+mod kept;
 mod log;
 
 pub use headers::{HeaderOperation, HeaderPlace, HeadersPlan};
+pub use kept::Kept;
 pub use log::{FieldPlan, FieldValue, LaterPlan, LogPlan, SamplesPlan};
 
 use crate::checked::{

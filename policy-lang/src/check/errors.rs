@@ -4,7 +4,6 @@
 pub(super) mod expression;
 pub(super) mod later;
 pub(super) mod log;
-pub(super) mod phases;
 pub(super) mod sink;
 pub(super) mod warnings;
 

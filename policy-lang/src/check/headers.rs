@@ -1,9 +1,8 @@
 //! Operations on headers: `set`, `add` and `remove`.
 
-use super::errors::phases as phase_errors;
 use super::expr::Checker;
 use super::header_name::owner_of;
-use super::phases::{Phased, is_of_both};
+use super::phases::{Phased, by_phase};
 use super::policy::Named;
 use super::rule::{Around, NAME_BYTES_MAX};
 use super::scope::{Captures, Phase};
@@ -47,7 +46,7 @@ impl Around<'_> {
             condition::warn_constant(expr, &name.shown, self.diagnostics);
         }
         let Phased { now: condition, late } = match condition {
-            Some(condition) => self.by_phase(&condition, phase_errors::OPERATIONS)?,
+            Some(condition) => by_phase(&condition),
             None => Phased::default(),
         };
         let statement = HeaderStatement {
@@ -119,10 +118,6 @@ impl Around<'_> {
         let base = typed.expr.ty.base;
         if matches!(base, BaseType::List | BaseType::Ip) {
             self.diagnostics.push(errors::no_header_value(span, base));
-            return None;
-        }
-        if is_of_both(&typed.expr) {
-            self.diagnostics.push(phase_errors::two_phases(span, phase_errors::VALUES));
             return None;
         }
         if let ExprKind::Literal(Value::String(text)) = &typed.expr.kind

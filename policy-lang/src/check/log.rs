@@ -1,9 +1,9 @@
 //! The statements of `log` policies.
 
 use super::condition;
-use super::errors::{log as errors, name_too_long, phases as phase_errors, warnings};
+use super::errors::{log as errors, name_too_long, warnings};
 use super::expr::Checker;
-use super::phases::{Phased, is_of_both};
+use super::phases::{Phased, by_phase};
 use super::rule::{Around, Matched, NAME_BYTES_MAX};
 use super::scope::Captures;
 use crate::budget::Work;
@@ -56,7 +56,7 @@ impl Around<'_> {
             }
         }
         let Phased { now: condition, late: later } = match condition {
-            Some(condition) => self.by_phase(&condition, phase_errors::SAMPLES)?,
+            Some(condition) => by_phase(&condition),
             None => Phased::default(),
         };
         // The lexer has said so if it is none.
@@ -98,8 +98,6 @@ impl Around<'_> {
                 self.diagnostics.push(errors::fixed_field(name_place, &name));
             } else if field.value.ty.base == BaseType::List {
                 self.diagnostics.push(errors::list_as_field(place));
-            } else if is_of_both(&field.value) {
-                self.diagnostics.push(phase_errors::two_phases(place, phase_errors::FIELDS));
             } else if let Some(known) = known {
                 self.diagnostics.push(errors::second_field(name_place, &name, known.span));
             } else {

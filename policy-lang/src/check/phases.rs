@@ -1,11 +1,8 @@
 //! Conditions by phase: what is known when a request is decided, and what only when there is an answer.
 
-use super::errors::phases as errors;
-use super::rule::Around;
 use crate::checked::{BaseType, BinaryOp, Expr, ExprKind, Type, UnaryOp};
-use crate::literals::{attributes_of, is_of_answer, is_of_target};
+use crate::literals::asks_answer;
 use crate::source::Span;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The parts of a condition that must all hold.
@@ -13,40 +10,20 @@ use std::sync::Arc;
 pub(super) struct Phased {
     /// What it asks about the request.
     pub(super) now: Option<Arc<Expr>>,
-    /// What it asks about the answer.
+    /// What it asks about the answer, and perhaps about the request, too.
     pub(super) late: Option<Arc<Expr>>,
 }
 
-impl Around<'_> {
-    /// The parts of a condition. `None` if one of them asks about both: `instead` says what to write.
-    pub(super) fn by_phase(&mut self, condition: &Arc<Expr>, instead: &str) -> Option<Phased> {
-        let mut parts = Vec::new();
-        conjuncts(condition, true, &mut parts);
-        let (mut now, mut late) = (Vec::new(), Vec::new());
-        for part in parts {
-            if is_of_both(&part) {
-                self.diagnostics.push(errors::two_phases(part.span, instead));
-                return None;
-            }
-            if asks(&part, is_of_answer) { late.push(part) } else { now.push(part) }
-        }
-        if late.is_empty() {
-            return Some(Phased { now: Some(condition.clone()), late: None });
-        }
-        Some(Phased { now: all_of(now), late: all_of(late) })
+/// The parts of a condition. One that asks about both stands in the second: what it asks about the request is kept
+/// until there is an answer.
+pub(super) fn by_phase(condition: &Arc<Expr>) -> Phased {
+    let mut parts = Vec::new();
+    conjuncts(condition, true, &mut parts);
+    let (late, now): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| asks_answer(part));
+    match late.is_empty() {
+        true => Phased { now: Some(condition.clone()), late: None },
+        false => Phased { now: all_of(now), late: all_of(late) },
     }
-}
-
-/// Whether an expression asks about the answer and about the request, too. What a target is, is known in any phase.
-pub(super) fn is_of_both(expr: &Expr) -> bool {
-    asks(expr, is_of_answer) && asks(expr, |attribute| !is_of_answer(attribute) && !is_of_target(attribute))
-}
-
-/// Whether an expression asks about such an attribute.
-fn asks(expr: &Expr, is: impl Fn(&crate::checked::Attribute) -> bool) -> bool {
-    let mut asked = BTreeSet::new();
-    attributes_of(expr, &mut asked);
-    asked.iter().any(is)
 }
 
 /// Adds the parts that must all hold for `expr` to be `wanted`.

@@ -279,6 +279,7 @@ impl Emitter<'_> {
                 Some(text) => Place::Text(*text),
                 None => Place::Text(self.absent_text(b)),
             },
+            ExprKind::Kept(number, value) => self.kept_value(b, *number, value),
         }
     }
 

@@ -469,7 +469,8 @@ fn imports(
     if options.rule_in_filter_state || plan.log.is_some() {
         imports.push(host_calls::SET_PROPERTY);
     }
-    if asked.iter().any(|attribute| property_of(attribute).is_some()) {
+    let waits = plan.log.as_ref().is_some_and(LogPlan::waits);
+    if waits || asked.iter().any(|attribute| property_of(attribute).is_some()) {
         imports.push(host_calls::GET_PROPERTY);
     }
     if !limits.addresses.is_empty() {

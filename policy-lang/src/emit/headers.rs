@@ -15,6 +15,7 @@ use super::data::Data;
 use super::emitter::Emitter;
 use super::entry::{MALLOC, RESET};
 use super::header_values::{COMPUTE, is_constant};
+use super::kept::Owner;
 use super::memory::{ARENA_BYTES, OUT, OUT_LENGTH};
 use super::parts::Part;
 use crate::bug::{Bug, OrBug as _, number};
@@ -358,6 +359,7 @@ impl<'a> Emitter<'a> {
             let arguments = [name.into(), name_length.into(), kept.into(), sum.into()];
             let status = self.host(host_calls::SET_PROPERTY, &arguments);
             b.if_(status, |b| self.set_fault(b));
+            self.keep(b, Owner::Headers);
         });
     }
 

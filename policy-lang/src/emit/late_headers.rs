@@ -16,6 +16,7 @@ use super::header_values::COMPUTE;
 use super::headers::{
     KEPT_VALUE, PERFORM, PLACE_BYTES, PLACE_LENGTH, PLACE_OPERATION, PLACE_VALUE, RECORD_LATE, RECORD_PLACE,
 };
+use super::kept::Owner;
 use super::parts::Part;
 use crate::bug::OrBug as _;
 use crate::checked::Message;
@@ -133,6 +134,7 @@ impl Emitter<'_> {
         let perform = self.part(PERFORM);
         let record_holds = self.part(RECORD_HOLDS);
         let (at, end) = self.find_kept(&mut b);
+        self.recall(&mut b, Owner::Headers);
         let places = self.header_records.places.clone();
         let bytes = self.number(places.len()) * PLACE_BYTES;
         b.clear(places.first().copied().unwrap_or_default(), bytes);

@@ -16,6 +16,7 @@ use super::cost::Linear;
 use super::emitter::Emitter;
 use super::entry::{MALLOC, RESET};
 use super::json::{HEAD_BYTES, LINE_SLACK_BYTES, SHOW_ADDRESS, SHOW_INT, SHOW_TEXT};
+use super::kept::Owner;
 use super::memory::{ARENA_BYTES, OUT, OUT_LENGTH};
 use super::parts::Part;
 use super::siphash::SHOW_HASH;
@@ -123,6 +124,11 @@ impl Emitter<'_> {
             });
             b.set_global(fault, 0);
         }
+        if self.keeps(Owner::Line) {
+            b.if_(judged, |b| self.keep(b, Owner::Line));
+            b.if_(fault, |b| b.set(which, LOGGED));
+            b.set_global(fault, 0);
+        }
         self.say_sinks(&mut b);
         let line = self.part(LINE);
         b.call_over(line, &[judged.into()], &[], Linear::default());
@@ -183,6 +189,7 @@ impl Emitter<'_> {
         if late > 0 {
             self.go_on_with_line(&mut b, at, length);
         }
+        self.recall(&mut b, Owner::Line);
         let which = b.let_(at.load64(0));
         let logged = b.let_(which.eq(LOGGED));
         for number in 0..self.later().len() {
@@ -199,10 +206,13 @@ impl Emitter<'_> {
         }
         b.if_(logged.eqz(), Body::return_);
         let first = self.plan.log.as_ref().map_or(0, |log| log.fields.len());
-        for number in first..first + late {
+        let asking_kept: Vec<bool> =
+            self.plan.log.iter().flat_map(|log| &log.late).map(FieldPlan::asks_kept).collect();
+        for (number, asks_kept) in (first..).zip(asking_kept) {
             let number = self.number(number);
             let field = self.part(FIELD.numbered(number));
-            b.call_over(field, &[1.into()], &[], Linear::default());
+            let is_known = if asks_kept { Value::from(self.was_kept()) } else { 1.into() };
+            b.call_over(field, &[is_known], &[], Linear::default());
         }
         let end = self.line_end();
         self.say(&mut b, LINE_STATE, at + HEAD_BYTES, Value::from(end) - at - HEAD_BYTES);
@@ -222,7 +232,7 @@ impl Emitter<'_> {
     }
 
     /// Whether so many bytes lie in the arena.
-    fn in_arena(&mut self, at: Local, length: Local) -> Value {
+    pub(super) fn in_arena(&mut self, at: Local, length: Local) -> Value {
         let start = self.arena_start();
         let offset = || at - start;
         offset().le_u(ARENA_BYTES) & length.le_u(Value::from(ARENA_BYTES) - offset())

@@ -171,7 +171,7 @@ impl Emitter<'_> {
                 bound.join(&other);
                 bound
             }
-            ExprKind::Convert(_, inner) => self.bound_of(inner),
+            ExprKind::Convert(_, inner) | ExprKind::Kept(_, inner) => self.bound_of(inner),
             ExprKind::Call(_, arguments) => match arguments.first() {
                 Some(text) => self.bound_of(text),
                 None => Linear::default(),

@@ -153,6 +153,7 @@ impl<'a> Scope<'a> {
                 self.step(text.len())?;
                 Some(Computed::String(text))
             }
+            ExprKind::Kept(_, value) => self.value(value),
         }
     }
 

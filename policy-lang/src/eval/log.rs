@@ -6,6 +6,7 @@ use super::{caller_matches, method_matches, path_matches};
 use crate::checked::{Attribute, Expr, Redact, Sample, SampleRate};
 use crate::decision::{Decision, Outcome};
 use crate::linked::{LinkedLog, LinkedProgram};
+use crate::literals::asks_request;
 use crate::log::{
     ESCAPED_BYTES_MAX, ID_HEADER, KEY_BYTES_MAX, LINE_BYTES_MAX, LogKey, MASK, TEXT_BYTES_MAX, address_text,
     quote,
@@ -112,7 +113,9 @@ pub fn line(
         line.field(name, value, field.redact);
     }
     for (name, field) in late {
-        line.field(name, scope.value(&field.value), field.redact);
+        let is_known = is_judged || !asks_request(&field.value);
+        let value = if is_known { scope.value(&field.value) } else { None };
+        line.field(name, value, field.redact);
     }
     line.bytes
 }

@@ -91,7 +91,7 @@ fn conflicts(headers: &[LinkedHeader], at: At<'_>, budget: &mut Budget) -> Resul
                 let parts = parts(first).saturating_add(parts(second)).saturating_add(PARTS_PER_PAIR);
                 budget.spend(Work::LinkedParts, parts, second.span)?;
                 let guards = [&first.guard, &second.guard];
-                if late::exclude([first.late.as_deref(), second.late.as_deref()]) {
+                if late::exclude([first, second]) {
                     continue;
                 }
                 if let Some(witness) = overlap(guards, &at.workload.trust_domain) {

@@ -1,17 +1,63 @@
 //! What operations on headers ask about answers: which of them exclude each other, and that they are not too many.
 
-use crate::checked::{Attribute, BinaryOp, Expr, ExprKind, UnaryOp, Value};
+use crate::checked::{Attribute, BinaryOp, Expr, ExprKind, HeaderStatement, UnaryOp, Value};
 use crate::linked::LinkedHeader;
+use crate::literals::expression_text;
 use crate::response::LATE_OPERATIONS_MAX;
 use crate::source::Span;
+use std::collections::BTreeSet;
 
-/// Whether no answer meets both conditions, as far as statuses tell: `response.code == 404` and
-/// `response.code >= 500`.
-pub(super) fn exclude(conditions: [Option<&Expr>; 2]) -> bool {
+/// Whether no answer to a request meets both conditions, as far as statuses tell (`response.code == 404` and
+/// `response.code >= 500`), or one of them says the contrary of the other (`when C` and `unless C`).
+pub(super) fn exclude(statements: [&HeaderStatement; 2]) -> bool {
     let mut statuses = Statuses { least: i64::MIN, most: i64::MAX, others: Vec::new() };
-    conditions.into_iter().flatten().for_each(|condition| statuses.narrow(condition, true));
+    let conditions = statements.iter().filter_map(|statement| statement.late.as_ref());
+    conditions.for_each(|condition| statuses.narrow(condition, true));
     let least = (statuses.least..=statuses.most).find(|status| !statuses.others.contains(status));
-    least.is_none()
+    let [first, second] = statements;
+    least.is_none() || refutes(first, second) || refutes(second, first)
+}
+
+/// Whether all ways in which a part of what the first statement asks of an answer can hold are contrary to what the
+/// second asks.
+fn refutes(first: &HeaderStatement, second: &HeaderStatement) -> bool {
+    let (Some(late), true) = (&first.late, second.late.is_some() || second.guard.condition.is_some()) else {
+        return false;
+    };
+    let mut facts = BTreeSet::new();
+    for condition in second.late.iter().chain(&second.guard.condition) {
+        let mut parts = Vec::new();
+        joined(BinaryOp::And, condition, true, &mut parts);
+        facts.extend(parts.into_iter().map(|(part, wanted)| fact(part, wanted)));
+    }
+    let mut parts = Vec::new();
+    joined(BinaryOp::And, late, true, &mut parts);
+    parts.into_iter().any(|(part, wanted)| {
+        let mut ways = Vec::new();
+        joined(BinaryOp::Or, part, wanted, &mut ways);
+        ways.into_iter().all(|(way, wanted)| facts.contains(&fact(way, !wanted)))
+    })
+}
+
+/// Adds what is joined by an operator where an expression is `wanted`.
+fn joined<'e>(op: BinaryOp, expr: &'e Expr, wanted: bool, parts: &mut Vec<(&'e Expr, bool)>) {
+    let other = if op == BinaryOp::And { BinaryOp::Or } else { BinaryOp::And };
+    match &expr.kind {
+        ExprKind::Unary(UnaryOp::Not, inner) => joined(op, inner, !wanted, parts),
+        ExprKind::Binary(found, left, right) if *found == if wanted { op } else { other } => {
+            joined(op, left, wanted, parts);
+            joined(op, right, wanted, parts);
+        }
+        _ => parts.push((expr, wanted)),
+    }
+}
+
+/// An expression and what it is to be, alike for all ways to say the same.
+fn fact(expr: &Expr, wanted: bool) -> (String, bool) {
+    let text = expression_text(expr);
+    let bare = text.trim_start_matches('!');
+    let is_same = (text.len() - bare.len()).is_multiple_of(2);
+    (bare.to_owned(), wanted == is_same)
 }
 
 /// The statement behind the last of those that may ask about answers, if there are too many.

@@ -101,6 +101,7 @@ impl Normal {
             ExprKind::Variable(number) => {
                 format!("x{}", self.depth.get(number).copied().unwrap_or(usize::MAX))
             }
+            ExprKind::Kept(number, _) => format!("kept {number}"),
         }
     }
 

@@ -6,7 +6,8 @@ use crate::checked::{Direction, Mirror, Retry, Way};
 use crate::literals::{attribute_text, expression_text};
 use crate::module::Share;
 use crate::plan::{
-    CallPlan, ChoicePlan, FieldValue, HeaderOperation, HeadersPlan, LimitPlan, LogPlan, Pick, Plan, Strand,
+    CallPlan, ChoicePlan, FieldValue, HeaderOperation, HeadersPlan, Kept, LimitPlan, LogPlan, Pick, Plan,
+    Strand,
 };
 use crate::routes;
 use std::fmt::Write as _;
@@ -117,6 +118,14 @@ fn dump_headers(out: &mut String, headers: &HeadersPlan) {
         let late = late.as_ref().map(|late| format!(" when {}", expression_text(late))).unwrap_or_default();
         let _ = writeln!(out, "operation {number}: {change} {message} header {}{value}{late}", place.header);
     }
+    dump_kept(out, &headers.kept);
+}
+
+/// What is kept of a request for its answer.
+fn dump_kept(out: &mut String, kept: &Kept) {
+    for (number, value) in kept.numbered() {
+        let _ = writeln!(out, "kept {number}: {}", expression_text(value));
+    }
 }
 
 fn dump_log(out: &mut String, log: &LogPlan) {
@@ -142,6 +151,7 @@ fn dump_log(out: &mut String, log: &LogPlan) {
         let redact = field.redact.map(|how| format!(" with {}", how.as_str())).unwrap_or_default();
         let _ = writeln!(out, "field {}: {value}{redact}", field.name);
     }
+    dump_kept(out, &log.kept);
     if !log.directions.is_empty() {
         let _ = writeln!(out, "sinks {}", log.directions.trim_end());
     }

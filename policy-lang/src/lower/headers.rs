@@ -1,6 +1,7 @@
 //! The strand of operations on headers: all that match are picked, and of those on one header the one of the greatest
 //! rank is done.
 
+use super::kept::Keeping;
 use crate::bug::{Bug, OrBug as _, number};
 use crate::linked::{LinkedHeader, LinkedTraffic, Rank};
 use crate::plan::{Entry, HeaderOperation, HeaderPlace, HeadersPlan, Pick, Strand};
@@ -17,12 +18,17 @@ pub(super) fn lower(traffic: &LinkedTraffic, strands: &mut Vec<Strand>) -> Resul
     let ranked: BTreeMap<Key, &LinkedHeader> = done.iter().map(|linked| (key(linked), *linked)).collect();
     let distinct: BTreeSet<HeaderPlace> = done.iter().map(|linked| place_of(linked)).collect();
     let places: Vec<HeaderPlace> = distinct.into_iter().collect();
+    let mut keeping = Keeping::from(0);
     let mut operations = Vec::new();
     let mut indexes: BTreeMap<Key, u32> = BTreeMap::new();
     for (key, linked) in ranked {
         let place = places.binary_search(&place_of(linked)).ok().or_bug("each header has a place")?;
         indexes.insert(key, number(operations.len())?);
-        let (change, late) = (linked.statement.change.clone(), linked.statement.late.clone());
+        let change = match linked.statement.change.value().filter(|_| linked.statement.change.is_late()) {
+            Some(value) => linked.statement.change.with_value(keeping.late(value)),
+            None => linked.statement.change.clone(),
+        };
+        let late = linked.statement.late.as_ref().map(|late| keeping.late(late));
         operations.push(HeaderOperation { place: number(place)?, change, late });
     }
     let entries = done.iter().map(|linked| {
@@ -35,7 +41,7 @@ pub(super) fn lower(traffic: &LinkedTraffic, strands: &mut Vec<Strand>) -> Resul
     });
     let entries = entries.collect::<Result<Vec<Entry>, Bug>>()?;
     strands.push(Strand { name: "headers", pick: Pick::All, entries });
-    Ok(Some(HeadersPlan { strand: strands.len() - 1, places, operations }))
+    Ok(Some(HeadersPlan { strand: strands.len() - 1, places, operations, kept: keeping.finish()? }))
 }
 
 /// Two statements of one key are one operation: they do the same, if the same holds of the answer.

@@ -1,6 +1,7 @@
 //! The strands of samples: the first that matches has the highest rate. What asks about the answer has a strand of
 //! its own, which says whether the sample speaks of a request at all.
 
+use super::kept::Keeping;
 use crate::bug::{Bug, number};
 use crate::checked::{Attribute, BaseType, Expr, ExprKind, Redact, Sample, SampleRate, Type, Value};
 use crate::linked::{LinkedLog, LinkedProgram};
@@ -12,25 +13,38 @@ use crate::source::Span;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Adds the strands of the samples, if there are any; gives what they mean, and the fields.
-pub(super) fn lower(program: &LinkedProgram, strands: &mut Vec<Strand>) -> Result<Option<LogPlan>, Bug> {
+/// Adds the strands of the samples, if there are any; gives what they mean, and the fields. What is kept for the answer
+/// has numbers from `first_kept` on.
+pub(super) fn lower(
+    program: &LinkedProgram,
+    first_kept: u32,
+    strands: &mut Vec<Strand>,
+) -> Result<Option<LogPlan>, Bug> {
     let Some(log) = &program.log else { return Ok(None) };
+    let mut keeping = Keeping::from(first_kept);
     let samples = match &log.samples {
-        Some(samples) => Some(lower_samples(log, samples, strands)?),
+        Some(samples) => Some(lower_samples(log, samples, strands, &mut keeping)?),
         None => None,
     };
     let of_samples = log.samples.iter().flatten().map(|sample| sample.span);
     let of_fields = log.fields.values().map(|field| field.value.span);
     let span = of_samples.chain(of_fields).min().unwrap_or_default();
-    let (late, fields): (Vec<FieldPlan>, Vec<FieldPlan>) =
+    let (mut late, fields): (Vec<FieldPlan>, Vec<FieldPlan>) =
         fields(log, program.sender.as_ref()).into_iter().partition(FieldPlan::is_late);
-    Ok(Some(LogPlan { samples, fields, late, directions: directions(&log.goals), span }))
+    for field in &mut late {
+        if let FieldValue::Computed(value) = &mut field.value {
+            *value = keeping.late(value);
+        }
+    }
+    let directions = directions(&log.goals);
+    Ok(Some(LogPlan { samples, fields, late, kept: keeping.finish()?, directions, span }))
 }
 
 fn lower_samples(
     log: &LinkedLog,
     samples: &[Arc<Sample>],
     strands: &mut Vec<Strand>,
+    keeping: &mut Keeping,
 ) -> Result<SamplesPlan, Bug> {
     let mut rates: Vec<SampleRate> = samples.iter().map(|sample| sample.rate).collect();
     rates.dedup();
@@ -47,13 +61,17 @@ fn lower_samples(
         strands.len() - 1
     };
     let (passed, refused) = (strand_of("samples of passed", true), strand_of("samples of refused", false));
-    let later = lower_later(samples, strands)?;
+    let later = lower_later(samples, strands, keeping)?;
     Ok(SamplesPlan { passed, refused, rates, unjudged: log.refused(), later })
 }
 
 /// A strand for each sample that asks about the answer; the entries of one sample, and what says the same of the
 /// answer, are together.
-fn lower_later(samples: &[Arc<Sample>], strands: &mut Vec<Strand>) -> Result<Vec<LaterPlan>, Bug> {
+fn lower_later(
+    samples: &[Arc<Sample>],
+    strands: &mut Vec<Strand>,
+    keeping: &mut Keeping,
+) -> Result<Vec<LaterPlan>, Bug> {
     let mut places: BTreeMap<(SampleRate, Option<bool>, String), usize> = BTreeMap::new();
     let mut later: Vec<LaterPlan> = Vec::new();
     for sample in samples {
@@ -65,7 +83,7 @@ fn lower_later(samples: &[Arc<Sample>], strands: &mut Vec<Strand>) -> Result<Vec
                 strands.push(Strand { name: "sample by answer", pick: Pick::First, entries: Vec::new() });
                 let strand = strands.len() - 1;
                 places.insert(key, strand);
-                let (rate, passed, condition) = (sample.rate, sample.passed, condition.clone());
+                let (rate, passed, condition) = (sample.rate, sample.passed, keeping.late(condition));
                 later.push(LaterPlan { strand, rate, passed, condition });
                 strand
             }

@@ -1,5 +1,6 @@
 //! What the traffic policies make of headers, as a module does it.
 
+use super::Kept;
 use crate::checked::{Expr, HeaderChange, Message};
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ pub struct HeadersPlan {
     pub places: Vec<HeaderPlace>,
     /// The operations by rank: of those on one header that match, the one with the greatest index is done.
     pub operations: Vec<HeaderOperation>,
+    /// What is kept for what they ask about the answer.
+    pub kept: Kept,
 }
 
 /// A header of a message.
@@ -35,11 +38,12 @@ pub struct HeaderOperation {
 }
 
 impl HeadersPlan {
-    /// The values, computed or constant, and what must hold of answers.
+    /// The values, computed or constant, what must hold of answers, and what is kept for that.
     pub(crate) fn expressions(&self) -> impl Iterator<Item = &Arc<Expr>> {
-        self.operations
-            .iter()
-            .flat_map(|operation| operation.change.value().into_iter().chain(&operation.late))
+        let operations = self.operations.iter();
+        let stated =
+            operations.flat_map(|operation| operation.change.value().into_iter().chain(&operation.late));
+        stated.chain(&self.kept.values)
     }
 
     /// Whether something is asked about the answer.

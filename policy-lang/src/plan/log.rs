@@ -1,7 +1,8 @@
 //! What a module does about logs.
 
+use super::Kept;
 use crate::checked::{Expr, Redact, SampleRate};
-use crate::literals::asks_answer;
+use crate::literals::{asks_answer, asks_kept};
 use crate::source::Span;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ pub struct LogPlan {
     pub fields: Vec<FieldPlan>,
     /// What it says behind that when the answer is over.
     pub late: Vec<FieldPlan>,
+    /// What is kept for what is asked about the answer.
+    pub kept: Kept,
     /// What is written in front of a line: the sinks that it goes to; nothing for the log of the sidecar alone.
     pub directions: String,
     /// What is said to cost much if logging does.
@@ -81,6 +84,12 @@ impl FieldPlan {
     pub fn is_late(&self) -> bool {
         matches!(&self.value, FieldValue::Computed(value) if asks_answer(value))
     }
+
+    /// Whether it asks about what was kept of the request, too.
+    #[must_use]
+    pub fn asks_kept(&self) -> bool {
+        matches!(&self.value, FieldValue::Computed(value) if asks_kept(value))
+    }
 }
 
 impl LogPlan {
@@ -91,7 +100,7 @@ impl LogPlan {
             FieldValue::Computed(expr) => Some(expr),
             FieldValue::Path | FieldValue::Text(_) | FieldValue::Rule | FieldValue::Decision => None,
         });
-        later.chain(fields)
+        later.chain(fields).chain(&self.kept.values)
     }
 
     /// Whether something is asked when the answer is over.

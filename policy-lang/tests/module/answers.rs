@@ -120,12 +120,104 @@ fn a_line_that_goes_on_has_a_bound() {
     assert!(pair.line().unwrap().len() < 48 << 10);
 }
 
+#[test]
+fn what_is_asked_of_request_and_answer_is_kept() {
+    let text = r#"schema { header x-list: list<string, 4>  header x-number: int }
+    log l on mesh {
+        sample 0%
+        sample 100% when response.code >= 500 && request.path.startsWith("/api") || headers["x"] == "log"
+        sample 100% denied when response.code == 403 || decision == "limited"
+        sample 100% when response.headers["x-a"] in headers["x-list"] unless query["q"] == "no" && response.code == 404
+        fields response.code >= 500 ? headers["x"] : "fine" as text, response.code == 200 ? source.ip : ip("::1") as from
+        fields response.code + headers["x-number"] as sum, response.headers["set-cookie"] == headers["x"] as same
+        fields headers["x-list"].exists(e, e == response.headers["x-b"] || e == headers["x"]) as listed
+        fields response.flags.all(f, f != headers["x"] && !request.path.contains(f)) as flagged
+        fields response.code < 300 ? rule : decision as how, response.duration > 5 && source.mtls as quick
+        fields response.code == 200 && headers["x-list"].exists(e, e.startsWith("a")) as begins
+        fields headers["secret"] == response.headers["x-a"] as told  redact headers["secret"] with mask
+    }
+    auth a on mesh { allow /api/** deny from ip 10.9.9.9/32 otherwise deny }"#;
+    let mut pair = Pair::of_text(text);
+    let long = "l".repeat(5_000);
+    let mut shown = 0;
+    for code in [200, 404, 503, 0] {
+        for path in ["/api/UF?q=no", "/api?q=1", "/b", "/%zz"] {
+            for x in ["", "log", "s=secret", "UF", &long] {
+                for list in ["", "a,b", "one,two, b", "b,log,ac", "1,2,3,4,5"] {
+                    let mut asked = with(request("GET", path, None), "x-list", list);
+                    if !x.is_empty() {
+                        asked = with(with(asked, "x", x), "x-number", "17");
+                    }
+                    // Where there is no answer, there is no header of it.
+                    let headers =
+                        if code == 0 { Vec::new() } else { vec![header("x-a", "one"), header("x-b", "b")] };
+                    pair.answer_with(Response { headers, flags: u64::from(code) & 6, ..answer(code) });
+                    pair.agree(&asked);
+                    shown += usize::from(pair.line().is_some());
+                }
+            }
+        }
+    }
+    assert!(shown > 100, "{shown}");
+    pair.answer_with(answer(503));
+    pair.agree(&with(with(request("GET", "/api", None), "x", "why"), "x-number", "-3"));
+    let line = line_of(&pair);
+    assert_eq!(
+        (&line["text"], &line["sum"], &line["told"]),
+        (&"why".into(), &500.into(), &"***".into()),
+        "{line}"
+    );
+    assert_eq!((&line["how"], &line["same"]), (&"allowed".into(), &false.into()), "{line}");
+}
+
+#[test]
+fn headers_are_changed_by_request_and_answer_together() {
+    let text = r#"schema { header x-number: int }
+    traffic t on mesh {
+        set response header x-a = "both" when response.code == 404 || request.path == "/b"
+        remove response header x-a unless response.code == 404 || request.path == "/b"
+        set response header x-c = response.code >= 500 ? headers["x-key"] : "fine"
+        set response header x-d = response.code - headers["x-number"]
+        add response header x-e = response.headers["x-b"] when response.headers["x-b"] == headers["x-key"]
+        set response header x-f = response.headers["x-b"].contains(headers["x-key"]) for /b
+    }"#;
+    let mut pair = Pair::of_text(text);
+    for code in [200, 404, 503, 0] {
+        for path in ["/a", "/b"] {
+            for key in ["", "key", &"k".repeat(3_000)] {
+                let asked = with(with(request("GET", path, None), "x-key", key), "x-number", key);
+                let headers = [answer(code).headers, vec![header("x-b", "key")]].concat();
+                let given = Response { headers, ..answer(code) };
+                pair.answer_with(given.clone());
+                pair.agree(&asked);
+                let mut wanted = given.headers.clone();
+                let changes = header_changes(pair.program(), &asked, &given);
+                changes.response.iter().for_each(|change| change.apply(&mut wanted));
+                let mut found = pair.answered().map(|map| map.entries().to_vec()).unwrap_or_default();
+                found.retain(|(name, _)| name != b":status");
+                if code != 0 {
+                    wanted.sort();
+                    found.sort();
+                    assert_eq!(found, wanted, "{code} {path} {key:?}");
+                    let value = |name: &str| found.iter().find(|(known, _)| known == name.as_bytes());
+                    let value = |name: &str| value(name).map(|(_, value)| String::from_utf8_lossy(value));
+                    assert_eq!(value("x-a").is_some(), code == 404 || path == "/b");
+                    assert_eq!(value("x-c").unwrap(), if code >= 500 { key } else { "fine" });
+                    assert_eq!(value("x-e").is_some(), key == "key");
+                    assert_eq!(value("x-f").is_some(), path == "/b");
+                }
+            }
+        }
+    }
+}
+
 const OPERATIONS: &str = r#"traffic wide on mesh {
         set response header x-status = response.code
         set response header x-copy = response.headers["x-a"] when response.code >= 500
         remove response header server when response.code < 500
         add response header x-b = headers["x-key"] when response.headers["x-a"].contains("two") && request.path == "/b"
         set response header x-c = "plain"
+        set response header x-d = response.headers["x-a"] == headers["x-key"] ? headers["x-key"] : "other"
     }
     traffic narrow on namespace shop {
         set response header x-c = "missing" when response.code == 404
@@ -188,7 +280,8 @@ fn headers_are_changed_by_what_the_answer_is() {
 fn nothing_that_was_kept_makes_a_module_trap() {
     let text = format!(
         "{OPERATIONS} log l on mesh {{ fields response.code as c, response.flags.exists(f, f == \"UF\") as f \
-         sample 50% when response.code > 1 }}"
+         sample 50% when response.code > 1 || request.path == \"/a\" \
+         fields response.code == 1 ? headers[\"a\"] : headers[\"b\"] as k }}"
     );
     let pair = RefCell::new(Pair::of_text(&text));
     let config = ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() };
@@ -203,6 +296,8 @@ fn nothing_that_was_kept_makes_a_module_trap() {
         let asked = request("GET", "/", None);
         let mut properties = properties(&asked);
         properties.set(&["response-headers"], PropertyValue::Bytes(kept.clone()));
+        properties.set(&["kept-for-headers"], PropertyValue::Bytes(kept.clone()));
+        properties.set(&["kept-for-line"], PropertyValue::Bytes(kept.clone()));
         properties.set(&["held"], PropertyValue::Bytes(kept));
         properties.set(&["response", "flags"], PropertyValue::Int(flags));
         pair.borrow_mut().run_raw(headers(&asked), properties, true);

@@ -1,5 +1,6 @@
 //! Generated answers, and what policies can ask about them.
 
+use super::expressions::{self, Scope};
 use super::sketch::{ExprSketch, Kind, quoted};
 use crate::random::Random;
 use chancery_policy_lang::eval::Response;
@@ -73,6 +74,44 @@ pub(super) fn condition(random: &mut Random) -> ExprSketch {
     }
 }
 
+/// A condition about an answer and about the request to it at once, of these parts.
+pub(super) fn mixed(random: &mut Random, of_answer: ExprSketch) -> ExprSketch {
+    let depth = random.below(3);
+    let scope = Scope::default();
+    let of_request = expressions::condition(random, &scope, depth);
+    let text = expressions::header_value(random, &scope, 1);
+    match random.below(8) {
+        0 => ExprSketch::of(Kind::Bool, "{} == {}", vec![of_answer, of_request]),
+        1 => ExprSketch::of(Kind::Bool, "{} ? {} : !{}", vec![of_request.clone(), of_answer, of_request]),
+        2 => ExprSketch::of(
+            Kind::Bool,
+            &format!("{{}} || {} == headers[\"x-tenant\"]", header(random)),
+            vec![of_answer],
+        ),
+        3 if text.kind == Kind::String => {
+            let template = format!("{{}} && {}.contains({{}})", header(random));
+            ExprSketch::of(Kind::Bool, &template, vec![of_answer, text])
+        }
+        4 => ExprSketch::of(Kind::Bool, "!({} && !{})", vec![of_answer, of_request]),
+        _ => ExprSketch::of(Kind::Bool, "{} || {}", vec![of_answer, of_request]),
+    }
+}
+
+/// A value that is the answer's or the request's.
+fn mixed_value(random: &mut Random) -> String {
+    let (of_answer, scope) = (early_condition(random), Scope::default());
+    let depth = random.below(2);
+    match random.below(4) {
+        0 => mixed(random, of_answer).text(),
+        1 => format!("response.code >= 400 ? {} : headers[\"x-team\"]", header(random)),
+        2 => format!(
+            "({}) ? response.code : request.size",
+            expressions::condition(random, &scope, depth).text()
+        ),
+        _ => format!("({}) ? request.path : {}", of_answer.text(), header(random)),
+    }
+}
+
 /// A value of a header, computed from an answer.
 pub(super) fn header_value(random: &mut Random) -> String {
     match random.below(6) {
@@ -80,6 +119,7 @@ pub(super) fn header_value(random: &mut Random) -> String {
         1 => format!("{}.upperAscii()", header(random)),
         2 => format!("{}.substring(1, 5)", header(random)),
         3 => format!("response.code >= 400 ? {} : \"fine\"", header(random)),
+        4 => mixed_value(random),
         _ => header(random),
     }
 }

@@ -106,7 +106,10 @@ fn sample(random: &mut Random) -> RuleSketch {
     let simple = random.chance(30);
     let mut rule = rule(random, 0, simple, false);
     if random.chance(40) {
-        let condition = answers::condition(random);
+        let mut condition = answers::condition(random);
+        if random.chance(30) {
+            condition = answers::mixed(random, condition);
+        }
         rule.conditions.push((random.one_of(&["when", "unless"]).to_owned(), condition));
     }
     RuleSketch { name: None, effect: format!("sample {rate}{of}"), respond: None, ..rule }
@@ -161,7 +164,10 @@ fn operations(random: &mut Random, number: usize, message: &str, header: &str) -
         };
         let mut rule = RuleSketch { effect, respond: None, ..rule };
         if message == "response" && random.chance(20) {
-            let condition = answers::early_condition(random);
+            let mut condition = answers::early_condition(random);
+            if random.chance(30) {
+                condition = answers::mixed(random, condition);
+            }
             rule.conditions.push((random.one_of(&["when", "unless"]).to_owned(), condition));
         }
         rule
@@ -173,6 +179,10 @@ fn operations(random: &mut Random, number: usize, message: &str, header: &str) -
     let mut other = operation(random, number + 1);
     let depth = random.below(DEPTH_MAX);
     let which = match message == "response" && random.chance(40) {
+        true if random.chance(40) => {
+            let of_answer = answers::early_condition(random);
+            answers::mixed(random, of_answer)
+        }
         true => answers::early_condition(random),
         false => expressions::condition(random, &Scope::default(), depth),
     };
