@@ -75,3 +75,15 @@ functions! {
     /// context
     ON_DELETE = "proxy_on_delete" (I32) -> ();
 }
+
+/// Callbacks that have another signature in version 0.1.0.
+pub mod version_0_1_0 {
+    use crate::value::functions;
+
+    functions! {
+        /// context, number of headers; gives an [`Action`](crate::Action)
+        ON_REQUEST_HEADERS = "proxy_on_request_headers" (I32 I32) -> (I32);
+        /// context, number of headers; gives an [`Action`](crate::Action)
+        ON_RESPONSE_HEADERS = "proxy_on_response_headers" (I32 I32) -> (I32);
+    }
+}

@@ -92,6 +92,22 @@ functions! {
     EMSCRIPTEN_NOTIFY_MEMORY_GROWTH = "emscripten_notify_memory_growth" (I32) -> ();
 }
 
+/// What only hosts of version 0.1.0 offer, to modules of that version.
+pub mod version_0_1_0 {
+    use crate::value::functions;
+
+    functions! {
+        /// return pointers of configuration pointer and length
+        GET_CONFIGURATION = "proxy_get_configuration" (I32 I32) -> (I32);
+        /// no parameter
+        CONTINUE_REQUEST = "proxy_continue_request" () -> (I32);
+        /// no parameter
+        CONTINUE_RESPONSE = "proxy_continue_response" () -> (I32);
+        /// no parameter
+        CLEAR_ROUTE_CACHE = "proxy_clear_route_cache" () -> (I32);
+    }
+}
+
 /// The part of WASI that hosts answer, under both of [`WASI_MODULES`](crate::WASI_MODULES).
 pub mod wasi {
     use crate::value::functions;
@@ -133,6 +149,54 @@ pub mod wasi {
         POLL_ONEOFF = "poll_oneoff" (I32 I32 I32 I32) -> (I32);
         /// no parameter
         SCHED_YIELD = "sched_yield" () -> (I32);
+        /// file, return pointer of the status
+        FD_FILESTAT_GET = "fd_filestat_get" (I32 I32) -> (I32);
+        /// clock, return pointer of the nanoseconds between two of its steps
+        CLOCK_RES_GET = "clock_res_get" (I32 I32) -> (I32);
+        /// file, offset, length, advice
+        FD_ADVISE = "fd_advise" (I32 I64 I64 I32) -> (I32);
+        /// file, offset, length
+        FD_ALLOCATE = "fd_allocate" (I32 I64 I64) -> (I32);
+        /// file
+        FD_DATASYNC = "fd_datasync" (I32) -> (I32);
+        /// file, rights, inherited rights
+        FD_FDSTAT_SET_RIGHTS = "fd_fdstat_set_rights" (I32 I64 I64) -> (I32);
+        /// file, size
+        FD_FILESTAT_SET_SIZE = "fd_filestat_set_size" (I32 I64) -> (I32);
+        /// file, time of access, time of change, flags
+        FD_FILESTAT_SET_TIMES = "fd_filestat_set_times" (I32 I64 I64 I32) -> (I32);
+        /// file, vectors, their number, offset, return pointer of the bytes read
+        FD_PREAD = "fd_pread" (I32 I32 I32 I64 I32) -> (I32);
+        /// file, vectors, their number, offset, return pointer of the bytes written; as `fd_write`
+        FD_PWRITE = "fd_pwrite" (I32 I32 I32 I64 I32) -> (I32);
+        /// directory, bytes to fill, length, position, return pointer of the bytes filled
+        FD_READDIR = "fd_readdir" (I32 I32 I32 I64 I32) -> (I32);
+        /// file, its new number
+        FD_RENUMBER = "fd_renumber" (I32 I32) -> (I32);
+        /// file
+        FD_SYNC = "fd_sync" (I32) -> (I32);
+        /// file, return pointer of the position
+        FD_TELL = "fd_tell" (I32 I32) -> (I32);
+        /// directory, path, length
+        PATH_CREATE_DIRECTORY = "path_create_directory" (I32 I32 I32) -> (I32);
+        /// directory, flags, path, length, time of access, time of change, flags
+        PATH_FILESTAT_SET_TIMES = "path_filestat_set_times" (I32 I32 I32 I32 I64 I64 I32) -> (I32);
+        /// directory, path, length, bytes to fill, length, return pointer of the bytes filled
+        PATH_READLINK = "path_readlink" (I32 I32 I32 I32 I32 I32) -> (I32);
+        /// directory, path, length
+        PATH_REMOVE_DIRECTORY = "path_remove_directory" (I32 I32 I32) -> (I32);
+        /// directory, path, length, directory, path, length
+        PATH_RENAME = "path_rename" (I32 I32 I32 I32 I32 I32) -> (I32);
+        /// directory, path, length
+        PATH_UNLINK_FILE = "path_unlink_file" (I32 I32 I32) -> (I32);
+        /// socket, flags, return pointer of the socket
+        SOCK_ACCEPT = "sock_accept" (I32 I32 I32) -> (I32);
+        /// socket, vectors, their number, flags, return pointers of the bytes and of flags
+        SOCK_RECV = "sock_recv" (I32 I32 I32 I32 I32 I32) -> (I32);
+        /// socket, vectors, their number, flags, return pointer of the bytes
+        SOCK_SEND = "sock_send" (I32 I32 I32 I32 I32) -> (I32);
+        /// socket, how
+        SOCK_SHUTDOWN = "sock_shutdown" (I32 I32) -> (I32);
         /// exit code; gives nothing, and does not end the module in Envoy
         PROC_EXIT = "proc_exit" (I32) -> ();
     }

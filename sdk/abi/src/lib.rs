@@ -13,9 +13,11 @@ pub mod limits;
 pub mod numbers;
 pub mod pairs;
 pub mod value;
+pub mod version;
 
 pub use numbers::{Action, BufferType, LogLevel, MapType, MetricType, Status, StreamType};
 pub use value::{Function, Signature, ValueType};
+pub use version::Version;
 
 /// The function whose export says that a module speaks version 0.2.1. It is never called.
 pub const VERSION_MARKER: &str = "proxy_abi_version_0_2_1";

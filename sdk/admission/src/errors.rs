@@ -89,8 +89,14 @@ pub(crate) fn many_locals(outline: &Outline, extreme: Extreme) -> Finding {
 }
 
 pub(crate) fn unknown_import(import: &Import, near: Option<&str>) -> Finding {
-    let reason = "no proxy-wasm 0.2.1 host offers this import".to_owned();
-    let remedy = match near {
+    let is_newer = near == Some(import.name.as_str());
+    let reason = if is_newer {
+        "this import is offered to modules of proxy-wasm 0.2.1, and the module's marker is older"
+    } else {
+        "no proxy-wasm 0.2.1 host offers this import"
+    }
+    .to_owned();
+    let remedy = match near.filter(|_| !is_newer) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "build against an SDK of proxy-wasm 0.2.1, and without what it does not need of an operating system".to_owned(),
     };

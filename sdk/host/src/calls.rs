@@ -3,10 +3,12 @@
 //! Each is a function of a [`Guest`] and the raw parameters, in the order of the contract.
 
 mod buffers;
+mod callouts;
+mod first_version;
 mod headers;
 mod metrics;
 mod properties;
-mod refused;
+mod queues;
 mod shared;
 mod streams;
 mod system;
@@ -25,19 +27,6 @@ macro_rules! offer {
             $function.name,
             |caller: Caller<'_, State>, $($argument: $type),*| -> wasmtime::Result<i32> {
                 answer(caller, $function, Permission::$permission, |guest| $handler(guest, $($argument),*))
-            },
-        )?
-    };
-}
-
-/// Offers a host call of `env` whose parameters do not matter.
-macro_rules! refuse {
-    ($linker:expr, $function:expr, $handler:path, ($($argument:ident: $type:ty),*)) => {
-        $linker.func_wrap(
-            ENV_MODULE,
-            $function.name,
-            |caller: Caller<'_, State>, $($argument: $type),*| -> wasmtime::Result<i32> {
-                answer(caller, $function, Permission::Callback, $handler)
             },
         )?
     };
@@ -75,7 +64,7 @@ fn finish(answer: Answer) -> wasmtime::Result<i32> {
 
 #[rustfmt::skip]
 fn offer_env(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    use host_calls as c;
+    use host_calls::{self as c, version_0_1_0 as first};
     let l = linker;
     offer!(l, ENV_MODULE, c::LOG, Always, system::log, (level: i32, pointer: i32, length: i32));
     offer!(l, ENV_MODULE, c::GET_LOG_LEVEL, Callback, system::get_log_level, (to: i32));
@@ -114,16 +103,23 @@ fn offer_env(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     offer!(l, ENV_MODULE, c::GET_SHARED_DATA, Callback, shared::get, (key: i32, length: i32, to: i32, length_to: i32, version_to: i32));
     offer!(l, ENV_MODULE, c::SET_SHARED_DATA, Callback, shared::set, (key: i32, length: i32, value: i32, value_length: i32, version: i32));
 
-    refuse!(l, c::REGISTER_SHARED_QUEUE, refused::unimplemented, (_a: i32, _b: i32, _c: i32));
-    refuse!(l, c::RESOLVE_SHARED_QUEUE, refused::unimplemented, (_a: i32, _b: i32, _c: i32, _d: i32, _e: i32));
-    refuse!(l, c::ENQUEUE_SHARED_QUEUE, refused::unimplemented, (_a: i32, _b: i32, _c: i32));
-    refuse!(l, c::DEQUEUE_SHARED_QUEUE, refused::unimplemented, (_a: i32, _b: i32, _c: i32));
-    refuse!(l, c::HTTP_CALL, refused::unimplemented, (_a: i32, _b: i32, _c: i32, _d: i32, _e: i32, _f: i32, _g: i32, _h: i32, _i: i32, _j: i32));
-    refuse!(l, c::GRPC_CALL, refused::unimplemented, (_a: i32, _b: i32, _c: i32, _d: i32, _e: i32, _f: i32, _g: i32, _h: i32, _i: i32, _j: i32, _k: i32, _l: i32));
-    refuse!(l, c::GRPC_STREAM, refused::unimplemented, (_a: i32, _b: i32, _c: i32, _d: i32, _e: i32, _f: i32, _g: i32, _h: i32, _i: i32));
-    refuse!(l, c::GRPC_SEND, refused::unimplemented, (_a: i32, _b: i32, _c: i32, _d: i32));
-    refuse!(l, c::GRPC_CLOSE, refused::unimplemented, (_a: i32));
-    refuse!(l, c::GRPC_CANCEL, refused::unimplemented, (_a: i32));
+    offer!(l, ENV_MODULE, c::REGISTER_SHARED_QUEUE, Callback, queues::register, (name: i32, length: i32, to: i32));
+    offer!(l, ENV_MODULE, c::RESOLVE_SHARED_QUEUE, Callback, queues::resolve, (vm_id: i32, vm_id_length: i32, name: i32, length: i32, to: i32));
+    offer!(l, ENV_MODULE, c::ENQUEUE_SHARED_QUEUE, Callback, queues::enqueue, (token: i32, item: i32, length: i32));
+    offer!(l, ENV_MODULE, c::DEQUEUE_SHARED_QUEUE, Callback, queues::dequeue, (token: i32, to: i32, length_to: i32));
+
+    offer!(l, ENV_MODULE, c::HTTP_CALL, Callback, callouts::http_call, (cluster: i32, cluster_length: i32, headers: i32, headers_length: i32, body: i32, body_length: i32, trailers: i32, trailers_length: i32, timeout_ms: i32, to: i32));
+    offer!(l, ENV_MODULE, c::GRPC_CALL, Callback, callouts::grpc_call, (cluster: i32, cluster_length: i32, service: i32, service_length: i32, method: i32, method_length: i32, metadata: i32, metadata_length: i32, message: i32, message_length: i32, timeout_ms: i32, to: i32));
+    offer!(l, ENV_MODULE, c::GRPC_STREAM, Callback, callouts::grpc_stream, (cluster: i32, cluster_length: i32, service: i32, service_length: i32, method: i32, method_length: i32, metadata: i32, metadata_length: i32, to: i32));
+    offer!(l, ENV_MODULE, c::GRPC_SEND, Callback, callouts::grpc_send, (token: i32, message: i32, length: i32, ends: i32));
+    offer!(l, ENV_MODULE, c::GRPC_CLOSE, Callback, callouts::grpc_close, (token: i32));
+    offer!(l, ENV_MODULE, c::GRPC_CANCEL, Callback, callouts::grpc_cancel, (token: i32));
+
     offer!(l, ENV_MODULE, c::CALL_FOREIGN_FUNCTION, Callback, streams::call_foreign_function, (name: i32, length: i32, _argument: i32, _argument_length: i32, _to: i32, _length_to: i32));
+
+    offer!(l, ENV_MODULE, first::GET_CONFIGURATION, Callback, first_version::get_configuration, (to: i32, length_to: i32));
+    offer!(l, ENV_MODULE, first::CONTINUE_REQUEST, Callback, first_version::continue_request, ());
+    offer!(l, ENV_MODULE, first::CONTINUE_RESPONSE, Callback, first_version::continue_response, ());
+    offer!(l, ENV_MODULE, first::CLEAR_ROUTE_CACHE, Callback, first_version::clear_route_cache, ());
     Ok(())
 }

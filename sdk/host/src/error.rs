@@ -21,7 +21,7 @@ pub enum HostError {
     #[error("not a valid WebAssembly module: {0}")]
     Invalid(String),
     /// An import that no host offers.
-    #[error("the module imports `{module}.{name}`, which no proxy-wasm 0.2.1 host offers")]
+    #[error("the module imports `{module}.{name}`, which no host offers to modules of its version")]
     UnknownImport {
         /// Its module.
         module: String,
@@ -57,7 +57,7 @@ pub enum HostError {
     /// Neither `malloc` nor `proxy_on_memory_allocate`.
     #[error("the module exports neither `malloc` nor `proxy_on_memory_allocate`: (i32) -> (i32)")]
     NoAllocator,
-    /// No marker of version 0.2.1.
+    /// No marker of a version that Envoy knows.
     #[error("the module does not export the function `proxy_abi_version_0_2_1`{}", other.as_ref().map(|name| format!(", but `{name}`")).unwrap_or_default())]
     NoVersionMarker {
         /// The marker of another version, if there is one.

@@ -14,6 +14,8 @@
 //! Nothing here reads a clock or draws randomness: both come in with [`PluginConfiguration`], so
 //! the same module, requests and configuration give the same answers.
 
+pub mod callouts;
+pub mod connection;
 pub mod error;
 pub mod headers;
 pub mod limits;
@@ -23,16 +25,21 @@ pub mod metrics;
 pub mod module;
 pub mod plugin;
 pub mod property;
+pub mod proxy;
 pub mod shared_data;
+pub mod shared_queues;
 pub mod stream;
 
+mod answers;
 mod calls;
 mod guest;
 mod random;
 mod state;
 mod validate;
 
+pub use callouts::{Call, GrpcCall, HttpAnswer, HttpCall};
 pub use chancery_sdk_abi as abi;
+pub use connection::{Connection, Peer};
 pub use error::HostError;
 pub use headers::HeaderMap;
 pub use limits::Limits;
@@ -40,7 +47,9 @@ pub use local_response::LocalResponse;
 pub use log::LogLine;
 pub use metrics::Metrics;
 pub use module::{Host, LoadedModule};
-pub use plugin::{Plugin, PluginConfiguration};
+pub use plugin::{Clusters, Plugin, PluginConfiguration};
 pub use property::{Properties, PropertyValue};
+pub use proxy::{Exchange, Exchanged, Failure, Message, Proxy, Script, ScriptedAnswer};
 pub use shared_data::SharedData;
+pub use shared_queues::SharedQueues;
 pub use stream::{ClosedStream, Outcome, Stream};

@@ -27,6 +27,13 @@ pub const METRICS_MAX: usize = 1 << 16;
 pub const SHARED_DATA_BYTES_MAX: usize = 64 << 20;
 /// Bytes of names and values that one stream may keep as filter state.
 pub const FILTER_STATE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of names and items that all modules of a host may have in shared queues.
+pub const SHARED_QUEUES_BYTES_MAX: usize = 64 << 20;
+/// Calls of other services that may be open in a plugin at a time, and that may wait to be taken.
+pub const CALLS_MAX: usize = 1 << 12;
+/// What may happen during one exchange: parts of messages, ticks, answers, items of queues. A module that causes more of
+/// it is left alone.
+pub const EVENTS_MAX: usize = 1 << 14;
 /// Streams that may be open in a plugin at a time.
 pub const STREAMS_MAX: usize = 1 << 16;
 

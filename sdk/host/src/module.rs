@@ -1,5 +1,7 @@
 //! Hosts and the modules that they loaded.
 
+use crate::abi::Version;
+use crate::shared_queues::SharedQueues;
 use crate::state::State;
 use crate::{HostError, Limits, Plugin, PluginConfiguration, SharedData, calls, limits, validate};
 use wasmtime::{Config, Engine, InstancePre, Linker, Module, OptLevel, RegallocAlgorithm};
@@ -11,14 +13,17 @@ pub struct Host {
     linker: Linker<State>,
     limits: Limits,
     shared_data: SharedData,
+    shared_queues: SharedQueues,
 }
 
 /// A module that keeps the contract, compiled and ready to start as often as wanted.
 #[derive(Clone)]
 pub struct LoadedModule {
     instance: InstancePre<State>,
+    version: Version,
     limits: Limits,
     shared_data: SharedData,
+    shared_queues: SharedQueues,
 }
 
 impl Host {
@@ -45,7 +50,8 @@ impl Host {
         let engine = Engine::new(&config).map_err(engine_error)?;
         let mut linker = Linker::new(&engine);
         calls::offer_all(&mut linker).map_err(engine_error)?;
-        Ok(Self { engine, linker, limits, shared_data: SharedData::default() })
+        let (shared_data, shared_queues) = (SharedData::default(), SharedQueues::default());
+        Ok(Self { engine, linker, limits, shared_data, shared_queues })
     }
 
     /// Checks a module against the contract and compiles it. Nothing of it runs yet.
@@ -54,9 +60,10 @@ impl Host {
     pub fn load(&self, bytes: &[u8]) -> Result<LoadedModule, HostError> {
         validate::check_bytes(bytes, &self.limits)?;
         let module = Module::from_binary(&self.engine, bytes).map_err(invalid)?;
-        validate::check_module(&module, &self.limits)?;
+        let version = validate::check_module(&module, &self.limits)?;
         let instance = self.linker.instantiate_pre(&module).map_err(invalid)?;
-        Ok(LoadedModule { instance, limits: self.limits, shared_data: self.shared_data.clone() })
+        let (shared_data, shared_queues) = (self.shared_data.clone(), self.shared_queues.clone());
+        Ok(LoadedModule { instance, version, limits: self.limits, shared_data, shared_queues })
     }
 
     /// What the modules of this host share.
@@ -73,7 +80,8 @@ impl LoadedModule {
     /// Fails with [`HostError::Refused`] if the module does not accept the configuration, or as any
     /// callback may.
     pub fn start(&self, configuration: PluginConfiguration) -> Result<Plugin, HostError> {
-        Plugin::start(&self.instance, self.limits, self.shared_data.clone(), configuration)
+        let shared = (self.shared_data.clone(), self.shared_queues.clone());
+        Plugin::start(&self.instance, self.version, self.limits, shared, configuration)
     }
 }
 

@@ -1,11 +1,13 @@
 //! A running module: one VM with one plugin, as one Envoy worker has it.
 
-use crate::abi::{Function, LogLevel, guest_exports as e};
+use crate::abi::{Function, LogLevel, Version, guest_exports as e};
+use crate::connection::Connection;
 use crate::shared_data::Share;
-use crate::state::{GuestExports, Phase, ROOT_CONTEXT, State, StreamState};
+use crate::shared_queues::SharedQueues;
+use crate::state::{GuestExports, Phase, ROOT_CONTEXT, Shutdown, State, StreamState};
 use crate::stream::Stream;
 use crate::{HostError, Limits, LogLine, Metrics, Properties, SharedData, abi, error, limits};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wasmtime::{Instance, InstancePre, Store, TypedFunc, WasmParams, WasmResults};
 
 /// What a module can learn of its surroundings, and where its time and randomness come from.
@@ -23,6 +25,8 @@ pub struct PluginConfiguration {
     pub configuration: Vec<u8>,
     /// Environment variables.
     pub environment: BTreeMap<String, String>,
+    /// The clusters that the module can call.
+    pub clusters: Clusters,
     /// Lines below are dropped.
     pub log_level: LogLevel,
     /// Nanoseconds since 1970 until [`Plugin::set_time_ns`].
@@ -41,9 +45,28 @@ impl Default for PluginConfiguration {
             vm_configuration: Vec::new(),
             configuration: Vec::new(),
             environment: BTreeMap::new(),
+            clusters: Clusters::Only(BTreeSet::new()),
             log_level: LogLevel::Info,
             time_ns: 0,
             random_seed: 0,
+        }
+    }
+}
+
+/// Which clusters there are. A module that calls another one is told so at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Clusters {
+    /// Whichever it calls.
+    All,
+    /// These.
+    Only(BTreeSet<String>),
+}
+
+impl Clusters {
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.contains(name),
         }
     }
 }
@@ -61,14 +84,28 @@ pub struct Plugin {
     fuel_used: u64,
 }
 
+/// Root, token, and what there is of an answer.
+type FiveNumbers = (i32, i32, i32, i32, i32);
+
 /// The callbacks that a module exports; one that it lacks means to go on.
 pub(crate) struct Callbacks {
     on_context_create: Option<TypedFunc<(i32, i32), ()>>,
-    on_tick: Option<TypedFunc<i32, ()>>,
-    pub(crate) on_request_headers: Option<TypedFunc<(i32, i32, i32), i32>>,
+    pub(crate) on_tick: Option<TypedFunc<i32, ()>>,
+    pub(crate) on_queue_ready: Option<TypedFunc<(i32, i32), ()>>,
+    pub(crate) on_http_call_response: Option<TypedFunc<FiveNumbers, ()>>,
+    pub(crate) on_grpc_initial_metadata: Option<TypedFunc<(i32, i32, i32), ()>>,
+    pub(crate) on_grpc_receive: Option<TypedFunc<(i32, i32, i32), ()>>,
+    pub(crate) on_grpc_trailing_metadata: Option<TypedFunc<(i32, i32, i32), ()>>,
+    pub(crate) on_grpc_close: Option<TypedFunc<(i32, i32, i32), ()>>,
+    pub(crate) on_new_connection: Option<TypedFunc<i32, i32>>,
+    pub(crate) on_downstream_data: Option<TypedFunc<(i32, i32, i32), i32>>,
+    pub(crate) on_upstream_data: Option<TypedFunc<(i32, i32, i32), i32>>,
+    pub(crate) on_downstream_close: Option<TypedFunc<(i32, i32), ()>>,
+    pub(crate) on_upstream_close: Option<TypedFunc<(i32, i32), ()>>,
+    pub(crate) on_request_headers: Option<HeadersCallback>,
     pub(crate) on_request_body: Option<TypedFunc<(i32, i32, i32), i32>>,
     pub(crate) on_request_trailers: Option<TypedFunc<(i32, i32), i32>>,
-    pub(crate) on_response_headers: Option<TypedFunc<(i32, i32, i32), i32>>,
+    pub(crate) on_response_headers: Option<HeadersCallback>,
     pub(crate) on_response_body: Option<TypedFunc<(i32, i32, i32), i32>>,
     pub(crate) on_response_trailers: Option<TypedFunc<(i32, i32), i32>>,
     pub(crate) on_done: Option<TypedFunc<i32, i32>>,
@@ -76,16 +113,24 @@ pub(crate) struct Callbacks {
     pub(crate) on_delete: Option<TypedFunc<i32, ()>>,
 }
 
+/// A callback about headers: in version 0.1.0 it is not told whether the stream ends.
+#[derive(Clone)]
+pub(crate) enum HeadersCallback {
+    First(TypedFunc<(i32, i32), i32>),
+    Later(TypedFunc<(i32, i32, i32), i32>),
+}
+
 impl Plugin {
     pub(crate) fn start(
         instance: &InstancePre<State>,
+        version: Version,
         limits: Limits,
-        shared_data: SharedData,
+        shared: (SharedData, SharedQueues),
         configuration: PluginConfiguration,
     ) -> Result<Self, HostError> {
-        let share = shared_data.share(&configuration.vm_id);
+        let share = shared.0.share(&shared.1, &configuration.vm_id);
         let mut store =
-            Store::new(instance.module().engine(), State::new(limits, shared_data, configuration));
+            Store::new(instance.module().engine(), State::new(limits, version, shared, configuration));
         store.limiter(|state| &mut state.store_limits);
         let instance = instance
             .instantiate(&mut store)
@@ -104,6 +149,26 @@ impl Plugin {
     ///
     /// `request.*` follows from the headers where the table does not say it.
     pub fn open(&mut self, properties: Properties) -> Result<Stream<'_>, HostError> {
+        let context = self.open_context(properties)?;
+        Ok(Stream::new(self, context))
+    }
+
+    /// Opens a connection with its properties, for a module that works below HTTP.
+    pub fn connect(&mut self, properties: Properties) -> Result<Connection<'_>, HostError> {
+        let context = self.open_context(properties)?;
+        Ok(Connection::new(self, context))
+    }
+
+    /// A connection that was opened before and is not closed.
+    pub fn connection(&mut self, context: u32) -> Result<Connection<'_>, HostError> {
+        if self.state().streams.contains_key(&context) {
+            Ok(Connection::new(self, context))
+        } else {
+            Err(HostError::NoSuchStream(context))
+        }
+    }
+
+    fn open_context(&mut self, properties: Properties) -> Result<u32, HostError> {
         if self.failed {
             return Err(HostError::Failed);
         }
@@ -116,7 +181,7 @@ impl Plugin {
         let callback = self.callbacks.on_context_create.clone();
         let params = (context.cast_signed(), ROOT_CONTEXT.cast_signed());
         self.call(e::ON_CONTEXT_CREATE, callback, context, params)?;
-        Ok(Stream::new(self, context))
+        Ok(context)
     }
 
     /// A stream that was opened before and is not closed.
@@ -140,11 +205,25 @@ impl Plugin {
         self.callbacks.on_response_headers.is_some()
     }
 
-    /// Calls `proxy_on_tick`.
-    pub fn tick(&mut self) -> Result<(), HostError> {
-        let callback = self.callbacks.on_tick.clone();
-        self.call(e::ON_TICK, callback, ROOT_CONTEXT, ROOT_CONTEXT.cast_signed())?;
-        Ok(())
+    /// Asks the module to end: `proxy_on_done` and, unless it puts the end off, `proxy_on_delete` of the root. Gives whether it
+    /// has ended; if it has not, ask again until it called `proxy_done`.
+    pub fn shut_down(&mut self) -> Result<bool, HostError> {
+        let root = ROOT_CONTEXT.cast_signed();
+        match self.state().shutdown {
+            Shutdown::PutOff => return Ok(false),
+            Shutdown::Done => {}
+            Shutdown::No => {
+                let on_done = self.callbacks.on_done.clone();
+                if self.call(e::ON_DONE, on_done, ROOT_CONTEXT, root)? == Some(0) {
+                    self.state_mut().shutdown = Shutdown::PutOff;
+                    return Ok(false);
+                }
+            }
+        }
+        let on_delete = self.callbacks.on_delete.clone();
+        self.call(e::ON_DELETE, on_delete, ROOT_CONTEXT, root)?;
+        self.failed = true;
+        Ok(true)
     }
 
     /// How often the module asked to be ticked; `None` is never.
@@ -291,13 +370,31 @@ impl Callbacks {
                 instance.get_typed_func(&mut *store, $function.name).ok()
             };
         }
+        macro_rules! headers {
+            ($function:expr) => {
+                find!($function)
+                    .map(HeadersCallback::Later)
+                    .or_else(|| find!($function).map(HeadersCallback::First))
+            };
+        }
         Self {
             on_context_create: find!(e::ON_CONTEXT_CREATE),
             on_tick: find!(e::ON_TICK),
-            on_request_headers: find!(e::ON_REQUEST_HEADERS),
+            on_queue_ready: find!(e::ON_QUEUE_READY),
+            on_http_call_response: find!(e::ON_HTTP_CALL_RESPONSE),
+            on_grpc_initial_metadata: find!(e::ON_GRPC_RECEIVE_INITIAL_METADATA),
+            on_grpc_receive: find!(e::ON_GRPC_RECEIVE),
+            on_grpc_trailing_metadata: find!(e::ON_GRPC_RECEIVE_TRAILING_METADATA),
+            on_grpc_close: find!(e::ON_GRPC_CLOSE),
+            on_new_connection: find!(e::ON_NEW_CONNECTION),
+            on_downstream_data: find!(e::ON_DOWNSTREAM_DATA),
+            on_upstream_data: find!(e::ON_UPSTREAM_DATA),
+            on_downstream_close: find!(e::ON_DOWNSTREAM_CONNECTION_CLOSE),
+            on_upstream_close: find!(e::ON_UPSTREAM_CONNECTION_CLOSE),
+            on_request_headers: headers!(e::ON_REQUEST_HEADERS),
             on_request_body: find!(e::ON_REQUEST_BODY),
             on_request_trailers: find!(e::ON_REQUEST_TRAILERS),
-            on_response_headers: find!(e::ON_RESPONSE_HEADERS),
+            on_response_headers: headers!(e::ON_RESPONSE_HEADERS),
             on_response_body: find!(e::ON_RESPONSE_BODY),
             on_response_trailers: find!(e::ON_RESPONSE_TRAILERS),
             on_done: find!(e::ON_DONE),

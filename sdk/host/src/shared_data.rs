@@ -2,6 +2,7 @@
 
 use crate::abi::Status;
 use crate::limits::SHARED_DATA_BYTES_MAX;
+use crate::shared_queues::SharedQueues;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,10 +21,11 @@ struct Inner {
     vms: BTreeMap<String, usize>,
 }
 
-/// A VM's part in the data of its id. As in Envoy, the data goes with the last VM.
+/// A VM's part in the data and the queues of its id. As in Envoy, they go with the last VM.
 #[derive(Debug)]
 pub(crate) struct Share {
     data: SharedData,
+    queues: SharedQueues,
     vm_id: String,
 }
 
@@ -64,10 +66,10 @@ impl SharedData {
         Ok(())
     }
 
-    /// Lets a VM take part in the data of an id, until what is given is dropped.
-    pub(crate) fn share(&self, vm_id: &str) -> Share {
+    /// Lets a VM take part in the data and the queues of an id, until what is given is dropped.
+    pub(crate) fn share(&self, queues: &SharedQueues, vm_id: &str) -> Share {
         *self.lock().vms.entry(vm_id.to_owned()).or_default() += 1;
-        Share { data: self.clone(), vm_id: vm_id.to_owned() }
+        Share { data: self.clone(), queues: queues.clone(), vm_id: vm_id.to_owned() }
     }
 
     /// No code that holds the lock can panic half way, so a poisoned lock still guards whole data.
@@ -85,6 +87,7 @@ impl Drop for Share {
             return;
         }
         inner.vms.remove(&self.vm_id);
+        self.queues.forget(&self.vm_id);
         let first = (self.vm_id.clone(), Vec::new());
         let of_id = inner.entries.range(first..).take_while(|((vm_id, _), _)| *vm_id == self.vm_id);
         let keys: Vec<(String, Vec<u8>)> = of_id.map(|(key, _)| key.clone()).collect();
@@ -103,7 +106,8 @@ mod tests {
     #[test]
     fn data_goes_with_the_last_vm_of_its_id() {
         let shared = SharedData::default();
-        let (first, second, other) = (shared.share("vm"), shared.share("vm"), shared.share("vm2"));
+        let queues = SharedQueues::default();
+        let [first, second, other] = ["vm", "vm", "vm2"].map(|vm_id| shared.share(&queues, vm_id));
         assert_eq!(shared.set("vm", b"k", b"1".to_vec(), 0), Ok(()));
         assert_eq!(shared.set("vm2", b"k", b"2".to_vec(), 0), Ok(()));
         drop(first);

@@ -1,12 +1,14 @@
 //! What host calls read and write: the data of a wasmtime store.
 
-use crate::abi::{MapType, Status};
+use crate::abi::{BufferType, MapType, Status, StreamType, Version};
+use crate::callouts::Callouts;
 use crate::limits::FILTER_STATE_BYTES_MAX;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::random::Random;
+use crate::shared_queues::SharedQueues;
 use crate::{HeaderMap, Limits, LocalResponse, PluginConfiguration, Properties, SharedData, limits};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wasmtime::{Memory, StoreLimits, StoreLimitsBuilder, TypedFunc};
 
 /// The context of the plugin itself; streams are numbered behind it.
@@ -15,6 +17,8 @@ pub(crate) const ROOT_CONTEXT: u32 = 1;
 /// Everything that one instance of a module can reach.
 pub(crate) struct State {
     pub(crate) limits: Limits,
+    /// The version that the module speaks.
+    pub(crate) version: Version,
     pub(crate) store_limits: StoreLimits,
     /// `None` only until the module is instantiated.
     pub(crate) guest: Option<GuestExports>,
@@ -29,6 +33,11 @@ pub(crate) struct State {
     pub(crate) log: Log,
     pub(crate) metrics: Metrics,
     pub(crate) shared_data: SharedData,
+    pub(crate) shared_queues: SharedQueues,
+    /// By which shared queues know the plugin.
+    pub(crate) plugin_number: u64,
+    pub(crate) callouts: Callouts,
+    pub(crate) shutdown: Shutdown,
     pub(crate) tick_period_ms: u32,
     pub(crate) streams: BTreeMap<u32, StreamState>,
     /// The context that host calls concern.
@@ -53,7 +62,18 @@ pub(crate) enum Phase {
     Allocating,
 }
 
-/// One HTTP stream.
+/// How far the end of a plugin has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shutdown {
+    /// It was not asked for.
+    No,
+    /// The module wants to do something first.
+    PutOff,
+    /// The module has done it.
+    Done,
+}
+
+/// One HTTP stream, or one connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StreamState {
     pub(crate) properties: Properties,
@@ -65,8 +85,14 @@ pub(crate) struct StreamState {
     pub(crate) response_trailers: HeaderSlot,
     pub(crate) request_body: BodySlot,
     pub(crate) response_body: BodySlot,
-    pub(crate) continued: bool,
-    pub(crate) closed: bool,
+    pub(crate) downstream_data: BodySlot,
+    pub(crate) upstream_data: BodySlot,
+    /// What of the stream is to go on after this callback.
+    pub(crate) continued: BTreeSet<StreamType>,
+    /// What of the stream or connection is closed after this callback.
+    pub(crate) closed: BTreeSet<StreamType>,
+    /// Headers can be read again, and not be changed: the stream is being logged.
+    pub(crate) is_logged: bool,
 }
 
 /// A header map, and whether the module can see it now.
@@ -82,27 +108,41 @@ pub(crate) struct BodySlot {
     pub(crate) bytes: Option<Vec<u8>>,
     /// The next piece is put behind these bytes, as the module asked for.
     pub(crate) is_collected: bool,
+    /// It went on.
+    pub(crate) hidden: bool,
 }
 
 impl BodySlot {
     /// Takes a piece in, and gives how many bytes there are now.
     pub(crate) fn take_in(&mut self, mut piece: Vec<u8>) -> usize {
+        self.hidden = false;
         match &mut self.bytes {
             Some(bytes) if self.is_collected => bytes.append(&mut piece),
             bytes => *bytes = Some(piece),
         }
         self.bytes.as_ref().map_or(0, Vec::len)
     }
+
+    pub(crate) fn visible(&mut self) -> Option<&mut Vec<u8>> {
+        if self.hidden { None } else { self.bytes.as_mut() }
+    }
 }
 
 impl State {
-    pub(crate) fn new(limits: Limits, shared_data: SharedData, configuration: PluginConfiguration) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        version: Version,
+        shared: (SharedData, SharedQueues),
+        configuration: PluginConfiguration,
+    ) -> Self {
+        let (shared_data, shared_queues) = shared;
         let store_limits = StoreLimitsBuilder::new()
             .memory_size(limits.memory_bytes_max)
             .table_elements(limits::TABLE_ELEMENTS_MAX)
             .build();
         Self {
             limits,
+            version,
             store_limits,
             guest: None,
             phase: Phase::Starting,
@@ -112,6 +152,10 @@ impl State {
             log: Log::new(configuration.log_level),
             metrics: Metrics::default(),
             shared_data,
+            plugin_number: shared_queues.join(),
+            shared_queues,
+            callouts: Callouts::default(),
+            shutdown: Shutdown::No,
             tick_period_ms: 0,
             configuring: false,
             configuration,
@@ -125,14 +169,23 @@ impl State {
         self.streams.get_mut(&self.context)
     }
 
-    /// A header map that the module can see now.
-    pub(crate) fn header_map(&mut self, map_type: MapType) -> Option<&mut HeaderMap> {
+    /// A header map that the module can read now.
+    pub(crate) fn header_map(&self, map_type: MapType) -> Option<&HeaderMap> {
+        let stream = self.streams.get(&self.context);
+        match stream.and_then(|stream| stream.readable(map_type)) {
+            Some(map) => Some(map),
+            None => self.callouts.header_map(map_type),
+        }
+    }
+
+    /// A header map that the module can change now.
+    pub(crate) fn header_map_mut(&mut self, map_type: MapType) -> Option<&mut HeaderMap> {
         self.stream()?.slot(map_type)?.visible()
     }
 }
 
 impl StreamState {
-    /// The slot of a map; `None` for maps of calls, which this host does not make.
+    /// The slot of a map; `None` for maps of answers to calls, which are no stream's.
     pub(crate) fn slot(&mut self, map_type: MapType) -> Option<&mut HeaderSlot> {
         match map_type {
             MapType::RequestHeaders => Some(&mut self.request_headers),
@@ -146,6 +199,29 @@ impl StreamState {
         }
     }
 
+    /// A map that can be read now.
+    pub(crate) fn readable(&self, map_type: MapType) -> Option<&HeaderMap> {
+        let (slot, can_be_logged) = match map_type {
+            MapType::RequestHeaders => (&self.request_headers, true),
+            MapType::RequestTrailers => (&self.request_trailers, false),
+            MapType::ResponseHeaders => (&self.response_headers, true),
+            MapType::ResponseTrailers => (&self.response_trailers, true),
+            _ => return None,
+        };
+        if slot.hidden && !(self.is_logged && can_be_logged) { None } else { slot.map.as_ref() }
+    }
+
+    /// The slot of a buffer; `None` for those that are no stream's.
+    pub(crate) fn body(&mut self, buffer_type: BufferType) -> Option<&mut BodySlot> {
+        match buffer_type {
+            BufferType::HttpRequestBody => Some(&mut self.request_body),
+            BufferType::HttpResponseBody => Some(&mut self.response_body),
+            BufferType::DownstreamData => Some(&mut self.downstream_data),
+            BufferType::UpstreamData => Some(&mut self.upstream_data),
+            _ => None,
+        }
+    }
+
     /// Keeps a value as filter state `wasm.<name>`.
     pub(crate) fn set_filter_state(&mut self, name: Vec<u8>, value: Vec<u8>) -> Result<(), Status> {
         let others = self.filter_state.iter().filter(|(other, _)| **other != name);
@@ -155,18 +231,6 @@ impl StreamState {
         }
         self.filter_state.insert(name, value);
         Ok(())
-    }
-
-    /// Shows all maps again, as Envoy does when a stream is logged.
-    pub(crate) fn show_all(&mut self) {
-        for slot in [
-            &mut self.request_headers,
-            &mut self.request_trailers,
-            &mut self.response_headers,
-            &mut self.response_trailers,
-        ] {
-            slot.hidden = false;
-        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! One HTTP stream through a plugin, callback by callback.
 
-use crate::abi::{Action, Function, MapType, guest_exports as e};
+use crate::abi::{Action, Function, MapType, StreamType, guest_exports as e};
+use crate::plugin::HeadersCallback;
 use crate::state::StreamState;
 use crate::{HeaderMap, HostError, LocalResponse, Plugin, Properties};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wasmtime::TypedFunc;
 
 /// An open stream. Dropping it leaves it open: [`Plugin::stream`] gives it again by its
@@ -65,7 +66,9 @@ impl<'plugin> Stream<'plugin> {
         let size = stream.request_body.take_in(body);
         let params = self.params(size, end_of_stream);
         let action = body_action(self.plugin.call(e::ON_REQUEST_BODY, callback, self.context, params)?);
-        self.stream()?.request_body.is_collected = action == Action::StopAllIterationAndBuffer;
+        let body = &mut self.stream()?.request_body;
+        body.is_collected = action == Action::StopAllIterationAndBuffer;
+        body.hidden |= action == Action::Continue;
         self.outcome(action)
     }
 
@@ -93,7 +96,9 @@ impl<'plugin> Stream<'plugin> {
         let size = stream.response_body.take_in(body);
         let params = self.params(size, end_of_stream);
         let action = body_action(self.plugin.call(e::ON_RESPONSE_BODY, callback, self.context, params)?);
-        self.stream()?.response_body.is_collected = action == Action::StopAllIterationAndBuffer;
+        let body = &mut self.stream()?.response_body;
+        body.is_collected = action == Action::StopAllIterationAndBuffer;
+        body.hidden |= action == Action::Continue;
         self.outcome(action)
     }
 
@@ -103,14 +108,15 @@ impl<'plugin> Stream<'plugin> {
         self.trailers(e::ON_RESPONSE_TRAILERS, callback, MapType::ResponseTrailers, trailers)
     }
 
-    /// Ends the stream: `proxy_on_done`, `proxy_on_log` with all headers in sight, `proxy_on_delete`.
+    /// Ends the stream: `proxy_on_log` with all headers in sight, `proxy_on_done`, `proxy_on_delete`.
     pub fn close(mut self) -> Result<ClosedStream, HostError> {
         let context = self.context.cast_signed();
-        self.stream()?.show_all();
-        let on_done = self.plugin.callbacks.on_done.clone();
-        self.plugin.call(e::ON_DONE, on_done, self.context, context)?;
+        self.stream()?.is_logged = true;
         let on_log = self.plugin.callbacks.on_log.clone();
         self.plugin.call(e::ON_LOG, on_log, self.context, context)?;
+        self.stream()?.is_logged = false;
+        let on_done = self.plugin.callbacks.on_done.clone();
+        self.plugin.call(e::ON_DONE, on_done, self.context, context)?;
         let on_delete = self.plugin.callbacks.on_delete.clone();
         self.plugin.call(e::ON_DELETE, on_delete, self.context, context)?;
         let stream = self
@@ -152,6 +158,22 @@ impl<'plugin> Stream<'plugin> {
         self.plugin.state().streams.get(&self.context)?.response_body.bytes.as_deref()
     }
 
+    /// Takes what the proxy collected of the request's body, as the module left it: it goes on.
+    pub fn take_request_body(&mut self) -> Result<Vec<u8>, HostError> {
+        Ok(std::mem::take(&mut self.stream()?.request_body).bytes.unwrap_or_default())
+    }
+
+    /// Takes what the proxy collected of the response's body, as the module left it: it goes on.
+    pub fn take_response_body(&mut self) -> Result<Vec<u8>, HostError> {
+        Ok(std::mem::take(&mut self.stream()?.response_body).bytes.unwrap_or_default())
+    }
+
+    /// The answer that the module gave, in whichever callback.
+    #[must_use]
+    pub fn local_response(&self) -> Option<&LocalResponse> {
+        self.plugin.state().streams.get(&self.context)?.local_response.as_ref()
+    }
+
     /// What the module wrote with `proxy_set_property` under this name.
     #[must_use]
     pub fn filter_state(&self, name: &[u8]) -> Option<&[u8]> {
@@ -163,27 +185,35 @@ impl<'plugin> Stream<'plugin> {
         Ok(&mut self.stream()?.properties)
     }
 
-    /// Whether the module asked to go on with a held stream since the last time this was asked.
-    pub fn take_continued(&mut self) -> Result<bool, HostError> {
+    /// Which directions of a held stream the module asked to go on with since the last time this was asked.
+    pub fn take_continued(&mut self) -> Result<BTreeSet<StreamType>, HostError> {
         Ok(std::mem::take(&mut self.stream()?.continued))
     }
 
     /// Whether the module closed the stream.
     pub fn is_closed(&mut self) -> Result<bool, HostError> {
-        Ok(self.stream()?.closed)
+        Ok(!self.stream()?.closed.is_empty())
     }
 
     fn headers(
         &mut self,
         function: Function,
-        callback: Option<TypedFunc<(i32, i32, i32), i32>>,
+        callback: Option<HeadersCallback>,
         map_type: MapType,
         headers: HeaderMap,
         end_of_stream: bool,
     ) -> Result<Outcome, HostError> {
         let params = self.params(headers.len(), end_of_stream);
         self.show(map_type, headers)?;
-        let action = self.plugin.call(function, callback, self.context, params)?;
+        let action = match callback {
+            None => None,
+            Some(HeadersCallback::Later(callback)) => {
+                self.plugin.call(function, Some(callback), self.context, params)?
+            }
+            Some(HeadersCallback::First(callback)) => {
+                self.plugin.call(function, Some(callback), self.context, (params.0, params.1))?
+            }
+        };
         self.finish(map_type, header_action(action))
     }
 
@@ -211,7 +241,7 @@ impl<'plugin> Stream<'plugin> {
     fn finish(&mut self, map_type: MapType, action: Action) -> Result<Outcome, HostError> {
         let outcome = self.outcome(action)?;
         if let Some(slot) = self.stream()?.slot(map_type) {
-            slot.hidden = outcome.action == Action::Continue;
+            slot.hidden |= outcome.action == Action::Continue;
         }
         Ok(outcome)
     }

@@ -1,12 +1,12 @@
 //! Whether a module keeps the contract, asked before anything of it runs.
 
-use crate::abi::{self, Function, ValueType, guest_exports, host_calls};
+use crate::abi::{self, Function, ValueType, Version, guest_exports, host_calls};
 use crate::{HostError, Limits};
 use wasmparser::{Parser, Payload};
 use wasmtime::{ExternType, FuncType, Module, ValType};
 
-/// Markers of other versions, to say what a module is instead.
-const OTHER_MARKERS: [&str; 2] = ["proxy_abi_version_0_2_0", "proxy_abi_version_0_1_0"];
+/// How the names of markers begin, to say what a module is instead.
+const MARKER_PREFIX: &str = "proxy_abi_version_";
 
 /// Checks what only the bytes tell: the size, and that nothing runs on instantiation. A start
 /// function would run without a context; one that makes a host call there crashes Envoy.
@@ -24,12 +24,13 @@ pub(crate) fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<(), HostError
     Ok(())
 }
 
-/// Checks imports and exports against the contract.
-pub(crate) fn check_module(module: &Module, limits: &Limits) -> Result<(), HostError> {
-    check_imports(module)?;
-    check_version(module)?;
+/// Checks imports and exports against the contract, and gives the version of it that the module speaks.
+pub(crate) fn check_module(module: &Module, limits: &Limits) -> Result<Version, HostError> {
+    let version = find_version(module)?;
+    check_imports(module, version)?;
     check_memory(module, limits)?;
-    check_exports(module)
+    check_exports(module, version)?;
+    Ok(version)
 }
 
 /// The allocator that a host uses: `malloc` if both are there, as in Envoy.
@@ -40,10 +41,10 @@ pub(crate) fn allocator(module: &Module) -> Result<Function, HostError> {
         .ok_or(HostError::NoAllocator)
 }
 
-fn check_imports(module: &Module) -> Result<(), HostError> {
+fn check_imports(module: &Module, version: Version) -> Result<(), HostError> {
     for import in module.imports() {
         let known = if import.module() == abi::ENV_MODULE {
-            host_calls::find(import.name())
+            version.host_call(import.name())
         } else if abi::WASI_MODULES.contains(&import.module()) {
             host_calls::wasi::find(import.name())
         } else {
@@ -65,13 +66,14 @@ fn check_imports(module: &Module) -> Result<(), HostError> {
     Ok(())
 }
 
-fn check_version(module: &Module) -> Result<(), HostError> {
-    let is_function = |name: &str| matches!(module.get_export(name), Some(ExternType::Func(_)));
-    if is_function(abi::VERSION_MARKER) {
-        return Ok(());
-    }
-    let other = OTHER_MARKERS.into_iter().find(|name| is_function(name)).map(str::to_owned);
-    Err(HostError::NoVersionMarker { other })
+fn find_version(module: &Module) -> Result<Version, HostError> {
+    let functions = || {
+        let exports = module.exports().filter(|export| matches!(export.ty(), ExternType::Func(_)));
+        exports.map(|export| export.name())
+    };
+    Version::of_exports(functions()).ok_or_else(|| HostError::NoVersionMarker {
+        other: functions().find(|name| name.starts_with(MARKER_PREFIX)).map(str::to_owned),
+    })
 }
 
 fn check_memory(module: &Module, limits: &Limits) -> Result<(), HostError> {
@@ -93,7 +95,7 @@ fn check_memory(module: &Module, limits: &Limits) -> Result<(), HostError> {
     Ok(())
 }
 
-fn check_exports(module: &Module) -> Result<(), HostError> {
+fn check_exports(module: &Module, version: Version) -> Result<(), HostError> {
     let allocator = allocator(module)?;
     // `main` is of the contract only where constructors are apart from it.
     let has_initialize = module.get_export(guest_exports::INITIALIZE.name).is_some();
@@ -103,9 +105,10 @@ fn check_exports(module: &Module) -> Result<(), HostError> {
             guest_exports::MAIN | guest_exports::MAIN_VOID => has_initialize,
             _ => true,
         };
+        let expected = version.guest_export(function.name).unwrap_or(*function);
         match module.get_export(function.name) {
-            Some(ExternType::Func(got)) if concerned && !has_signature(&got, *function) => {
-                return Err(HostError::ExportSignature { expected: *function, got: show(&got) });
+            Some(ExternType::Func(got)) if concerned && !has_signature(&got, expected) => {
+                return Err(HostError::ExportSignature { expected, got: show(&got) });
             }
             _ => {}
         }

@@ -4,7 +4,10 @@
 use crate::policies::filters::errors;
 use chancery_sdk_admission::{AdmittedModule, Finding, Terms};
 use chancery_sdk_host::abi::host_calls;
-use chancery_sdk_host::{HeaderMap, Host, HostError, Limits, Plugin, PluginConfiguration, Properties};
+use chancery_sdk_host::{
+    Clusters, Exchange, HeaderMap, Host, HostError, Limits, Message, PluginConfiguration, Properties, Proxy,
+    Script,
+};
 
 /// The host's own fuel for a unit of a module's budget: it counts what counts, too.
 const FUEL_OF_UNIT: u64 = 64;
@@ -13,19 +16,10 @@ const FUEL_OF_UNIT: u64 = 64;
 /// goes, as Go's does.
 const NOW_NS: u64 = 1_767_225_600_000_000_000;
 
-/// Host calls of which this host says that it does not offer them. A module that can make them may fail for that alone.
-const NOT_OFFERED: [&str; 10] = [
-    host_calls::HTTP_CALL.name,
-    host_calls::GRPC_CALL.name,
-    host_calls::GRPC_STREAM.name,
-    host_calls::GRPC_SEND.name,
-    host_calls::GRPC_CLOSE.name,
-    host_calls::GRPC_CANCEL.name,
-    host_calls::REGISTER_SHARED_QUEUE.name,
-    host_calls::RESOLVE_SHARED_QUEUE.name,
-    host_calls::ENQUEUE_SHARED_QUEUE.name,
-    host_calls::DEQUEUE_SHARED_QUEUE.name,
-];
+/// Host calls that ask other services, of which a dry run has none: they are silent until the module waits no longer. A module
+/// that can make these calls may fail for that alone.
+const NOT_ANSWERED: [&str; 3] =
+    [host_calls::HTTP_CALL.name, host_calls::GRPC_CALL.name, host_calls::GRPC_STREAM.name];
 
 /// Method, path and body of the requests that are tried.
 const REQUESTS: [(&str, &str, Option<&str>); 3] = [
@@ -39,7 +33,7 @@ const REQUESTS: [(&str, &str, Option<&str>); 3] = [
 pub enum DryRun {
     /// It started and answered so many requests.
     Requests(usize),
-    /// It started; a request failed, maybe for a call that this host does not offer.
+    /// It started; a request failed, maybe for a call that nobody answered.
     Started,
     /// It did not accept that there is no configuration.
     NotConfigured,
@@ -84,14 +78,16 @@ pub fn dry_run(
         host.load(&module.bytes).map_err(|error| refused(errors::does_not_start(&error.to_string())))?;
     let start = || {
         let configuration = configuration.unwrap_or_default().to_vec();
+        let clusters = Clusters::All;
         loaded.start(PluginConfiguration {
             configuration,
+            clusters,
             time_ns: NOW_NS,
             ..PluginConfiguration::default()
         })
     };
-    let mut plugin = match start() {
-        Ok(plugin) => plugin,
+    let mut proxy = match start() {
+        Ok(plugin) => Proxy::new(plugin, Script::new()),
         Err(HostError::Refused { callback, words }) => {
             let finding = errors::not_accepted(callback, configuration.is_some(), words.as_deref());
             let reached = (!finding.refuses()).then_some(DryRun::NotConfigured);
@@ -99,9 +95,9 @@ pub fn dry_run(
         }
         Err(error) => return Err(refused(errors::does_not_start(&error.to_string()))),
     };
-    let asks_for_more = module.allowed.iter().any(|name| NOT_OFFERED.contains(&name.as_str()));
+    let asks_for_more = module.allowed.iter().any(|name| NOT_ANSWERED.contains(&name.as_str()));
     for (method, path, body) in REQUESTS {
-        ask(&mut plugin, method, path, body).map_err(|error| {
+        ask(&mut proxy, method, path, body).map_err(|error| {
             let (request, words) = (format!("{method} {path}"), error.to_string());
             if asks_for_more {
                 (Box::new(errors::request_may_fail(&request, &words)), Some(DryRun::Started))
@@ -113,8 +109,8 @@ pub fn dry_run(
     Ok(DryRun::Requests(REQUESTS.len()))
 }
 
-/// One request with its answer, callback by callback. A module that holds the stream is asked no further.
-fn ask(plugin: &mut Plugin, method: &str, path: &str, body: Option<&str>) -> Result<(), HostError> {
+/// One request with its answer. A module that holds the stream gets as much time as Envoy would give it.
+fn ask(proxy: &mut Proxy, method: &str, path: &str, body: Option<&str>) -> Result<(), HostError> {
     let request: HeaderMap = [
         (":method", method),
         (":path", path),
@@ -126,17 +122,12 @@ fn ask(plugin: &mut Plugin, method: &str, path: &str, body: Option<&str>) -> Res
     ]
     .into_iter()
     .collect();
+    let pieces = body.map(|body| body.as_bytes().to_vec()).into_iter().collect();
     let response: HeaderMap = [(":status", "200"), ("content-type", "text/plain")].into_iter().collect();
-    let mut stream = plugin.open(Properties::new())?;
-    let goes_on =
-        |outcome: chancery_sdk_host::Outcome| outcome.action == chancery_sdk_host::abi::Action::Continue;
-    let mut on = goes_on(stream.on_request_headers(request, body.is_none())?);
-    if let Some(body) = body.filter(|_| on) {
-        on = goes_on(stream.on_request_body(body.as_bytes().to_vec(), true)?);
-    }
-    if on && goes_on(stream.on_response_headers(response, false)?) {
-        stream.on_response_body(b"hello".to_vec(), true)?;
-    }
-    stream.close()?;
-    Ok(())
+    let exchanged = proxy.exchange(Exchange {
+        properties: Properties::new(),
+        request: Message { headers: request, pieces, trailers: None },
+        response: Message::new(response, b"hello"),
+    })?;
+    exchanged.failure.map_or(Ok(()), Err)
 }

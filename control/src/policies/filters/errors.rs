@@ -35,11 +35,12 @@ pub fn request_fails(request: &str, words: &str) -> Finding {
     finding(Code::F504, None, format!("the module fails for `{request}`: {words}"), remedy)
 }
 
-/// So it did, and what it asked for is not offered in a dry run.
+/// So it did, and nobody answers what it asks other services in a dry run.
 #[must_use]
 pub fn request_may_fail(request: &str, words: &str) -> Finding {
-    let reason =
-        format!("the module fails for `{request}`: {words}; it can make calls that a dry run does not offer");
+    let reason = format!(
+        "the module fails for `{request}`: {words}; it can call services, of which a dry run has none"
+    );
     let remedy =
         "if it made one, see what it does in a sidecar; many modules have calls that they never make";
     finding(Code::F505, None, reason, remedy)

@@ -2,12 +2,12 @@
 
 use crate::outline::{Export, ExternKind, Import, Outline};
 use crate::{Capability, Finding, Terms, errors};
-use chancery_sdk_abi::{self as abi, Function, Signature, ValueType, guest_exports, host_calls};
+use chancery_sdk_abi::{self as abi, Function, Signature, ValueType, Version, guest_exports, host_calls};
 use std::collections::BTreeSet;
 use wasmparser::{FuncType, ValType};
 
-/// Markers of other versions, to say what a module is instead.
-const OTHER_MARKERS: [&str; 2] = ["proxy_abi_version_0_2_0", "proxy_abi_version_0_1_0"];
+/// How markers begin, to say what a module is instead.
+const MARKER_PREFIX: &str = "proxy_abi_version_";
 /// How names of callbacks begin, and of nothing else.
 const CALLBACK_PREFIX: &str = "proxy_on_";
 /// Names of the start, which are no callbacks about anything.
@@ -30,7 +30,7 @@ pub(super) fn uses(outline: &Outline) -> BTreeSet<Capability> {
 
 /// All host calls and callbacks of a module that the contract knows.
 fn contracts(outline: &Outline) -> impl Iterator<Item = Function> {
-    let calls = outline.imports.iter().filter_map(known_call);
+    let calls = outline.imports.iter().filter_map(|import| known_call(outline, import));
     calls.chain(functions(outline).filter_map(|export| guest_exports::find(&export.name)))
 }
 
@@ -43,10 +43,16 @@ pub(super) fn check(outline: &Outline, terms: &Terms, findings: &mut Vec<Finding
     findings.extend(outline.start.map(errors::start_section));
 }
 
-/// The host call that an import names.
-fn known_call(import: &Import) -> Option<Function> {
+/// The version of the contract that a module speaks, if it is one that is admitted. 0.2.0 only lacks a host call.
+fn version(outline: &Outline) -> Option<Version> {
+    let version = Version::of_exports(functions(outline).map(|export| export.name.as_str()));
+    version.filter(|version| *version != Version::V0_1_0)
+}
+
+/// The host call that an import names, in the version that the module speaks.
+fn known_call(outline: &Outline, import: &Import) -> Option<Function> {
     if import.module == abi::ENV_MODULE {
-        host_calls::find(&import.name)
+        version(outline).unwrap_or(Version::V0_2_1).host_call(&import.name)
     } else if abi::WASI_MODULES.contains(&import.module.as_str()) {
         host_calls::wasi::find(&import.name)
     } else {
@@ -58,7 +64,7 @@ fn check_import(outline: &Outline, import: &Import) -> Option<Finding> {
     if import.kind != ExternKind::Function {
         return Some(errors::import_kind(import));
     }
-    let Some(expected) = known_call(import) else {
+    let Some(expected) = known_call(outline, import) else {
         return Some(errors::unknown_import(import, near(&import.name, host_calls::ALL)));
     };
     let got = outline.types.get(import.type_index as usize)?;
@@ -99,8 +105,9 @@ fn check_memory(outline: &Outline, terms: &Terms, findings: &mut Vec<Finding>) {
 
 fn check_exports(outline: &Outline, findings: &mut Vec<Finding>) {
     let has = |name: &str| functions(outline).any(|export| export.name == name);
-    if !has(abi::VERSION_MARKER) {
-        findings.push(errors::no_marker(OTHER_MARKERS.into_iter().find(|name| has(name))));
+    if version(outline).is_none() {
+        let other = functions(outline).find(|export| export.name.starts_with(MARKER_PREFIX));
+        findings.push(errors::no_marker(other.map(|export| export.name.as_str())));
     }
     let allocator = [guest_exports::MALLOC, guest_exports::ON_MEMORY_ALLOCATE]
         .into_iter()

@@ -13,8 +13,8 @@ pub(super) fn get(
     length_to: i32,
 ) -> Answer {
     let (start, length) = (start.cast_unsigned(), length.cast_unsigned());
-    let end = start.checked_add(length).ok_or(Status::BadArgument)? as usize;
     let start = start as usize;
+    let end = start.saturating_add(length as usize);
     let bytes = find(guest, buffer)?;
     let part = bytes.get(start..end.min(bytes.len())).unwrap_or_default().to_vec();
     guest.give(&part, to, length_to)
@@ -53,25 +53,31 @@ pub(super) fn set(
     Ok(())
 }
 
+/// What can be read of a buffer now. A body that is not there is an empty one, as in Envoy; the plugin's configuration and an
+/// HTTP answer are not found.
 fn find<'guest>(guest: &'guest mut Guest<'_>, buffer: i32) -> Result<&'guest [u8], Stop> {
     let buffer_type = BufferType::from_number(buffer).ok_or(Status::BadArgument)?;
     let state = guest.state();
     let bytes = match buffer_type {
         BufferType::VmConfiguration => Some(&state.configuration.vm_configuration),
-        BufferType::PluginConfiguration if state.configuring => Some(&state.configuration.configuration),
-        BufferType::HttpRequestBody => state.stream().and_then(|stream| stream.request_body.bytes.as_ref()),
-        BufferType::HttpResponseBody => state.stream().and_then(|stream| stream.response_body.bytes.as_ref()),
-        _ => None,
+        BufferType::PluginConfiguration => {
+            let configuration = state.configuring.then_some(&state.configuration.configuration);
+            Some(configuration.ok_or(Status::NotFound)?)
+        }
+        BufferType::HttpCallResponseBody => {
+            Some(&state.callouts.http_answer.as_ref().ok_or(Status::NotFound)?.body)
+        }
+        BufferType::GrpcReceiveBuffer => state.callouts.grpc_message.as_ref(),
+        BufferType::CallData => None,
+        _ => state.stream().and_then(|stream| stream.body(buffer_type)?.visible()).map(|bytes| &*bytes),
     };
-    bytes.map(Vec::as_slice).ok_or_else(|| Status::NotFound.into())
+    Ok(bytes.map(Vec::as_slice).unwrap_or_default())
 }
 
+/// A body that the module may change now.
 fn body<'guest>(guest: &'guest mut Guest<'_>, buffer: i32) -> Result<&'guest mut Vec<u8>, Stop> {
-    let stream = guest.state().stream().ok_or(Status::NotFound)?;
-    let body = match BufferType::from_number(buffer) {
-        Some(BufferType::HttpRequestBody) => stream.request_body.bytes.as_mut(),
-        Some(BufferType::HttpResponseBody) => stream.response_body.bytes.as_mut(),
-        _ => return Err(Status::BadArgument.into()),
-    };
-    body.ok_or_else(|| Status::NotFound.into())
+    let buffer_type = BufferType::from_number(buffer).ok_or(Status::BadArgument)?;
+    let stream = guest.state().stream();
+    let body = stream.and_then(|stream| stream.body(buffer_type)?.visible());
+    body.ok_or_else(|| Status::BadArgument.into())
 }

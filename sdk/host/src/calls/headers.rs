@@ -1,16 +1,26 @@
 //! Header maps.
 //!
 //! A map that is not there now (request headers in a response callback) is a bad argument; only
-//! asking for its pairs gives none, as in Envoy.
+//! asking for its pairs gives none, as in Envoy. Maps of answers to calls can be read only, and their size is not told.
 
 use crate::HeaderMap;
-use crate::abi::{MapType, Status, pairs};
+use crate::abi::{MapType, Status, Version, pairs};
 use crate::guest::{Answer, Guest, Stop};
 
-/// The first value of a key; the others can be seen only with [`get_pairs`].
+/// The first value of a key; the others can be seen only with [`get_pairs`]. In version 0.1.0 a key that is not there has an
+/// empty value.
 pub(super) fn get(guest: &mut Guest<'_>, map: i32, key: i32, length: i32, to: i32, length_to: i32) -> Answer {
     let key = guest.read(key, length)?;
-    let value = find(guest, map)?.first(&key).ok_or(Status::NotFound)?.to_vec();
+    let map_type = MapType::from_number(map).ok_or(Status::BadArgument)?;
+    let length = guest.state().header_map(map_type).ok_or(Status::BadArgument)?.len();
+    guest.charge(length as u64)?;
+    let state = guest.state();
+    let is_first_version = state.version == Version::V0_1_0;
+    let value = state.header_map(map_type).and_then(|map| map.first(&key)).map(<[u8]>::to_vec);
+    let value = match value {
+        None if is_first_version => Vec::new(),
+        value => value.ok_or(Status::NotFound)?,
+    };
     guest.give(&value, to, length_to)
 }
 
@@ -68,10 +78,10 @@ pub(super) fn parse(bytes: &[u8]) -> HeaderMap {
     pairs.into_iter().collect()
 }
 
-/// A map that is there now. Walking it is charged for: the module may have made it long.
+/// A map that the module may change now. Walking it is charged for: the module may have made it long.
 fn find<'guest>(guest: &'guest mut Guest<'_>, map: i32) -> Result<&'guest mut HeaderMap, Stop> {
     let map_type = MapType::from_number(map).ok_or(Status::BadArgument)?;
-    let length = guest.state().header_map(map_type).ok_or(Status::BadArgument)?.len();
+    let length = guest.state().header_map_mut(map_type).ok_or(Status::BadArgument)?.len();
     guest.charge(length as u64)?;
-    guest.state().header_map(map_type).ok_or_else(|| Status::BadArgument.into())
+    guest.state().header_map_mut(map_type).ok_or_else(|| Status::BadArgument.into())
 }

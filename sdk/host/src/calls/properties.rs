@@ -1,7 +1,7 @@
 //! Properties: the stream's table first, then what follows from its headers, then filter state.
 
 use crate::HeaderMap;
-use crate::abi::Status;
+use crate::abi::{MapType, Status};
 use crate::guest::{Answer, Guest};
 use crate::property::PropertyValue;
 use crate::state::{State, StreamState};
@@ -11,9 +11,7 @@ pub(super) fn get(guest: &mut Guest<'_>, path: i32, length: i32, to: i32, length
     let path = guest.read(path, length)?;
     let path = path.strip_suffix(b"\0").unwrap_or(&path);
     // Some properties are made from all headers: walking them is charged for.
-    let stream = guest.state().stream();
-    let headers =
-        stream.and_then(|stream| stream.request_headers.visible()).map_or(0, |map| map.size_bytes());
+    let headers = guest.state().header_map(MapType::RequestHeaders).map_or(0, HeaderMap::size_bytes);
     guest.charge(headers as u64)?;
     let value = find(guest.state(), path)?;
     guest.give(&value, to, length_to)
@@ -50,12 +48,12 @@ fn find(state: &mut State, path: &[u8]) -> Result<Vec<u8>, Status> {
 }
 
 /// Properties that Envoy reads from the header maps, so that they change with them.
-fn from_headers(stream: &mut StreamState, path: &[u8]) -> Option<PropertyValue> {
+fn from_headers(stream: &StreamState, path: &[u8]) -> Option<PropertyValue> {
     if let Some(rest) = path.strip_prefix(b"request\0") {
-        return request(stream.request_headers.visible()?, rest);
+        return request(stream.readable(MapType::RequestHeaders)?, rest);
     }
     let rest = path.strip_prefix(b"response\0")?;
-    let headers = stream.response_headers.visible()?;
+    let headers = stream.readable(MapType::ResponseHeaders)?;
     match rest {
         b"code" => Some(PropertyValue::Int(number(headers.first(b":status")?)?)),
         _ => header_property(headers, rest),

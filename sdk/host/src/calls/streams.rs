@@ -38,9 +38,18 @@ pub(super) fn send_local_response(
     Ok(())
 }
 
+/// Goes on with one direction of a held stream, after the callback. What the module saw of the request is out of its sight at
+/// once, whichever direction it is, as in Envoy. Without a stream nothing happens.
 pub(super) fn continue_stream(guest: &mut Guest<'_>, stream_type: i32) -> Answer {
-    check_http(stream_type)?;
-    guest.state().stream().ok_or(Status::BadArgument)?.continued = true;
+    let stream_type = StreamType::from_number(stream_type).ok_or(Status::BadArgument)?;
+    if !matches!(stream_type, StreamType::Request | StreamType::Response) {
+        return Err(Status::BadArgument.into());
+    }
+    let Some(stream) = guest.state().stream() else { return Ok(()) };
+    stream.continued.insert(stream_type);
+    stream.request_headers.hidden = true;
+    stream.request_trailers.hidden = true;
+    stream.request_body.bytes = None;
     Ok(())
 }
 
@@ -61,15 +70,11 @@ pub(super) fn call_foreign_function(
     }
 }
 
+/// Ends a stream, or one side of a connection. Without one nothing happens, as in Envoy.
 pub(super) fn close_stream(guest: &mut Guest<'_>, stream_type: i32) -> Answer {
-    check_http(stream_type)?;
-    guest.state().stream().ok_or(Status::BadArgument)?.closed = true;
-    Ok(())
-}
-
-fn check_http(stream_type: i32) -> Result<(), Status> {
-    match StreamType::from_number(stream_type) {
-        Some(StreamType::Request | StreamType::Response) => Ok(()),
-        Some(StreamType::Downstream | StreamType::Upstream) | None => Err(Status::BadArgument),
+    let stream_type = StreamType::from_number(stream_type).ok_or(Status::BadArgument)?;
+    if let Some(stream) = guest.state().stream() {
+        stream.closed.insert(stream_type);
     }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::abi::{LogLevel, Status};
 use crate::guest::{Answer, Guest};
-use crate::state::ROOT_CONTEXT;
+use crate::state::{ROOT_CONTEXT, Shutdown};
 
 pub(super) fn log(guest: &mut Guest<'_>, level: i32, pointer: i32, length: i32) -> Answer {
     let level = LogLevel::from_number(level).ok_or(Status::BadArgument)?;
@@ -17,10 +17,11 @@ pub(super) fn get_log_level(guest: &mut Guest<'_>, to: i32) -> Answer {
     guest.write_u32(to, level.number().cast_unsigned())
 }
 
-/// The status of the last call; there are none, so it is 0 without a message.
+/// The status of the last answer to a call: what a gRPC call ended with, or that an HTTP call failed.
 pub(super) fn get_status(guest: &mut Guest<'_>, code_to: i32, pointer_to: i32, length_to: i32) -> Answer {
-    guest.write_u32(code_to, 0)?;
-    guest.give(&[], pointer_to, length_to)
+    let (code, message) = guest.state().callouts.status.clone();
+    guest.write_u32(code_to, code)?;
+    guest.give(message.as_bytes(), pointer_to, length_to)
 }
 
 pub(super) fn get_time(guest: &mut Guest<'_>, to: i32) -> Answer {
@@ -43,9 +44,14 @@ pub(super) fn set_effective_context(guest: &mut Guest<'_>, context: i32) -> Answ
     Ok(())
 }
 
-/// Ends a shutdown that `proxy_on_done` put off; this host closes streams at once, so none is.
-pub(super) fn done(_guest: &mut Guest<'_>) -> Answer {
-    Err(Status::NotFound.into())
+/// Ends a shutdown of the plugin that `proxy_on_done` put off.
+pub(super) fn done(guest: &mut Guest<'_>) -> Answer {
+    let shutdown = &mut guest.state().shutdown;
+    if *shutdown != Shutdown::PutOff {
+        return Err(Status::NotFound.into());
+    }
+    *shutdown = Shutdown::Done;
+    Ok(())
 }
 
 /// There is one thread. The answer is a truth value, not a status.

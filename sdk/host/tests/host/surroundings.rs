@@ -192,7 +192,7 @@ fn output_goes_to_the_log() {
 }
 
 #[test]
-fn calls_that_need_a_network_say_that_they_are_not_offered() {
+fn a_call_of_a_cluster_that_is_not_there_is_a_bad_argument() {
     let mut plugin = start(
         r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
             (call $log_status (call $http (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
@@ -200,8 +200,7 @@ fn calls_that_need_a_network_say_that_they_are_not_offered() {
             (i32.const 0))"#,
     )
     .unwrap();
-    // 12 is UNIMPLEMENTED; 48 + 12 is `<`.
-    assert_eq!(log_of_request(&mut plugin, Properties::new()), ["<"]);
+    assert_eq!(log_of_request(&mut plugin, Properties::new()), ["2"]);
 }
 
 #[test]
