@@ -19,6 +19,7 @@ pub mod filter;
 pub mod fmt;
 pub mod get;
 pub mod history;
+pub mod lsp;
 pub mod proxies;
 pub mod rollback;
 pub mod sidecar;
@@ -79,6 +80,8 @@ pub enum Command {
     Test(test::Arguments),
     /// Say what would be decided of a request, by which rule, and why not by another
     Explain(explain::Arguments),
+    /// Serve editors: what is wrong as you write, what words mean, what can follow
+    Lsp(lsp::Arguments),
     /// Write the module of a workload, or any stage on the way to it
     Compile(compile::Arguments),
     /// Look at a Wasm filter of your own, or run it
@@ -175,6 +178,7 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Fmt(arguments) => fmt::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
+        Command::Lsp(arguments) => lsp::run(arguments),
         Command::Compile(arguments) => compile::run(arguments),
         Command::Filter(arguments) => filter::run(arguments),
         Command::ControlPlane(arguments) => control_plane::run(arguments).await,

@@ -43,6 +43,7 @@ mod traffic;
 mod values;
 mod weight;
 
+pub(crate) use expr::names as expression_names;
 pub(crate) use pattern::SEGMENTS_MAX;
 pub(crate) use schema::LIST_ELEMENTS_MAX;
 pub(crate) use weight::steps_of_asking;

@@ -24,6 +24,7 @@ pub mod checked;
 pub mod classify;
 pub mod decision;
 pub mod diagnostic;
+pub mod editor;
 pub mod emit;
 pub mod eval;
 pub mod explain;

@@ -15,6 +15,7 @@
 //! expr     expressions
 //! foreign  files of other languages, which are answered with one error
 //! parser   the machine below: tokens in, tree out
+//! wishes   what could stand at the end of a text, for editors
 //! ```
 
 mod auth;
@@ -27,12 +28,16 @@ mod schema;
 mod sink;
 mod tests;
 mod traffic;
+mod wishes;
+
+pub use wishes::Wish;
 
 use crate::diagnostic::Diagnostic;
 use crate::source::FileId;
 use crate::syntax::ast::{self, AstNode};
 use crate::syntax::{SyntaxKind, SyntaxTree};
 use parser::Parser;
+use std::collections::BTreeSet;
 
 /// How deep an expression may be, counting parentheses, operators, and calls in chains.
 pub const EXPRESSION_DEPTH_MAX: u32 = 128;
@@ -58,6 +63,16 @@ pub fn parse(file: FileId, text: &str) -> Parsed {
         None => parser.items(),
     }
     parser.finish()
+}
+
+/// What could stand behind this beginning of a file.
+#[must_use]
+pub fn wishes(text: &str) -> BTreeSet<Wish> {
+    let mut parser = Parser::new(FileId::default(), text).wishing();
+    if foreign::recognise(FileId::default(), text).is_none() {
+        parser.items();
+    }
+    parser.wishes().into_set()
 }
 
 /// Parses a request alone, such as `GET /api/x from service shop/cart`, as in a `given` of a test.

@@ -12,6 +12,7 @@ mod cors;
 mod delivery;
 mod demo;
 mod differential;
+mod editor;
 mod envoy_model;
 mod filters;
 mod headers;

@@ -3,6 +3,7 @@
 mod attribute;
 mod call;
 mod judge;
+pub(crate) mod names;
 mod never;
 mod operator;
 

@@ -2,6 +2,7 @@
 
 use super::errors;
 use super::parser::Parser;
+use super::wishes::Wish;
 use crate::lex::literal;
 use crate::syntax::SyntaxKind;
 
@@ -105,6 +106,7 @@ impl Parser<'_> {
 
     /// Whether the next token is a method, perhaps in small letters.
     pub(super) fn at_method(&self) -> bool {
+        self.wish(Wish::Method);
         let text = self.nth_text(0);
         self.at(SyntaxKind::Name)
             && self.nth(1) != SyntaxKind::Colon
@@ -127,6 +129,7 @@ impl Parser<'_> {
     }
 
     fn at_pattern(&self) -> bool {
+        self.wish(Wish::Path);
         self.at(SyntaxKind::Path) || self.at(SyntaxKind::String)
     }
 

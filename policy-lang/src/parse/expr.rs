@@ -6,6 +6,7 @@
 use super::EXPRESSION_DEPTH_MAX;
 use super::errors;
 use super::parser::Parser;
+use super::wishes::Wish;
 use crate::syntax::SyntaxKind;
 use rowan::Checkpoint;
 
@@ -186,6 +187,7 @@ impl Parser<'_> {
 
     /// `NAME ["(" args ")"] | literal | "[" args "]" | "{" entries "}" | "(" cel ")"`
     fn primary(&mut self) -> u32 {
+        self.wish(Wish::Expression);
         if self.at(SyntaxKind::Percent) || self.at(SyntaxKind::Rate) {
             self.split_in_expression();
         }

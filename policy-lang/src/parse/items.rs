@@ -3,6 +3,7 @@
 use super::errors;
 use super::parser::Parser;
 use super::traffic;
+use super::wishes::Wish;
 use crate::syntax::SyntaxKind;
 
 /// The words that items begin with.
@@ -12,12 +13,14 @@ const ITEMS: [&str; 10] =
 const POLICIES: [&str; 4] = ["auth", "traffic", "log", "filter"];
 /// The words that say what a target is.
 const TARGETS: [&str; 6] = ["mesh", "namespace", "service", "gateway", "route", "workload"];
+/// The statements of all policies.
+const ANYWHERE: [&str; 2] = ["mode", "let"];
 /// The statements of `auth` policies.
 const AUTH: [&str; 6] = ["allow", "deny", "exempt", "otherwise", "mode", "let"];
 impl Parser<'_> {
     /// `{ use | schema | let | policy | sink | test | prove }`
     pub(super) fn items(&mut self) {
-        while !self.at_end() {
+        while !self.ends(&[&ITEMS]) {
             if self.at(SyntaxKind::RightBrace) {
                 self.mistake(errors::not_opened(self.place()));
                 self.start(SyntaxKind::Error);
@@ -28,6 +31,12 @@ impl Parser<'_> {
                 self.skip_until(|parser| parser.at_item());
             }
         }
+    }
+
+    /// Whether the text ends here, where one of these words could stand.
+    fn ends(&self, words: &[&[&'static str]]) -> bool {
+        words.iter().for_each(|words| self.wish_words(words));
+        self.at_end()
     }
 
     /// Whether an item begins here, judged by two or three tokens, since its word may be a name.
@@ -101,7 +110,9 @@ impl Parser<'_> {
             self.expect(SyntaxKind::Name);
         }
         self.targets();
-        self.block("a statement", Self::at_statement, |parser| parser.statement(kind));
+        let words: &[&[_]] =
+            if kind == "auth" { &[&AUTH] } else { &[traffic::statements_of(kind), &ANYWHERE] };
+        self.block("a statement", words, Self::at_statement, |parser| parser.statement(kind));
         self.finish_node();
     }
 
@@ -116,10 +127,12 @@ impl Parser<'_> {
         }
     }
 
-    /// `"{" { element } "}"`; what is no element is skipped up to where one `begins`.
+    /// `"{" { element } "}"`, where elements begin with one of these words; what is no element is skipped up to where
+    /// one `begins`.
     pub(super) fn block(
         &mut self,
         expected: &str,
+        words: &[&[&'static str]],
         begins: fn(&Self) -> bool,
         mut element: impl FnMut(&mut Self) -> bool,
     ) {
@@ -131,7 +144,7 @@ impl Parser<'_> {
             }
             self.take();
         }
-        while !self.at(SyntaxKind::RightBrace) && !self.at_end() {
+        while !self.at(SyntaxKind::RightBrace) && !self.ends(words) {
             // A `let` is a statement too, and so are `use` and `log`-like words in filters; the others
             // begin an item only behind the closing brace, which has been forgotten.
             if self.at_item() && !self.at_word("let") && !self.at_word("use") {
@@ -204,7 +217,7 @@ impl Parser<'_> {
 
     /// `mode` and `let` stand in every policy; the other statements of `auth` in `auth` only.
     fn check_home(&mut self, word: &str, kind: &str) {
-        if kind != "auth" && !matches!(word, "mode" | "let") {
+        if kind != "auth" && !ANYWHERE.contains(&word) {
             self.mistake(errors::misplaced(self.place(), word, "`auth` policies"));
         }
     }
@@ -265,7 +278,8 @@ impl Parser<'_> {
         self.eat_one_of(&["prove"]);
         self.expect(SyntaxKind::String);
         self.targets();
-        self.block("a claim: `never`, `always`, `unchanged` or `cost`", Self::at_claim, Self::claim);
+        let expected = "a claim: `never`, `always`, `unchanged` or `cost`";
+        self.block(expected, &[&traffic::CLAIMS], Self::at_claim, Self::claim);
         self.finish_node();
     }
 
@@ -318,6 +332,7 @@ impl Parser<'_> {
     /// `NAME "/" (NAME | "*")`
     pub(super) fn reference(&mut self) {
         self.start(SyntaxKind::Ref);
+        self.wish(Wish::Service);
         if self.at(SyntaxKind::Name) && self.nth(1) == SyntaxKind::Slash {
             self.take();
             self.take();

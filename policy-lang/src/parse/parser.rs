@@ -4,6 +4,7 @@
 //! [`SyntaxKind::Keyword`] in the tree. White space and comments go into the tree before the token or
 //! node that follows them, so a node begins and ends with tokens of its own.
 
+use super::wishes::{Wish, Wishes};
 use super::{DIAGNOSTICS_MAX, Parsed, ROOT, errors};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostic::near::nearest;
@@ -32,6 +33,8 @@ pub(super) struct Parser<'t> {
     pub(super) brackets: u32,
     /// Expressions that are being parsed, one in the other.
     pub(super) nesting: u32,
+    /// What was looked for at the end of the text, if somebody wants to know.
+    wishes: Option<Wishes>,
 }
 
 impl<'t> Parser<'t> {
@@ -61,7 +64,18 @@ impl<'t> Parser<'t> {
             taken_end: 0,
             brackets: 0,
             nesting: 0,
+            wishes: None,
         }
+    }
+
+    /// The same, which takes down what it looks for at the end of the text.
+    pub(super) fn wishing(self) -> Self {
+        Self { wishes: Some(Wishes::default()), ..self }
+    }
+
+    /// What it looked for there.
+    pub(super) fn wishes(self) -> Wishes {
+        self.wishes.unwrap_or_default()
     }
 
     /// Takes whatever is left and gives the tree.
@@ -99,17 +113,36 @@ impl<'t> Parser<'t> {
         self.nth(0) == kind
     }
 
-    pub(super) fn at_word(&self, word: &str) -> bool {
+    pub(super) fn at_word(&self, word: &'static str) -> bool {
+        self.wish(Wish::Word(word));
         self.nth_is_word(0, word)
     }
 
     /// The next token's text if it is a word that one of these says.
-    pub(super) fn at_any_word(&self, words: &[&str]) -> bool {
+    pub(super) fn at_any_word(&self, words: &[&'static str]) -> bool {
+        self.wish_words(words);
         self.at(SyntaxKind::Name) && words.contains(&self.nth_text(0))
     }
 
     pub(super) fn at_end(&self) -> bool {
         self.at(SyntaxKind::EndOfFile)
+    }
+
+    /// Takes down that this could stand here, if here is the end of the text and nothing is wrong so far.
+    pub(super) fn wish(&self, wish: Wish) {
+        if let Some(wishes) = &self.wishes
+            && self.at_end()
+            && self.last_mistake != Some(self.taken_end)
+        {
+            wishes.add(wish);
+        }
+    }
+
+    /// The same for words.
+    pub(super) fn wish_words(&self, words: &[&'static str]) {
+        for word in words {
+            self.wish(Wish::Word(word));
+        }
     }
 
     fn text_of(&self, token: Token) -> &'t str {
@@ -167,7 +200,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Takes a keyword, if the next token is this word.
-    pub(super) fn eat_word(&mut self, word: &str) -> bool {
+    pub(super) fn eat_word(&mut self, word: &'static str) -> bool {
         let there = self.at_word(word);
         if there {
             self.take_as(SyntaxKind::Keyword);
@@ -210,6 +243,7 @@ impl<'t> Parser<'t> {
     /// Which of several keywords comes next, also if it is misspelt; a word that begins a statement or an
     /// item is not taken for another one.
     pub(super) fn ahead_one_of(&self, words: &[&'static str]) -> Option<&'static str> {
+        self.wish_words(words);
         if !self.at(SyntaxKind::Name) {
             return None;
         }

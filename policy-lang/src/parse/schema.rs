@@ -3,6 +3,8 @@
 use super::parser::Parser;
 use crate::syntax::SyntaxKind;
 
+/// The words that the entries of a schema begin with.
+const ENTRIES: [&str; 3] = ["header", "jwt", "apikey"];
 /// The types.
 const TYPES: [&str; 5] = ["string", "int", "bool", "list", "enum"];
 
@@ -11,7 +13,7 @@ impl Parser<'_> {
     pub(super) fn schema(&mut self) {
         self.start(SyntaxKind::Schema);
         self.eat_one_of(&["schema"]);
-        self.block("`header`, `jwt` or `apikey`", Self::at_schema_entry, |parser| {
+        self.block("`header`, `jwt` or `apikey`", &[&ENTRIES], Self::at_schema_entry, |parser| {
             let is_entry = parser.at_schema_entry();
             if is_entry {
                 parser.schema_entry();
@@ -22,7 +24,7 @@ impl Parser<'_> {
     }
 
     fn at_schema_entry(&self) -> bool {
-        self.at_any_word(&["header", "jwt", "apikey"])
+        self.at_any_word(&ENTRIES)
     }
 
     fn schema_entry(&mut self) {

@@ -14,7 +14,8 @@ impl Parser<'_> {
         if self.expect(SyntaxKind::Name) && self.at_word("on") {
             self.unexpected("`{`, for a sink is attached to nothing");
         }
-        self.block("`stdout`, `file` or `otlp`", |parser| parser.at_any_word(&GOALS), Self::goal);
+        let begins = |parser: &Self| parser.at_any_word(&GOALS);
+        self.block("`stdout`, `file` or `otlp`", &[&GOALS], begins, Self::goal);
         self.finish_node();
     }
 

@@ -2,6 +2,7 @@
 
 use super::errors;
 use super::parser::Parser;
+use super::wishes::Wish;
 use crate::syntax::SyntaxKind;
 
 /// The words that the parts of a request and what follows it begin with.
@@ -16,12 +17,12 @@ impl Parser<'_> {
             self.missing("the test's title, a string");
         }
         if self.expect_word("for") {
-            self.expect(SyntaxKind::Name);
+            self.policy_name();
             while self.eat(SyntaxKind::Comma) {
-                self.expect(SyntaxKind::Name);
+                self.policy_name();
             }
         }
-        self.block("a `given`", Self::at_given, |parser| {
+        self.block("a `given`", &[&["given"]], Self::at_given, |parser| {
             let is_given = parser.at_given();
             if is_given {
                 parser.given();
@@ -29,6 +30,11 @@ impl Parser<'_> {
             is_given
         });
         self.finish_node();
+    }
+
+    fn policy_name(&mut self) {
+        self.wish(Wish::Policy);
+        self.expect(SyntaxKind::Name);
     }
 
     fn at_given(&self) -> bool {
@@ -202,6 +208,7 @@ impl Parser<'_> {
     /// `NAME ["/" NAME]`
     fn rule_name(&mut self) {
         self.start(SyntaxKind::RuleName);
+        self.wish(Wish::Rule);
         if self.expect(SyntaxKind::Name) && self.eat(SyntaxKind::Slash) {
             self.expect(SyntaxKind::Name);
         }

@@ -4,6 +4,7 @@
 
 use super::errors;
 use super::parser::Parser;
+use super::wishes::Wish;
 use crate::syntax::SyntaxKind;
 
 /// The statements of `traffic` policies.
@@ -33,7 +34,7 @@ const LOG: [&str; 4] = ["sample", "fields", "redact", "send"];
 /// The statements of `filter` policies.
 const FILTER: [&str; 5] = ["use", "phase", "config", "on", "may"];
 /// The claims of proofs.
-const CLAIMS: [&str; 4] = ["never", "always", "unchanged", "cost"];
+pub(super) const CLAIMS: [&str; 4] = ["never", "always", "unchanged", "cost"];
 /// The ways to balance load.
 const WAYS_TO_BALANCE: [&str; 5] = ["round_robin", "least_request", "random", "ring_hash", "maglev"];
 
@@ -82,7 +83,10 @@ impl Parser<'_> {
             "fields" => self.log_fields(),
             "redact" => self.redact(),
             "send" => {
-                let _ = self.expect_word("to") && self.expect(SyntaxKind::Name);
+                let _ = self.expect_word("to") && {
+                    self.wish(Wish::Sink);
+                    self.expect(SyntaxKind::Name)
+                };
             }
             _ => self.filter_statement(word),
         }
@@ -207,7 +211,7 @@ impl Parser<'_> {
     }
 
     /// A keyword and a literal behind it, if the keyword is there.
-    fn optional(&mut self, word: &str, kind: SyntaxKind) {
+    fn optional(&mut self, word: &'static str, kind: SyntaxKind) {
         if self.eat_word(word) {
             if kind == SyntaxKind::Percent && self.at(kind) {
                 self.percent();

@@ -17,9 +17,9 @@ use crate::syntax::ast::{self, AstNode};
 use std::sync::Arc;
 
 /// A field of an attribute group.
-struct Field {
-    root: &'static str,
-    name: &'static str,
+pub(super) struct Field {
+    pub(super) root: &'static str,
+    pub(super) name: &'static str,
     attribute: Attribute,
     base: BaseType,
     optional: bool,
@@ -36,7 +36,7 @@ const fn field(
 }
 
 /// The fields that are known when `auth` rules run.
-const FIELDS: &[Field] = &[
+pub(super) const FIELDS: &[Field] = &[
     field("request", "method", Attribute::Method, BaseType::String, false),
     field("request", "path", Attribute::Path, BaseType::String, false),
     field("request", "host", Attribute::Host, BaseType::String, false),
@@ -56,11 +56,11 @@ const FIELDS: &[Field] = &[
 ];
 
 /// The fields that are known when the answer begins.
-const FIELDS_OF_ANSWERS: &[Field] =
+pub(super) const FIELDS_OF_ANSWERS: &[Field] =
     &[field("response", "code", Attribute::ResponseCode, BaseType::Int, false)];
 
 /// The fields that are known when it is over.
-const FIELDS_OF_LOGS: &[Field] = &[
+pub(super) const FIELDS_OF_LOGS: &[Field] = &[
     field("response", "duration", Attribute::ResponseDuration, BaseType::Int, false),
     field("response", "size", Attribute::ResponseSize, BaseType::Int, false),
     field("response", "flags", Attribute::ResponseFlags, BaseType::List, false),

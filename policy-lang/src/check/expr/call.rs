@@ -13,7 +13,7 @@ use crate::syntax::SyntaxToken;
 use crate::syntax::ast::{self, CallExpr};
 
 /// Functions written `x.name(…)`: name, function, types of the arguments behind `x`, result.
-const METHODS: &[(&str, Builtin, &[BaseType], BaseType)] = &[
+pub(super) const METHODS: &[(&str, Builtin, &[BaseType], BaseType)] = &[
     ("contains", Builtin::Contains, &[BaseType::String], BaseType::Bool),
     ("startsWith", Builtin::StartsWith, &[BaseType::String], BaseType::Bool),
     ("endsWith", Builtin::EndsWith, &[BaseType::String], BaseType::Bool),
@@ -25,7 +25,7 @@ const METHODS: &[(&str, Builtin, &[BaseType], BaseType)] = &[
 ];
 
 /// Macros over lists.
-const MACROS: &[(&str, Quantifier)] = &[
+pub(super) const MACROS: &[(&str, Quantifier)] = &[
     ("exists", Quantifier::Exists),
     ("all", Quantifier::All),
     ("exists_one", Quantifier::ExistsOne),
