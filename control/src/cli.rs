@@ -84,7 +84,7 @@ pub enum Command {
     Lsp(lsp::Arguments),
     /// Write the module of a workload, or any stage on the way to it
     Compile(compile::Arguments),
-    /// Look at a Wasm filter of your own, or run it
+    /// Look at a Wasm filter of your own, run it, or keep it in the mesh
     Filter(filter::Arguments),
     /// Run the control plane
     ControlPlane(control_plane::Arguments),
@@ -180,7 +180,7 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Explain(arguments) => explain::run(arguments),
         Command::Lsp(arguments) => lsp::run(arguments),
         Command::Compile(arguments) => compile::run(arguments),
-        Command::Filter(arguments) => filter::run(arguments),
+        Command::Filter(arguments) => filter::run(arguments, &cli.global).await,
         Command::ControlPlane(arguments) => control_plane::run(arguments).await,
         Command::Token(arguments) => token::run(arguments, &cli.global).await,
         Command::Sidecar(arguments) => sidecar::run(arguments).await,

@@ -29,7 +29,7 @@ use crate::mesh::store::redb::{RedbStore, StoreTerms};
 use crate::mesh::store::{Actor, Store, StoreError};
 use crate::policies::in_force::Current;
 use crate::policies::programs::Programs;
-use api::Api;
+use api::{Api, Pushes};
 use connections::{Connections, Pools};
 use context::{ADMIN_CONTEXT, Context};
 use jiff::Timestamp;
@@ -162,6 +162,7 @@ impl Server {
             places: Arc::default(),
             room: Arc::default(),
             rates: Arc::default(),
+            pushes: Arc::new(Pushes::on(options.filters.clone())),
             turn: Arc::default(),
             fleet,
             in_force,

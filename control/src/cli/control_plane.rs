@@ -3,12 +3,17 @@
 use crate::cli::context::DATA_DIRECTORY_DEFAULT;
 use crate::cli::durations;
 use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::filter::LocalEnvoy;
 use crate::cli::signals::cancel_on_signal;
 use crate::cli::terminal;
+use crate::policies::filters::admission::PushTerms;
+use crate::policies::filters::look::ModuleTrial;
+use crate::policies::filters::signature::TrustedKeys;
 use crate::server::{Server, ServerOptions};
 use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +54,12 @@ pub struct Arguments {
     #[arg(long, env = "CHANCERY_STREAM_IDLE", value_name = "DURATION", default_value = "1h")]
     #[arg(value_parser = durations::parse)]
     stream_idle: Duration,
+    /// Public keys, a PEM file or a folder of `*.pem` files: filters must be signed by one of them
+    #[arg(long, env = "CHANCERY_FILTER_KEYS", value_name = "FILE|DIR")]
+    filter_keys: Option<PathBuf>,
+    /// Refuse filters that no Envoy of this machine has loaded, also if there is none
+    #[arg(long, env = "CHANCERY_REQUIRE_ENVOY_VALIDATION")]
+    require_envoy_validation: bool,
 }
 
 /// Runs until SIGTERM, SIGHUP or SIGINT; a second one of these hurries.
@@ -58,7 +69,7 @@ pub struct Arguments {
 pub async fn run(arguments: &Arguments) -> CommandResult {
     let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
     cancel_on_signal(&stop, &hurry)?;
-    let server = Server::start(arguments.options()).await.map_err(Failure::from)?;
+    let server = Server::start(arguments.options()?).await.map_err(Failure::from)?;
     terminal::announce(greeting(&server)).await;
     stop.cancelled().await;
     tracing::info!("stopping");
@@ -70,8 +81,12 @@ pub async fn run(arguments: &Arguments) -> CommandResult {
 }
 
 impl Arguments {
-    fn options(&self) -> ServerOptions {
-        ServerOptions {
+    fn options(&self) -> Result<ServerOptions, Failure> {
+        let keys = self.filter_keys.as_deref().map(TrustedKeys::read).transpose()?;
+        let trial: Option<Arc<dyn ModuleTrial>> = Some(Arc::new(LocalEnvoy));
+        let filters = PushTerms { trial, keys, requires_envoy: self.require_envoy_validation };
+        Ok(ServerOptions {
+            filters,
             listen: self.listen,
             advertise: self.advertise.clone(),
             data_dir: self.data_dir.clone(),
@@ -81,7 +96,7 @@ impl Arguments {
             certificate_lifetime: durations::signed(self.certificate_lifetime),
             leave_after: self.leave_after,
             quiet_streams: Some(self.stream_idle).filter(|idle| !idle.is_zero()),
-        }
+        })
     }
 }
 

@@ -2,11 +2,14 @@
 
 use crate::cli::exit::{Exit, Failure};
 use crate::mesh::words::visible_lines;
+use crate::policies::filters::look::LookError;
+use crate::policies::filters::oci::OciError;
+use crate::policies::filters::signature::KeyError;
 use crate::policies::policy_runner::RunError;
 use crate::policies::sources::SourcesError;
 use crate::server::StartError;
 use crate::server::api::client::ClientError;
-use crate::server::api::types::FailedTestBody;
+use crate::server::api::types::{FailedTestBody, ModuleFindingBody};
 use crate::sidecar::SidecarError;
 use crate::sidecar::envoy_binary::EnvoyError;
 use chancery_policy_lang::bug::Bug;
@@ -35,6 +38,9 @@ impl From<ClientError> for Failure {
                     .iter()
                     .map(|found| visible_lines(&found.rendered).into_owned())
                     .collect();
+                let shown_module =
+                    |found: &ModuleFindingBody| visible_lines(&format!("{}\n", found.rendered)).into_owned();
+                findings.extend(body.findings.iter().map(shown_module));
                 // The findings name their remedies themselves; the last line says what became of the request.
                 let help = body.help.filter(|_| findings.is_empty());
                 findings.extend(body.failed_tests.iter().map(shown));
@@ -66,6 +72,38 @@ fn shown(failed: &FailedTestBody) -> String {
     let failures: String = failures.iter().map(|failure| format!("  {failure}\n")).collect();
     let text = format!("{file}:{line}: the test `{name}` fails\n  {case}\n{failures}");
     visible_lines(&text).into_owned()
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        let message = error.to_string();
+        match error {
+            KeyError::NoRandomness => Self::failed(message),
+            _ => Self::bad_input(message).help(
+                "make a pair of keys with `chancery filter keygen`, or with `openssl genpkey -algorithm ed25519`",
+            ),
+        }
+    }
+}
+
+impl From<OciError> for Failure {
+    fn from(error: OciError) -> Self {
+        let (message, help) = (error.to_string(), error.help());
+        let failure = match error {
+            OciError::Reference { .. } | OciError::NoModule { .. } | OciError::Credentials { .. } => {
+                Self::bad_input(message)
+            }
+            OciError::Unreachable { .. } | OciError::Odd { .. } => Self::failed(message),
+            OciError::Denied { .. } | OciError::NotThere { .. } => Self::refused(message),
+        };
+        failure.help(help)
+    }
+}
+
+impl From<LookError> for Failure {
+    fn from(error: LookError) -> Self {
+        Self::failed(error.to_string())
+    }
 }
 
 impl From<StartError> for Failure {
@@ -156,6 +194,7 @@ mod tests {
             message: "the policies are refused: 1 error; nothing was changed".to_owned(),
             help: Some("see the findings".to_owned()),
             failed_tests: Vec::new(),
+            findings: Vec::new(),
             diagnostics: vec![finding("warning[W105]: a\n"), finding("error[E101]: b\n")],
         };
         let failure = Failure::from(ClientError::Refused { status: StatusCode::UNPROCESSABLE_ENTITY, body });

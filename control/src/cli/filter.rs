@@ -1,10 +1,21 @@
-//! `chancery filter`: Wasm filters of one's own, looked at and run before any sidecar does.
+//! `chancery filter`: Wasm filters of one's own, looked at and run before any sidecar does, and kept in the mesh.
 
 mod check;
+mod delete;
+mod keygen;
+mod list;
+mod may;
 mod module_file;
+mod push;
 mod run;
+mod show;
+mod trial;
+mod versions;
+
+pub(crate) use trial::LocalEnvoy;
 
 use crate::cli::exit::CommandResult;
+use crate::cli::global::Global;
 use clap::{Args, Subcommand};
 
 /// Arguments of `chancery filter`.
@@ -20,15 +31,33 @@ enum Action {
     Check(check::Arguments),
     /// Run a module on a request, as a sidecar would, and show what it does
     Run(Box<run::Arguments>),
+    /// Keep a module in the mesh, as a version of a filter that policies can use
+    Push(push::Arguments),
+    /// List the filters
+    List(list::Arguments),
+    /// Show one version of a filter
+    Show(show::Arguments),
+    /// List the versions of a filter: who pushed or deleted which
+    Versions(versions::Arguments),
+    /// Delete a version of a filter that no policy uses
+    Delete(delete::Arguments),
+    /// Make a pair of keys: one to sign filters with, one for the control plane to trust
+    Keygen(keygen::Arguments),
 }
 
-/// Looks at a module or runs it.
+/// Does what the subcommand says.
 ///
 /// # Errors
 /// As the subcommands.
-pub fn run(arguments: &Arguments) -> CommandResult {
+pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
     match &arguments.action {
         Action::Check(arguments) => check::run(arguments),
         Action::Run(arguments) => run::run(arguments),
+        Action::Push(arguments) => push::run(arguments, global).await,
+        Action::List(arguments) => list::run(arguments, global).await,
+        Action::Show(arguments) => show::run(arguments, global).await,
+        Action::Versions(arguments) => versions::run(arguments, global).await,
+        Action::Delete(arguments) => delete::run(arguments, global).await,
+        Action::Keygen(arguments) => keygen::run(arguments),
     }
 }

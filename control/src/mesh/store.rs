@@ -24,7 +24,7 @@ pub mod redb;
 
 pub use change::{Change, Intent, Placement, PolicyChange, ReadinessChange};
 pub use errors::StoreError;
-pub use filters::{FilterDeletion, FilterPush};
+pub use filters::{FilterDeletion, FilterPush, is_pushed};
 pub use follow::{Changes, Follower, Step, Update};
 pub use history::{PoliciesAt, RevisionRecord};
 

@@ -11,6 +11,7 @@ pub mod client;
 mod drain;
 pub mod error;
 mod extract;
+mod filters;
 mod health;
 mod history;
 mod joining;
@@ -25,6 +26,7 @@ pub mod types;
 
 pub use access::Access;
 pub use error::ApiError;
+pub use filters::Pushes;
 pub use places::Places;
 pub use rates::Rates;
 pub use room::Room;
@@ -83,6 +85,8 @@ pub struct Api {
     /// Whose turn it is to change policies: each change is prepared on the one before, so that many who
     /// apply at once wait for each other instead of preparing all of it again.
     pub turn: Arc<tokio::sync::Mutex<()>>,
+    /// How filters are admitted, and how many at a time.
+    pub pushes: Arc<Pushes>,
     /// Where others reach this control plane; goes into join tokens.
     pub url: Arc<str>,
 }
@@ -190,6 +194,23 @@ fn endpoints() -> Vec<Endpoint> {
             .summary("Put the policies of an earlier revision in force again. Unless `dry_run`, by an admin")
             .takes::<types::RollbackRequest>()
             .gives::<types::ApplyResponse>(),
+        Endpoint::post("/v1/filters", Reader, filters::push)
+            .body_bytes_max(filters::PUSH_BODY_BYTES_MAX)
+            .summary("Look at a module and keep it as a version of a filter. Unless `dry_run`, by an admin")
+            .takes::<types::PushRequest>()
+            .gives::<types::PushResponse>(),
+        Endpoint::get("/v1/filters", Reader, filters::list)
+            .summary("Every version of every filter")
+            .gives::<types::FilterList>(),
+        Endpoint::get("/v1/filters/{name}", Reader, filters::versions)
+            .summary("The versions of a filter, and those that were deleted")
+            .gives::<types::FilterVersions>(),
+        Endpoint::get("/v1/filters/{name}/{version}", Reader, filters::get)
+            .summary("One version of a filter")
+            .gives::<types::FilterBody>(),
+        Endpoint::delete("/v1/filters/{name}/{version}", Admin, filters::delete)
+            .summary("Delete a version of a filter that no policy uses; it never gets other bytes")
+            .gives::<types::RetiredFilterBody>(),
         Endpoint::get("/v1/proxies", Reader, proxies::list)
             .summary("All sidecars that joined, and how far each is")
             .gives::<types::ProxyList>(),

@@ -2,6 +2,7 @@
 
 use super::StartError;
 use crate::mesh::identity::{authority, spiffe};
+use crate::policies::filters::admission::PushTerms;
 use jiff::SignedDuration;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ pub struct ServerOptions {
     pub leave_after: Duration,
     /// How long a stream between sidecars may be quiet; `None` means as long as it likes.
     pub quiet_streams: Option<Duration>,
+    /// On which terms filters are admitted.
+    pub filters: PushTerms,
 }
 
 impl ServerOptions {
@@ -108,6 +111,7 @@ mod tests {
             certificate_lifetime: authority::LIFETIME_DEFAULT,
             leave_after: Duration::from_secs(60),
             quiet_streams: None,
+            filters: PushTerms::default(),
         }
     }
 

@@ -41,6 +41,7 @@ fn options(directory: &Path) -> ServerOptions {
         certificate_lifetime: authority::LIFETIME_DEFAULT,
         leave_after: Duration::from_secs(60),
         quiet_streams: None,
+        filters: crate::policies::filters::admission::PushTerms::default(),
     }
 }
 

@@ -3,19 +3,21 @@
 //! First what can be read of it, then a dry run in the wasmtime host, then a trial in an Envoy of this machine; each only
 //! if the one before found nothing that refuses the module.
 
+use super::may::capability;
 use super::module_file;
+use super::trial::LocalEnvoy;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::output::OutputArguments;
 use crate::cli::terminal;
-use crate::policies::filters::dry_run::{self, DryRun};
-use crate::policies::filters::errors;
-use crate::sidecar::envoy_binary::trial::{TRIAL_TIMEOUT, Trial, Verdict};
-use crate::sidecar::envoy_binary::{EnvoyBinary, Search};
-use chancery_sdk_admission::{AdmittedModule, Capability, Finding, Terms, admit};
+use crate::policies::effort::Effort;
+use crate::policies::filters::dry_run::DryRun;
+use crate::policies::filters::look::{Candidate, Looked, ModuleTrial, look_at};
+use chancery_sdk_admission::{Capability, Finding, Terms};
 use clap::Args;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use tokio_util::sync::CancellationToken;
 
 /// Arguments of `chancery filter check`.
 #[derive(Args, Debug)]
@@ -42,14 +44,6 @@ pub(super) struct Arguments {
     no_envoy: bool,
     #[command(flatten)]
     output: OutputArguments,
-}
-
-/// The capability of these words.
-fn capability(words: &str) -> Result<Capability, String> {
-    let mut known = Capability::ALL.iter().copied().filter(|capability| capability.can_be_allowed());
-    known
-        .find(|capability| capability.as_str() == words)
-        .ok_or_else(|| "write `call`, `read body`, `change body` or `share data`".to_owned())
 }
 
 /// What is printed.
@@ -92,26 +86,23 @@ pub(super) fn run(arguments: &Arguments) -> CommandResult {
     let configuration = arguments.config.as_deref().map(module_file::read_text).transpose()?;
     let may = (!arguments.may.is_empty()).then(|| arguments.may.iter().copied().collect::<BTreeSet<_>>());
     let terms = Terms { may, ..Terms::default() };
-    let admission = admit(&bytes, &terms);
-    let mut tried = Tried::default();
-    let mut findings = admission.findings;
-    if let Some(module) = &admission.module {
-        tried.run(arguments, module, configuration.as_deref(), &terms, &mut findings)?;
-    }
-    let is_refused = findings.iter().any(Finding::refuses);
-    let module = admission.module.filter(|_| !is_refused);
+    let candidate = Candidate { bytes: &bytes, configuration: configuration.as_deref(), terms: &terms };
+    let trial: Option<&dyn ModuleTrial> = if arguments.no_envoy { None } else { Some(&LocalEnvoy) };
+    let looked = look_at(candidate, trial, &Effort::unless(CancellationToken::new()))?;
+    let Looked { findings, uses, withheld, module, dry_run, envoy } = looked;
+    let words = |of: &BTreeSet<Capability>| of.iter().map(|capability| capability.as_str()).collect();
     let report = Report {
         file: arguments.module.display().to_string(),
         admitted: module.is_some(),
         text: module_file::shown(&findings),
         findings: findings.into_iter().map(JsonFinding::from).collect(),
-        uses: admission.uses.iter().map(|capability| capability.as_str()).collect(),
-        withheld: admission.withheld.iter().map(|capability| capability.as_str()).collect(),
+        uses: words(&uses),
+        withheld: words(&withheld),
         bytes: bytes.len(),
         bounded_bytes: module.as_ref().map(|module| module.bytes.len()),
         allowed: module.iter().flat_map(|module| module.allowed.iter().cloned()).collect(),
-        dry_run: tried.dry_run.map(DryRun::in_words),
-        envoy: tried.envoy,
+        dry_run: dry_run.map(DryRun::in_words),
+        envoy: envoy.in_words(),
     };
     terminal::print_words(&arguments.output.render(&report, text)?)?;
     let Some(module) = module else { return Err(Failure::silent(Exit::BadInput)) };
@@ -120,62 +111,6 @@ pub(super) fn run(arguments: &Arguments) -> CommandResult {
             .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))?;
     }
     Ok(Exit::Well)
-}
-
-/// How far trials came.
-#[derive(Default)]
-struct Tried {
-    dry_run: Option<DryRun>,
-    envoy: Option<String>,
-}
-
-impl Tried {
-    fn run(
-        &mut self,
-        arguments: &Arguments,
-        module: &AdmittedModule,
-        configuration: Option<&[u8]>,
-        terms: &Terms,
-        findings: &mut Vec<Finding>,
-    ) -> Result<(), Failure> {
-        let host = dry_run::host(terms).map_err(|error| Failure::failed(error.to_string()))?;
-        self.dry_run = match dry_run::dry_run(&host, module, configuration) {
-            Ok(reached) => Some(reached),
-            Err((finding, reached)) => {
-                findings.push(*finding);
-                reached
-            }
-        };
-        // Envoy would say of a missing configuration what was said.
-        let is_worth_it = matches!(self.dry_run, Some(DryRun::Requests(_) | DryRun::Started));
-        if !is_worth_it || arguments.no_envoy {
-            return Ok(());
-        }
-        let envoy = Search::from_environment(None).find()?;
-        self.envoy = Some(match envoy {
-            Some(envoy) => try_in(&envoy, module, configuration.unwrap_or_default(), findings)?,
-            None => "not tried: there is none on this machine (`chancery envoy install` gets one)".to_owned(),
-        });
-        Ok(())
-    }
-}
-
-fn try_in(
-    envoy: &EnvoyBinary,
-    module: &AdmittedModule,
-    configuration: &[u8],
-    findings: &mut Vec<Finding>,
-) -> Result<String, Failure> {
-    let allowed: Vec<String> = module.allowed.iter().cloned().collect();
-    let trial = Trial { module: &module.bytes, configuration, allowed: &allowed };
-    let finding = match envoy.try_module(&trial)? {
-        Verdict::Accepted => return Ok(format!("{} loads it", envoy.version)),
-        Verdict::Refused(words) => errors::refused_by_envoy(&words),
-        Verdict::Crashed(signal) => errors::envoy_crashes(signal),
-        Verdict::Hung => errors::envoy_hangs(TRIAL_TIMEOUT.as_secs()),
-    };
-    findings.push(finding);
-    Ok(format!("{} does not load it", envoy.version))
 }
 
 /// The report for people.

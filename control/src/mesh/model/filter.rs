@@ -166,12 +166,6 @@ impl FilterRecord {
     pub fn withheld(&self) -> BTreeSet<Capability> {
         self.uses.iter().copied().filter(|of| !of.is_allowed(self.may.as_ref())).collect()
     }
-
-    /// Whether the same was pushed as in another record: the same bytes on the same terms.
-    #[must_use]
-    pub fn is_same_push(&self, other: &Self) -> bool {
-        self.digest == other.digest && self.may == other.may
-    }
 }
 
 impl FromStr for FilterName {

@@ -3,8 +3,9 @@
 use super::StoreError;
 use crate::mesh::model::filter::{FILTER_BYTES_MAX, FILTER_VERSIONS_MAX, FilterDigest, RETIRED_FILTERS_MAX};
 use crate::mesh::model::{DesiredState, FilterId, FilterRecord, RetiredFilter};
+use chancery_sdk_admission::Capability;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A version of a filter that was admitted, with its bytes.
@@ -36,16 +37,9 @@ impl FilterPush {
     /// [`StoreError::FilterTaken`] if the version has other bytes or had them, [`StoreError::NoRoomForFilter`] if there is
     /// as much as may be.
     pub(super) fn apply_to(&self, next: &mut DesiredState) -> Result<(), StoreError> {
-        let FilterRecord { id, digest, .. } = &*self.record;
-        if let Some(present) = next.filters.get(id) {
-            return match present.is_same_push(&self.record) {
-                true => Ok(()),
-                false if present.digest == *digest => Err(StoreError::FilterOnOtherTerms(id.clone())),
-                false => Err(StoreError::FilterTaken { id: id.clone(), digest: present.digest }),
-            };
-        }
-        if let Some(retired) = next.retired_filters.get(id).filter(|retired| retired.digest != *digest) {
-            return Err(StoreError::FilterTaken { id: id.clone(), digest: retired.digest });
+        let FilterRecord { id, digest, may, .. } = &*self.record;
+        if is_pushed(next, id, *digest, may.as_ref())? {
+            return Ok(());
         }
         next.filters.insert(id.clone(), Arc::clone(&self.record));
         next.retired_filters.remove(id);
@@ -83,6 +77,27 @@ impl FilterDeletion {
 
     pub(super) fn describe(&self) -> String {
         format!("delete filter `{}`", self.id)
+    }
+}
+
+/// Whether a version is there with these bytes on these terms; `false` if it may be pushed.
+///
+/// # Errors
+/// [`StoreError::FilterTaken`] if the version has other bytes or had them, [`StoreError::FilterOnOtherTerms`] if it may do
+/// something else.
+pub fn is_pushed(
+    state: &DesiredState,
+    id: &FilterId,
+    digest: FilterDigest,
+    may: Option<&BTreeSet<Capability>>,
+) -> Result<bool, StoreError> {
+    let taken = |digest| Err(StoreError::FilterTaken { id: id.clone(), digest });
+    match (state.filters.get(id), state.retired_filters.get(id)) {
+        (Some(present), _) if present.digest != digest => taken(present.digest),
+        (Some(present), _) if present.may.as_ref() != may => Err(StoreError::FilterOnOtherTerms(id.clone())),
+        (Some(_), _) => Ok(true),
+        (None, Some(retired)) if retired.digest != digest => taken(retired.digest),
+        (None, _) => Ok(false),
     }
 }
 

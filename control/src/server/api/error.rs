@@ -30,6 +30,7 @@ impl ApiError {
             help: None,
             diagnostics: Vec::new(),
             failed_tests: Vec::new(),
+            findings: Vec::new(),
         };
         Self { status, body: Box::new(body), retry_after: None }
     }

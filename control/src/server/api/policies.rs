@@ -259,7 +259,7 @@ async fn turn(api: &Api) -> Result<OwnedMutexGuard<()>, ApiError> {
 
 /// The bounds of the work for one request, and what has to be kept for as long as somebody waits for the answer:
 /// whoever gives up drops it, and the work ends.
-fn effort() -> (Effort, DropGuard) {
+pub(super) fn effort() -> (Effort, DropGuard) {
     let given_up = CancellationToken::new();
     (Effort::until(Instant::now() + CHANGE_TIME_MAX, given_up.clone()), given_up.drop_guard())
 }

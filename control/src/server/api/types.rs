@@ -4,10 +4,16 @@
 //! `namespace/name/instance`. Instants are RFC 3339 in UTC. Unknown fields of requests are refused,
 //! so that a misspelt option is never silently ignored.
 
+mod filters;
+mod from_filters;
 mod from_policies;
 mod progress;
 mod protocol;
 
+pub use filters::{
+    FilterBody, FilterList, FilterSourceBody, FilterVersions, ModuleFindingBody, PushRequest, PushResponse,
+    RetiredFilterBody,
+};
 pub use progress::Progress;
 pub use protocol::ProtocolBody;
 
@@ -34,6 +40,9 @@ pub struct ErrorBody {
     /// Tests of policies that fail, if that is what is wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_tests: Vec<FailedTestBody>,
+    /// Findings in a module, if that is what is wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<ModuleFindingBody>,
 }
 
 /// A case of a `test` block in which a policy decides otherwise than is expected.

@@ -116,7 +116,8 @@ async fn a_filter_stays_while_a_policy_uses_it(store: &dyn Store) {
     let refused = commit(store, deletion("h@1.0.0")).await;
     let Err(StoreError::FilterInUse { policies, .. }) = refused else { unreachable!("{refused:?}") };
     assert_eq!(policies, ["uses"]);
-    commit(store, delete("uses").seen(&store.watch().borrow().clone())).await.unwrap();
+    let state = store.watch().borrow().clone();
+    commit(store, delete("uses").seen(&state)).await.unwrap();
     commit(store, deletion("h@1.0.0")).await.unwrap();
     assert!(!is_kept(store, "h").await);
 }
