@@ -6,6 +6,7 @@
 //! # text                                        a remark
 //! snapshot 2: clusters a=1 b=1; listeners x=2   the control plane has new resources (name=version)
 //! snapshot 3: extensions e!                     e should be there and could not be made
+//! snapshot 4: clusters a=1<0                    a=1 is to come behind a=0 where there is no a
 //! stream                                        the proxy opens a new stream
 //! forget                                        what is known of the proxy from earlier streams is lost
 //! -> subscribe clusters [*] holding [a=1]       the proxy asks; `unsubscribe` likewise
@@ -123,12 +124,16 @@ impl Player {
         Snapshot { unmade, ..Snapshot::new(Revision(revision), resources) }
     }
 
-    /// The resource `name=label`; its body is the label.
+    /// The resource `name=label`, or `name=label<before`; its body is the label.
     fn resource(&mut self, kind: ResourceType, text: &str) -> Resource {
-        let (name, label) = text.split_once('=').unwrap();
-        let resource = Resource::new(kind, name, label.as_bytes(), []);
-        self.labels.insert(resource.version.clone(), label.to_owned());
-        resource
+        let (name, labels) = text.split_once('=').unwrap();
+        let mut before = None;
+        for label in labels.rsplit('<') {
+            let resource = Resource::new(kind, name, label.as_bytes(), []).after(before);
+            self.labels.insert(resource.version.clone(), label.to_owned());
+            before = Some(resource);
+        }
+        before.unwrap()
     }
 
     fn request(&mut self, text: &str) {

@@ -90,6 +90,9 @@ pub struct Resource {
     /// The statements of these that shaped it, where they are few; empty where one resource is made of all that a
     /// policy says.
     pub statements: Arc<[Arc<str>]>,
+    /// What a proxy that has nothing of this name is given before it, where what it is takes the proxy time to be
+    /// ready for requests.
+    pub before: Option<Arc<Resource>>,
 }
 
 /// Hex digits of a digest that make a version.
@@ -110,7 +113,13 @@ impl Resource {
         let mut version = hex(&Sha256::digest(&body));
         version.truncate(VERSION_DIGITS);
         let (name, policies, statements) = (name.into(), policies.into(), Arc::default());
-        Self { name, version, kind, body, policies, statements }
+        Self { name, version, kind, body, policies, statements, before: None }
+    }
+
+    /// The same, before which a proxy that has nothing of this name is given something else.
+    #[must_use]
+    pub fn after(self, before: Option<Resource>) -> Self {
+        Self { before: before.map(Arc::new), ..self }
     }
 
     /// The same, shaped by these statements. Many are not named: to blame all of them is to blame none.

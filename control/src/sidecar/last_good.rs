@@ -109,6 +109,7 @@ fn resource(kind: ResourceType, name: String, version: String, body: Vec<u8>) ->
         body: body.into(),
         policies: Arc::from([]),
         statements: Arc::from([]),
+        before: None,
     })
 }
 

@@ -62,8 +62,23 @@ pub fn local_app(application: SocketAddr, protocol: Protocol) -> Resource {
 }
 
 /// A destination in the mesh: replicas of a service, each of which must show the service's identity.
+///
+/// Envoy does not use a cluster with health checks before each replica was checked, which may take as long as one that
+/// hangs is waited for; a cluster that it has serves until then. So who has none is given one without checks first.
 #[must_use]
 pub fn mesh(
+    destination: &Destination,
+    settings: &LinkedSettings,
+    trust_domain: &str,
+    life: ConnectionLife,
+) -> Resource {
+    let unchecked = settings.check.is_some().then(|| {
+        of_settings(destination, &LinkedSettings { check: None, ..settings.clone() }, trust_domain, life)
+    });
+    of_settings(destination, settings, trust_domain, life).after(unchecked)
+}
+
+fn of_settings(
     destination: &Destination,
     settings: &LinkedSettings,
     trust_domain: &str,

@@ -19,6 +19,8 @@
 //! - What is referred to is sent before what refers to it (clusters, endpoints, listeners, routes,
 //!   extensions), and routes when all clusters have their endpoints; removals come last, in the opposite order, and only when nothing that the proxy
 //!   has can refer to them any more: make before break. So a refused listener keeps its cluster.
+//! - A cluster that takes time to be ready comes behind one of its name that does not, where the proxy has none: that one
+//!   serves meanwhile.
 //! - A refused version is not sent to that proxy again; the last good one is, at once, for Envoy
 //!   compares with what it refused last.
 
@@ -143,6 +145,7 @@ impl Conversation {
 
     /// The next response to send, if one may be sent now. To be called until there is none.
     pub fn next_response(&mut self) -> Option<Response> {
+        self.end_early();
         self.next_additions().or_else(|| self.next_removals())
     }
 
@@ -164,13 +167,25 @@ impl Conversation {
         None
     }
 
+    /// A cluster that was sent before another one serves once the proxy has its endpoints, and goes on while the other
+    /// one gets ready.
+    fn end_early(&mut self) {
+        let early = self.subscriptions.get(&ResourceType::Cluster).map(|clusters| clusters.early());
+        let Some(endpoints) = self.subscriptions.get(&ResourceType::Endpoints) else { return };
+        let ready: Vec<String> =
+            early.into_iter().flatten().filter(|name| endpoints.holds_any(name)).cloned().collect();
+        if let Some(clusters) = self.subscriptions.get_mut(&ResourceType::Cluster) {
+            clusters.end_early(&ready);
+        }
+    }
+
     /// Whether a route may lead to each cluster: until the proxy has said that it has a cluster's endpoints, that
     /// cluster is not there for its requests.
     fn clusters_are_warm(&self) -> bool {
         let Some(clusters) = self.subscriptions.get(&ResourceType::Cluster) else { return true };
         let endpoints = self.subscriptions.get(&ResourceType::Endpoints);
         let desired = self.desired(ResourceType::Cluster);
-        self.snapshot.of(ResourceType::Endpoints).names().all(|name| match desired.target(name) {
+        self.snapshot.of(ResourceType::Endpoints).names().all(|name| match clusters.now(desired, name) {
             Some(cluster) => {
                 clusters.holds(cluster) && endpoints.is_some_and(|endpoints| endpoints.holds_any(name))
             }
@@ -241,7 +256,8 @@ impl Conversation {
         }
         self.responses += 1;
         let nonce = self.responses.to_string();
-        self.subscriptions.get_mut(&kind)?.sent(nonce.clone(), &resources, &removed);
+        let desired = Desired { kind, snapshot: &self.snapshot, memory: &self.memory };
+        self.subscriptions.get_mut(&kind)?.sent(desired, nonce.clone(), &resources, &removed);
         Some(Response { kind, nonce, revision: self.snapshot.revision, resources, removed })
     }
 

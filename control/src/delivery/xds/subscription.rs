@@ -80,6 +80,8 @@ pub(super) struct Subscription {
     suspects: BTreeSet<String>,
     /// Whether anything was sent, or the proxy came with resources of an earlier stream.
     is_greeted: bool,
+    /// Names of which the proxy is to keep what comes before a resource until that is in use.
+    early: BTreeSet<String>,
 }
 
 /// What the proxy has.
@@ -237,6 +239,26 @@ impl Subscription {
         self.held.contains(name)
     }
 
+    /// Names of which the proxy has taken what comes before a resource.
+    pub(super) fn early(&self) -> impl Iterator<Item = &String> {
+        self.early.iter().filter(|name| self.held.contains(name))
+    }
+
+    /// Notes that what came before resources is in use, so that the resources themselves may follow.
+    pub(super) fn end_early(&mut self, in_use: &[String]) {
+        in_use.iter().for_each(|name| {
+            self.early.remove(name);
+        });
+    }
+
+    /// What the proxy is to have of a name now: what it should have, or what comes before that, if it has nothing
+    /// yet. At its start it waits for whatever takes time, and so it does without.
+    pub(super) fn now<'a>(&self, desired: Desired<'a>, name: &str) -> Option<&'a Arc<Resource>> {
+        let target = desired.target(name)?;
+        let is_early = self.early.contains(name) || (self.is_greeted && !self.held.contains(name));
+        Some(target.before.as_ref().filter(|_| is_early).unwrap_or(target))
+    }
+
     /// Takes in an answer. One to another response than the last is without meaning.
     pub(super) fn answer(&mut self, desired: Desired<'_>, answer: &Answer) -> Vec<Event> {
         let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.nonce == answer.nonce) else {
@@ -246,6 +268,7 @@ impl Subscription {
         let mut events = Vec::new();
         for name in in_flight.batch.removed {
             self.came_with.remove(&name);
+            self.early.remove(&name);
             if self.held.remove(&name) {
                 events.push(Event::Removed { kind: desired.kind, name: name.clone() });
             }
@@ -266,6 +289,7 @@ impl Subscription {
                     events.push(Event::Accepted { resource });
                 }
                 Some(message) => {
+                    self.early.remove(&resource.name);
                     self.held.set(resource.name.clone(), None);
                     if alone {
                         self.suspects.remove(&resource.name);
@@ -285,7 +309,7 @@ impl Subscription {
             .resources()
             .names()
             .filter(|name| self.wants(name))
-            .filter_map(move |name| desired.target(name))
+            .filter_map(move |name| self.now(desired, name))
             .filter(|target| !self.holds(target))
     }
 
@@ -370,7 +394,18 @@ impl Subscription {
     }
 
     /// Notes that a batch is under way.
-    pub(super) fn sent(&mut self, nonce: String, resources: &[Arc<Resource>], removed: &[String]) {
+    pub(super) fn sent(
+        &mut self,
+        desired: Desired<'_>,
+        nonce: String,
+        resources: &[Arc<Resource>],
+        removed: &[String],
+    ) {
+        let is_early = |resource: &&Arc<Resource>| {
+            let before = desired.target(&resource.name).and_then(|target| target.before.as_ref());
+            before.is_some_and(|before| before.version == resource.version)
+        };
+        self.early.extend(resources.iter().filter(is_early).map(|resource| resource.name.clone()));
         let batch = Batch { resources: resources.to_vec(), removed: removed.to_vec() };
         self.in_flight = Some(InFlight { nonce, batch });
         self.is_greeted = true;
