@@ -113,9 +113,11 @@ impl<'t> Parser<'t> {
         self.nth(0) == kind
     }
 
+    /// Whether the next token is this keyword. With a colon behind it, it is the label of what follows, whatever may go
+    /// on with this word.
     pub(super) fn at_word(&self, word: &'static str) -> bool {
         self.wish(Wish::Word(word));
-        self.nth_is_word(0, word)
+        self.nth_is_word(0, word) && self.nth(1) != SyntaxKind::Colon
     }
 
     /// The next token's text if it is a word that one of these says.
