@@ -382,6 +382,17 @@ fn large() -> Vec<(&'static str, String)> {
                 (0..260).map(|number| format!("  retry 1 on 5xx backoff {}ms for /r/{number}\n", number + 1));
             format!("traffic a on mesh {{\n{}}}\n", ways.chain(retries).collect::<String>())
         }),
+        ("ways-of-long-names", {
+            let (policy, name) = ("p".repeat(100), "n".repeat(60));
+            let service = |number: usize| format!("service {name}/{}{number}", "s".repeat(56));
+            let ways = (0..250).map(|number| {
+                let to: Vec<_> = (0..4).map(|part| format!("{} 25%", service(4 * number + part))).collect();
+                format!("  w{number}-{name}: route /w/{number} -> {}\n", to.join(", "))
+            });
+            let retries =
+                (0..250).map(|number| format!("  retry 1 on 5xx backoff {}ms for /r/{number}\n", number + 1));
+            format!("traffic {policy} on mesh {{\n{}}}\n", ways.chain(retries).collect::<String>())
+        }),
         (
             "depths",
             rules(1_400, &|number| {
