@@ -3,7 +3,7 @@
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::policy_files::{self, PolicyFiles};
 use crate::cli::report::Format;
-use crate::cli::target::TargetArguments;
+use crate::cli::target::{TargetArguments, labels};
 use crate::cli::terminal;
 use crate::policies::explained::{Explained, Policies};
 use chancery_policy_lang::SourceSet;
@@ -28,6 +28,9 @@ pub struct Arguments {
     files: Vec<PathBuf>,
     #[command(flatten)]
     target: TargetArguments,
+    /// A label of the caller, if that is a service; can be given several times
+    #[arg(long = "from-label", value_name = "NAME=VALUE")]
+    from_labels: Vec<String>,
     /// The form of the answer
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     format: Format,
@@ -39,11 +42,12 @@ pub struct Arguments {
 /// Bad input if the request, a file or a policy is wrong.
 pub fn run(arguments: &Arguments) -> CommandResult {
     let workload = arguments.target.workload()?;
+    let caller_labels = labels(&arguments.from_labels)?;
     let request = parse_request(&arguments.request, &workload.trust_domain)?;
     let files = PolicyFiles::read(&arguments.files)?;
     files.say_diagnostics()?;
     let policies = Policies { sources: &files.sources, checked: &files.analysis.policies };
-    let explained = match Explained::new(policies, &workload, &request) {
+    let explained = match Explained::new(policies, &workload, &caller_labels, &request) {
         Ok(explained) => explained,
         Err(conflicts) => {
             policy_files::say(&files.sources, &conflicts)?;

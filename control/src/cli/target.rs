@@ -49,15 +49,7 @@ impl TargetArguments {
                 ));
             }
         }
-        let mut labels = BTreeMap::new();
-        for label in &self.labels {
-            let Some((name, value)) = label.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-                return Err(Failure::bad_input(format!("the label `{label}` has not the form `NAME=VALUE`")));
-            };
-            if labels.insert(name.to_owned(), value.to_owned()).is_some() {
-                return Err(Failure::bad_input(format!("the label `{name}` is given twice")));
-            }
-        }
+        let labels = labels(&self.labels)?;
         if !spiffe::is_trust_domain(&self.trust_domain) {
             return Err(Failure::bad_input(format!("`{}` is not a trust domain", self.trust_domain))
                 .help("it is written in lower-case letters, digits, `.`, `_` and `-`"));
@@ -69,6 +61,23 @@ impl TargetArguments {
             trust_domain: self.trust_domain.clone(),
         })
     }
+}
+
+/// Labels as they are written on the command line.
+///
+/// # Errors
+/// Bad input if one is not `NAME=VALUE` or is given twice.
+pub fn labels(written: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut labels = BTreeMap::new();
+    for label in written {
+        let Some((name, value)) = label.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            return Err(Failure::bad_input(format!("the label `{label}` has not the form `NAME=VALUE`")));
+        };
+        if labels.insert(name.to_owned(), value.to_owned()).is_some() {
+            return Err(Failure::bad_input(format!("the label `{name}` is given twice")));
+        }
+    }
+    Ok(labels)
 }
 
 #[cfg(test)]

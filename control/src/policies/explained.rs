@@ -144,13 +144,14 @@ pub struct Policies<'a> {
 }
 
 impl Explained {
-    /// Explains what these policies decide of a request to a workload.
+    /// Explains what these policies decide of a request to a workload, of a caller with these labels.
     ///
     /// # Errors
     /// The conflicts of policies that meet there.
     pub fn new(
         policies: Policies<'_>,
         workload: &Workload,
+        caller_labels: &BTreeMap<String, String>,
         raw: &RawRequest,
     ) -> Result<Self, Vec<Diagnostic>> {
         let line = |method: &[u8], path: &[u8]| {
@@ -174,7 +175,10 @@ impl Explained {
         let target = Workload { labels: BTreeMap::new(), ..workload.clone() };
         let caller = request.source.principal.as_deref();
         let caller = caller.and_then(|principal| service_of(principal, &workload.trust_domain));
-        let caller = caller.map(|service| Workload::of_service(&service, &workload.trust_domain));
+        let caller = caller.map(|service| Workload {
+            labels: caller_labels.clone(),
+            ..Workload::of_service(&service, &workload.trust_domain)
+        });
         let calls = link_calls(policies.checked, &target, caller.as_ref(), &mut Budget::new())?;
         let course = calls.as_ref().and_then(|calls| course(calls, &request));
         let own = calls.filter(LinkedProgram::decides_beside_calls).map(|calls| calls.without_calls());
@@ -191,6 +195,11 @@ impl Explained {
                 return Ok(explained);
             }
             changes.iter().for_each(|change| change.apply(&mut request.headers));
+        }
+        if let Some(answered) = course.as_ref().and_then(|course| course::answered(policies, course)) {
+            explained.decision = answered;
+            explained.caller = course.map(|course| course::steps(policies, &course)).unwrap_or_default();
+            return Ok(explained);
         }
         // What the target sees is what its caller's sidecar sends.
         let path = course.as_ref().and_then(|course| course.path.clone());
@@ -514,7 +523,11 @@ impl fmt::Display for Decided {
         if self.outcome == NO_POLICY {
             return f.write_str("allow: no policy concerns it");
         }
-        f.write_str(if self.allow { "allow" } else { "deny" })?;
+        f.write_str(match self.outcome {
+            course::ABORTED | course::REDIRECTED => self.outcome,
+            _ if self.allow => "allow",
+            _ => "deny",
+        })?;
         if let Some(status) = self.status {
             write!(f, " {status}")?;
         }

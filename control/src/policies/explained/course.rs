@@ -1,13 +1,20 @@
 //! What becomes of a request in the sidecar of its caller, before the target's sees it.
 
-use super::Policies;
+use super::{Decided, Policies};
 use chancery_policy_lang::Span;
 use chancery_policy_lang::check::{fault_text, mirror_text, retry_text, share_text};
-use chancery_policy_lang::checked::Way;
+use chancery_policy_lang::checked::{FaultKind, Way};
 use chancery_policy_lang::eval::Course;
 use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
+
+/// What becomes of a request that a fault answers.
+pub(super) const ABORTED: &str = "aborted";
+/// What becomes of a request that is redirected.
+pub(super) const REDIRECTED: &str = "redirected";
+/// The share of a fault that always happens, in millionths.
+const ALWAYS: u32 = 1_000_000;
 
 /// One thing that is done to a request there.
 #[derive(Debug, Serialize)]
@@ -18,6 +25,27 @@ pub(super) struct Step {
     by: String,
     /// `file:line` of it.
     place: String,
+}
+
+/// How a request is answered that never leaves the sidecar; `None` if it does, or by chance.
+pub(super) fn answered(policies: Policies<'_>, course: &Course) -> Option<Decided> {
+    let aborts = course.faults.iter().find_map(|fault| match fault.does.kind {
+        FaultKind::Abort(status) if fault.does.share == ALWAYS => Some((status, &fault.id, fault.span)),
+        _ => None,
+    });
+    let redirects = || match &course.way.as_ref()?.does {
+        Way::Redirect { status, .. } => course.way.as_ref().map(|way| (*status, &way.id, way.span)),
+        Way::Route(_) => None,
+    };
+    let of = |outcome, (status, id, span): (u16, &Arc<str>, Span)| Decided {
+        allow: false,
+        outcome,
+        rule: id.to_string(),
+        place: Some(policies.sources.location(span)),
+        status: Some(status),
+        body: None,
+    };
+    aborts.map(|by| of(ABORTED, by)).or_else(|| redirects().map(|by| of(REDIRECTED, by)))
 }
 
 /// All that is done to a request, in the order in which it is done.
