@@ -12,7 +12,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::linked::{LinkedCalls, Ordered};
 use crate::source::Span;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Digits of each of the three parts of a key.
@@ -39,6 +39,8 @@ pub struct RouteTable {
     pub entries: BTreeMap<String, RouteEntry>,
     /// How long an answer may take, where the module says nothing else.
     pub timeout: Option<Milliseconds>,
+    /// Where routes and copies lead, each with the statements that do, sorted.
+    pub destinations: BTreeMap<Destination, BTreeSet<Arc<str>>>,
 }
 
 /// What Envoy does with some of them.
@@ -66,7 +68,12 @@ impl RouteTable {
             let to: usize = entry.to.iter().map(|to| size_of::<Weighted>() + name(&to.to)).sum();
             size_of::<RouteEntry>() + 3 * PART_DIGITS + stated + to
         };
-        of(&self.default) + self.entries.values().map(of).sum::<usize>()
+        let led = |(to, by): (&Destination, &BTreeSet<Arc<str>>)| {
+            size_of::<Destination>() + name(to) + by.len() * size_of::<Arc<str>>()
+        };
+        of(&self.default)
+            + self.entries.values().map(of).sum::<usize>()
+            + self.destinations.iter().map(led).sum::<usize>()
     }
 }
 
@@ -89,7 +96,11 @@ pub fn table(calls: &LinkedCalls) -> Result<RouteTable, Box<Diagnostic>> {
     if bytes > TABLE_BYTES_MAX {
         return Err(Box::new(too_large(calls, bytes)));
     }
-    let mut table = RouteTable { timeout: fixed_timeout(calls), ..RouteTable::default() };
+    let mut table = RouteTable {
+        timeout: fixed_timeout(calls),
+        destinations: led_to(&ways, &mirrors),
+        ..RouteTable::default()
+    };
     for (way, to, stated_way) in &ways {
         for (retry, when, stated_retry) in &retries {
             for (mirror, copy, stated_mirror) in &mirrors {
@@ -118,6 +129,20 @@ pub fn table(calls: &LinkedCalls) -> Result<RouteTable, Box<Diagnostic>> {
         }
     }
     Ok(table)
+}
+
+/// Where these lead, each with the statements that do.
+fn led_to(
+    ways: &[Part<Vec<Weighted>>],
+    mirrors: &[Part<Mirror>],
+) -> BTreeMap<Destination, BTreeSet<Arc<str>>> {
+    let routed = ways.iter().flat_map(|(_, to, by)| to.iter().flatten().map(move |to| (&to.to, by)));
+    let copied = mirrors.iter().flat_map(|(_, copy, by)| copy.iter().map(move |copy| (&copy.to, by)));
+    let mut led: BTreeMap<Destination, BTreeSet<Arc<str>>> = BTreeMap::new();
+    for (to, by) in routed.chain(copied) {
+        led.entry(to.clone()).or_default().extend(by.iter().cloned());
+    }
+    led
 }
 
 /// What a table of all these together takes, about: each part stands in as many entries as the others go together in.

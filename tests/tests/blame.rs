@@ -62,9 +62,17 @@ traffic orders on service shop/orders { eject after 5 errors for 1s }",
     // What serves is what served.
     assert_eq!(web.call("shop/orders", &Request::get("/a")).await?.status, 200);
 
-    std::fs::write(&file, "traffic orders on service shop/orders { eject after 5 errors for 1s }")?;
+    // A cluster that is there only since a route leads there is that route's.
+    std::fs::write(
+        &file,
+        "traffic orders on service shop/orders { beta: route /beta -> service shop/beta }",
+    )?;
     let output = mesh.run(&apply).await?;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let snapshot = String::from_utf8(mesh.run(&["snapshot", "shop/web/web"]).await?.stdout)?;
+    let cluster = snapshot.split("- name: ").find(|part| part.starts_with("mesh/shop/beta\n"));
+    let of_cluster = cluster.unwrap_or_default().split("resource:").next().unwrap_or_default();
+    assert!(of_cluster.contains("- orders\n") && of_cluster.contains("- orders/beta\n"), "{snapshot}");
     assert_eq!(mesh.run(&["status"]).await?.status.code(), Some(0));
     Ok(())
 }

@@ -29,7 +29,7 @@ use crate::policies::effort::Effort;
 use crate::policies::in_force::{Current, InForce};
 use crate::policies::population::workload;
 use crate::policies::programs::Programs;
-use calls::{Calls, Leading};
+use calls::{Calls, Leading, Led};
 use chancery_policy_lang::checked::{Destination, Direction, ServiceRef, Target};
 use chancery_policy_lang::link::{LinkedSettings, covers};
 use chancery_policy_lang::log::LogKey;
@@ -194,7 +194,7 @@ impl Reconciler {
                 if !is_of_readiness(step) {
                     self.filters.remove(before);
                     self.calls.remove(before);
-                    self.plumbing.lead(&before.id, BTreeSet::new());
+                    self.plumbing.lead(&before.id, BTreeMap::new());
                 }
             }
             if let Some(after) = &step.after {
@@ -245,7 +245,7 @@ impl Reconciler {
     /// Finds out how the replicas are treated of all services to which requests of a sidecar go, of which that is not
     /// known yet.
     fn settle(&mut self, in_force: &InForce, proxy: &ProxyRegistration) {
-        let led = self.leading(proxy).flat_map(|leading| leading.destinations.iter()).map(|to| &to.service);
+        let led = self.leading(proxy).flat_map(|leading| leading.destinations.keys()).map(|to| &to.service);
         let stated = proxy.outbounds.iter().map(|outbound| &outbound.service);
         let services: BTreeSet<ServiceRef> = stated.chain(led).cloned().collect();
         for service in
@@ -283,9 +283,13 @@ impl Reconciler {
         let is_stated = |to: &Destination| {
             to.version.is_none() && proxy.outbounds.iter().any(|outbound| outbound.service == to.service)
         };
-        let to = self.leading(proxy).flat_map(|leading| leading.destinations.iter());
-        let to = to.filter(|to| !is_stated(to)).cloned().collect();
-        self.plumbing.lead(&proxy.id, to);
+        let mut led = Led::new();
+        for (to, by) in self.leading(proxy).flat_map(|leading| leading.destinations.iter()) {
+            if !is_stated(to) {
+                led.entry(to.clone()).or_default().extend(by.iter().cloned());
+            }
+        }
+        self.plumbing.lead(&proxy.id, led);
     }
 
     /// A snapshot with what is new. A change of endpoints makes no other revision of it: the policies are the same.

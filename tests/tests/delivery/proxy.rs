@@ -24,6 +24,7 @@ use chancery_tests::mesh::wire::Request;
 use jiff::Timestamp;
 use reqwest::StatusCode;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -104,7 +105,13 @@ impl Proxy {
             listener::outbound(&service(), &[self.outbound], ConnectionLife::default()),
             route::outbound(&service(), None, None),
             extension::undecided(&service()),
-            cluster::mesh(&everywhere(), &LinkedSettings::default(), TRUST_DOMAIN, ConnectionLife::default()),
+            cluster::mesh(
+                &everywhere(),
+                &LinkedSettings::default(),
+                &BTreeSet::new(),
+                TRUST_DOMAIN,
+                ConnectionLife::default(),
+            ),
             endpoints::of_destination(&everywhere(), &[self.inbound].into()),
         ]);
         resources
@@ -139,6 +146,7 @@ impl Proxy {
         let foreign = cluster::mesh(
             &everywhere(),
             &LinkedSettings::default(),
+            &BTreeSet::new(),
             "elsewhere.test",
             ConnectionLife::default(),
         );

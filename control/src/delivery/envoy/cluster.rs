@@ -23,7 +23,9 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 };
 use envoy_types::pb::envoy::r#type::v3::{CodecClientType, Int64Range, Percent};
 use prost::Message as _;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// How long a TCP connection and its TLS handshake may take.
 const CONNECT_TIMEOUT_S: i64 = 2;
@@ -61,7 +63,8 @@ pub fn local_app(application: SocketAddr, protocol: Protocol) -> Resource {
     resource(ResourceType::Cluster, LOCAL_APP, &cluster)
 }
 
-/// A destination in the mesh: replicas of a service, each of which must show the service's identity.
+/// A destination in the mesh: replicas of a service, each of which must show the service's identity. It is said to be
+/// of the policies by whose settings they are treated, and of the statements that lead there.
 ///
 /// Envoy does not use a cluster with health checks before each replica was checked, which may take as long as one that
 /// hangs is waited for; a cluster that it has serves until then. So who has none is given one without checks first.
@@ -69,13 +72,21 @@ pub fn local_app(application: SocketAddr, protocol: Protocol) -> Resource {
 pub fn mesh(
     destination: &Destination,
     settings: &LinkedSettings,
+    led_by: &BTreeSet<Arc<str>>,
     trust_domain: &str,
     life: ConnectionLife,
 ) -> Resource {
-    let unchecked = settings.check.is_some().then(|| {
-        of_settings(destination, &LinkedSettings { check: None, ..settings.clone() }, trust_domain, life)
-    });
-    of_settings(destination, settings, trust_domain, life).after(unchecked)
+    let name = mesh_cluster(destination);
+    let leading = led_by.iter().filter_map(|id| id.split('/').next());
+    let policies: BTreeSet<&str> = settings.policies.iter().map(String::as_str).chain(leading).collect();
+    let policies: Arc<[String]> = policies.into_iter().map(str::to_owned).collect();
+    let of = |cluster: &Cluster| {
+        Resource::new(ResourceType::Cluster, name.as_str(), cluster.encode_to_vec(), policies.clone())
+            .stated_by(settings.stated_by.iter().chain(led_by))
+    };
+    let cluster = of_settings(destination, settings, trust_domain, life);
+    let unchecked = Cluster { health_checks: Vec::new(), ..cluster.clone() };
+    of(&cluster).after((!cluster.health_checks.is_empty()).then(|| of(&unchecked)))
 }
 
 fn of_settings(
@@ -83,11 +94,11 @@ fn of_settings(
     settings: &LinkedSettings,
     trust_domain: &str,
     life: ConnectionLife,
-) -> Resource {
+) -> Cluster {
     let name = mesh_cluster(destination);
     let service = &destination.service;
     let sni = format!("{}.{}", service.name, service.namespace);
-    let cluster = Cluster {
+    Cluster {
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
         eds_cluster_config: Some(EdsClusterConfig { eds_config: Some(ads()), service_name: name.clone() }),
         lb_policy: balance(settings.balance.as_ref()).into(),
@@ -101,10 +112,8 @@ fn of_settings(
         outlier_detection: Some(ejection(settings.ejection.as_ref())),
         // A replica that has left is not used until its last health check, but not at all.
         ignore_health_on_host_removal: true,
-        ..common(name.clone())
-    };
-    Resource::new(ResourceType::Cluster, name, cluster.encode_to_vec(), settings.policies.as_slice())
-        .stated_by(&settings.stated_by)
+        ..common(name)
+    }
 }
 
 fn common(name: String) -> Cluster {

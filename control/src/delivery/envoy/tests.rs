@@ -10,6 +10,7 @@ use chancery_policy_lang::link::LinkedSettings;
 use chancery_policy_lang::log::LogKey;
 use chancery_policy_lang::module::{Manifest, Module};
 use expect_test::expect_file;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// All that can be said to pages of other origins.
@@ -44,7 +45,7 @@ fn everything() -> Vec<Resource> {
         route::outbound(&cart, None, None),
         extension::undecided(&cart),
         cluster::local_app(inbound.application, inbound.protocol),
-        cluster::mesh(&all, &LinkedSettings::default(), "mesh.test", life),
+        cluster::mesh(&all, &LinkedSettings::default(), &BTreeSet::new(), "mesh.test", life),
         endpoints::of_destination(&all, &replicas),
         evicted::resource(&[[0x41; 16], [0x7f; 16]]),
         secret::identity("certificate", "private key"),

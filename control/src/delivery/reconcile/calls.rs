@@ -11,13 +11,15 @@ use crate::policies::effort::Effort;
 use crate::policies::in_force::InForce;
 use crate::policies::population::workload;
 use crate::policies::programs::Programs;
-use chancery_policy_lang::checked::{Balance, Destination, ServiceRef, Target, Weighted};
+use chancery_policy_lang::checked::{Balance, Destination, ServiceRef, Target};
 use chancery_policy_lang::link::covers;
 use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::log::LogKey;
-use chancery_policy_lang::routes::RouteEntry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
+
+/// Where requests are led, each with the statements that lead there.
+pub(super) type Led = BTreeMap<Destination, BTreeSet<Arc<str>>>;
 
 /// What the sidecars of a caller get for one of the services that it calls.
 #[derive(Clone, Debug)]
@@ -26,7 +28,7 @@ pub(super) struct Leading {
     /// problem.
     pub(super) resources: Arc<[Arc<Resource>; 2]>,
     /// Where requests go, beside the service itself.
-    pub(super) destinations: Arc<BTreeSet<Destination>>,
+    pub(super) destinations: Arc<Led>,
     /// Why the policies cannot be made into these.
     pub(super) problem: Option<String>,
 }
@@ -250,14 +252,8 @@ fn closed(service: &ServiceRef) -> Arc<[Arc<Resource>; 2]> {
 }
 
 /// Where requests go, beside the service that is called.
-fn destinations(program: Option<&CallProgram>, service: &ServiceRef) -> BTreeSet<Destination> {
-    let table = program.map(|program| &program.table);
-    let entries = table.into_iter().flat_map(|table| table.entries.values().chain([&table.default]));
-    let of = |entry: &RouteEntry| {
-        let to = entry.to.iter().map(|weighted: &Weighted| weighted.to.clone());
-        to.chain(entry.mirror.iter().map(|mirror| mirror.to.clone())).collect::<Vec<_>>()
-    };
-    let mut all: BTreeSet<Destination> = entries.flat_map(of).collect();
-    all.remove(&Destination { service: service.clone(), version: None });
-    all
+fn destinations(program: Option<&CallProgram>, service: &ServiceRef) -> Led {
+    let mut led = program.map(|program| program.table.destinations.clone()).unwrap_or_default();
+    led.remove(&Destination { service: service.clone(), version: None });
+    led
 }

@@ -1,5 +1,6 @@
 //! Everything of a proxy but its policies: listeners, routes, clusters, endpoints.
 
+use super::calls::Led;
 use crate::delivery::envoy::{ConnectionLife, cluster, endpoints, listener};
 use crate::delivery::snapshot::Resource;
 use crate::mesh::model::{Inbound, Labels, Protocol, ProxyId, ProxyRegistration, Readiness, VERSION};
@@ -19,7 +20,7 @@ pub(super) struct Plumbing {
     life: ConnectionLife,
     services: BTreeMap<ServiceRef, Service>,
     /// To whom requests of a proxy go beside the services that it states, if to anybody.
-    led_to: HashMap<ProxyId, Arc<BTreeSet<Destination>>>,
+    led_to: HashMap<ProxyId, Arc<Led>>,
     /// How callers treat the replicas of services, of those of which that was asked.
     settings: HashMap<ServiceRef, Arc<LinkedSettings>>,
     /// As long as anybody has them.
@@ -61,7 +62,8 @@ enum Key {
     /// The addresses are sorted.
     OutboundListener(ServiceRef, Box<[SocketAddr]>),
     LocalApp(SocketAddr, Protocol),
-    MeshCluster(Destination, Arc<LinkedSettings>),
+    /// With the statements that lead there, if the proxy does not say so itself.
+    MeshCluster(Destination, Arc<LinkedSettings>, BTreeSet<Arc<str>>),
 }
 
 impl Plumbing {
@@ -88,12 +90,12 @@ impl Plumbing {
     }
 
     /// Takes in to whom requests of a proxy go beside the services that it states.
-    pub(super) fn lead(&mut self, proxy: &ProxyId, to: BTreeSet<Destination>) {
+    pub(super) fn lead(&mut self, proxy: &ProxyId, to: Led) {
         let before = self.led_to.remove(proxy).unwrap_or_default();
-        for Destination { service, version } in before.difference(&to) {
+        for Destination { service, version } in before.keys().filter(|before| !to.contains_key(before)) {
             self.take_caller(service, version, proxy);
         }
-        for destination in to.difference(&before) {
+        for destination in to.keys().filter(|now| !before.contains_key(now)) {
             let service = self.services.entry(destination.service.clone()).or_default();
             service.callers.entry(destination.version.clone()).or_default().ids.insert(proxy.clone());
         }
@@ -172,7 +174,8 @@ impl Plumbing {
         for (service, listens) in outbounds {
             resources
                 .push(self.resource(Key::OutboundListener(service.clone(), listens.into_iter().collect())));
-            resources.extend(self.way_to(&Destination { service: service.clone(), version: None }));
+            let to = Destination { service: service.clone(), version: None };
+            resources.extend(self.way_to(&to, &BTreeSet::new()));
         }
         resources.extend(self.ways_led(&proxy.id));
         resources
@@ -215,7 +218,7 @@ impl Plumbing {
             services.into_iter().map(|service| Destination { service: service.clone(), version: None });
         let stated: Vec<Destination> = stated.collect();
         let mut ways: Vec<Arc<Resource>> =
-            stated.iter().flat_map(|destination| self.way_to(destination)).collect();
+            stated.iter().flat_map(|destination| self.way_to(destination, &BTreeSet::new())).collect();
         ways.extend(self.ways_led(&proxy.id));
         ways
     }
@@ -223,13 +226,14 @@ impl Plumbing {
     /// How requests get where a proxy's go beside the services that it states.
     pub(super) fn ways_led(&mut self, proxy: &ProxyId) -> Vec<Arc<Resource>> {
         let to = self.led_to.get(proxy).cloned().unwrap_or_default();
-        to.iter().flat_map(|destination| self.way_to(destination)).collect()
+        to.iter().flat_map(|(destination, by)| self.way_to(destination, by)).collect()
     }
 
-    /// The cluster of a destination and its endpoints.
-    fn way_to(&mut self, destination: &Destination) -> [Arc<Resource>; 2] {
+    /// The cluster of a destination to which statements may lead, and its endpoints.
+    fn way_to(&mut self, destination: &Destination, by: &BTreeSet<Arc<str>>) -> [Arc<Resource>; 2] {
         let settings = self.settings.get(&destination.service).cloned().unwrap_or_default();
-        [self.resource(Key::MeshCluster(destination.clone(), settings)), self.endpoints(destination)]
+        let key = Key::MeshCluster(destination.clone(), settings, by.clone());
+        [self.resource(key), self.endpoints(destination)]
     }
 
     fn endpoints(&mut self, destination: &Destination) -> Arc<Resource> {
@@ -297,6 +301,8 @@ fn make(key: &Key, trust_domain: &str, life: ConnectionLife) -> Resource {
         Key::InboundListener(inbound, service) => listener::inbound(inbound, service, trust_domain, life),
         Key::OutboundListener(service, listens) => listener::outbound(service, listens, life),
         Key::LocalApp(application, protocol) => cluster::local_app(*application, *protocol),
-        Key::MeshCluster(destination, settings) => cluster::mesh(destination, settings, trust_domain, life),
+        Key::MeshCluster(destination, settings, by) => {
+            cluster::mesh(destination, settings, by, trust_domain, life)
+        }
     }
 }
