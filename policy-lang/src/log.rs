@@ -8,12 +8,15 @@ use std::net::IpAddr;
 /// The header that has the id of a request.
 pub(crate) const ID_HEADER: &str = "x-request-id";
 
-/// The fields of each line that the sidecar knows when the answer is over.
-pub const FIELDS_OF_SIDECAR: [&str; 11] = [
+/// The fields of each line that the sidecar knows when the answer is over; `route` and `answered` stand in those of what
+/// goes out.
+pub const FIELDS_OF_SIDECAR: [&str; 13] = [
     "time",
     "direction",
     "target",
     "revision",
+    "route",
+    "answered",
     "code",
     "flags",
     "duration",

@@ -227,7 +227,8 @@ impl Emitter<'_> {
         });
     }
 
-    fn set_property(&mut self, b: &mut Body, name: &str, record: Local) {
+    /// Says the id of a record in filter state, where access logs find it, if that is wanted.
+    pub(super) fn set_property(&mut self, b: &mut Body, name: &str, record: Local) {
         if !self.options.rule_in_filter_state {
             return;
         }

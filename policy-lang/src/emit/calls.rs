@@ -40,6 +40,8 @@ const ESCAPE: Part = Part::new("escape", |emitter, _| emitter.write_escape());
 
 /// The property by whose value Envoy finds the route.
 const ROUTE_PROPERTY: &str = "route";
+/// The filter state that names the statement which answered.
+const ANSWERED_STATE: &str = "answered";
 /// The function by which Envoy looks for the route again.
 const CLEAR_ROUTE_CACHE: &str = "clear_route_cache";
 /// The header by which Envoy's router learns how long an answer may take.
@@ -362,7 +364,7 @@ impl Emitter<'_> {
         });
     }
 
-    /// Answers a request in the name of a statement.
+    /// Answers a request in the name of a statement, which lines of logs show beside the rule that let it pass.
     fn reply(
         &mut self,
         b: &mut Body,
@@ -370,6 +372,7 @@ impl Emitter<'_> {
         status: Value,
         (headers, headers_length): (Value, Value),
     ) {
+        self.set_property(b, ANSWERED_STATE, record);
         let nothing = || Value::from(0);
         let status = b.let_(status);
         let arguments = [

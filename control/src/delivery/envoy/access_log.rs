@@ -45,6 +45,13 @@ const FIELDS: [(&str, &str); 15] = [
 /// also of a request for which there is no route.
 const REVISION: &str = "%METADATA(VIRTUAL_HOST:chancery:revision)%";
 
+/// Of a request that goes out, the statements by which it goes where it goes. Their names have nothing to escape.
+const ROUTE: &str = "%ROUTE_NAME%";
+/// The statement that answered one of them in the sidecar: a redirect or a fault.
+const ANSWERED: &str = "%FILTER_STATE(wasm.answered:PLAIN)%";
+/// The direction of such requests.
+const OUTBOUND: &str = "outbound";
+
 /// No log policy speaks of the request.
 const UNCONCERNED: &str = "!('wasm.log' in filter_state)";
 /// A log policy speaks of the request, and it is logged.
@@ -88,17 +95,25 @@ fn fields(direction: &str, target: &ServiceRef) -> Format {
         FIELDS.iter().map(|(name, source)| ((*name).to_owned(), text(source))).collect();
     fields.insert("direction".to_owned(), text(direction));
     fields.insert("target".to_owned(), text(&name(target)));
+    if direction == OUTBOUND {
+        fields.insert("answered".to_owned(), text(ANSWERED));
+        fields.insert("route".to_owned(), text(ROUTE));
+    }
     Format { json_format: Some(Struct { fields }), omit_empty_values: true, text_format: None }
 }
 
 /// What Envoy says around what the module says.
 fn line(direction: &str, target: &ServiceRef) -> Format {
     let target = name(target);
+    let way = match direction {
+        OUTBOUND => format!("\"route\":\"{ROUTE}\",\"answered\":\"{ANSWERED}\","),
+        _ => String::new(),
+    };
     let text = format!(
         "%FILTER_STATE(wasm.sinks:PLAIN)%{{\"time\":\"%START_TIME%\",\"direction\":\"{direction}\",\"target\":\"{target}\",\
          \"revision\":\"{REVISION}\",\"code\":%RESPONSE_CODE%,\
          \"flags\":\"%RESPONSE_FLAGS%\",\"duration\":%DURATION%,\"bytes_received\":%BYTES_RECEIVED%,\
-         \"bytes_sent\":%BYTES_SENT%,\"upstream\":\"%UPSTREAM_HOST%\",\
+         \"bytes_sent\":%BYTES_SENT%,{way}\"upstream\":\"%UPSTREAM_HOST%\",\
          \"shadow\":\"%FILTER_STATE(wasm.shadow:PLAIN)%\"%FILTER_STATE(wasm.line:PLAIN)%}}\n"
     );
     let text_format = Some(InlineText { inline_string: text });

@@ -16,8 +16,9 @@ use envoy_types::pb::envoy::config::common::mutation_rules::v3::header_mutation:
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use envoy_types::pb::envoy::config::core::v3::{
     ExtensionConfigSource, HeaderValue, HeaderValueOption, Http1ProtocolOptions, Http2ProtocolOptions,
-    HttpProtocolOptions, TrafficDirection, TypedExtensionConfig,
+    HttpProtocolOptions, SubstitutionFormatString, TrafficDirection, TypedExtensionConfig,
 };
+use envoy_types::pb::envoy::config::core::v3::substitution_format_string::Format;
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType as FilterConfig;
 use envoy_types::pb::envoy::config::listener::v3::{AdditionalAddress, Filter, FilterChain, Listener};
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
@@ -106,6 +107,7 @@ pub fn outbound(service: &ServiceRef, listens: &[SocketAddr], life: ConnectionLi
         // Only the policy makes a request wait.
         early_header_mutation_extensions: vec![without(&[DELAY, DELAY_SHARE])],
         access_log: access_log::of_policies("outbound", service),
+        local_reply_config: Some(LocalReplyConfig { mappers: vec![nowhere()], ..Default::default() }),
         common_http_protocol_options: Some(HttpProtocolOptions {
             max_headers_count: number(OUTBOUND_HEADERS_MAX),
             ..Default::default()
@@ -130,6 +132,21 @@ pub fn outbound(service: &ServiceRef, listens: &[SocketAddr], life: ConnectionLi
         ..Default::default()
     };
     resource(ResourceType::Listener, name, &listener)
+}
+
+/// Says of an answer that stands for a replica of which there is none which statements led there.
+fn nowhere() -> ResponseMapper {
+    // There is no replica that is well, or no cluster.
+    let flags = ResponseFlagFilter { flags: vec!["UH".to_owned(), "NC".to_owned()] };
+    let text = message::inline_text("%LOCAL_REPLY_BODY% (route %ROUTE_NAME%)");
+    ResponseMapper {
+        filter: Some(AccessLogFilter { filter_specifier: Some(FilterSpecifier::ResponseFlagFilter(flags)) }),
+        body_format_override: Some(SubstitutionFormatString {
+            format: Some(Format::TextFormatSource(text)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
 }
 
 /// Says of an answer that stands for an application which could not be connected to, that it does.
