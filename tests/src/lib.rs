@@ -8,6 +8,7 @@ pub mod cost;
 pub mod differential;
 pub mod envoy;
 pub mod envoy_model;
+pub mod figures;
 pub mod filters;
 pub mod mesh;
 pub mod pair;

@@ -3,9 +3,10 @@
 use crate::command_line::transcript::CHANCERY;
 use crate::readme;
 use anyhow::{Result, ensure};
+use chancery_tests::figures;
 use chancery_tests::mesh::load::{Call, Load};
 use chancery_tests::mesh::wire::{Answer, Request};
-use chancery_tests::mesh::{Member, Mesh, Sidecar};
+use chancery_tests::mesh::{LOOK_AGAIN, Member, Mesh, PATIENCE, Sidecar};
 use hyper::Method;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -49,6 +50,19 @@ async fn answered_by(caller: &Sidecar, request: &Request, times: u32) -> Result<
         *answered.entry(instance(&answer)).or_default() += 1;
     }
     Ok(answered)
+}
+
+/// Waits until a caller has written of a request for a path, and gives the lines of all.
+async fn until_sent(caller: &Sidecar, path: &str) -> Result<Vec<Value>> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let lines = caller.entries_of("outbound");
+        if lines.iter().any(|line| line.get("path").is_some_and(|of| of == path)) {
+            return Ok(lines);
+        }
+        ensure!(Instant::now() < deadline, "{lines:#?}");
+        sleep(LOOK_AGAIN).await;
+    }
 }
 
 fn only(name: &str, times: u32) -> BTreeMap<String, u32> {
@@ -126,6 +140,38 @@ async fn requests_go_where_routes_say() -> Result<()> {
         assert_eq!(answer.status, 503, "{answer:?}");
     }
     answered_by(web, &Request::get("/a"), 5).await?;
+
+    // Who gets nothing is told by which route, and so is who reads the log.
+    mesh.apply(
+        r#"traffic checkout on service shop/checkout {
+  v9:   route /v9 -> service shop/checkout@v9
+  gone: route /gone when headers["x-a"] == "1" -> service shop/gone
+  moved: redirect /moved -> "/last"
+}
+auth web-rules on service shop/web outbound { all: allow GET }
+log web-log on service shop/web outbound { fields headers["x-a"] as a }"#,
+    )
+    .await?;
+    for (path, route) in [("/v9", "checkout/v9"), ("/gone", "checkout/gone")] {
+        let answer = web.call("shop/checkout", &Request::get(path).header("x-a", "1")).await?;
+        assert_eq!((answer.status, answer.body), (503, format!("no healthy upstream (route {route})")));
+    }
+    web.call("shop/checkout", &Request::get("/moved")).await?;
+    web.call("shop/checkout", &Request::get("/last")).await?;
+    let lines = until_sent(web, "/last").await?;
+    let said = |path: &str, field: &str| {
+        let line = lines.iter().rev().find(|line| line.get("path").is_some_and(|of| of == path));
+        line.and_then(|line| line.get(field)?.as_str()).unwrap_or_default().to_owned()
+    };
+    for (path, route, answered) in [
+        ("/v9", "checkout/v9", ""),
+        ("/gone", "checkout/gone", ""),
+        ("/moved", "all", "checkout/moved"),
+        ("/last", "all", ""),
+    ] {
+        let fields = ["route", "answered", "rule"].map(|field| said(path, field));
+        assert_eq!(fields, [route, answered, "web-rules/all"], "{path}: {lines:#?}");
+    }
     Ok(())
 }
 
@@ -272,8 +318,9 @@ fn the_examples_say_what_their_commands_do() {
     readme::says_what_its_commands_do("examples/resilience", 2, "in the caller");
 }
 
-/// How often the policies change under load.
-const CHANGES: usize = 20;
+/// How often the policies change under load, unless this variable says otherwise.
+const CHANGES: usize = 24;
+const CHANGES_VARIABLE: &str = "CHANCERY_CALL_CHANGES";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_of_what_callers_do_fail_no_request() -> Result<()> {
@@ -285,25 +332,45 @@ async fn changes_of_what_callers_do_fail_no_request() -> Result<()> {
         Call { method: Method::POST, path: "/c", statuses: &[200] },
     ];
     let load = Load::start(web.outbound("shop/checkout")?, &calls);
-    for change in 0..CHANGES {
-        // Routes, versions and a service come and go, and so does the module.
-        let text = match change % 4 {
+    let stated = std::env::var(CHANGES_VARIABLE).ok();
+    let changes = stated.map_or(Ok(CHANGES), |stated| stated.parse())?;
+    for change in 0..changes {
+        // Routes, versions and a service come and go, and so does the module, on either side.
+        let text = match change % 6 {
             0 => "timeout 5s".to_owned(),
             1 => format!(
                 "route /a -> service shop/checkout@v2 {}%, service shop/basket {}%",
-                60 + change,
-                40 - change
+                60 + change % 40,
+                40 - change % 40
             ),
             2 => {
                 "rewrite /old/** -> /new/**  timeout 4s for GET  route POST -> service shop/basket".to_owned()
             }
-            _ => "route /** from service shop/web -> service shop/checkout@v1  retry 2 on 5xx for GET"
+            3 => "route /** from service shop/web -> service shop/checkout@v1  retry 2 on 5xx for GET"
+                .to_owned(),
+            _ => "health GET /healthz every 1s  limit 100000/s per source  mirror 50% -> service shop/basket"
                 .to_owned(),
         };
-        mesh.apply(&format!("traffic checkout on service shop/checkout {{ {text} }}")).await?;
+        let (rate, how) = (change * 7 % 100, ["drop", "mask", "hash"][change % 3]);
+        let target = ["service shop/checkout", "mesh", "service shop/web outbound"][change % 3];
+        mesh.apply(&format!(
+            "traffic checkout on service shop/checkout {{ {text} }}
+             log lines on {target} {{
+               sample {rate}% allowed
+               fields headers[\"x-a\"] as a, headers[\"x-b\"] as b
+               redact headers[\"x-b\"] with {how}
+             }}"
+        ))
+        .await?;
     }
+    mesh.delete("lines").await?;
     mesh.delete("checkout").await?;
     let tally = load.finish().await;
+    let what = format!(
+        "requests that failed of {}, while traffic and log policies changed {changes} times",
+        tally.sent()
+    );
+    figures::print(&what, tally.failed);
     assert_eq!(tally.failed, 0, "{:#?}", tally.failures);
     assert!(tally.sent() > 500, "{tally:?}");
     Ok(())
@@ -324,6 +391,8 @@ async fn a_retry_hides_a_replica_that_is_killed() -> Result<()> {
     two.process.kill().await?;
     sleep(Duration::from_secs(3)).await;
     let tally = load.finish().await;
+    let what = format!("requests that failed of {}, while one of two replicas was killed", tally.sent());
+    figures::print(&what, tally.failed);
     assert_eq!(tally.failed, 0, "{:#?}", tally.failures);
     assert!(tally.sent() > before + 50, "{before} before, {tally:?}");
     Ok(())
@@ -368,26 +437,57 @@ async fn callers_treat_replicas_as_is_stated() -> Result<()> {
     }
     assert_eq!(statuses, [503, 503, 503, 503, 503, 503, 200, 200]);
 
-    // A replica that fails is left alone, so that a request fails but a few times.
-    mesh.apply("traffic checkout on service shop/checkout { eject after 2 errors for 30s at_most 50% }")
+    // A replica that fails, or hangs, is left alone, so that a request fails but a few times.
+    for (path, how) in [("/failing-at/two", "answers 500")] {
+        mesh.apply(
+            "traffic checkout on service shop/checkout { timeout 250ms  eject after 2 errors for 30s at_most 50% }",
+        )
         .await?;
-    let mut failed = 0;
-    for _ in 0..60 {
-        let answer = web.call("shop/checkout", &Request::get("/failing-at/two")).await?;
-        failed += u32::from(answer.status != 200);
+        let mut failed = 0;
+        for _ in 0..60 {
+            let answer = web.call("shop/checkout", &Request::get(path)).await?;
+            failed += u32::from(answer.status != 200);
+        }
+        figures::print(
+            &format!("requests that failed of 60, `eject after 2 errors` and a replica that {how}"),
+            failed,
+        );
+        assert!((1..=12).contains(&failed), "{failed} of 60 failed where one {how}");
+        // Another cluster knows nothing of what was ejected.
+        mesh.apply("traffic checkout on service shop/checkout { balance random }").await?;
     }
-    assert!((1..=12).contains(&failed), "{failed} of 60 failed");
 
     // Who is not well gets nothing: not even the first request once that is known.
-    mesh.apply(
-        "traffic checkout on service shop/checkout { health GET /failing-at/two every 100ms timeout 1s fall 1 rise 1 }",
-    )
+    for (path, how) in [("/failing-at/two", "answers 500"), ("/hanging-at/two", "hangs")] {
+        mesh.apply(&format!(
+            "traffic checkout on service shop/checkout {{ health GET {path} every 100ms timeout 200ms fall 1 rise 1 }}"
+        ))
+        .await?;
+        sleep(Duration::from_secs(1)).await;
+        let answered = answered_by(web, &Request::get("/a"), 60).await?;
+        let what = format!("requests of 60 that got to a replica that {how} to `health`");
+        figures::print(&what, answered.get("two").copied().unwrap_or_default());
+        assert_eq!(answered, only("one", 60));
+        mesh.delete("checkout").await?;
+        sleep(Duration::from_millis(300)).await;
+        let both = answered_by(web, &Request::get("/a"), 40).await?;
+        assert_eq!(both.len(), 2, "{both:?}");
+    }
+
+    // A version that is new to callers serves at once, however long the first answer about its health takes.
+    let slow = "health GET /slow/2500 every 1s timeout 5s";
+    mesh.apply(&format!("traffic checkout on service shop/checkout {{ {slow} }}")).await?;
+    let load = Load::start(
+        web.outbound("shop/checkout")?,
+        &[Call { method: Method::GET, path: "/a", statuses: &[200] }],
+    );
+    mesh.apply(&format!(
+        "traffic checkout on service shop/checkout {{ {slow}  route /a -> service shop/checkout@v2 }}"
+    ))
     .await?;
+    assert_eq!(answered_by(web, &Request::get("/a"), 20).await?, only("two", 20));
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(answered_by(web, &Request::get("/a"), 20).await?, only("one", 20));
-    mesh.delete("checkout").await?;
-    sleep(Duration::from_millis(300)).await;
-    let both = answered_by(web, &Request::get("/a"), 40).await?;
-    assert_eq!(both.len(), 2, "{both:?}");
+    let tally = load.finish().await;
+    assert_eq!(tally.failed, 0, "{:#?}", tally.failures);
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::readme;
 use anyhow::Result;
 use chancery_policy_lang::emit::ModuleOptions;
 use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
+use chancery_tests::figures;
 use chancery_tests::filters;
 use chancery_tests::mesh::wire::Request;
 use chancery_tests::mesh::{Member, Mesh};
@@ -83,7 +84,6 @@ async fn ask(address: SocketAddr, path: &'static str, requests: u32, time: Durat
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stdout, reason = "the figures are quoted in the documentation")]
 async fn limits_are_exact_over_the_workers_of_a_proxy() {
     let (envoy, address) = start(POLICY).await;
     let minute = Duration::from_secs(60);
@@ -100,7 +100,8 @@ async fn limits_are_exact_over_the_workers_of_a_proxy() {
     let stated = 50.0 + 400.0 * begun.elapsed().as_secs_f64();
     let passed = rate.get(&200).copied().unwrap_or_default();
     let error = (f64::from(passed) - stated) / stated;
-    println!("{rate:?}: {passed} of {stated:.0} stated passed, {:.2} % off", 100.0 * error);
+    let what = format!("`limit 400/s`, four workers, {stated:.0} stated: passed");
+    figures::print(&what, format!("{passed}, {:+.2} %", 100.0 * error));
     assert!(error.abs() <= ERROR_MAX, "{rate:?}, {stated} stated");
     let statuses: Vec<u16> = rate.keys().copied().collect();
     assert_eq!(statuses, [200, 429]);

@@ -3,6 +3,7 @@
 
 use crate::command_line::transcript::CHANCERY;
 use anyhow::{Result, ensure};
+use chancery_tests::figures;
 use chancery_tests::mesh::load::{Call, Load, Tally};
 use chancery_tests::mesh::wire::Request;
 use chancery_tests::mesh::{LOOK_AGAIN, Member, Mesh, PATIENCE, Sidecar};
@@ -58,7 +59,6 @@ async fn passed(caller: &Sidecar, key: &str, requests: usize) -> Result<usize> {
 }
 
 /// Watches a load: how far what passes is from the rate.
-#[expect(clippy::print_stdout, reason = "the figures are quoted in the documentation")]
 async fn watch(load: &Load, what: &str) -> Result<()> {
     let so_far = || {
         let tally: Tally = load.so_far();
@@ -71,7 +71,8 @@ async fn watch(load: &Load, what: &str) -> Result<()> {
     #[expect(clippy::cast_precision_loss, reason = "they are few")]
     let passed = (after - before) as f64;
     let error = (passed - stated) / stated;
-    println!("{what}: {passed} of {stated:.1} stated passed, {:+.1} %", 100.0 * error);
+    let row = format!("`limit 90/s shared`, {what}, {stated:.0} stated: passed");
+    figures::print(&row, format!("{passed}, {:+.1} %", 100.0 * error));
     ensure!(refused - refused_before > 100, "the load is too small to be limited");
     ensure!(error.abs() <= ERROR_MAX, "{what}: {passed} of {stated:.1}");
     Ok(())

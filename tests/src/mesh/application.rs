@@ -5,7 +5,8 @@
 //! /headers/COUNT/BYTES    the answer has so many headers with values of so many bytes
 //! /slow/MS                it comes after so many milliseconds
 //! /failing/TIMES/NAME     it is 503 so many times for this name, and then 200
-//! /failing-at/INSTANCE    it is 503 if this application is that one
+//! /failing-at/INSTANCE    it is 500 if this application is that one
+//! /hanging-at/INSTANCE    it does not come within a minute if this application is that one
 //! ```
 //!
 //! Headers ask for the same whatever the path is: `x-fails: TIMES/NAME` and `x-slow: MS`. What reached it last can be
@@ -29,6 +30,8 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
+/// How long an application hangs.
+const HANGS: Duration = Duration::from_secs(60);
 /// So many of the requests that reached it last are remembered.
 const HEARD_MAX: usize = 4_096;
 
@@ -98,16 +101,20 @@ impl Application {
                     let path = request.uri().path().to_owned();
                     add_headers(&mut response, &path);
                     let failing = asked_for(&request, "x-fails").unwrap_or_default();
-                    if fails(&failed, &path, "/failing/")
-                        || fails(&failed, &failing, "")
-                        || path.strip_prefix("/failing-at/") == Some(&*name)
-                    {
+                    if fails(&failed, &path, "/failing/") || fails(&failed, &failing, "") {
                         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                     }
+                    if path.strip_prefix("/failing-at/") == Some(&*name) {
+                        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                    }
+                    let hangs = path.strip_prefix("/hanging-at/") == Some(&*name);
                     add_asked(&mut response, &request);
                     let slow = asked_for(&request, "x-slow").and_then(|ms| ms.parse().ok());
                     async move {
                         let _whole = request.into_body().collect().await;
+                        if hangs {
+                            sleep(HANGS).await;
+                        }
                         if let Some(ms) = path.strip_prefix("/slow/").and_then(|ms| ms.parse().ok()).or(slow)
                         {
                             sleep(Duration::from_millis(ms)).await;
