@@ -90,7 +90,7 @@ impl From<OciError> for Failure {
     fn from(error: OciError) -> Self {
         let (message, help) = (error.to_string(), error.help());
         let failure = match error {
-            OciError::Reference { .. } | OciError::NoModule { .. } | OciError::Credentials { .. } => {
+            OciError::Reference(_) | OciError::NoModule { .. } | OciError::Credentials { .. } => {
                 Self::bad_input(message)
             }
             OciError::Unreachable { .. } | OciError::Odd { .. } => Self::failed(message),

@@ -12,7 +12,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("chancery-sdk-admission", &["chancery-sdk-abi"]),
     ("chancery-sdk-host", &["chancery-sdk-abi"]),
     ("chancery-policy-lang", &["chancery-sdk-abi"]),
-    ("chancery-control", &["chancery-policy-lang", "chancery-sdk-admission", "chancery-sdk-host"]),
+    ("chancery-oci", &[]),
+    (
+        "chancery-control",
+        &["chancery-oci", "chancery-policy-lang", "chancery-sdk-admission", "chancery-sdk-host"],
+    ),
     (
         "chancery-tests",
         &[
@@ -70,8 +74,12 @@ const WINGS: &[(&str, &[&str])] = &[
 ];
 
 /// Files of plain domain types, and the formats that they do not name.
-const PLAIN: &[&str] =
-    &["control/src/mesh/model.rs", "control/src/mesh/model/protocol.rs", "control/src/delivery/snapshot.rs"];
+const PLAIN: &[&str] = &[
+    "control/src/mesh/model.rs",
+    "control/src/mesh/model/filter.rs",
+    "control/src/mesh/model/protocol.rs",
+    "control/src/delivery/snapshot.rs",
+];
 const FORMATS: &[&str] = &["serde", "prost", "envoy_types", "tonic", "axum"];
 
 #[test]

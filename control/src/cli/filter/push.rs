@@ -10,9 +10,7 @@ use crate::cli::terminal;
 use crate::mesh::model::FilterId;
 use crate::mesh::model::filter::{FilterDigest, FilterName, FilterVersion};
 use crate::mesh::words::visible_lines;
-use crate::policies::filters::oci::credentials::Credentials;
-use crate::policies::filters::oci::reference::{Reference, SHA256};
-use crate::policies::filters::oci::{Pulled, Registry};
+use crate::policies::filters::oci::{Pulled, Reference, Registry, read_credentials};
 use crate::policies::filters::signature::SigningKey;
 use crate::server::api::types::{FilterSourceBody, PushRequest, PushResponse};
 use base64::Engine;
@@ -24,11 +22,12 @@ use std::path::PathBuf;
 /// Arguments of `chancery filter push`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "The control plane looks at the module as `chancery filter check` does, and keeps it if nothing refuses it. A\n\
-    version never gets other bytes, not even after it was deleted; the same again changes nothing.\n\
+    after_help = "The control plane looks at the module as `chancery filter check` does, and keeps it if\n\
+    nothing refuses it. A version never gets other bytes, not even after it was deleted; the same\n\
+    again changes nothing.\n\
     Nothing runs it until a policy uses it.\n\n\
     Examples:\n  chancery filter push my.wasm --name pii-guard --version 1.2.0\n  \
-    chancery filter push my.wasm --name pii-guard --version 1.2.0 --config c.json --may 'change body'\n  \
+    chancery filter push my.wasm --name pii-guard --version 1.2.0 --config c.json --may call\n  \
     chancery filter push my.wasm --name pii-guard --version 1.2.0 --sign release.key\n  \
     chancery filter push --from oci://ghcr.io/acme/pii-guard:1.2.0 --name pii-guard --version 1.2.0"
 )]
@@ -110,12 +109,12 @@ async fn source(arguments: &Arguments) -> Result<Source, Failure> {
 }
 
 async fn pull(arguments: &Arguments, reference: &Reference) -> Result<Source, Failure> {
-    let credentials = arguments.registry_auth.as_deref().map(Credentials::read).transpose()?;
+    let credentials = arguments.registry_auth.as_deref().map(read_credentials).transpose()?;
     let roots = arguments.registry_ca.as_deref().map(module_file::read_text).transpose()?;
     let credentials = credentials.unwrap_or_default();
     let mut registry = Registry::of(reference.clone(), &credentials, &roots.unwrap_or_default())?;
     let Pulled { module, manifest } = registry.pull().await?;
-    let (reference, manifest) = (reference.to_string(), format!("{SHA256}{manifest}"));
+    let (reference, manifest) = (reference.to_string(), manifest.to_string());
     Ok(Source { bytes: module, from: FilterSourceBody::Registry { reference, manifest } })
 }
 

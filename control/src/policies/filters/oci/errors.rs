@@ -1,16 +1,13 @@
 //! Why a module cannot be had from a registry, each with the remedy.
 
+use chancery_oci::ReferenceError;
+
 /// Why a module cannot be had from a registry.
 #[derive(Debug, thiserror::Error)]
 pub enum OciError {
     /// The reference is none.
-    #[error("`{}` is not a reference to a module in a registry: {detail}", .words.escape_debug())]
-    Reference {
-        /// What was written.
-        words: String,
-        /// What is wrong with it.
-        detail: String,
-    },
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
     /// The registry does not answer.
     #[error("the registry {host} cannot be reached: {detail}")]
     Unreachable {
@@ -70,7 +67,7 @@ impl OciError {
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
-            Self::Reference { .. } => {
+            Self::Reference(_) => {
                 "write `oci://HOST/NAME:TAG` or `oci://HOST/NAME@sha256:DIGEST`, such as `oci://ghcr.io/acme/pii-guard:1.2.0`"
             }
             Self::Unreachable { .. } => "is the name right, and is the network there? try it again",

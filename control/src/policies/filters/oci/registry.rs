@@ -1,18 +1,22 @@
 //! A registry, spoken to as the OCI distribution specification says: manifests, blobs, and tokens for both.
 
 use super::OciError;
-use super::challenge::Challenge;
-use super::credentials::{Credentials, Login};
-use super::layer::{LAYER_BYTES_MAX, module_of};
-use super::manifest::{ACCEPTED, Descriptor, MANIFEST_BYTES_MAX, Manifest, ManifestError, Packing};
-use super::reference::{Reference, SHA256, Version, is_local};
-use crate::mesh::model::filter::FilterDigest;
+use chancery_oci::manifest::{ACCEPTED, MANIFEST_BYTES_MAX};
+use chancery_oci::reference::is_local;
+use chancery_oci::{
+    Challenge, Credentials, Descriptor, Digest, Login, Manifest, ManifestError, Packing, Reference, Version,
+    module_of,
+};
+use chancery_sdk_admission::limits::MODULE_BYTES_MAX;
 use reqwest::header::{ACCEPT, HeaderMap, WWW_AUTHENTICATE};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url};
 use rustls::crypto::ring;
 use serde::Deserialize;
 use std::error::Error;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 /// How long a connection may take.
@@ -25,6 +29,10 @@ const REDIRECTS_MAX: usize = 5;
 const TOKEN_BYTES_MAX: usize = 256 * 1024;
 /// How many indexes may lead to a manifest.
 const INDEXES_MAX: usize = 2;
+/// Bytes of a layer as it is sent: what can be no larger unpacked is no larger packed.
+const LAYER_BYTES_MAX: u64 = MODULE_BYTES_MAX as u64 + (1 << 20);
+/// Bytes of a file with logins.
+const CREDENTIALS_BYTES_MAX: u64 = 1 << 20;
 /// In which header a registry says of what digest its answer is.
 const CONTENT_DIGEST: &str = "docker-content-digest";
 
@@ -34,7 +42,7 @@ pub struct Pulled {
     /// The module.
     pub module: Vec<u8>,
     /// The digest of the manifest or index that the reference stands for.
-    pub manifest: FilterDigest,
+    pub manifest: Digest,
 }
 
 /// A registry of which modules of one repository are wanted.
@@ -73,6 +81,18 @@ struct TokenAnswer {
     token: Option<String>,
     #[serde(default)]
     access_token: Option<String>,
+}
+
+/// What registries are shown: a file as `docker login` writes it.
+///
+/// # Errors
+/// If it cannot be read, or is not one.
+pub fn read_credentials(path: &Path) -> Result<Credentials, OciError> {
+    let failed = |detail: String| OciError::Credentials { path: path.display().to_string(), detail };
+    let mut text = Vec::new();
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    file.take(CREDENTIALS_BYTES_MAX).read_to_end(&mut text).map_err(|error| failed(error.to_string()))?;
+    Credentials::parse(&text).map_err(failed)
 }
 
 impl Registry {
@@ -133,18 +153,18 @@ impl Registry {
         Err(self.odd(&what, format!("more than {INDEXES_MAX} indexes lead to no manifest")))
     }
 
-    async fn manifest(&mut self, version: &Version, what: &str) -> Result<(Vec<u8>, FilterDigest), OciError> {
+    async fn manifest(&mut self, version: &Version, what: &str) -> Result<(Vec<u8>, Digest), OciError> {
         let url = format!("{}/manifests/{version}", self.base);
         let wanted = Wanted { what, url, accept: ACCEPTED.join(", "), bytes_max: MANIFEST_BYTES_MAX };
         let (bytes, headers) = self.get(&wanted).await?;
-        let digest = FilterDigest::of(&bytes);
+        let digest = Digest::of(&bytes);
         if let Version::Digest(asked) = version
             && *asked != digest
         {
             return Err(self.odd(what, format!("it has the digest {digest}, not the one that was asked for")));
         }
         let stated = headers.get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
-        let stated = stated.and_then(|value| value.strip_prefix(SHA256)?.parse::<FilterDigest>().ok());
+        let stated = stated.and_then(|value| value.parse::<Digest>().ok());
         if stated.is_some_and(|stated| stated != digest) {
             return Err(self.odd(what, "it has not the digest that the registry says".to_owned()));
         }
@@ -157,13 +177,13 @@ impl Registry {
             return Err(OciError::NoModule { what: what.to_owned(), detail });
         }
         let bytes_max = usize::try_from(layer.size).unwrap_or(usize::MAX);
-        let url = format!("{}/blobs/{SHA256}{}", self.base, layer.digest);
+        let url = format!("{}/blobs/{}", self.base, layer.digest);
         let wanted = Wanted { what, url, accept: "*/*".to_owned(), bytes_max };
         let (bytes, _) = self.get(&wanted).await?;
-        if FilterDigest::of(&bytes) != layer.digest {
+        if Digest::of(&bytes) != layer.digest {
             return Err(self.odd(what, "the layer has not the digest that the manifest says".to_owned()));
         }
-        let module = module_of(&bytes, packing);
+        let module = module_of(&bytes, packing, MODULE_BYTES_MAX as u64);
         let no_module = |detail: String| OciError::NoModule { what: what.to_owned(), detail };
         module.map(|module| module.into_owned()).map_err(|error| no_module(error.to_string()))
     }

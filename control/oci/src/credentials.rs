@@ -1,17 +1,10 @@
 //! What registries are shown: a file as `docker login` writes it.
 
-use super::OciError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
-/// Bytes of a file.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Name and password for registries, by host.
 #[derive(Clone, Default)]
@@ -39,18 +32,6 @@ struct Entry {
 }
 
 impl Credentials {
-    /// Those of a file.
-    ///
-    /// # Errors
-    /// If it cannot be read, or is not one.
-    pub fn read(path: &Path) -> Result<Self, OciError> {
-        let failed = |detail: String| OciError::Credentials { path: path.display().to_string(), detail };
-        let mut text = Vec::new();
-        let file = File::open(path).map_err(|error| failed(error.to_string()))?;
-        file.take(FILE_BYTES_MAX).read_to_end(&mut text).map_err(|error| failed(error.to_string()))?;
-        Self::parse(&text).map_err(failed)
-    }
-
     /// Those of a text.
     ///
     /// # Errors

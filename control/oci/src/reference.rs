@@ -1,15 +1,12 @@
 //! References: `oci://host/name:tag` and `oci://host/name@sha256:digest`.
 
-use super::OciError;
-use crate::mesh::model::filter::FilterDigest;
+use crate::Digest;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// The scheme of a reference.
 pub const SCHEME: &str = "oci://";
-/// What stands before the digits of a digest.
-pub const SHA256: &str = "sha256:";
 /// The longest reference, in bytes.
 const REFERENCE_BYTES_MAX: usize = 1024;
 /// The longest name of a repository, in bytes.
@@ -34,7 +31,17 @@ pub enum Version {
     /// Whatever the tag stands for now.
     Tag(String),
     /// This one.
-    Digest(FilterDigest),
+    Digest(Digest),
+}
+
+/// Words that are no reference.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a reference to a module in a registry: {detail}", .words.escape_debug())]
+pub struct ReferenceError {
+    /// What was written.
+    pub words: String,
+    /// What is wrong with it.
+    pub detail: String,
 }
 
 impl Reference {
@@ -56,10 +63,10 @@ pub fn is_local(host: &str) -> bool {
 }
 
 impl FromStr for Reference {
-    type Err = OciError;
+    type Err = ReferenceError;
 
-    fn from_str(words: &str) -> Result<Self, OciError> {
-        let wrong = |detail: &str| OciError::Reference {
+    fn from_str(words: &str) -> Result<Self, ReferenceError> {
+        let wrong = |detail: &str| ReferenceError {
             words: words.chars().take(REFERENCE_BYTES_MAX).collect(),
             detail: detail.to_owned(),
         };
@@ -73,8 +80,7 @@ impl FromStr for Reference {
         }
         let (name, version) = match rest.split_once('@') {
             Some((name, digest)) => {
-                let digits = digest.strip_prefix(SHA256).ok_or_else(|| wrong("its digest is no SHA-256"))?;
-                let digest = digits.parse().map_err(|_| wrong("its digest is no SHA-256"))?;
+                let digest = digest.parse().map_err(|_| wrong("its digest is no SHA-256"))?;
                 // What a tag says beside a digest does not count.
                 let name = name.split_once(':').map_or(name, |(name, _)| name);
                 (name, Version::Digest(digest))
@@ -151,7 +157,7 @@ impl fmt::Display for Version {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tag(tag) => formatter.write_str(tag),
-            Self::Digest(digest) => write!(formatter, "{SHA256}{digest}"),
+            Self::Digest(digest) => digest.fmt(formatter),
         }
     }
 }
@@ -163,17 +169,17 @@ mod tests {
 
     #[test]
     fn references_are_read_and_written_again() {
-        let digest = FilterDigest::of(b"a");
+        let digest = Digest::of(b"a");
         for words in [
             "ghcr.io/acme/pii-guard:1.2.0",
             "localhost:5000/a:b",
             "[::1]:5000/a/b__c/d.e---f:_x",
-            &format!("registry.example/acme/guard@sha256:{digest}"),
+            &format!("registry.example/acme/guard@{digest}"),
         ] {
             let reference: Reference = format!("oci://{words}").parse().unwrap();
             assert_eq!(reference.to_string(), *words);
         }
-        let both: Reference = format!("oci://r.example/a:1@sha256:{digest}").parse().unwrap();
+        let both: Reference = format!("oci://r.example/a:1@{digest}").parse().unwrap();
         assert_eq!(both.version, Version::Digest(digest));
     }
 

@@ -1,7 +1,6 @@
 //! Manifests and indexes: which layer of them is a module.
 
-use super::reference::SHA256;
-use crate::mesh::model::filter::FilterDigest;
+use crate::Digest;
 use serde::Deserialize;
 
 /// Bytes of a manifest or index.
@@ -58,7 +57,7 @@ pub enum Packing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     /// Their digest.
-    pub digest: FilterDigest,
+    pub digest: Digest,
     /// How many.
     pub size: u64,
 }
@@ -191,9 +190,8 @@ fn check_count(entries: &[Entry]) -> Result<(), ManifestError> {
 
 impl Entry {
     fn descriptor(&self) -> Result<Descriptor, ManifestError> {
-        let digits = self.digest.strip_prefix(SHA256);
-        let digest = digits.and_then(|digits| digits.parse().ok());
-        let digest = digest.ok_or_else(|| ManifestError::Odd("a digest in it is no SHA-256".to_owned()))?;
+        let odd = |_| ManifestError::Odd("a digest in it is no SHA-256".to_owned());
+        let digest = self.digest.parse().map_err(odd)?;
         Ok(Descriptor { digest, size: self.size })
     }
 }
@@ -205,11 +203,11 @@ mod tests {
     use serde_json::json;
 
     fn entry(media_type: &str, of: &str) -> serde_json::Value {
-        json!({"mediaType": media_type, "digest": format!("sha256:{}", FilterDigest::of(of.as_bytes())), "size": of.len()})
+        json!({"mediaType": media_type, "digest": Digest::of(of.as_bytes()).to_string(), "size": of.len()})
     }
 
     fn descriptor(of: &str) -> Descriptor {
-        Descriptor { digest: FilterDigest::of(of.as_bytes()), size: of.len() as u64 }
+        Descriptor { digest: Digest::of(of.as_bytes()), size: of.len() as u64 }
     }
 
     fn read(document: &serde_json::Value) -> Result<Manifest, ManifestError> {
