@@ -438,7 +438,7 @@ async fn callers_treat_replicas_as_is_stated() -> Result<()> {
     assert_eq!(statuses, [503, 503, 503, 503, 503, 503, 200, 200]);
 
     // A replica that fails, or hangs, is left alone, so that a request fails but a few times.
-    for (path, how) in [("/failing-at/two", "answers 500")] {
+    for (path, how) in [("/failing-at/two", "answers 500"), ("/hanging-at/two", "hangs")] {
         mesh.apply(
             "traffic checkout on service shop/checkout { timeout 250ms  eject after 2 errors for 30s at_most 50% }",
         )

@@ -181,11 +181,14 @@ fn percent(millionths: u32) -> f64 {
     f64::from(millionths) / 10_000.0
 }
 
-/// Leaves replicas alone that cannot be connected to, and those that answer as a policy says that they must not.
+/// Leaves replicas alone that cannot be connected to; where a policy says so, those that go wrong in any way so many times
+/// in a row. Envoy then counts all in one: counted apart, what is not answered in time would be forgotten by each
+/// connection that can be made, and a replica that hangs can be connected to.
 fn ejection(stated: Option<&Ejection>) -> OutlierDetection {
     let unreachable = unreachable_replicas();
     let Some(Ejection { errors, time, at_most }) = stated else { return unreachable };
     OutlierDetection {
+        split_external_local_origin_errors: false,
         consecutive_5xx: number(*errors),
         enforcing_consecutive_5xx: number(100),
         base_ejection_time: Some(message::of_milliseconds(*time)),
