@@ -3,6 +3,7 @@
 //! Each is the one of this machine where it is new enough, else it is got once by a package registry's ordinary client,
 //! into a folder of the caller's that outlives a test. What cannot be had is an error that says so; nothing is skipped.
 
+pub mod debian;
 pub mod go;
 pub mod node;
 pub mod rust;

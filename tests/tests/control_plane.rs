@@ -1,6 +1,8 @@
 //! The control plane as a process: what it acknowledged survives `kill -9`, and the commands work with it.
 
+mod filters;
 mod history;
+mod oci;
 mod process;
 mod strangers;
 

@@ -1,17 +1,14 @@
 //! Rust: crates of this repository, and others, as modules.
 
-use super::output;
+use super::{debian, output};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Debian's packages of a compiler and the sources of its standard library, of one version.
 const DEBIAN_PACKAGES: [&str; 5] =
     ["rustc-web", "libstd-rust-web-1.96", "libstd-rust-web-dev", "rust-web-src", "libllvm22"];
-/// One at a time, since tests run beside each other.
-static UNPACKING: Mutex<()> = Mutex::new(());
 
 /// Builds the crate in a folder of the repository for wasm32, under `target`, and gives where its module is.
 ///
@@ -58,24 +55,8 @@ fn has_target() -> bool {
 
 /// Unpacks Debian's compiler into a folder and lets a build use it, with the ordinary linker.
 fn use_debian_compiler(build: &mut Command, target: &Path) -> Result<()> {
-    let _alone = UNPACKING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = target.join("debian");
-    if !folder.join("usr/bin/rustc").is_file() {
-        std::fs::create_dir_all(&folder)?;
-        let download =
-            || output(Command::new("apt-get").arg("download").args(DEBIAN_PACKAGES).current_dir(&folder));
-        // A new machine has no lists of packages yet.
-        if download().is_err() {
-            output(Command::new("apt-get").arg("update"))?;
-            download()?;
-        }
-        for package in std::fs::read_dir(&folder)? {
-            let path = package?.path();
-            if path.extension().is_some_and(|extension| extension == "deb") {
-                output(Command::new("dpkg").arg("-x").arg(&path).arg(&folder))?;
-            }
-        }
-    }
+    debian::unpack(&DEBIAN_PACKAGES, "usr/bin/rustc", &folder)?;
     let linker = sysroot()?.join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld");
     build.args(["-Z", "build-std=std,panic_abort"]);
     build.env("LD_LIBRARY_PATH", folder.join("usr/lib/x86_64-linux-gnu"));

@@ -29,7 +29,7 @@ pub(super) struct Ended {
 impl ControlPlane {
     /// Starts one on a free port, and waits until it serves.
     pub(super) async fn start(data_dir: &Path) -> Self {
-        Self::start_by(command(), data_dir).await
+        Self::start_by(command(), data_dir, &[]).await
     }
 
     /// Starts one that may have so many open files at most.
@@ -38,13 +38,21 @@ impl ControlPlane {
         let limit = format!("ulimit -n {files_max} && exec \"$0\" \"$@\"");
         limited.args(["-c", &limit, env!("CARGO_BIN_EXE_chancery-under-test")]);
         limited.env_remove("CHANCERY_LOG").stdin(Stdio::null());
-        Self::start_by(limited, data_dir).await
+        Self::start_by(limited, data_dir, &[]).await
     }
 
-    async fn start_by(mut command: Command, data_dir: &Path) -> Self {
+    /// Starts one with options, where no Envoy can be found.
+    pub(super) async fn start_without_envoy(data_dir: &Path, options: &[&str]) -> Self {
+        let mut alone = command();
+        alone.env_clear();
+        Self::start_by(alone, data_dir, options).await
+    }
+
+    async fn start_by(mut command: Command, data_dir: &Path, options: &[&str]) -> Self {
         let mut child = command
             .args(["control-plane", "--listen", "127.0.0.1:0", "--log", "warn", "--data-dir"])
             .arg(data_dir)
+            .args(options)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
