@@ -222,7 +222,7 @@ fn open_sinks(settings: &Settings, state: &StateDirectory) -> Result<Sinks, Side
         service: settings.service.name.clone(),
         instance: settings.instance.clone(),
     };
-    Ok(Sinks::new(folder, origin))
+    Ok(Sinks::new(folder, origin, settings.log_ca.clone()))
 }
 
 fn write_bootstrap(

@@ -12,6 +12,7 @@ mod errors;
 mod facts;
 mod fold;
 mod headers;
+mod hidden;
 mod index;
 mod late;
 mod log;
@@ -27,6 +28,7 @@ use at::At;
 pub use calls::link_calls;
 pub use dump::dump;
 pub use facts::Facts;
+pub use hidden::{hidden, may_hide};
 pub(crate) use index::Index;
 pub use scope::{Specificity, covers, reach};
 pub use settings::{LinkedSettings, link_settings};
@@ -92,7 +94,7 @@ pub fn link_within<'a>(
             headers: headers::headers(&concerned, at, budget)?,
             cors: cors::cors(&concerned, at)?,
         },
-        log: log::of_all(&concerned, goals, at, budget)?,
+        log: log::of_all(&concerned, &[], goals, at, budget)?,
         calls: LinkedCalls::default(),
         sender: None,
         policies: names.into_iter().collect(),

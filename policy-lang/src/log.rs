@@ -28,6 +28,14 @@ pub const FIELDS_OF_SIDECAR: [&str; 13] = [
 /// The fields of each line that the module says when the request is decided.
 pub const FIELDS_OF_MODULE: [&str; 6] = ["method", "path", "principal", "request_id", "rule", "decision"];
 
+/// Those of them that a redaction can name, with what they show.
+pub const HIDEABLE: [(&str, Attribute); 4] = [
+    ("method", Attribute::Method),
+    ("path", Attribute::Path),
+    ("principal", Attribute::SourcePrincipal),
+    ("request_id", Attribute::Id),
+];
+
 /// Whether each line has a field of this name, whatever policies state.
 #[must_use]
 pub fn is_fixed_field(name: &str) -> bool {

@@ -20,6 +20,8 @@ const UNUSED: Code = Code("W140");
 
 /// The sink that is there without being stated: the log of the sidecar.
 pub const STDOUT: &str = "stdout";
+/// What stands in front of the address of a receiver that is reached over TLS.
+pub const WITH_TLS: &str = "https://";
 /// The most sinks that the policies of one workload send to.
 pub const SINKS_MAX: usize = 8;
 

@@ -182,7 +182,9 @@ pub fn request(random: &mut Random, in_path: bool) -> RawRequest {
     }
     let mut path = random.one_of(&["/orders/1", "/users/7", "/no", "/failing/1/a"]).to_owned();
     if in_path && random.chance(50) {
-        path = format!("/users/{}", for_path(random));
+        // Some that Envoy refuses by itself, and some that has no meaning.
+        let behind = random.one_of(&["", "", "", "/a%2Fb", "/%zz", "/../b", "%00"]);
+        path = format!("/users/{}{behind}", for_path(random));
     }
     if random.chance(60) {
         let parameters = (0..=random.below(2)).map(|_| {

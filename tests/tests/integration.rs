@@ -15,6 +15,7 @@ mod differential;
 mod editor;
 mod envoy_model;
 mod filters;
+mod flags;
 mod headers;
 mod limits;
 mod logs;

@@ -1,5 +1,5 @@
 //! What is redacted is found nowhere: requests with secrets in every place and form go through a mesh whose policies
-//! redact them, and all that both sidecars and the control plane print, count and tell is searched.
+//! redact them, and all that both sidecars and the control plane print, count and tell is searched, and all that sinks get.
 //!
 //! `CHANCERY_SECRET_ENTRIES` sets how many entries of logs are searched, `CHANCERY_SECRET_SEED` which secrets are sent.
 
@@ -9,11 +9,17 @@ use crate::command_line::transcript::CHANCERY;
 use anyhow::{Context, Result, ensure};
 use chancery_tests::mesh::client::Client;
 use chancery_tests::mesh::process::Process;
+use chancery_tests::mesh::receiver::Receiver;
 use chancery_tests::mesh::wire::Request;
 use chancery_tests::mesh::{LOOK_AGAIN, Member, Mesh, PATIENCE, Sidecar};
 use chancery_tests::random::Random;
 use chancery_tests::secrets::{self, Search, WORD};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -39,12 +45,15 @@ auth stricter on mesh {
 traffic orders-traffic on service shop/orders {
   keys: limit 1/s burst 3 per headers["x-api-key"], headers["authorization"]
   set request header x-user = headers["x-email"]
+  remove request header x-api-key
+  set response header x-told = response.code == 404 ? headers["referer"] : "nothing"
   by-key: route when headers["x-api-key"].contains("4") -> service shop/orders
   timeout 20s when headers["user-agent"].contains("5")
   retry 1 on 5xx when headers["x-card"].contains("6")
 }
 log redacted on mesh {
   redact headers["authorization"], query["token"] with drop
+  redact request.path with hash
   redact headers["x-email"], headers["referer"] with hash
   redact headers["x-card"], headers["x-api-key"], headers["cookie"], headers["user-agent"] with mask
   redact request.id, headers["x-forwarded-for"], query["other"] with hash
@@ -55,9 +64,22 @@ log curious on service shop/orders {
   fields headers["x-api-key"] as key, headers["user-agent"] as agent
   fields headers["referer"] as referer, headers["x-forwarded-for"] as way, request.id as id
   fields headers["x-email"] == "a" ? headers["x-card"] : headers["x-email"] as either
-  fields size(headers["x-card"]) as card-size
+  fields size(headers["x-card"]) as card-size, request.path.contains("7") as seventh
+  fields response.code >= 400 ? headers["x-card"] : headers["referer"] as shown, response.headers["x-told"] == headers["referer"] as told
+  sample 100% when response.code >= 400 || headers["x-email"].contains("8")
+  sample 100%
+  send to stdout
+  send to audit
+  send to otel
 }
+log sent on service shop/web outbound {
+  fields request.path as where, headers["x-email"] as email, response.code == 200 ? headers["x-card"] : request.path as either
+}
+sink audit { file "audit.jsonl" }
 "#;
+
+/// A header that a policy takes from each request.
+const DROPPED: &str = "x-api-key";
 
 /// What is said of secrets where nothing redacts them.
 const NOT_REDACTED: &str = "log curious on service shop/orders { fields headers[\"x-email\"] as email }";
@@ -77,9 +99,18 @@ struct Found {
     lines: u64,
     answers: u64,
     texts: u64,
+    /// Lines in a file, and records of a receiver.
+    sunk: Sunk,
     /// Lines and texts with a secret, the first of them.
     shown: Vec<String>,
     count: u64,
+}
+
+/// What sinks got.
+#[derive(Debug, Default)]
+struct Sunk {
+    lines: u64,
+    records: u64,
 }
 
 /// So much is shown of what was found.
@@ -93,6 +124,21 @@ impl Found {
                 self.shown.push(text.chars().take(4_000).collect());
             }
         }
+    }
+
+    /// Searches what sinks got since they were asked last.
+    fn look_at_sinks(&mut self, file: &mut BufReader<File>, receiver: &Receiver) -> Result<()> {
+        let mut line = Vec::new();
+        while file.read_until(b'\n', &mut line)? > 0 {
+            self.sunk.lines += 1;
+            self.look_at(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+        for record in receiver.take() {
+            self.sunk.records += 1;
+            self.look_at(&format!("{record:?}"));
+        }
+        Ok(())
     }
 
     fn look_at_lines(&mut self, process: &Process) {
@@ -110,39 +156,59 @@ async fn what_is_redacted_is_found_nowhere() -> Result<()> {
     let seed = wished("CHANCERY_SECRET_SEED", SEED)?;
     let mut mesh = Mesh::start(Path::new(CHANCERY)).await?;
     let web = Member::new("shop/web", "web")?.calling(&["shop/orders"])?;
-    let [web, orders] = mesh.join([web, Member::new("shop/orders", "orders")?]).await?;
-    mesh.apply(POLICIES).await?;
+    let [web, mut orders] = mesh.join([web, Member::new("shop/orders", "orders")?]).await?;
+    let counting = [orders.says_at().await?];
+    let receiver = Receiver::start("127.0.0.1:0".parse()?).await?;
+    let policies = format!("{POLICIES}sink otel {{ otlp \"{}\" }}\n", receiver.address);
+    mesh.apply(&policies).await?;
+    let told = Request::get("/orders/1");
+    web.call("shop/orders", &told).await?;
+    let file = orders.logs().join("audit.jsonl");
+    let deadline = Instant::now() + PATIENCE;
+    while !file.exists() && Instant::now() < deadline {
+        sleep(LOOK_AGAIN).await;
+    }
+    let mut file = BufReader::new(File::open(file)?);
 
     let mut found = Found::default();
     let begun = Instant::now();
-    let mut clients = send(web.outbound("shop/orders")?, entries / 2, seed);
-    while !clients.is_empty() || found.entries < entries / 2 * 2 {
+    let enough = Arc::new(AtomicBool::new(false));
+    let mut clients = send(web.outbound("shop/orders")?, &enough, seed);
+    while !clients.is_empty() {
         while let Some(answers) = clients.try_join_next() {
             let (answers, leaks) = answers??;
             found.answers += answers;
             leaks.iter().for_each(|leak| found.look_at(leak));
         }
         [&web.process, &orders.process].into_iter().for_each(|process| found.look_at_lines(process));
+        found.look_at_sinks(&mut file, &receiver)?;
+        enough.store(found.entries >= entries, Ordering::Relaxed);
         ensure!(
-            !clients.is_empty()
-                || found.entries >= entries / 2 * 2
-                || begun.elapsed() < PATIENCE + PATIENCE * entries as u32 / 10_000,
+            begun.elapsed() < PATIENCE + PATIENCE * u32::try_from(entries / 1_000)?,
             "{} of {entries} entries are in the logs",
             found.entries
         );
         sleep(LOOK_AGAIN).await;
     }
-    look_everywhere(&mut mesh, [&web, &orders], &mut found).await?;
+    found.look_at_sinks(&mut file, &receiver)?;
+    for address in counting {
+        let counted = Request::get("/metrics").send(TcpStream::connect(address).await?).await?;
+        ensure!(counted.body.contains("chancery_sink_lines_total"), "{counted:?}");
+        found.look_at(&counted.body);
+    }
+    look_everywhere(&mut mesh, [&web, &orders], &policies, &mut found).await?;
     println!(
-        "CHANCERY_SECRET_SEED={seed}: {} in {} entries, {} lines, {} answers and {} texts, {:?}",
+        "CHANCERY_SECRET_SEED={seed}: {} in {} entries, {} lines, {:?} of sinks, {} answers and {} texts, {:?}",
         found.count,
         found.entries,
         found.lines,
+        found.sunk,
         found.answers,
         found.texts,
         begun.elapsed()
     );
     assert_eq!(found.count, 0, "{:#?}", found.shown);
+    assert!(found.sunk.lines > 0 && found.sunk.records > 0, "{:?}", found.sunk);
 
     // Who does not redact is found out.
     mesh.apply(NOT_REDACTED).await?;
@@ -158,23 +224,30 @@ async fn what_is_redacted_is_found_nowhere() -> Result<()> {
     Ok(())
 }
 
-/// Sends so many requests; gives how many were answered, and what was answered by sidecars alone.
-fn send(to: std::net::SocketAddr, requests: u64, seed: u64) -> JoinSet<Result<(u64, Vec<String>)>> {
+/// Sends requests until there are enough; gives how many were answered, and what was answered by sidecars alone.
+fn send(
+    to: std::net::SocketAddr,
+    enough: &Arc<AtomicBool>,
+    seed: u64,
+) -> JoinSet<Result<(u64, Vec<String>)>> {
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
-        let count = requests / CLIENTS + u64::from(number < requests % CLIENTS);
+        let enough = enough.clone();
         clients.spawn(async move {
             let mut random = Random::new(seed.wrapping_mul(CLIENTS).wrapping_add(number));
             let mut client = Client::new(to);
             let search = Search::default();
-            let mut leaks = Vec::new();
-            for _ in 0..count {
-                let request = secrets::request(&mut random, false);
+            let (mut count, mut leaks) = (0, Vec::new());
+            while !enough.load(Ordering::Relaxed) {
+                let request = secrets::request(&mut random, true);
                 let answer = client.ask(&request, 0).await?;
+                count += 1;
                 let text = format!("{answer:?}");
                 // What the application says is its own affair: it repeats what it was asked.
-                if answer.asked().is_null() && search.finds_in(&text) {
-                    leaks.push(format!("answered: {text}"));
+                let asked = answer.asked();
+                let keeps = asked.get("headers").is_some_and(|headers| headers.get(DROPPED).is_some());
+                if keeps || (asked.is_null() && search.finds_in(&text)) {
+                    leaks.push(format!("{WORD} answered: {text}"));
                 }
             }
             Ok((count, leaks))
@@ -184,9 +257,14 @@ fn send(to: std::net::SocketAddr, requests: u64, seed: u64) -> JoinSet<Result<(u
 }
 
 /// Searches what sidecars and the control plane tell who asks them.
-async fn look_everywhere(mesh: &mut Mesh, sidecars: [&Sidecar; 2], found: &mut Found) -> Result<()> {
+async fn look_everywhere(
+    mesh: &mut Mesh,
+    sidecars: [&Sidecar; 2],
+    policies: &str,
+    found: &mut Found,
+) -> Result<()> {
     let file = mesh.folder().join("policies.writ").display().to_string();
-    std::fs::write(&file, POLICIES)?;
+    std::fs::write(&file, policies)?;
     for sidecar in sidecars {
         for path in ADMINISTRATION {
             let text = sidecar.admin(path).await?;

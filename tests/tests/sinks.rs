@@ -151,6 +151,38 @@ const CALLS: [Call; 2] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_over_tls_is_who_the_authorities_say() -> Result<()> {
+    let (known, certificate) = Receiver::start_with_tls("127.0.0.1:0".parse()?).await?;
+    let (stranger, _) = Receiver::start_with_tls("127.0.0.1:0".parse()?).await?;
+    let mesh = Mesh::start(Path::new(CHANCERY)).await?;
+    let authorities = mesh.folder().join("authorities.pem");
+    std::fs::write(&authorities, certificate)?;
+    let web = Member::new("shop/web", "web")?.calling(&["shop/orders"])?;
+    let orders = Member::new("shop/orders", "orders")?.option("--log-ca", &authorities.display().to_string());
+    let [web, mut orders] = mesh.join([web, orders]).await?;
+    mesh.apply(&format!(
+        "{AUTH}sink known {{ otlp \"https://{}\" }}\nsink stranger {{ otlp \"https://{}\" }}\n\
+         log l on service shop/orders {{ send to known send to stranger }}\n",
+        known.address, stranger.address
+    ))
+    .await?;
+    assert_eq!(web.call("shop/orders", &Request::get("/orders/1")).await?.status, 200);
+    assert_eq!(known.until(1).await?.len(), 1);
+    assert_eq!(
+        counted(&mut orders, &format!("otlp:https://{}", known.address), "written", |count| count > 0)
+            .await?,
+        1
+    );
+    // Who cannot be known is told nothing.
+    assert_eq!(
+        counted(&mut orders, &format!("otlp:https://{}", stranger.address), "written", |_| true).await?,
+        0
+    );
+    assert!(stranger.records().is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receiver_that_is_away_or_hangs_costs_no_request_and_gets_what_waited() -> Result<()> {
     let address = ports::free()?;
     let policies = format!("sink otel {{ otlp \"{address}\" }}\nlog l on mesh {{ send to otel }}\n");

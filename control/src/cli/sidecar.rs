@@ -65,6 +65,9 @@ pub struct Arguments {
     /// Where the files are that policies send lines of logs to [default: `logs` in --data-dir]
     #[arg(long, value_name = "DIR")]
     log_dir: Option<PathBuf>,
+    /// The authorities whose certificates count of receivers of lines of logs over TLS, as PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    log_ca: Option<PathBuf>,
     /// Where to say, over HTTP, whether the sidecar is ready (`/ready`), and what became of lines of logs (`/metrics`)
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     readiness: SocketAddr,
@@ -148,6 +151,7 @@ async fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
         token_file: arguments.token_file.clone(),
         data_dir,
         log_dir: arguments.log_dir.clone(),
+        log_ca: arguments.log_ca.clone(),
         readiness: arguments.readiness,
         envoy: EnvoySettings {
             path: envoy.path,

@@ -25,6 +25,7 @@ mod message;
 mod one_identity;
 pub mod route;
 pub mod secret;
+pub mod shown;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -138,6 +138,17 @@ impl Programs {
         Ok(made)
     }
 
+    /// The policies on which it depends what a workload's sidecar does with its requests to a service and shows of them,
+    /// each perhaps twice.
+    pub fn felt_by_calls<'p>(
+        policies: &'p PolicySet,
+        target: &Workload,
+        caller: &Workload,
+    ) -> Vec<&'p Arc<PolicyInForce>> {
+        let Concerning { to, from, .. } = Concerning::of(policies, target, Some(caller));
+        to.into_iter().chain(from).map(|(policy, _)| policy).chain(policies.hiding(target)).collect()
+    }
+
     /// How callers treat the replicas of a service.
     ///
     /// # Errors
@@ -265,13 +276,18 @@ struct Concerning<'a> {
     to: Reaching<'a>,
     /// As the caller's own.
     from: Reaching<'a>,
+    /// What the service keeps from the caller's own lines, if it writes some.
+    hiding: Vec<&'a Arc<PolicyInForce>>,
 }
 
 impl<'a> Concerning<'a> {
     fn of(policies: &'a PolicySet, target: &Workload, caller: Option<&Workload>) -> Self {
         let mut to = policies.concerning(target);
         to.retain(|(policy, _)| policy.policy.calls().is_some_and(|calls| !calls.says_nothing_of_requests()));
-        Self { to, from: caller.map(|caller| policies.leaving(caller)).unwrap_or_default() }
+        let from = caller.map(|caller| policies.leaving(caller)).unwrap_or_default();
+        let logs = from.iter().any(|(policy, _)| policy.policy.log().is_some());
+        let hiding = if logs { policies.hiding(target) } else { Vec::new() };
+        Self { to, from, hiding }
     }
 
     fn is_empty(&self) -> bool {
@@ -280,9 +296,10 @@ impl<'a> Concerning<'a> {
 
     /// Each once.
     fn policies(&self) -> impl Iterator<Item = &'a CheckedPolicy> {
-        let both = self.to.iter().chain(&self.from).map(|(policy, _)| &policy.policy);
+        let both = self.to.iter().chain(&self.from).map(|(policy, _)| policy);
+        let all = both.chain(&self.hiding).map(|policy| &policy.policy);
         let by_name: BTreeMap<&str, &CheckedPolicy> =
-            both.map(|policy| (policy.name.as_str(), policy)).collect();
+            all.map(|policy| (policy.name.as_str(), policy)).collect();
         by_name.into_values()
     }
 
@@ -309,6 +326,7 @@ impl<'a> Concerning<'a> {
                 hash.update(policy.digest);
             }
         }
+        self.hiding.iter().for_each(|policy| hash.update(policy.digest));
         Key(hash.finalize().into())
     }
 }

@@ -33,6 +33,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where the files are that lines of logs are sent to, if not beside that.
     pub log_dir: Option<PathBuf>,
+    /// The authorities of receivers of lines that are reached over TLS, if not those of the system.
+    pub log_ca: Option<PathBuf>,
     /// Where it says whether it is ready.
     pub readiness: SocketAddr,
     /// The Envoy to run.

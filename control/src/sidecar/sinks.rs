@@ -46,6 +46,8 @@ pub struct Sinks {
 struct Shared {
     folder: PathBuf,
     origin: Origin,
+    /// The authorities of receivers that are reached over TLS, if not those of the system.
+    authorities: Option<PathBuf>,
     open: Mutex<BTreeMap<Goal, Open>>,
     tasks: TaskTracker,
     /// Ends attempts to reach a receiver that is away.
@@ -61,11 +63,12 @@ struct Open {
 }
 
 impl Sinks {
-    /// None open yet. Files lie in this folder; receivers are told this origin.
+    /// None open yet. Files lie in this folder; receivers are told this origin, and those over TLS show certificates of
+    /// the authorities in this file, or of those of the system.
     #[must_use]
-    pub fn new(folder: PathBuf, origin: Origin) -> Self {
-        let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
-        Self { shared: Arc::new(Shared { folder, origin, open: Mutex::default(), tasks, closing }) }
+    pub fn new(folder: PathBuf, origin: Origin, authorities: Option<PathBuf>) -> Self {
+        let (tasks, closing, open) = (TaskTracker::new(), CancellationToken::new(), Mutex::default());
+        Self { shared: Arc::new(Shared { folder, origin, authorities, open, tasks, closing }) }
     }
 
     /// Hands a line on to all of these sinks but the log of the sidecar; whether it is for that one, too.
@@ -134,7 +137,8 @@ impl Shared {
                 self.tasks.spawn(writer.run(lines));
             }
             Goal::Otlp(address) => {
-                let exporter = otlp::Exporter::new(address, &self.origin, counts.clone());
+                let authorities = self.authorities.clone();
+                let exporter = otlp::Exporter::new(address, &self.origin, authorities, counts.clone());
                 self.tasks.spawn(exporter.run(lines, self.closing.clone()));
             }
         }

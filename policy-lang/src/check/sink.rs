@@ -4,7 +4,7 @@ use super::errors::sink as errors;
 use crate::checked::{Goal, Sink};
 use crate::diagnostic::Findings;
 use crate::lex::literal;
-use crate::sinks::STDOUT;
+use crate::sinks::{STDOUT, WITH_TLS};
 use crate::source::Span;
 use crate::syntax::SyntaxTree;
 use crate::syntax::ast::{AstNode, Policy, Statement, StatementNode};
@@ -56,7 +56,7 @@ fn goal(node: &StatementNode, tree: &SyntaxTree, diagnostics: &mut Findings) -> 
             diagnostics.push(errors::file_name(span));
             None
         }
-        _ if is_address(&text) => Some(Goal::Otlp(text.into())),
+        _ if is_address(text.strip_prefix(WITH_TLS).unwrap_or(&text)) => Some(Goal::Otlp(text.into())),
         _ => {
             diagnostics.push(errors::address(span));
             None

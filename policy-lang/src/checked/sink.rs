@@ -19,6 +19,6 @@ pub enum Goal {
     Stdout,
     /// A file of this name, in the folder of the sidecar for logs.
     File(Arc<str>),
-    /// A receiver of OTLP over gRPC without TLS, `HOST:PORT`.
+    /// A receiver of OTLP over gRPC: `HOST:PORT` without TLS, `https://HOST:PORT` with it.
     Otlp(Arc<str>),
 }

@@ -1,5 +1,6 @@
 //! The `log` part of a program: the union of samples and fields, and redactions over all of it.
 
+use super::hidden::redacted;
 use super::scope::Specificity;
 use super::{At, entries, errors, order};
 use crate::budget::{Budget, Overrun};
@@ -13,9 +14,11 @@ use crate::source::Span;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What the `log` policies say, if there are any. The policies are sorted by name and all concern the workload.
+/// What the `log` policies say, if there are any. The policies are sorted by name and all concern the workload; those that
+/// are `hiding` say nothing but what they redact.
 pub(super) fn of_all(
     concerned: &[&CheckedPolicy],
+    hiding: &[&CheckedPolicy],
     goals: Goals,
     at: At<'_>,
     budget: &mut Budget,
@@ -24,11 +27,7 @@ pub(super) fn of_all(
     if bodies.is_empty() {
         return Ok(None);
     }
-    let mut redacted: BTreeMap<String, Redact> = BTreeMap::new();
-    for redaction in bodies.iter().flat_map(|body| &body.redactions) {
-        let how = redacted.entry(origin(&redaction.source)).or_insert(redaction.how);
-        *how = redaction.how.max(*how);
-    }
+    let redacted = redacted(concerned.iter().chain(hiding).copied());
     let mut samples = Vec::new();
     for sample in bodies.iter().flat_map(|body| &body.samples) {
         samples.extend(folded(sample, at, budget).map_err(|overrun| vec![overrun.diagnostic()])?);

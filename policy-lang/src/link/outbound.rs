@@ -3,6 +3,7 @@
 //!
 //! Who sends is known: `from` and `source.*` are constants. `target.*` is the service that is called.
 
+use super::hidden::may_hide;
 use super::{At, auth, headers, is_in_force, limits, log, sinks};
 use crate::budget::Budget;
 use crate::checked::{Body, CheckedPolicy, TrafficBody};
@@ -44,6 +45,9 @@ pub(super) fn link(
     if concerned.is_empty() {
         return Ok(None);
     }
+    // What the service that is called keeps from its lines, it keeps from those of its callers.
+    let hiding: Vec<&CheckedPolicy> =
+        policies.iter().copied().filter(|policy| may_hide(policy, at.workload)).collect();
     let goals = sinks::goals(&concerned, policies.iter().copied())?;
     let names = concerned.iter().map(|policy| policy.name.clone());
     let sent_to = goals.keys().filter(|name| &***name != STDOUT).map(|name| name.to_string());
@@ -59,7 +63,7 @@ pub(super) fn link(
             // Pages ask the service, not its callers.
             cors: None,
         },
-        log: log::of_all(&concerned, goals, at, budget)?,
+        log: log::of_all(&concerned, &hiding, goals, at, budget)?,
         calls: LinkedCalls::default(),
         policies: names.into_iter().collect(),
     }))

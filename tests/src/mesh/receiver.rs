@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Identity, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 /// A running receiver; it goes away with its value.
@@ -63,9 +64,26 @@ impl Receiver {
     /// # Errors
     /// When that is taken.
     pub async fn start(address: SocketAddr) -> Result<Self> {
+        Self::serve(address, tonic::transport::Server::builder()).await
+    }
+
+    /// Starts one that speaks TLS with a certificate of its own; gives it and the certificate.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub async fn start_with_tls(address: SocketAddr) -> Result<(Self, String)> {
+        let own = rcgen::generate_simple_self_signed([address.ip().to_string()])?;
+        let certificate = own.cert.pem();
+        let identity = Identity::from_pem(&certificate, own.signing_key.serialize_pem());
+        let server = tonic::transport::Server::builder();
+        let server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
+        Ok((Self::serve(address, server).await?, certificate))
+    }
+
+    async fn serve(address: SocketAddr, mut server: tonic::transport::Server) -> Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let (address, taken) = (listener.local_addr()?, Taken::default());
-        let server = tonic::transport::Server::builder().add_service(LogsServiceServer::new(taken.clone()));
+        let server = server.add_service(LogsServiceServer::new(taken.clone()));
         let serving = server.serve_with_incoming(TcpListenerStream::new(listener));
         let server = tokio::spawn(async move { drop(serving.await) });
         Ok(Self { address, taken, server })
@@ -75,6 +93,12 @@ impl Receiver {
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
         self.taken.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What it was sent since this was asked last.
+    #[must_use]
+    pub fn take(&self) -> Vec<Record> {
+        std::mem::take(&mut self.taken.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What it was sent, once there is so much.

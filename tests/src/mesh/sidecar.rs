@@ -330,9 +330,17 @@ impl Sidecar {
         Ok(self.said_at("/metrics").await?.body)
     }
 
-    async fn said_at(&mut self, path: &str) -> Result<Answer> {
+    /// Where it says whether it is ready, and what it counts; nobody must have taken the line that says so.
+    ///
+    /// # Errors
+    /// When it does not say so in time.
+    pub async fn says_at(&mut self) -> Result<SocketAddr> {
         let interest = |line: &str| line.strip_prefix("readiness http://")?.split('/').next()?.parse().ok();
-        let address: SocketAddr = self.process.until_line(interest).await?;
+        self.process.until_line(interest).await
+    }
+
+    async fn said_at(&mut self, path: &str) -> Result<Answer> {
+        let address = self.says_at().await?;
         Request::get(path).send(TcpStream::connect(address).await?).await
     }
 

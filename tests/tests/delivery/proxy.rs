@@ -4,6 +4,7 @@
 
 use super::application;
 use chancery_control::delivery::acks::{AckBoard, ProxyStatus, refusals};
+use chancery_control::delivery::envoy::shown::Shown;
 use chancery_control::delivery::envoy::{
     ConnectionLife, cluster, endpoints, evicted, extension, listener, route, secret,
 };
@@ -103,7 +104,7 @@ impl Proxy {
         let mut resources = self.inbound_resources(policy);
         resources.extend([
             listener::outbound(&service(), &[self.outbound], ConnectionLife::default()),
-            route::outbound(&service(), None, None),
+            route::outbound(&service(), None, None, &Shown::default()),
             extension::undecided(&service()),
             cluster::mesh(
                 &everywhere(),
@@ -132,7 +133,7 @@ impl Proxy {
         let mut resources = self.secrets.clone();
         resources.extend([
             listener::inbound(&inbound, &service(), TRUST_DOMAIN, ConnectionLife::default()),
-            route::inbound(None, &[], None),
+            route::inbound(None, &[], &Shown::default()),
             cluster::local_app(self.application, Protocol::Http1),
             evicted::resource(&[]),
             policy,

@@ -6,10 +6,13 @@
 //! belongs, if not in the log of the sidecar alone (`wasm.sinks`): it is the sidecar that hands it on. So loggers are
 //! the same whatever the policies say, and neither another policy nor another sink changes a listener.
 //!
+//! What redactions hide of the fields of Envoy's own, the virtual host says (`shown`).
+//!
 //! The query is never logged: it carries secrets. Whatever a client can make long is cut off, so that a
 //! line never is: the sidecar reads lines of at most 64 KiB, and JSON writes a byte with up to six.
 
 use super::message::any;
+use super::shown::{ALL, AS_IT_IS, METADATA, SHOWN};
 use chancery_policy_lang::checked::ServiceRef;
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::accesslog::v3::access_log::ConfigType;
@@ -23,23 +26,36 @@ use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 
 /// Fields of a line and where Envoy takes them from. A value that is not there is left out.
-const FIELDS: [(&str, &str); 15] = [
+const FIELDS: [(&str, &str); 11] = [
     ("bytes_received", "%BYTES_RECEIVED%"),
     ("bytes_sent", "%BYTES_SENT%"),
     ("code", "%RESPONSE_CODE%"),
     ("details", "%RESPONSE_CODE_DETAILS%"),
     ("duration", "%DURATION%"),
     ("flags", "%RESPONSE_FLAGS%"),
-    ("method", "%REQUEST_HEADER(:METHOD):64%"),
-    ("path", "%PATH(NQ):4096%"),
-    ("principal", "%DOWNSTREAM_PEER_URI_SAN%"),
-    ("request_id", "%REQUEST_HEADER(X-REQUEST-ID):64%"),
     ("revision", REVISION),
     ("rule", "%FILTER_STATE(wasm.rule:PLAIN)%"),
     ("shadow", "%FILTER_STATE(wasm.shadow:PLAIN)%"),
     ("time", "%START_TIME%"),
     ("upstream", "%UPSTREAM_HOST%"),
 ];
+
+/// Fields that a redaction can name.
+const HIDEABLE: [Hideable; 4] = [
+    Hideable::of("method", "%REQUEST_HEADER(:METHOD):64%", "request.method", 64),
+    Hideable::of("path", "%PATH(NQ):4096%", "request.url_path", 4096),
+    Hideable::of("principal", "%DOWNSTREAM_PEER_URI_SAN%", "connection.uri_san_peer_certificate", 2048),
+    Hideable::of("request_id", "%REQUEST_HEADER(X-REQUEST-ID):64%", "request.id", 64),
+];
+
+/// A field, where Envoy takes it from, and the same in an expression and how much of that is shown. Expressions are
+/// dearer, so they are asked only where something is hidden.
+struct Hideable {
+    name: &'static str,
+    source: &'static str,
+    expression: &'static str,
+    bytes_max: u32,
+}
 
 /// The newest revision of what is in force for the listener, which comes with its routes: Envoy knows the virtual host
 /// also of a request for which there is no route.
@@ -56,6 +72,11 @@ const OUTBOUND: &str = "outbound";
 const UNCONCERNED: &str = "!('wasm.log' in filter_state)";
 /// A log policy speaks of the request, and it is logged.
 const LOGGED: &str = "'wasm.line' in filter_state";
+
+/// Nothing is hidden of the request; of what is not known to be shown, it is.
+fn is_shown() -> String {
+    format!("xds.virtual_host_metadata.filter_metadata['{METADATA}']['{SHOWN}'] == '{ALL}'")
+}
 
 /// Of Envoy's message what is used here: its map of fields has no order, and so no fixed bytes.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -82,17 +103,40 @@ struct InlineText {
 
 /// The logs of a listener in which a module says what is logged where a log policy speaks of the request.
 pub(super) fn of_policies(direction: &str, target: &ServiceRef) -> Vec<AccessLog> {
+    let is_shown = is_shown();
+    // An error on one side of `||` counts as false if the other one holds.
+    let knows = "has(xds.virtual_host_metadata)";
+    let hides = format!(
+        "(!({is_shown}) || !{knows} || !('{METADATA}' in xds.virtual_host_metadata.filter_metadata))"
+    );
+    let shown = fields(direction, target, |field| field.source.to_owned());
+    let hidden = fields(direction, target, Hideable::unless_hidden);
     vec![
-        to_stdout(fields(direction, target), Some(UNCONCERNED)),
-        to_stdout(line(direction, target), Some(LOGGED)),
+        to_stdout(shown, &format!("{UNCONCERNED} && {is_shown}")),
+        to_stdout(hidden, &format!("{UNCONCERNED} && {hides}")),
+        to_stdout(line(direction, target), LOGGED),
     ]
 }
 
-/// What Envoy says of each request.
-fn fields(direction: &str, target: &ServiceRef) -> Format {
+impl Hideable {
+    const fn of(name: &'static str, source: &'static str, expression: &'static str, bytes_max: u32) -> Self {
+        Self { name, source, expression, bytes_max }
+    }
+
+    /// What is shown of it where something is hidden. A value of which nothing is said is an error, and left out.
+    fn unless_hidden(&self) -> String {
+        let Self { name, expression, bytes_max, .. } = self;
+        let said = format!("xds.virtual_host_metadata.filter_metadata['{METADATA}']['{name}']");
+        format!("%CEL({said} == '{AS_IT_IS}' ? {expression} : {said}):{bytes_max}%")
+    }
+}
+
+/// What Envoy says of each request; of what a redaction can name this.
+fn fields(direction: &str, target: &ServiceRef, hideable: impl Fn(&Hideable) -> String) -> Format {
     let text = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
     let mut fields: std::collections::BTreeMap<_, _> =
         FIELDS.iter().map(|(name, source)| ((*name).to_owned(), text(source))).collect();
+    fields.extend(HIDEABLE.iter().map(|field| (field.name.to_owned(), text(&hideable(field)))));
     fields.insert("direction".to_owned(), text(direction));
     fields.insert("target".to_owned(), text(&name(target)));
     if direction == OUTBOUND {
@@ -126,14 +170,14 @@ fn name(service: &ServiceRef) -> String {
 }
 
 /// The log of the requests for which an expression holds.
-fn to_stdout(format: Format, expression: Option<&str>) -> AccessLog {
+fn to_stdout(format: Format, expression: &str) -> AccessLog {
     let config = Any {
         type_url: "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog".to_owned(),
         value: StdoutAccessLog { log_format: Some(format) }.encode_to_vec(),
     };
     AccessLog {
         name: "envoy.access_loggers.stdout".to_owned(),
-        filter: expression.map(by_expression),
+        filter: Some(by_expression(expression)),
         config_type: Some(ConfigType::TypedConfig(config)),
     }
 }

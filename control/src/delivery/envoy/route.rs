@@ -2,15 +2,15 @@
 
 use super::matcher::{self, ByText, Matcher, OnMatch, Tree, named};
 use super::message::{any, milliseconds, number, of_milliseconds, seconds};
+use super::shown::Shown;
 use super::{INBOUND, LOCAL_APP, UNSENT, cors, mesh_cluster, outbound_listener};
 use crate::delivery::snapshot::{Resource, ResourceType};
-use crate::mesh::model::Revision;
 use crate::policies::call_programs::CallProgram;
 use chancery_policy_lang::checked::{
     Cause, CorsRules, Destination, Milliseconds, Mirror, Retry, ServiceRef, Weighted,
 };
 use chancery_policy_lang::routes::{RouteEntry, RouteTable};
-use envoy_types::pb::envoy::config::core::v3::{Metadata, RuntimeFractionalPercent};
+use envoy_types::pb::envoy::config::core::v3::RuntimeFractionalPercent;
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::retry_policy::{
     RetryBackOff, RetryHostPredicate, retry_host_predicate,
@@ -39,8 +39,6 @@ use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::matcher::v3::{HttpRequestHeaderMatchInput, StringMatcher};
 use envoy_types::pb::envoy::r#type::v3::FractionalPercent;
 use envoy_types::pb::envoy::r#type::v3::fractional_percent::DenominatorType;
-use envoy_types::pb::google::protobuf::value::Kind;
-use envoy_types::pb::google::protobuf::{Struct, Value};
 use envoy_types::pb::xds::r#type::matcher::v3::StringMatcher as XdsStringMatcher;
 use envoy_types::pb::xds::r#type::matcher::v3::matcher::MatcherList;
 use envoy_types::pb::xds::r#type::matcher::v3::matcher::matcher_list::predicate::{
@@ -85,33 +83,35 @@ const BAD_HOST_STATUS: u32 = 400;
 const BAD_HOST_BODY: &str = "the Host header is empty or has an `@`";
 
 /// All that comes in goes to the application. Pages of other origins are told this, by these policies; lines of logs show
-/// this revision.
+/// this of requests.
 #[must_use]
-pub fn inbound(cors: Option<&CorsRules>, policies: &[String], revision: Option<Revision>) -> Resource {
+pub fn inbound(cors: Option<&CorsRules>, policies: &[String], shown: &Shown) -> Resource {
     let routes = vec![all_to(LOCAL_APP.to_owned())];
     let host = VirtualHost {
         name: INBOUND.to_owned(),
         domains: vec!["*".to_owned()],
         routes,
         typed_per_filter_config: cors.map(cors::of_route).into_iter().collect(),
-        metadata: revision.map(shown_in_logs),
         ..Default::default()
     };
-    configuration(INBOUND.to_owned(), vec![host.encode_to_vec()], policies)
+    configuration(INBOUND.to_owned(), vec![encoded(&host, shown)], policies)
 }
 
-/// What lines of logs show of where the policies are from.
-fn shown_in_logs(revision: Revision) -> Metadata {
-    let text = Value { kind: Some(Kind::StringValue(revision.0.to_string())) };
-    let fields = Struct { fields: [("revision".to_owned(), text)].into() };
-    Metadata { filter_metadata: [("chancery".to_owned(), fields)].into(), ..Default::default() }
+/// A virtual host of whose requests lines of logs show this.
+fn encoded(host: &VirtualHost, shown: &Shown) -> Vec<u8> {
+    [host.encode_to_vec(), shown.encoded()].concat()
 }
 
 /// All that comes to the listener of a service goes where the table says, except what the other sidecar would
 /// refuse as a message: of hosts, Envoy's HTTP/1 side takes all that its HTTP/2 side takes, an empty one
-/// and those with an `@`.
+/// and those with an `@`. Lines of logs show this of requests.
 #[must_use]
-pub fn outbound(service: &ServiceRef, calls: Option<&CallProgram>, hashed: Option<&str>) -> Resource {
+pub fn outbound(
+    service: &ServiceRef,
+    calls: Option<&CallProgram>,
+    hashed: Option<&str>,
+    shown: &Shown,
+) -> Resource {
     let unsaid = RouteTable::default();
     let table = calls.map_or(&unsaid, |calls| &calls.table);
     let delays = calls.is_some_and(|calls| calls.delays);
@@ -129,7 +129,7 @@ pub fn outbound(service: &ServiceRef, calls: Option<&CallProgram>, hashed: Optio
     if table.entries.is_empty() {
         let refusing = bad_hosts().into_iter().map(|(name, pattern, _)| refuse_host(name, pattern));
         let routes = refusing.chain([all(&table.default)]).collect();
-        return configuration(name, vec![VirtualHost { routes, ..host }.encode_to_vec()], policies)
+        return configuration(name, vec![encoded(&VirtualHost { routes, ..host }, shown)], policies)
             .stated_by(&table.default.stated_by);
     }
     // The route is looked up, and not looked for in a list.
@@ -147,7 +147,7 @@ pub fn outbound(service: &ServiceRef, calls: Option<&CallProgram>, hashed: Optio
         on_no_match: Some(Box::new(OnMatch::ask(by_key))),
         tree: None,
     };
-    let mut host = host.encode_to_vec();
+    let mut host = encoded(&host, shown);
     host.extend(HostMatcher { matcher: Some(matcher) }.encode_to_vec());
     let entries = table.entries.values().chain([&table.default]);
     configuration(name, vec![host], policies).stated_by(entries.flat_map(|entry| &entry.stated_by))

@@ -2,10 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+use super::shown::Shown;
 use super::{ConnectionLife, cluster, endpoints, evicted, extension, listener, route, secret, yaml};
 use crate::delivery::snapshot::{Resource, Snapshot};
 use crate::mesh::model::{Inbound, Protocol, Revision};
-use chancery_policy_lang::checked::{CorsRules, Destination, Origin, ServiceRef};
+use chancery_policy_lang::checked::{CorsRules, Destination, Origin, Redact, ServiceRef};
 use chancery_policy_lang::link::LinkedSettings;
 use chancery_policy_lang::log::LogKey;
 use chancery_policy_lang::module::{Manifest, Module};
@@ -38,11 +39,13 @@ fn everything() -> Vec<Resource> {
     let listens = ["127.0.0.1:7001".parse().unwrap(), "[::1]:7001".parse().unwrap()];
     let life = ConnectionLife::of_certificates(6000);
     let replicas = ["10.0.0.2:8443".parse().unwrap(), "[2001:db8::1]:8443".parse().unwrap()].into();
+    let hidden = [("path", Redact::Hash), ("request_id", Redact::Drop)].into();
+    let shown = Shown { revision: Some(Revision(7)), hidden };
     vec![
         listener::inbound(&inbound, &cart, "mesh.test", life),
         listener::outbound(&cart, &listens, life),
-        route::inbound(Some(&pages()), &["pages".to_owned()], Some(Revision(7))),
-        route::outbound(&cart, None, None),
+        route::inbound(Some(&pages()), &["pages".to_owned()], &shown),
+        route::outbound(&cart, None, None, &Shown::default()),
         extension::undecided(&cart),
         cluster::local_app(inbound.application, inbound.protocol),
         cluster::mesh(&all, &LinkedSettings::default(), &BTreeSet::new(), "mesh.test", life),

@@ -2,7 +2,8 @@
 //! of that service changed.
 
 use super::Targets;
-use super::filters::SWEPT_MIN;
+use super::filters::{SWEPT_MIN, newest};
+use crate::delivery::envoy::shown::Shown;
 use crate::delivery::envoy::{extension, route};
 use crate::delivery::snapshot::Resource;
 use crate::mesh::model::{Labels, ProxyId, ProxyRegistration};
@@ -12,7 +13,7 @@ use crate::policies::in_force::InForce;
 use crate::policies::population::workload;
 use crate::policies::programs::Programs;
 use chancery_policy_lang::checked::{Balance, Destination, ServiceRef, Target};
-use chancery_policy_lang::link::covers;
+use chancery_policy_lang::link::{covers, hidden};
 use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::log::LogKey;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -42,12 +43,15 @@ pub(super) struct Calls {
     pairs: BTreeMap<ServiceRef, BTreeMap<Caller, Pair>>,
     /// What was made, by service and the place of its program, as long as anybody has it. While the program is known
     /// here, no other one gets its place.
-    made: HashMap<(ServiceRef, usize, Option<Arc<str>>), Made>,
+    made: HashMap<Key, Made>,
     swept: usize,
 }
 
 /// Sidecars of which the same is said: those of a service that have the same labels.
 type Caller = (ServiceRef, Labels);
+
+/// Of what resources are made: the service, the place of its program, by which header replicas are told apart, and what lines show.
+type Key = (ServiceRef, usize, Option<Arc<str>>, Shown);
 
 /// A program, and what was made of it.
 type Made = (Weak<CallProgram>, Weak<[Arc<Resource>; 2]>);
@@ -100,7 +104,10 @@ impl Calls {
         };
         let mut concerned = Vec::new();
         for (service, callers) in &self.pairs {
-            let all = is_one(&targets.to, &callee(service, in_force));
+            let callee = callee(service, in_force);
+            // What is redacted of requests to some workloads of the service is told to all callers.
+            let of_some = |target: &Target| matches!(target, Target::Workload { namespace, .. } if *namespace == service.namespace);
+            let all = is_one(&targets.to, &callee) || targets.to.iter().any(of_some);
             if !all && targets.from.is_empty() {
                 continue;
             }
@@ -178,7 +185,8 @@ impl Calls {
                     Some(Balance::RingHash(header) | Balance::Maglev(header)) => Some(header),
                     _ => None,
                 };
-                let resources = self.resources(service, program.as_ref(), hashed);
+                let shown = shown(in_force, service, caller);
+                let resources = self.resources(service, program.as_ref(), hashed, shown);
                 let destinations = Arc::new(destinations(program.as_deref(), service));
                 (program, Leading { resources, destinations, problem: None })
             }
@@ -192,9 +200,10 @@ impl Calls {
                     None => {
                         let is_free = in_force.policies.problem().is_none()
                             && in_force.policies.leaving(&sender(caller, in_force)).is_empty();
+                        let shown = shown(in_force, service, caller);
                         let resources = match is_free {
-                            true => self.resources(service, None, None),
-                            false => closed(service),
+                            true => self.resources(service, None, None, shown),
+                            false => closed(service, &shown),
                         };
                         Leading { resources, destinations: Arc::default(), problem: None }
                     }
@@ -209,9 +218,10 @@ impl Calls {
         service: &ServiceRef,
         program: Option<&Arc<CallProgram>>,
         hashed: Option<Arc<str>>,
+        shown: Shown,
     ) -> Arc<[Arc<Resource>; 2]> {
         let place = program.map_or(0, |program| Arc::as_ptr(program) as usize);
-        let key = (service.clone(), place, hashed.clone());
+        let key = (service.clone(), place, hashed.clone(), shown.clone());
         if let Some(made) = self.made.get(&key).and_then(|(_, made)| made.upgrade()) {
             return made;
         }
@@ -225,8 +235,8 @@ impl Calls {
             Some(module) => extension::steering(service, module, self.log_key),
             None => extension::undecided(service),
         };
-        let made =
-            Arc::new([Arc::new(extension), Arc::new(route::outbound(service, program, hashed.as_deref()))]);
+        let route = route::outbound(service, program, hashed.as_deref(), &shown);
+        let made = Arc::new([Arc::new(extension), Arc::new(route)]);
         self.made.insert(key, (known, Arc::downgrade(&made)));
         made
     }
@@ -247,8 +257,16 @@ fn caller_of(proxy: &ProxyRegistration) -> Caller {
 }
 
 /// What a caller gets for a service to which it may send nothing.
-fn closed(service: &ServiceRef) -> Arc<[Arc<Resource>; 2]> {
-    Arc::new([Arc::new(extension::closed(service)), Arc::new(route::outbound(service, None, None))])
+fn closed(service: &ServiceRef, shown: &Shown) -> Arc<[Arc<Resource>; 2]> {
+    Arc::new([Arc::new(extension::closed(service)), Arc::new(route::outbound(service, None, None, shown))])
+}
+
+/// What lines show of requests of a caller to a service: nothing that the service or the caller redacts.
+fn shown(in_force: &InForce, service: &ServiceRef, caller: &Caller) -> Shown {
+    let felt =
+        Programs::felt_by_calls(&in_force.policies, &callee(service, in_force), &sender(caller, in_force));
+    let policies = || felt.iter().map(|policy| &policy.policy);
+    Shown { revision: newest(in_force, policies()), hidden: hidden(policies()) }
 }
 
 /// Where requests go, beside the service that is called.

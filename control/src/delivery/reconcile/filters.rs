@@ -3,6 +3,7 @@
 
 use super::plumbing::Plumbing;
 use super::sharing::Sharing;
+use crate::delivery::envoy::shown::Shown;
 use crate::delivery::envoy::{extension, route};
 use crate::delivery::snapshot::Resource;
 use crate::mesh::model::{Labels, ProxyId, ProxyRegistration, Revision};
@@ -10,7 +11,8 @@ use crate::policies::effort::Effort;
 use crate::policies::in_force::InForce;
 use crate::policies::population::workload;
 use crate::policies::programs::Programs;
-use chancery_policy_lang::checked::{ServiceRef, Target};
+use chancery_policy_lang::checked::{CheckedPolicy, ServiceRef, Target};
+use chancery_policy_lang::link::hidden;
 use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::log::LogKey;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -34,11 +36,19 @@ pub(super) struct Filter {
     sharing: Option<Arc<Sharing>>,
 }
 
-/// The newest of the revisions in which the policies that concern a workload got their present texts.
-fn newest(in_force: &InForce, workload: &Workload) -> Option<Revision> {
+/// What lines show of requests to a workload.
+fn shown(in_force: &InForce, workload: &Workload) -> Shown {
     let concerning = in_force.policies.concerning(workload);
-    let records =
-        concerning.iter().filter_map(|(policy, _)| in_force.state.policies.get(&policy.policy.name));
+    let policies = || concerning.iter().map(|(policy, _)| &policy.policy);
+    Shown { revision: newest(in_force, policies()), hidden: hidden(policies()) }
+}
+
+/// The newest of the revisions in which policies got their present texts.
+pub(super) fn newest<'a>(
+    in_force: &InForce,
+    policies: impl Iterator<Item = &'a CheckedPolicy>,
+) -> Option<Revision> {
+    let records = policies.filter_map(|policy| in_force.state.policies.get(&policy.name));
     records.map(|record| record.revision).max()
 }
 
@@ -81,7 +91,7 @@ impl Filters {
             log_key,
             workloads: BTreeMap::new(),
             unrestricted: Arc::new(extension::unrestricted()),
-            route: Arc::new(route::inbound(None, &[], None)),
+            route: Arc::new(route::inbound(None, &[], &Shown::default())),
             made: HashMap::new(),
             swept: SWEPT_MIN,
         }
@@ -193,9 +203,9 @@ impl Filters {
                 self.programs.module(&in_force.policies, &workload, effort).map_err(|error| error.to_string())
             }
         };
+        let shown = shown(in_force, &workload);
         match made {
             Ok(module) => {
-                let revision = newest(in_force, &workload);
                 let sharing = module.as_ref().and_then(|module| Sharing::of(module, in_force, service));
                 let sharing = sharing.map(Arc::new);
                 let resource = match (&sharing, &module) {
@@ -209,9 +219,9 @@ impl Filters {
                 let route = match &module {
                     Some(module) if module.manifest.cors.is_some() => {
                         let manifest = &module.manifest;
-                        Arc::new(route::inbound(manifest.cors.as_ref(), &manifest.policies, revision))
+                        Arc::new(route::inbound(manifest.cors.as_ref(), &manifest.policies, &shown))
                     }
-                    Some(_) => Arc::new(route::inbound(None, &[], revision)),
+                    Some(_) => Arc::new(route::inbound(None, &[], &shown)),
                     None => self.route.clone(),
                 };
                 Filter { resource: Some(resource), route, problem: None, sharing }
@@ -219,7 +229,8 @@ impl Filters {
             Err(problem) => {
                 let (namespace, service) = (&service.namespace, &service.name);
                 tracing::error!(namespace, service, problem, "the last good policy stays");
-                let route = last_good.as_ref().map_or_else(|| self.route.clone(), |good| good.route.clone());
+                let new = || Arc::new(route::inbound(None, &[], &shown));
+                let route = last_good.as_ref().map_or_else(new, |good| good.route.clone());
                 let (resource, sharing) =
                     last_good.map_or((None, None), |good| (good.resource, good.sharing));
                 Filter { resource, route, problem: Some(problem), sharing }

@@ -7,7 +7,7 @@ use crate::policies::documents::{Standing, View};
 use crate::policies::population::{Population, workload};
 use crate::policies::workloads::{representative, representatives};
 use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, Direction, Mode, Scope, Target};
-use chancery_policy_lang::link::{Facts, Specificity, covers, reach};
+use chancery_policy_lang::link::{Facts, Specificity, covers, may_hide, reach};
 use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::sinks::sent_to;
 use chancery_policy_lang::syntax::SyntaxTree;
@@ -259,6 +259,13 @@ impl PolicySet {
     #[must_use]
     pub fn leaving(&self, workload: &Workload) -> Vec<(&Arc<PolicyInForce>, Specificity)> {
         self.reaching(workload, Direction::Outbound)
+    }
+
+    /// The policies that redact something of requests to a service, be it to some of its workloads alone.
+    #[must_use]
+    pub fn hiding(&self, service: &Workload) -> Vec<&Arc<PolicyInForce>> {
+        let named = self.about(service).into_iter().filter_map(|name| self.policies.get(name));
+        named.filter(|policy| may_hide(&policy.policy, service)).collect()
     }
 
     fn reaching(&self, workload: &Workload, direction: Direction) -> Vec<(&Arc<PolicyInForce>, Specificity)> {

@@ -5,10 +5,12 @@
 //! attribute either. A batch of which no answer came in time is sent again, and a receiver may then have it twice.
 
 mod message;
+mod reaching;
 
 use super::counts::Counts;
 use crate::sidecar::backoff::{self, Backoff};
 use message::{ExportRequest, ExportResponse, record, request};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -52,30 +54,42 @@ pub struct Origin {
 pub(super) struct Exporter {
     address: Arc<str>,
     origin: Origin,
+    authorities: Option<PathBuf>,
     counts: Arc<Counts>,
 }
 
 impl Exporter {
-    pub(super) fn new(address: &Arc<str>, origin: &Origin, counts: Arc<Counts>) -> Self {
-        Self { address: address.clone(), origin: origin.clone(), counts }
+    pub(super) fn new(
+        address: &Arc<str>,
+        origin: &Origin,
+        authorities: Option<PathBuf>,
+        counts: Arc<Counts>,
+    ) -> Self {
+        Self { address: address.clone(), origin: origin.clone(), authorities, counts }
     }
 
     /// Sends what comes until nobody hands on any more; when the sidecar ends, what waits is tried once.
     pub(super) async fn run(self, mut lines: mpsc::Receiver<Arc<str>>, closing: CancellationToken) {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.address));
-        let endpoint = match endpoint {
-            Ok(endpoint) => endpoint.connect_timeout(CONNECT_TIMEOUT),
-            Err(error) => {
-                // Where addresses are checked before, this is another idea of what one is.
-                self.counts.say(&self.address, &error.to_string());
-                return;
-            }
-        };
-        let channel = endpoint.connect_lazy();
+        let Some(endpoint) = self.endpoint(&closing).await else { return };
+        let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).connect_lazy();
         while let Some(first) = lines.recv().await {
             let batch = batch(first, &mut lines, &closing).await;
             self.send(&channel, &batch, &closing).await;
             self.counts.taken_out(batch.iter().map(|line| line.len()).sum());
+        }
+    }
+
+    /// The receiver, once it is known whom it is to be; `None` when the sidecar ends before.
+    async fn endpoint(&self, closing: &CancellationToken) -> Option<Endpoint> {
+        loop {
+            match reaching::endpoint(&self.address, self.authorities.as_deref()) {
+                Ok(endpoint) => return Some(endpoint),
+                Err(error) => self.counts.say(&self.address, &error.to_string()),
+            }
+            tokio::select! {
+                () = sleep(RETRY_MAX) => {}
+                () = closing.cancelled() => return None,
+            }
         }
     }
 

@@ -11,7 +11,7 @@ fn goals(goal: Goal) -> Goals {
 #[tokio::test]
 async fn lines_reach_their_files_and_the_log_only_what_is_for_it() {
     let folder = tempfile::tempdir().unwrap();
-    let sinks = Sinks::new(folder.path().to_owned(), Origin::default());
+    let sinks = Sinks::new(folder.path().to_owned(), Origin::default(), None);
     let both: Goals =
         [("a".into(), Goal::File("a.jsonl".into())), ("b".into(), Goal::File("b.jsonl".into()))].into();
     assert!(!sinks.hand_on(&both, "{1}"));
@@ -37,7 +37,7 @@ async fn a_receiver_that_hangs_costs_a_bounded_queue_and_the_lines_beyond_it() {
     // It takes connections, and says nothing.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let sinks = Sinks::new(folder.path().to_owned(), Origin::default());
+    let sinks = Sinks::new(folder.path().to_owned(), Origin::default(), None);
     let goals = goals(Goal::Otlp(address.as_str().into()));
     let line = format!("{{\"x\":\"{}\"}}", "x".repeat(4_000));
     let (handed, before) = (3 * BYTES_MAX / line.len(), Instant::now());
@@ -56,7 +56,7 @@ async fn a_receiver_that_hangs_costs_a_bounded_queue_and_the_lines_beyond_it() {
 #[tokio::test]
 async fn only_so_many_sinks_are_open() {
     let folder = tempfile::tempdir().unwrap();
-    let sinks = Sinks::new(folder.path().to_owned(), Origin::default());
+    let sinks = Sinks::new(folder.path().to_owned(), Origin::default(), None);
     for number in 0..2 * OPEN_MAX {
         sinks.hand_on(&goals(Goal::File(format!("{number}.jsonl").into())), "{}");
     }

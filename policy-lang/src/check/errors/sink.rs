@@ -30,6 +30,7 @@ pub(in crate::check) fn file_name(span: Span) -> Diagnostic {
 }
 
 pub(in crate::check) fn address(span: Span) -> Diagnostic {
-    Diagnostic::error(GOAL, span, "this is not an address of a receiver")
-        .help("write HOST:PORT, such as \"127.0.0.1:4317\"; OTLP goes over gRPC without TLS")
+    Diagnostic::error(GOAL, span, "this is not an address of a receiver").help(
+        "write HOST:PORT, such as \"127.0.0.1:4317\", or https://HOST:PORT for TLS; OTLP goes over gRPC",
+    )
 }
