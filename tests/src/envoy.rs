@@ -23,7 +23,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long Envoy may take to start, to answer and to stop.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How often it is looked whether Envoy is ready.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How much of the log an error shows.

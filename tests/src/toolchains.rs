@@ -10,9 +10,27 @@ pub mod rust;
 mod wheels;
 
 use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+/// The environment of a command that builds modules with the compilers that it finds: all of them are there, under `cache` where
+/// not on this machine. What it builds with cargo is put there, too.
+///
+/// # Errors
+/// When a compiler cannot be had.
+pub fn environment(cache: &Path) -> Result<Vec<(OsString, OsString)>> {
+    let mut variables = rust::variables(cache)?;
+    let programs = [go::command(cache)?, node::command(cache)?];
+    let found = programs.iter().filter_map(|program| program.parent()).filter(|folder| folder.is_absolute());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = found.map(Path::to_path_buf).chain(std::env::split_paths(&path));
+    variables.push(("PATH".into(), std::env::join_paths(folders)?));
+    variables.push(("CARGO_TARGET_DIR".into(), cache.into()));
+    variables.push(("GOFLAGS".into(), "-buildvcs=false".into()));
+    Ok(variables)
+}
 
 /// Runs a command, and gives what it printed.
 ///

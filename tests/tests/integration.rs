@@ -22,6 +22,7 @@ mod logs;
 mod mesh;
 mod one_identity;
 mod outbound;
+mod own_filters;
 mod pair;
 mod plain_envoy;
 mod protocols;

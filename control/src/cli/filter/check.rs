@@ -9,14 +9,15 @@ use super::trial::LocalEnvoy;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::output::OutputArguments;
 use crate::cli::terminal;
+use crate::mesh::model::filter::FilterDigest;
 use crate::policies::effort::Effort;
 use crate::policies::filters::dry_run::DryRun;
 use crate::policies::filters::look::{Candidate, Looked, ModuleTrial, look_at};
-use chancery_sdk_admission::{Capability, Finding, Terms};
+use chancery_sdk_admission::{AdmittedModule, Capability, Finding, Terms};
 use clap::Args;
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 /// Arguments of `chancery filter check`.
@@ -29,6 +30,18 @@ pub(super) struct Arguments {
     /// The module
     #[arg(value_name = "MODULE")]
     module: PathBuf,
+    /// Write the module with its bounds, as sidecars would run it, to this file
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    #[command(flatten)]
+    trial: TrialArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+/// How a module is looked at and tried.
+#[derive(Args, Debug)]
+pub(super) struct TrialArguments {
     /// What the module is configured with when it is tried
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -36,20 +49,17 @@ pub(super) struct Arguments {
     /// them unless one is stated
     #[arg(long, value_name = "WORDS", value_parser = capability)]
     may: Vec<Capability>,
-    /// Write the module with its bounds, as sidecars would run it, to this file
-    #[arg(long, value_name = "FILE")]
-    write: Option<PathBuf>,
     /// Do not try the module in an Envoy of this machine
     #[arg(long)]
     no_envoy: bool,
-    #[command(flatten)]
-    output: OutputArguments,
 }
 
 /// What is printed.
 #[derive(Debug, Serialize)]
-struct Report {
+pub(super) struct Report {
     file: String,
+    /// By which the module is known, whatever its name: the SHA-256 of its bytes.
+    digest: String,
     admitted: bool,
     findings: Vec<JsonFinding>,
     uses: Vec<&'static str>,
@@ -82,7 +92,25 @@ struct JsonFinding {
 /// # Errors
 /// Bad input if a file cannot be read or the module is refused; failed if the module with its bounds cannot be written.
 pub(super) fn run(arguments: &Arguments) -> CommandResult {
-    let bytes = module_file::read_module(&arguments.module)?;
+    let (report, module) = look(&arguments.module, &arguments.trial)?;
+    report.print(arguments.output)?;
+    let Some(module) = module else { return Err(Failure::silent(Exit::BadInput)) };
+    if let Some(path) = &arguments.write {
+        std::fs::write(path, &module.bytes)
+            .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))?;
+    }
+    Ok(Exit::Well)
+}
+
+/// What is to be said of a module, and the module with its bounds if it is admitted.
+///
+/// # Errors
+/// Bad input if a file cannot be read.
+pub(super) fn look(
+    path: &Path,
+    arguments: &TrialArguments,
+) -> Result<(Report, Option<AdmittedModule>), Failure> {
+    let bytes = module_file::read_module(path)?;
     let configuration = arguments.config.as_deref().map(module_file::read_text).transpose()?;
     let may = (!arguments.may.is_empty()).then(|| arguments.may.iter().copied().collect::<BTreeSet<_>>());
     let terms = Terms { may, ..Terms::default() };
@@ -92,7 +120,8 @@ pub(super) fn run(arguments: &Arguments) -> CommandResult {
     let Looked { findings, uses, withheld, module, dry_run, envoy } = looked;
     let words = |of: &BTreeSet<Capability>| of.iter().map(|capability| capability.as_str()).collect();
     let report = Report {
-        file: arguments.module.display().to_string(),
+        file: path.display().to_string(),
+        digest: FilterDigest::of(&bytes).to_string(),
         admitted: module.is_some(),
         text: module_file::shown(&findings),
         findings: findings.into_iter().map(JsonFinding::from).collect(),
@@ -104,13 +133,18 @@ pub(super) fn run(arguments: &Arguments) -> CommandResult {
         dry_run: dry_run.map(DryRun::in_words),
         envoy: envoy.in_words(),
     };
-    terminal::print_words(&arguments.output.render(&report, text)?)?;
-    let Some(module) = module else { return Err(Failure::silent(Exit::BadInput)) };
-    if let Some(path) = &arguments.write {
-        std::fs::write(path, &module.bytes)
-            .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))?;
+    Ok((report, module))
+}
+
+impl Report {
+    /// Prints it in the form that is wanted.
+    ///
+    /// # Errors
+    /// Failed if it cannot be printed.
+    pub(super) fn print(&self, output: OutputArguments) -> Result<(), Failure> {
+        terminal::print_words(&output.render(self, text)?)?;
+        Ok(())
     }
-    Ok(Exit::Well)
 }
 
 /// The report for people.
@@ -124,6 +158,7 @@ fn text(report: &Report) -> String {
         ("uses", list(&report.uses)),
         ("withheld", list(&report.withheld)),
         ("size", bounded),
+        ("digest", Some(report.digest.clone())),
         ("dry run", report.dry_run.clone()),
         ("envoy", report.envoy.clone()),
     ];

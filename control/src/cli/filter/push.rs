@@ -1,7 +1,7 @@
 //! `chancery filter push`: hands a module to the control plane, which looks at it and keeps it as a version of a filter.
 
 use super::may::capability;
-use super::module_file;
+use super::{catalogue, module_file};
 use crate::cli::context;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::global::Global;
@@ -11,6 +11,7 @@ use crate::mesh::model::FilterId;
 use crate::mesh::model::filter::{FilterDigest, FilterName, FilterVersion};
 use crate::mesh::words::visible_lines;
 use crate::policies::filters::oci::{Pulled, Reference, Registry, read_credentials};
+use crate::policies::filters::ready::ReadyFilter;
 use crate::policies::filters::signature::SigningKey;
 use crate::server::api::types::{FilterSourceBody, PushRequest, PushResponse};
 use base64::Engine;
@@ -29,12 +30,16 @@ use std::path::PathBuf;
     Examples:\n  chancery filter push my.wasm --name pii-guard --version 1.2.0\n  \
     chancery filter push my.wasm --name pii-guard --version 1.2.0 --config c.json --may call\n  \
     chancery filter push my.wasm --name pii-guard --version 1.2.0 --sign release.key\n  \
+    chancery filter push --ready hmac-auth --config c.json\n  \
     chancery filter push --from oci://ghcr.io/acme/pii-guard:1.2.0 --name pii-guard --version 1.2.0"
 )]
 pub(super) struct Arguments {
     /// The module
-    #[arg(value_name = "MODULE", required_unless_present = "from", conflicts_with = "from")]
+    #[arg(value_name = "MODULE", required_unless_present_any = ["from", "ready"], conflicts_with_all = ["from", "ready"])]
     module: Option<PathBuf>,
+    /// Take the ready filter of this name, as `chancery filter catalogue` lists it, in the version of this `chancery`
+    #[arg(long, value_name = "NAME", conflicts_with = "from")]
+    ready: Option<FilterName>,
     /// Get the module from an OCI registry, from this machine: `oci://HOST/NAME:TAG` or `oci://HOST/NAME@sha256:DIGEST`
     #[arg(long, value_name = "REFERENCE")]
     from: Option<Reference>,
@@ -44,12 +49,12 @@ pub(super) struct Arguments {
     /// Certificates (PEM) that are trusted of the registry beside those of this machine
     #[arg(long, env = "CHANCERY_REGISTRY_CA", value_name = "FILE", hide_env_values = true)]
     registry_ca: Option<PathBuf>,
-    /// The name of the filter
-    #[arg(long, value_name = "NAME")]
-    name: FilterName,
-    /// Its version, such as 1.2.0
-    #[arg(long, value_name = "VERSION")]
-    version: FilterVersion,
+    /// The name of the filter; that of the ready one unless stated
+    #[arg(long, value_name = "NAME", required_unless_present = "ready")]
+    name: Option<FilterName>,
+    /// Its version, such as 1.2.0; that of the ready one unless stated
+    #[arg(long, value_name = "VERSION", required_unless_present = "ready")]
+    version: Option<FilterVersion>,
     /// Sign it with this private key (Ed25519, PKCS #8, PEM)
     #[arg(long, value_name = "FILE")]
     sign: Option<PathBuf>,
@@ -82,7 +87,7 @@ pub(super) async fn run(arguments: &Arguments, global: &Global) -> CommandResult
     let configuration = arguments.config.as_deref().map(module_file::read_text).transpose()?;
     let client = context::find(global)?.client()?;
     let Source { bytes, from } = source(arguments).await?;
-    let id = FilterId { name: arguments.name.clone(), version: arguments.version.clone() };
+    let id = id(arguments)?;
     let request = PushRequest {
         name: id.name.to_string(),
         version: id.version.to_string(),
@@ -98,14 +103,27 @@ pub(super) async fn run(arguments: &Arguments, global: &Global) -> CommandResult
     Ok(Exit::Well)
 }
 
+fn id(arguments: &Arguments) -> Result<FilterId, Failure> {
+    let name = arguments.name.as_ref().or(arguments.ready.as_ref());
+    let name = name.ok_or_else(|| Failure::bad_input("say the name: `--name NAME`"))?.clone();
+    let version = match &arguments.version {
+        Some(version) => version.clone(),
+        None => ReadyFilter::version().parse().map_err(|error| Failure::failed(format!("{error}")))?,
+    };
+    Ok(FilterId { name, version })
+}
+
 async fn source(arguments: &Arguments) -> Result<Source, Failure> {
-    let path = match (&arguments.from, &arguments.module) {
-        (Some(reference), _) => return pull(arguments, reference).await,
-        (None, Some(path)) => path,
-        (None, None) => return Err(Failure::bad_input("say which module: a file, or `--from oci://…`")),
+    let path = match (&arguments.from, &arguments.ready, &arguments.module) {
+        (Some(reference), _, _) => return pull(arguments, reference).await,
+        (None, Some(name), _) => catalogue::module_of(&name.to_string())?,
+        (None, None, Some(path)) => path.clone(),
+        (None, None, None) => {
+            return Err(Failure::bad_input("say which module: a file, `--ready NAME` or `--from oci://…`"));
+        }
     };
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    Ok(Source { bytes: module_file::read_module(path)?, from: FilterSourceBody::File(name) })
+    Ok(Source { bytes: module_file::read_module(&path)?, from: FilterSourceBody::File(name) })
 }
 
 async fn pull(arguments: &Arguments, reference: &Reference) -> Result<Source, Failure> {
