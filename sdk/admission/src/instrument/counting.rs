@@ -7,8 +7,8 @@ use wasmparser::{FunctionBody, Operator, Result};
 pub enum Counting {
     /// Each block pays for itself: exact, and dear for code of many small blocks.
     Blocks,
-    /// A function pays at its entry for all of it that is not in a loop, and a loop at its head for one round, whichever
-    /// branches are taken: cheap, and it counts too much where branches are long.
+    /// A function pays at its entry, and a loop at its head for one round; short ways behind a branch are paid there, too,
+    /// whether they are taken or not, and long ones where they begin: nearly exact, and cheap.
     #[default]
     LoopHeads,
 }
@@ -36,9 +36,19 @@ struct Frame {
     construct: Construct,
     /// Whether a branch leads to its end.
     is_target: bool,
-    /// Where a loop's round is paid.
+    /// The payment to which instructions were added before it was opened, and are again behind it.
+    around: usize,
+    /// The one to which its own are added first: that of a loop is at its head.
     payment: usize,
+    /// The ways that begin in its body, in order: each is a payment, and leads to the body's end.
+    ways: Vec<usize>,
+    /// The outermost construct to which a branch inside of it leads.
+    leads_to: usize,
 }
+
+/// Instructions from which on a way pays for itself. A payment is four: a way that is shorter would cost more to count than it
+/// is worth, and is paid with what stands before it.
+const LONG_WAY: u64 = 8;
 
 /// What growing a memory costs: new pages are cleared.
 const GROW_COST: u64 = 2_000;
@@ -70,7 +80,14 @@ struct Count {
 impl Count {
     fn new(counting: Counting) -> Self {
         let entry = Payment { before: 0, cost: 1, checks: true };
-        let function = Frame { construct: Construct::Function, is_target: false, payment: 0 };
+        let function = Frame {
+            construct: Construct::Function,
+            is_target: false,
+            around: 0,
+            payment: 0,
+            ways: Vec::new(),
+            leads_to: usize::MAX,
+        };
         Self { counting, payments: vec![entry], current: 0, frames: vec![function] }
     }
 
@@ -79,66 +96,115 @@ impl Count {
             payment.cost = payment.cost.saturating_add(cost(operator));
         }
         match operator {
-            Operator::Block { .. } => self.open(Construct::Block),
+            Operator::Block { .. } => self.open(Construct::Block, self.current),
             Operator::Loop { .. } => {
+                let around = self.current;
                 self.begin(at + 1, true);
-                self.open(Construct::Loop);
+                self.open(Construct::Loop, around);
             }
             Operator::If { .. } => {
-                self.open(Construct::If);
-                self.begin_block(at + 1);
+                self.open(Construct::If, self.current);
+                self.begin_way(at + 1);
             }
-            Operator::Else => self.begin_block(at + 1),
+            Operator::Else => {
+                self.join_ways();
+                self.begin_way(at + 1);
+            }
             Operator::End => self.close(at + 1),
             Operator::Br { relative_depth } | Operator::BrIf { relative_depth } => {
                 self.mark(*relative_depth);
-                self.begin_block(at + 1);
+                self.begin_way(at + 1);
             }
             Operator::BrTable { targets } => {
                 // The module is valid, so each target can be read.
                 let depths = targets.targets().filter_map(Result::ok).chain([targets.default()]);
                 depths.for_each(|depth| self.mark(depth));
-                self.begin_block(at + 1);
+                self.begin_way(at + 1);
             }
-            Operator::Return | Operator::Unreachable => self.begin_block(at + 1),
+            Operator::Return | Operator::Unreachable => {
+                self.lead_to(0);
+                self.begin_way(at + 1);
+            }
             _ => {}
         }
     }
 
-    fn open(&mut self, construct: Construct) {
-        self.frames.push(Frame { construct, is_target: false, payment: self.current });
+    fn open(&mut self, construct: Construct, around: usize) {
+        self.frames.push(Frame {
+            construct,
+            is_target: false,
+            around,
+            payment: self.current,
+            ways: Vec::new(),
+            leads_to: usize::MAX,
+        });
     }
 
     /// Code goes on behind the end of a construct.
     fn close(&mut self, before: usize) {
+        self.join_ways();
         let Some(frame) = self.frames.pop() else { return };
-        match self.counting {
-            Counting::Blocks => {
-                let joins = frame.is_target || matches!(frame.construct, Construct::If | Construct::Loop);
-                if joins && frame.construct != Construct::Function {
-                    self.begin(before, false);
-                }
-            }
-            // What follows was paid with the construct around it.
-            Counting::LoopHeads if frame.construct == Construct::Loop => {
-                let around =
-                    |frame: &&Frame| matches!(frame.construct, Construct::Loop | Construct::Function);
-                self.current = self.frames.iter().rev().find(around).map_or(0, |frame| frame.payment);
-            }
-            Counting::LoopHeads => {}
+        if frame.construct == Construct::Function {
+            return;
+        }
+        self.lead_to(frame.leads_to);
+        if self.counting == Counting::LoopHeads {
+            self.current = frame.around;
+        }
+        let is_way = match self.counting {
+            Counting::Blocks => frame.is_target || matches!(frame.construct, Construct::If | Construct::Loop),
+            // Something inside leads further than to the end, so that what follows is not always reached.
+            Counting::LoopHeads => frame.leads_to < self.frames.len(),
+        };
+        if is_way {
+            self.begin_way(before);
         }
     }
 
     fn mark(&mut self, depth: u32) {
-        let index = self.frames.len().checked_sub(depth as usize + 1);
-        if let Some(frame) = index.and_then(|index| self.frames.get_mut(index)) {
+        let Some(index) = self.frames.len().checked_sub(depth as usize + 1) else { return };
+        self.lead_to(index);
+        if let Some(frame) = self.frames.get_mut(index) {
             frame.is_target = true;
         }
     }
 
-    fn begin_block(&mut self, before: usize) {
+    /// Something in the innermost construct leads to this one.
+    fn lead_to(&mut self, index: usize) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.leads_to = frame.leads_to.min(index);
+        }
+    }
+
+    /// The instructions from here to the end of the innermost construct are not always reached.
+    fn begin_way(&mut self, before: usize) {
+        let way = self.payments.len();
+        self.begin(before, false);
+        if let Some(frame) = self.frames.last_mut() {
+            frame.ways.push(way);
+        }
+    }
+
+    /// The body of the innermost construct is over: ways that are too short to be paid alone are paid with what stands
+    /// before them. Whoever takes such a way has passed there.
+    fn join_ways(&mut self) {
+        let Some(frame) = self.frames.last_mut() else { return };
+        let mut ways = std::mem::take(&mut frame.ways);
+        let first = frame.payment;
         if self.counting == Counting::Blocks {
-            self.begin(before, false);
+            return;
+        }
+        while let Some(way) = ways.pop() {
+            self.join_way(way, ways.last().copied().unwrap_or(first));
+        }
+    }
+
+    fn join_way(&mut self, way: usize, before: usize) {
+        let is_short = |payment: &&mut Payment| payment.cost < LONG_WAY;
+        let Some(short) = self.payments.get_mut(way).filter(is_short) else { return };
+        let cost = std::mem::take(&mut short.cost);
+        if let Some(payment) = self.payments.get_mut(before) {
+            payment.cost = payment.cost.saturating_add(cost);
         }
     }
 
