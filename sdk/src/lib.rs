@@ -14,6 +14,8 @@
 
 pub mod config;
 pub mod host;
+pub mod json;
+pub mod media;
 pub mod testing;
 
 mod answer;

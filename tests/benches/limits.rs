@@ -11,6 +11,7 @@ use chancery_tests::cost::{Variant, added, measure, median, setting};
 use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
 use chancery_tests::filters;
 use hyper::StatusCode;
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 /// Rounds without another wish.
@@ -66,6 +67,8 @@ async fn run(rounds: usize, requests: usize) -> Result<()> {
     let variants: Vec<Variant> = names
         .iter()
         .map(|name| Variant {
+            varying: None,
+            body: Bytes::new(),
             listener: name.clone(),
             path: "/items/77/x".to_owned(),
             headers: (0..8)

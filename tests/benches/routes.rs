@@ -11,6 +11,7 @@ use chancery_tests::callers::{answering_by_key, calling};
 use chancery_tests::cost::{Variant, added, measure, median, setting};
 use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
 use hyper::StatusCode;
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 /// Rounds without another wish.
@@ -54,6 +55,8 @@ async fn run(rounds: usize, requests: usize) -> Result<()> {
         // Of the routes the last one is asked for.
         let last = name.split(' ').next().and_then(|count| count.parse::<usize>().ok()).unwrap_or(1) - 1;
         Variant {
+            varying: None,
+            body: Bytes::new(),
             listener: name.clone(),
             path: format!("/items/{last}/x"),
             headers: (0..8)

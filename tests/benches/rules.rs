@@ -11,6 +11,7 @@ use chancery_tests::cost::{Variant, added, measure, median, setting};
 use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
 use chancery_tests::filters;
 use hyper::StatusCode;
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -85,6 +86,8 @@ fn variant(listener: &str, rules: usize, requests: usize) -> Variant {
     headers
         .extend((0..8).map(|number| (format!("x-other-{number}"), format!("value-{number}-of-some-length"))));
     Variant {
+        varying: None,
+        body: Bytes::new(),
         listener: listener.to_owned(),
         path: format!("/s{last:05}/items/7"),
         headers,

@@ -12,6 +12,7 @@ use chancery_tests::cost::{Variant, added, measure, median, setting};
 use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
 use chancery_tests::filters;
 use hyper::StatusCode;
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 /// Rounds without another wish.
@@ -112,6 +113,8 @@ async fn run(rounds: usize, requests: usize) -> Result<()> {
 fn variant(listener: &str, requests: usize) -> Variant {
     let own = [("x-team", "blue"), ("x-tenant", "a-tenant-of-some-length")];
     Variant {
+        varying: None,
+        body: Bytes::new(),
         listener: listener.to_owned(),
         path: "/items/77/x".to_owned(),
         headers: (0..8)

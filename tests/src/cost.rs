@@ -6,10 +6,10 @@
 
 use crate::envoy::Envoy;
 use anyhow::{Context, Result, bail};
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -33,6 +33,10 @@ pub struct Variant {
     pub path: String,
     /// Headers of the requests.
     pub headers: Vec<(String, String)>,
+    /// Headers that differ from request to request, such as signatures.
+    pub varying: Option<fn() -> Vec<(String, String)>>,
+    /// The body; of a request without one the method is `GET`, otherwise `POST`.
+    pub body: Bytes,
     /// What must be answered; anything else ends the measurement.
     pub status: StatusCode,
     /// Requests of one round.
@@ -136,12 +140,15 @@ async fn one_connection(address: SocketAddr, variant: Variant, requests: usize) 
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
     for _ in 0..requests {
-        let mut request = Request::get(variant.path.as_str()).header("host", "bench.example");
-        for (name, value) in &variant.headers {
+        let method = if variant.body.is_empty() { Method::GET } else { Method::POST };
+        let mut request =
+            Request::builder().method(method).uri(variant.path.as_str()).header("host", "bench.example");
+        let varying = variant.varying.map(|varying| varying()).unwrap_or_default();
+        for (name, value) in variant.headers.iter().chain(&varying) {
             request = request.header(name, value);
         }
         sender.ready().await?;
-        let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
+        let response = sender.send_request(request.body(Full::new(variant.body.clone()))?).await?;
         if response.status() != variant.status {
             bail!(
                 "listener {} answers {} in the place of {}",

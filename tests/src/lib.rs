@@ -14,6 +14,7 @@ pub mod mesh;
 pub mod pair;
 pub mod programs;
 pub mod random;
+pub mod ready;
 pub mod registry;
 pub mod secrets;
 pub mod strangers;

@@ -1,5 +1,7 @@
 //! Ready filters as modules: they do in the wasmtime host what the filter does natively, and do it in a real Envoy.
 
+mod guards;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chancery_sdk::testing::{Event, Plugin};

@@ -7,6 +7,7 @@ use chancery_tests::cost::{Variant, added, measure, median};
 use chancery_tests::envoy::{Envoy, answering_listener, wasm_filter};
 use chancery_tests::filters;
 use hyper::StatusCode;
+use hyper::body::Bytes;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -35,6 +36,8 @@ pub(super) async fn run(rounds: usize, requests: usize) -> Result<()> {
         .collect();
     let envoy = Envoy::start(folder, json!({"listeners": listeners})).await?;
     let variant = |row: &Row| Variant {
+        varying: None,
+        body: Bytes::new(),
         listener: row.name.to_owned(),
         path: "/items/77/x?token=abc".to_owned(),
         headers: (0..8)

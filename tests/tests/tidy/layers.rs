@@ -8,7 +8,10 @@ use std::process::Command;
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("chancery-sdk-abi", &[]),
     ("chancery-sdk", &["chancery-sdk-abi"]),
+    ("chancery-filters-graphql-guard", &["chancery-sdk"]),
     ("chancery-filters-hmac-auth", &["chancery-sdk"]),
+    ("chancery-filters-json-guard", &["chancery-sdk"]),
+    ("chancery-filters-pii-guard", &["chancery-sdk"]),
     ("chancery-sdk-admission", &["chancery-sdk-abi"]),
     ("chancery-sdk-host", &["chancery-sdk-abi"]),
     ("chancery-policy-lang", &["chancery-sdk-abi"]),
@@ -21,7 +24,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "chancery-tests",
         &[
             "chancery-control",
+            "chancery-filters-graphql-guard",
             "chancery-filters-hmac-auth",
+            "chancery-filters-json-guard",
+            "chancery-filters-pii-guard",
             "chancery-policy-lang",
             "chancery-sdk",
             "chancery-sdk-abi",

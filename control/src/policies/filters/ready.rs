@@ -11,7 +11,12 @@ pub const FOLDER_VARIABLE: &str = "CHANCERY_FILTERS";
 /// Where they are, from the folder of the command on.
 const BESIDE: &str = "../share/chancery/filters";
 
-const DESCRIPTIONS: &[&str] = &[include_str!("../../../../filters/hmac-auth/filter.json")];
+const DESCRIPTIONS: &[&str] = &[
+    include_str!("../../../../filters/graphql-guard/filter.json"),
+    include_str!("../../../../filters/hmac-auth/filter.json"),
+    include_str!("../../../../filters/json-guard/filter.json"),
+    include_str!("../../../../filters/pii-guard/filter.json"),
+];
 
 /// A ready filter.
 #[derive(Clone, Debug, Deserialize, Serialize)]
