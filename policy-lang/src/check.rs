@@ -18,6 +18,7 @@ mod cover;
 pub(crate) mod dump;
 mod errors;
 mod expr;
+mod filter;
 mod header_name;
 mod headers;
 mod leaving;

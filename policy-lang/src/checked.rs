@@ -7,6 +7,7 @@
 
 mod calls;
 mod cors;
+mod filter;
 mod headers;
 mod log;
 mod settings;
@@ -19,6 +20,7 @@ pub use calls::{
     Piece, Retry, Template, Way, Weighted,
 };
 pub use cors::{Cors, CorsRules, Origin};
+pub use filter::{Attached, FilterBody, FilterPhase, FilterVersion, Grants, OnFailure};
 pub use headers::{HeaderChange, HeaderStatement, Message};
 pub use log::{Field, LogBody, Redact, Redaction, Sample, SampleRate, Sending};
 pub use settings::{Balance, Ejection, HealthCheck, Pool, Setting, Settings};
@@ -67,6 +69,8 @@ pub enum Body {
     Traffic(TrafficBody),
     /// Of a `log` policy.
     Log(LogBody),
+    /// Of a `filter` policy.
+    Filter(FilterBody),
     /// Of a `sink`.
     Sink(Sink),
 }
@@ -86,7 +90,7 @@ impl CheckedPolicy {
     pub fn rules(&self) -> &[Rule] {
         match &self.body {
             Body::Auth(auth) => &auth.rules,
-            Body::Traffic(_) | Body::Log(_) | Body::Sink(_) => &[],
+            Body::Traffic(_) | Body::Log(_) | Body::Filter(_) | Body::Sink(_) => &[],
         }
     }
 
@@ -95,7 +99,7 @@ impl CheckedPolicy {
     pub fn otherwise(&self) -> Option<&Otherwise> {
         match &self.body {
             Body::Auth(auth) => auth.otherwise.as_ref(),
-            Body::Traffic(_) | Body::Log(_) | Body::Sink(_) => None,
+            Body::Traffic(_) | Body::Log(_) | Body::Filter(_) | Body::Sink(_) => None,
         }
     }
 
@@ -103,7 +107,7 @@ impl CheckedPolicy {
     #[must_use]
     pub fn limits(&self) -> &[Limit] {
         match &self.body {
-            Body::Auth(_) | Body::Log(_) | Body::Sink(_) => &[],
+            Body::Auth(_) | Body::Log(_) | Body::Filter(_) | Body::Sink(_) => &[],
             Body::Traffic(traffic) => &traffic.limits,
         }
     }
@@ -112,7 +116,7 @@ impl CheckedPolicy {
     #[must_use]
     pub fn headers(&self) -> &[HeaderStatement] {
         match &self.body {
-            Body::Auth(_) | Body::Log(_) | Body::Sink(_) => &[],
+            Body::Auth(_) | Body::Log(_) | Body::Filter(_) | Body::Sink(_) => &[],
             Body::Traffic(traffic) => &traffic.headers,
         }
     }
@@ -135,22 +139,32 @@ impl CheckedPolicy {
         }
     }
 
+    /// The module that it attaches; `None` for a policy of another kind than `filter`.
+    #[must_use]
+    pub fn filter(&self) -> Option<&FilterBody> {
+        match &self.body {
+            Body::Filter(filter) => Some(filter),
+            _ => None,
+        }
+    }
+
     /// What callers' sidecars do with requests to its targets; a policy of another kind than `traffic` says nothing.
     #[must_use]
     pub fn calls(&self) -> Option<&Calls> {
         match &self.body {
-            Body::Auth(_) | Body::Log(_) | Body::Sink(_) => None,
+            Body::Auth(_) | Body::Log(_) | Body::Filter(_) | Body::Sink(_) => None,
             Body::Traffic(traffic) => Some(&traffic.calls),
         }
     }
 
-    /// Whether something of it holds in the sidecars of its targets; what only callers' sidecars carry out does not.
+    /// Whether something of it is part of the program of its targets' sidecars: what only callers' sidecars carry out
+    /// is not, nor is a filter, which is a program by itself.
     #[must_use]
     pub fn acts_at_target(&self) -> bool {
         match &self.body {
             Body::Auth(_) | Body::Log(_) => true,
             // What it says is said by the policies that name it.
-            Body::Sink(_) => false,
+            Body::Filter(_) | Body::Sink(_) => false,
             Body::Traffic(TrafficBody { limits, headers, calls, cors }) => {
                 !limits.is_empty() || !headers.is_empty() || !cors.is_empty() || calls.is_empty()
             }

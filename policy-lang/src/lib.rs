@@ -28,6 +28,7 @@ pub mod editor;
 pub mod emit;
 pub mod eval;
 pub mod explain;
+pub mod filters;
 #[cfg(test)]
 mod generated;
 pub mod inhabitants;

@@ -13,6 +13,7 @@
 //! traffic  the statements of the other kinds of policies
 //! tests    test blocks and requests
 //! expr     expressions
+//! json     the configuration of filters
 //! foreign  files of other languages, which are answered with one error
 //! parser   the machine below: tokens in, tree out
 //! wishes   what could stand at the end of a text, for editors
@@ -23,6 +24,7 @@ mod errors;
 mod expr;
 mod foreign;
 mod items;
+mod json;
 mod parser;
 mod schema;
 mod sink;

@@ -13,11 +13,12 @@ use chancery_policy_lang::check::{self, CheckOptions};
 use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::checked::{CheckedPolicy, ServiceRef, TestCase};
 use chancery_policy_lang::diagnostic::render;
+use chancery_policy_lang::filters::{Granting, Pushed, Registry};
 use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::source::SOURCE_BYTES_MAX;
 use chancery_policy_lang::{
-    Analysis, Diagnostic, FileId, SourceSet, analyse, classify, emit, inhabitants, lex, link, lower, parse,
-    print, routes, tabulate, testing, together,
+    Analysis, Diagnostic, FileId, SourceSet, analyse, classify, emit, filters, inhabitants, lex, link, lower,
+    parse, print, routes, tabulate, testing, together,
 };
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -43,6 +44,8 @@ const STAGES: &[(&str, Run)] = &[
     ("calls", run_calls),
     ("inhabitants", run_inhabitants),
     ("sinks", run_sinks),
+    ("filters", run_filters),
+    ("registry", run_registry),
 ];
 
 /// The day of the cases, for warnings about days that are over.
@@ -72,16 +75,19 @@ fn run_check(_: FileId, text: &str) -> Made {
     (check::dump(&analysis.policies, &analysis.tests), analysis.diagnostics)
 }
 
-/// Links the policies for the workload `shop/orders` with version `v2`, and shows what becomes of it.
-fn run_link(text: &str, mut show: impl FnMut(&LinkedProgram) -> String) -> Made {
-    let mut analysis = analyse_text(text);
-    let workload = Workload {
+fn orders() -> Workload {
+    Workload {
         namespace: "shop".to_owned(),
         service: "orders".to_owned(),
         labels: [("version".to_owned(), "v2".to_owned())].into(),
         trust_domain: "chancery.local".to_owned(),
-    };
-    let made = match link::link(&analysis.policies, &workload, Direction::Inbound) {
+    }
+}
+
+/// Links the policies for the workload `shop/orders` with version `v2`, and shows what becomes of it.
+fn run_link(text: &str, mut show: impl FnMut(&LinkedProgram) -> String) -> Made {
+    let mut analysis = analyse_text(text);
+    let made = match link::link(&analysis.policies, &orders(), Direction::Inbound) {
         Ok(program) => program.as_ref().map_or("no program\n".to_owned(), &mut show),
         Err(diagnostics) => {
             analysis.diagnostics.extend(diagnostics);
@@ -259,6 +265,43 @@ fn run_sinks(_: FileId, text: &str) -> Made {
     let mut analysis = analyse_text(text);
     let found = together::check_together(&analysis.policies, [], &mut Budget::new()).unwrap();
     analysis.diagnostics.extend(found);
+    (String::new(), analysis.diagnostics)
+}
+
+/// The filters in the way of what comes to the workload `shop/orders` with version `v2`, and of what leaves it.
+fn run_filters(_: FileId, text: &str) -> Made {
+    let mut analysis = analyse_text(text);
+    let mut shown = String::new();
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        match link::link_filters(&analysis.policies, &orders(), direction) {
+            Ok(filters) => shown.push_str(&link::dump_filters(&filters, direction)),
+            Err(found) => analysis.diagnostics.extend(found),
+        }
+    }
+    (shown, analysis.diagnostics)
+}
+
+/// What is wrong with filters where two are there: `guard`, which may be granted everything, in eight versions, and `shy`,
+/// which may be granted to read bodies. A configuration with `"refuse"` in it is accepted by none.
+fn run_registry(_: FileId, text: &str) -> Made {
+    let mut analysis = analyse_text(text);
+    let pushed = |minor: u32, grants| Pushed {
+        number: format!("1.{minor}.0").into(),
+        digest: format!("{minor:064}").into(),
+        grants,
+    };
+    let shy = Granting { call: false, read_body: true, change_body: false, share_data: false };
+    let registry: Registry = [
+        ("guard".into(), (0..8).map(|minor| pushed(minor, Granting::ALL)).collect()),
+        ("shy".into(), vec![pushed(0, shy)]),
+    ]
+    .into();
+    analysis.diagnostics.extend(filters::unusable(&analysis.policies, &registry));
+    for body in analysis.policies.iter().filter_map(CheckedPolicy::filter) {
+        if body.config.as_ref().is_none_or(|config| config.contains("refuse")) {
+            analysis.diagnostics.push(filters::refused(body, "missing field `mask` at line 1"));
+        }
+    }
     (String::new(), analysis.diagnostics)
 }
 

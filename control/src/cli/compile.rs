@@ -103,15 +103,22 @@ fn later_stage(arguments: &Arguments, files: &PolicyFiles) -> Result<Vec<u8>, Fa
         return Ok(check::dump(&files.analysis.policies, &files.analysis.tests).into_bytes());
     }
     let workload = arguments.target.workload()?;
+    let filters = match arguments.emit {
+        Stage::Linked | Stage::Plan => files.filters(&workload)?,
+        _ => String::new(),
+    };
     let Some(program) = files.link(&workload)? else {
+        if !filters.is_empty() {
+            return Ok(filters.into_bytes());
+        }
         return Err(Failure::bad_input(format!("no policy concerns {}", workloads::shown(&workload)))
             .help("without a policy everything is allowed, and no module is needed"));
     };
     let plan = lower::lower(&program)?;
     let classes = || classify::classify(&plan);
     Ok(match arguments.emit {
-        Stage::Linked => link::dump(&program).into_bytes(),
-        Stage::Plan => lower::dump(&plan).into_bytes(),
+        Stage::Linked => (link::dump(&program) + &filters).into_bytes(),
+        Stage::Plan => (lower::dump(&plan) + &filters).into_bytes(),
         Stage::Classes => classify::dump(&plan, &classes()?).into_bytes(),
         Stage::Tables => tabulate::dump(&plan, &tabulate::tabulate(&plan, &classes()?)?).into_bytes(),
         _ => {

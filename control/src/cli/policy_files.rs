@@ -11,7 +11,7 @@ use chancery_policy_lang::bug::CompileError;
 use chancery_policy_lang::check::CheckOptions;
 use chancery_policy_lang::checked::Direction;
 use chancery_policy_lang::emit::{ModuleOptions, compile_with};
-use chancery_policy_lang::link::link;
+use chancery_policy_lang::link::{dump_filters, link, link_filters};
 use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::module::Module;
 use chancery_policy_lang::together::check_together;
@@ -81,6 +81,21 @@ impl PolicyFiles {
     pub fn link(&self, workload: &Workload) -> Result<Option<LinkedProgram>, Failure> {
         link(&self.analysis.policies, workload, Direction::Inbound)
             .or_else(|conflicts| say(&self.sources, &conflicts).map(|()| None))
+    }
+
+    /// The filters in the way of a workload's requests, those that come and those that leave, as text.
+    ///
+    /// # Errors
+    /// Silent bad input if policies contradict each other, which is said.
+    pub fn filters(&self, workload: &Workload) -> Result<String, Failure> {
+        let mut text = String::new();
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            match link_filters(&self.analysis.policies, workload, direction) {
+                Ok(filters) => text.push_str(&dump_filters(&filters, direction)),
+                Err(conflicts) => say(&self.sources, &conflicts)?,
+            }
+        }
+        Ok(text)
     }
 
     /// The module of a program.

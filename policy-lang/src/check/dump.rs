@@ -32,6 +32,7 @@ fn dump_policy(out: &mut String, policy: &CheckedPolicy) {
         Body::Auth(_) => "auth",
         Body::Traffic(_) => "traffic",
         Body::Log(_) => "log",
+        Body::Filter(_) => "filter",
         Body::Sink(_) => "sink",
     };
     let _ = writeln!(out, "{kind} {}", policy.name);
@@ -67,6 +68,17 @@ fn dump_policy(out: &mut String, policy: &CheckedPolicy) {
     if let Some(sink) = policy.sink() {
         let _ = writeln!(out, "  {}", sink.goal);
         return;
+    }
+    if let Some(filter) = policy.filter() {
+        let _ = writeln!(out, "  use {}", filter.attached);
+        let _ = writeln!(out, "  phase {}", filter.phase.as_str());
+        if let Some(config) = &filter.config {
+            let _ = writeln!(out, "  config {config}");
+        }
+        let _ = writeln!(out, "  on failure {}", filter.on_failure.as_str());
+        for words in filter.may.words() {
+            let _ = writeln!(out, "  may {words}");
+        }
     }
     if let Some(log) = policy.log() {
         for sample in &log.samples {

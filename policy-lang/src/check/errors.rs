@@ -2,6 +2,7 @@
 //! is not supported yet in the modules.
 
 pub(super) mod expression;
+pub(super) mod filter;
 pub(super) mod later;
 pub(super) mod log;
 pub(super) mod sink;

@@ -1,7 +1,7 @@
 //! One policy: its name, targets, mode and statements.
 
 use super::scope::{FileScope, Phase};
-use super::{CheckOptions, errors, lets, log, outbound, rule, sink, target};
+use super::{CheckOptions, errors, filter, lets, log, outbound, rule, sink, target};
 use crate::checked::{AuthBody, Body, CheckedPolicy, Mode, Otherwise, Scope, Target, TrafficBody};
 use crate::diagnostic::Findings;
 use crate::source::Span;
@@ -25,7 +25,7 @@ pub(super) struct Place<'a> {
     pub(super) incomplete: &'a mut BTreeSet<String>,
 }
 
-/// The policy, without what is wrong in it. `None` for kinds that are not supported yet.
+/// The policy, without what is wrong in it. `None` for a sink or a filter of which nothing is left then.
 pub(super) fn check(
     node: &Policy,
     place: Place<'_>,
@@ -45,11 +45,6 @@ pub(super) fn check(
         place.names.insert(name.clone(), name_span);
     }
     let kind = node.kind()?;
-    if kind == PolicyKind::Filter {
-        let keyword = node.kind_token()?;
-        diagnostics.push(errors::later::policy(tree.span(keyword.text_range()), keyword.text()));
-        return None;
-    }
     if kind == PolicyKind::Sink {
         let body = Body::Sink(sink::check(node, &name, name_span, (tree, diagnostics))?);
         let (targets, span) = (Vec::new(), tree.span(node.range()));
@@ -57,6 +52,10 @@ pub(super) fn check(
     }
     let targets = target::check(node, tree, diagnostics);
     let mode = mode(node, tree, place.options, diagnostics);
+    if kind == PolicyKind::Filter {
+        let body = Body::Filter(filter::check(node, name_span, tree, diagnostics)?);
+        return Some(CheckedPolicy { name, targets, mode, body, span: tree.span(node.range()), name_span });
+    }
     let of_lets = match kind {
         PolicyKind::Log => Phase::Log,
         PolicyKind::Traffic => Phase::Response,

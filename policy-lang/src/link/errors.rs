@@ -1,8 +1,9 @@
 //! What the authors of several policies did wrong together.
 
+use super::FILTERS_MAX;
 use super::scope::Specificity;
 use crate::check::dump::change_text;
-use crate::checked::{CheckedPolicy, Cors, Field, HeaderStatement, Otherwise, Sending};
+use crate::checked::{CheckedPolicy, Cors, Field, FilterBody, HeaderStatement, Otherwise, Sending};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::log::{FIELDS_MAX, LATER_MAX};
 use crate::response::LATE_OPERATIONS_MAX;
@@ -18,6 +19,30 @@ const FIELD_CONFLICT: Code = Code("E410");
 const MANY_FIELDS: Code = Code("E411");
 const MANY_SAMPLES: Code = Code("E412");
 const MANY_SINKS: Code = Code("E420");
+const TWO_VERSIONS: Code = Code("E430");
+const MANY_FILTERS: Code = Code("E431");
+
+pub(super) fn two_versions(
+    first: (&CheckedPolicy, &FilterBody),
+    second: (&CheckedPolicy, &FilterBody),
+) -> Diagnostic {
+    let message = format!(
+        "policies `{}` and `{}` attach two versions of `{}` to the same requests",
+        first.0.name, second.0.name, second.1.attached.name
+    );
+    Diagnostic::error(TWO_VERSIONS, second.1.attached_span, message)
+        .labelled(format!("`{}` attaches {}", second.0.name, second.1.attached.version))
+        .with(first.1.attached_span, format!("`{}` attaches {}", first.0.name, first.1.attached.version))
+        .help("write one version in both, or give one of them other targets")
+}
+
+pub(super) fn many_filters(policy: &CheckedPolicy, body: &FilterBody) -> Diagnostic {
+    let message =
+        format!("the policies of one workload attach more than {FILTERS_MAX} filters in one direction");
+    Diagnostic::error(MANY_FILTERS, body.attached_span, message)
+        .labelled(format!("`{}` attaches this one", policy.name))
+        .help("attach some of them to narrower targets: each filter takes memory in every worker of each sidecar")
+}
 
 pub(super) fn field_conflict(
     first: (&CheckedPolicy, &Field),

@@ -1,7 +1,7 @@
 //! Policies by what they are attached to, so that those of a workload are found without looking at all.
 
 use super::scope::covers;
-use super::{At, cors, otherwise};
+use super::{At, cors, filters, otherwise};
 use crate::checked::{CheckedPolicy, Direction, Mode, Scope, Target};
 use crate::diagnostic::Diagnostic;
 use crate::linked::Workload;
@@ -112,6 +112,10 @@ impl Concerned<'_> {
         }
         if has_two(|policy| !policy.cors().is_empty()) {
             found.extend(cors::cors(&self.policies, at).err().unwrap_or_default());
+        }
+        if has_two(|policy| policy.filter().is_some()) {
+            let policies = self.policies.iter().copied();
+            found.extend(filters::link_filters(policies, workload, direction).err().unwrap_or_default());
         }
         found
     }

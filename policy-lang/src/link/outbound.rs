@@ -74,6 +74,6 @@ fn says_more_than_where(policy: &CheckedPolicy) -> bool {
     match &policy.body {
         Body::Auth(_) | Body::Log(_) => true,
         Body::Traffic(TrafficBody { limits, headers, .. }) => !limits.is_empty() || !headers.is_empty(),
-        Body::Sink(_) => false,
+        Body::Filter(_) | Body::Sink(_) => false,
     }
 }

@@ -34,7 +34,9 @@ fn policy(name: &str, target: Target) -> CheckedPolicy {
 fn auth(policy: &mut CheckedPolicy) -> &mut AuthBody {
     match &mut policy.body {
         Body::Auth(auth) => auth,
-        Body::Traffic(_) | Body::Log(_) | Body::Sink(_) => panic!("the policies here are of auth"),
+        Body::Traffic(_) | Body::Log(_) | Body::Filter(_) | Body::Sink(_) => {
+            panic!("the policies here are of auth")
+        }
     }
 }
 

@@ -46,6 +46,10 @@ pub(super) fn nothing_behind_for(span: Span) -> Diagnostic {
         .help("write methods, paths or `from` and a caller behind it; a statement without `for` is for all requests")
 }
 
+pub(super) fn json_key(span: Span, name: &str) -> Diagnostic {
+    Diagnostic::error(EXPECTED, span, "keys of JSON are strings").help(format!("write `\"{name}\"`"))
+}
+
 pub(super) fn misspelt(span: Span, found: &str, meant: &str) -> Diagnostic {
     Diagnostic::error(MISSPELT, span, format!("unknown word `{found}`"))
         .help(format!("did you mean `{meant}`?"))

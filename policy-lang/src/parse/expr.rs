@@ -273,7 +273,12 @@ impl Parser<'_> {
     }
 
     /// Elements between brackets, with commas between them and perhaps behind the last.
-    fn elements(&mut self, open: SyntaxKind, close: SyntaxKind, element: fn(&mut Self) -> u32) -> u32 {
+    pub(super) fn elements(
+        &mut self,
+        open: SyntaxKind,
+        close: SyntaxKind,
+        element: fn(&mut Self) -> u32,
+    ) -> u32 {
         let opened = self.open_bracket(open);
         let mut depth = 0;
         while !self.at(close) && !self.at_end() {
@@ -298,7 +303,7 @@ impl Parser<'_> {
 
     /// Says that the expression is too deep and takes the rest of it: to the end of the brackets that
     /// are open, and from there to what begins a statement.
-    fn too_deep(&mut self) {
+    pub(super) fn too_deep(&mut self) {
         self.mistake(errors::too_deep(self.place()));
         self.start(SyntaxKind::Error);
         let mut open = self.brackets;

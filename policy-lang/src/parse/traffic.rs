@@ -387,12 +387,16 @@ impl Parser<'_> {
             "use" => {
                 let _ = self.expect(SyntaxKind::Name) && self.expect(SyntaxKind::String);
             }
-            "phase" => {
-                if matches!(self.eat_one_of(&["before", "after", "last"]), Some("before" | "after")) {
+            "phase" => match self.eat_one_of(&["before", "after", "last"]) {
+                Some("last") => {}
+                Some(_) => {
                     self.expect_word("auth");
                 }
-            }
-            "config" => self.object(),
+                None => {
+                    self.missing("`before auth`, `after auth` or `last`");
+                }
+            },
+            "config" => self.json_object(),
             "on" => {
                 if self.expect_word("failure") && self.eat_one_of(&["deny", "allow"]).is_none() {
                     self.missing("`deny` or `allow`");

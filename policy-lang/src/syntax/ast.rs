@@ -8,6 +8,7 @@ mod auth;
 mod calls;
 mod cors;
 mod expr;
+mod filter;
 mod headers;
 mod items;
 mod log;
@@ -22,6 +23,7 @@ pub use expr::{
     Arguments, BinaryExpr, BinaryOperator, CallExpr, ConditionalExpr, Expr, FieldExpr, IndexExpr, ListExpr,
     LiteralExpr, LiteralValue, MapEntry, MapExpr, NameExpr, ParenExpr, UnaryExpr, UnaryOperator,
 };
+pub use filter::{Attach, FilterConfig, FilterPhase, FilterStatement, May, OnFailure};
 pub use headers::{HeaderOperation, HeaderVerb};
 pub use items::{
     Field, File, Item, Label, Let, Mode, ModeKind, Policy, PolicyKind, Prove, Ref, Schema, SchemaApiKey,

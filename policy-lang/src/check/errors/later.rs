@@ -6,7 +6,6 @@ use crate::syntax::SyntaxTree;
 use crate::syntax::ast::AstNode;
 
 const ITEM: Code = Code("E901");
-const POLICY: Code = Code("E902");
 const TARGET: Code = Code("E903");
 const AUTHENTICATION: Code = Code("E904");
 const GRADUAL: Code = Code("E905");
@@ -27,13 +26,6 @@ pub(in crate::check) fn item(tree: &SyntaxTree, node: &impl AstNode, keyword: &s
         }
         _ => "write a test of the requests that matter: `test \"…\" for POLICY { given DELETE /a expect deny }`",
     })
-}
-
-/// `filter` policies.
-pub(in crate::check) fn policy(span: Span, kind: &str) -> Diagnostic {
-    Diagnostic::error(POLICY, span, format!("`{kind}` policies are not supported yet")).help(
-        "no statement does this yet; `auth` policies decide by what a request's headers and its caller say",
-    )
 }
 
 /// Gateways and routes.
