@@ -14,6 +14,7 @@ mod budget;
 mod counting;
 mod rewrite;
 mod shims;
+mod words;
 
 pub use counting::Counting;
 

@@ -2,6 +2,7 @@
 
 use super::additions::Additions;
 use super::budget::{self, Check};
+use super::words;
 use crate::outline::Import;
 use chancery_sdk_abi::host_calls::{self as call, wasi};
 use chancery_sdk_abi::{Function as Contract, Status, StreamType};
@@ -15,6 +16,9 @@ const LOG_COST: u64 = 1_000;
 const CALLOUT_COST: u64 = 20_000;
 /// What each vector of a vectored call costs, beside its bytes.
 const VECTOR_COST: u64 = 50;
+
+/// Those that do.
+const CALLOUTS: [Contract; 3] = [call::HTTP_CALL, call::GRPC_CALL, call::GRPC_STREAM];
 
 /// Host calls whose parameters tell how many bytes the host reads or fills, with the places of those parameters.
 /// What the host gives is paid when it allocates.
@@ -72,6 +76,10 @@ pub(crate) fn shim(additions: &Additions, import: &Import, index: u32, parameter
         end_once(&mut function, additions);
     } else if name == call::CONTINUE_STREAM.name {
         refuse_early(&mut function, additions);
+    } else if name == call::GET_PROPERTY.name {
+        words::only_attributes(&mut function);
+    } else if CALLOUTS.iter().any(|callout| callout.name == name) {
+        words::only_services(&mut function, at, end);
     }
     let mut code = function.instructions();
     (0..parameters).for_each(|parameter| {
@@ -83,7 +91,6 @@ pub(crate) fn shim(additions: &Additions, import: &Import, index: u32, parameter
 
 fn cost(name: &str) -> u64 {
     const LOGS: [Contract; 2] = [call::LOG, wasi::FD_WRITE];
-    const CALLOUTS: [Contract; 3] = [call::HTTP_CALL, call::GRPC_CALL, call::GRPC_STREAM];
     if CALLOUTS.iter().any(|function| function.name == name) {
         CALLOUT_COST
     } else if LOGS.iter().any(|function| function.name == name) {

@@ -6,6 +6,7 @@ mod cases;
 mod defused;
 mod generated;
 mod same_meaning;
+mod words;
 
 use chancery_sdk_admission::{Admission, Terms, admit};
 use chancery_sdk_host::{HeaderMap, Host, HostError, Limits, Plugin, PluginConfiguration, Properties};
