@@ -27,6 +27,7 @@ use crate::delivery::xds::XdsServer;
 use crate::mesh::identity::{Authority, Evictions, IdentityError, Role, TokenError, Tokens, Vault, tls};
 use crate::mesh::store::redb::{RedbStore, StoreTerms};
 use crate::mesh::store::{Actor, Store, StoreError};
+use crate::policies::filters::modules::Modules;
 use crate::policies::in_force::Current;
 use crate::policies::programs::Programs;
 use api::{Api, Pushes};
@@ -131,6 +132,7 @@ impl Server {
         let tls = tls::server_config(Arc::clone(&authority), options.certificate_names(address))?;
 
         let programs = Programs::new().map_err(|error| StartError::Host(error.to_string()))?;
+        let programs = programs.with_modules(stored_modules(Arc::clone(&store)));
         let (programs, in_force) = (Arc::new(programs), Arc::<Current>::default());
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -205,6 +207,13 @@ impl Server {
             tracing::warn!(tasks = self.tasks.len(), "stopped before everything had ended");
         }
     }
+}
+
+/// The modules of filters that the store keeps.
+fn stored_modules(store: Arc<dyn Store>) -> Modules {
+    let runtime = tokio::runtime::Handle::current();
+    // Whoever asks for one is on a thread that may wait.
+    Modules::read_by(move |digest| runtime.block_on(store.blob(digest)).map_err(|error| error.to_string()))
 }
 
 /// What follows the desired state, and what it works on.

@@ -7,7 +7,6 @@
 use crate::checked::{Attached, CheckedPolicy, FilterBody, FilterVersion, Grants, Mode};
 use crate::diagnostic::near::nearest;
 use crate::diagnostic::{Code, Diagnostic, FINDINGS_MAX};
-use crate::source::Span;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -127,21 +126,30 @@ fn not_to_be_granted(body: &FilterBody, words: &str) -> Diagnostic {
         .help(format!("remove `may {words}`, or push another version with `--may '{words}'`"))
 }
 
-/// The module of a filter does not start as the policy attaches it. `words` are what it says of that, or what happened.
+/// The module of a filter does not take its configuration, or that it has none. `words` are what it says of that.
 #[must_use]
 pub fn refused(body: &FilterBody, words: &str) -> Diagnostic {
-    let shown: String = words.chars().take(WORDS_SHOWN_MAX).filter(|shown| !shown.is_control()).collect();
-    let name = &body.attached;
-    let place: Span = body.config_span.unwrap_or(body.attached_span);
+    let (name, words) = (&body.attached, shown(words));
     let (message, help) = match body.config_span {
         Some(_) => (
-            format!("`{name}` does not accept this configuration: {shown}"),
-            format!("`chancery filter show {}` says what it takes, if it was pushed with that", name.name),
+            format!("`{name}` does not accept this configuration: {words}"),
+            "correct it: what is said is said by the filter itself",
         ),
-        None => (
-            format!("`{name}` does not start without a configuration: {shown}"),
-            "write one: `config { … }`".to_owned(),
-        ),
+        None => {
+            (format!("`{name}` does not start without a configuration: {words}"), "write one: `config { … }`")
+        }
     };
-    Diagnostic::error(REFUSED, place, message).help(help)
+    Diagnostic::error(REFUSED, body.config_span.unwrap_or(body.attached_span), message).help(help)
+}
+
+/// The module of a filter fails as the policy attaches it. `words` say at what.
+#[must_use]
+pub fn fails(body: &FilterBody, words: &str) -> Diagnostic {
+    let message = format!("`{}` fails as it is attached here: {}", body.attached, shown(words));
+    Diagnostic::error(REFUSED, body.attached_span, message)
+        .help("run it with `chancery filter run` and this configuration, which shows its log")
+}
+
+fn shown(words: &str) -> String {
+    words.chars().map(|shown| if shown.is_control() { ' ' } else { shown }).take(WORDS_SHOWN_MAX).collect()
 }

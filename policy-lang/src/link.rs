@@ -29,7 +29,7 @@ use at::At;
 pub use calls::link_calls;
 pub use dump::dump;
 pub use facts::Facts;
-pub use filters::{FILTERS_MAX, LinkedFilter, dump_filters, link_filters, of_phase};
+pub use filters::{FILTERS_MAX, LinkedFilter, dump_filters, link_filters};
 pub use hidden::{hidden, may_hide};
 pub(crate) use index::Index;
 pub use scope::{Specificity, covers, reach};

@@ -282,7 +282,7 @@ fn run_filters(_: FileId, text: &str) -> Made {
 }
 
 /// What is wrong with filters where two are there: `guard`, which may be granted everything, in eight versions, and `shy`,
-/// which may be granted to read bodies. A configuration with `"refuse"` in it is accepted by none.
+/// which may be granted to read bodies. A configuration with `refuse` in it is accepted by none, and none bears one with `fail`.
 fn run_registry(_: FileId, text: &str) -> Made {
     let mut analysis = analyse_text(text);
     let pushed = |minor: u32, grants| Pushed {
@@ -300,6 +300,9 @@ fn run_registry(_: FileId, text: &str) -> Made {
     for body in analysis.policies.iter().filter_map(CheckedPolicy::filter) {
         if body.config.as_ref().is_none_or(|config| config.contains("refuse")) {
             analysis.diagnostics.push(filters::refused(body, "missing field `mask` at line 1"));
+        }
+        if body.config.as_ref().is_some_and(|config| config.contains("fail")) {
+            analysis.diagnostics.push(filters::fails(body, "the module fails for `GET /`: out of\nbounds"));
         }
     }
     (String::new(), analysis.diagnostics)

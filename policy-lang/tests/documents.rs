@@ -123,6 +123,7 @@ impl Writer<'_> {
             "PATH_STRING" => &[r#""/Orders(5)/**""#, "'/caf\u{e9}/{id}'", r#""/a b#c""#],
             "STRING" => &["\"s\"", "'it'", "r\"\\d\"", "\"\""],
             "INT" => &["0", "403", "0x1f"],
+            "FRACTION" => &["0.5", "12.25"],
             "SIZE" => &["64KiB", "1B"],
             "DURATION" => &["250ms", "2s", "1h"],
             "RATE" => &["100/s", "3/d"],

@@ -5,9 +5,10 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by panicking")]
 
 use chancery_policy_lang::check::CheckOptions;
-use chancery_policy_lang::checked::{CheckedPolicy, ServiceRef, TestCase};
+use chancery_policy_lang::checked::{CheckedPolicy, Direction, ServiceRef, TestCase};
 use chancery_policy_lang::diagnostic::render;
-use chancery_policy_lang::{Diagnostic, SourceSet, analyse, inhabitants, sinks, testing};
+use chancery_policy_lang::linked::Workload;
+use chancery_policy_lang::{Diagnostic, SourceSet, analyse, inhabitants, link, sinks, testing};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -90,6 +91,10 @@ fn said_in_mesh(text: &str, known: &BTreeSet<ServiceRef>) -> (Vec<Diagnostic>, S
         }
     }
     let policies: Vec<&CheckedPolicy> = analysis.policies.iter().collect();
+    let orders = ServiceRef { namespace: "shop".into(), name: "orders".into() };
+    let orders = Workload::of_service(&orders, "chancery.local");
+    let filters = link::link_filters(policies.iter().copied(), &orders, Direction::Inbound);
+    analysis.diagnostics.extend(filters.err().into_iter().flatten());
     let strangers = inhabitants::unknown_inhabitants(&policies, known, &sources);
     analysis.diagnostics.extend(strangers);
     let shown = render::human(&analysis.diagnostics, &sources, false) + &failures;

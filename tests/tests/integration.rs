@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say so")]
 
 mod answers;
+mod attached_filters;
 mod bad_input;
 mod blame;
 mod calls;

@@ -19,6 +19,7 @@ mod descriptors;
 pub mod endpoints;
 pub mod evicted;
 pub mod extension;
+pub mod filter;
 pub mod listener;
 mod matcher;
 mod message;

@@ -11,6 +11,7 @@
 //! What [`Reconciler::take_in`] gives follows from the desired state: what the reconciler remembers only saves work,
 //! and keeps the last good policy of a workload whose policies can no longer be made into one.
 
+mod attached;
 mod calls;
 mod filters;
 mod plumbing;
@@ -29,6 +30,7 @@ use crate::policies::effort::Effort;
 use crate::policies::in_force::{Current, InForce};
 use crate::policies::population::workload;
 use crate::policies::programs::Programs;
+use attached::Attached;
 use calls::{Calls, Leading, Led};
 use chancery_policy_lang::checked::{Destination, Direction, ServiceRef, Target};
 use chancery_policy_lang::link::{LinkedSettings, covers};
@@ -49,6 +51,7 @@ pub struct Reconciler {
     known: Option<Arc<InForce>>,
     plumbing: Plumbing,
     filters: Filters,
+    attached: Attached,
     calls: Calls,
     /// Why what proxies get is not what the policies state, of those of which it is not.
     problems: BTreeMap<ProxyId, Problems>,
@@ -87,6 +90,8 @@ struct Problems {
     inbound: Option<String>,
     /// Of what goes out.
     outbound: Vec<String>,
+    /// Of the filters of others.
+    attached: Option<String>,
 }
 
 /// What a proxy gets that has something already.
@@ -106,12 +111,14 @@ impl Reconciler {
     pub fn new(tools: Tools) -> Self {
         let filters = Filters::new(tools.programs.clone(), tools.log_key);
         let calls = Calls::new(tools.programs.clone(), tools.log_key);
+        let attached = Attached::new(tools.programs.clone());
         let evicted = Evicted::new(Arc::default());
         Self {
             tools,
             known: None,
             plumbing: Plumbing::default(),
             filters,
+            attached,
             calls,
             problems: BTreeMap::new(),
             evicted,
@@ -158,6 +165,9 @@ impl Reconciler {
             news.entry(id).or_default().calls.push(service);
         }
 
+        // Their listeners are others, so all of it is made anew.
+        let mut anew = self.attached.change(&in_force, targets.to.iter().chain(&targets.from));
+
         let mut change = FleetChange { revision: state.revision, is_whole, ..FleetChange::default() };
         for (id, step) in &changes.proxies {
             if is_of_readiness(step) {
@@ -165,6 +175,7 @@ impl Reconciler {
             }
             let Step { after, .. } = step;
             news.remove(id);
+            anew.remove(id);
             match after {
                 Some(proxy) => {
                     let snapshot = self.snapshot(&in_force, proxy, &effort);
@@ -176,6 +187,12 @@ impl Reconciler {
                     change.gone.insert(id.clone());
                 }
             }
+        }
+        for id in anew {
+            news.remove(&id);
+            let Some(proxy) = state.proxies.get(&id) else { continue };
+            let snapshot = self.snapshot(&in_force, proxy, &effort);
+            change.given.insert(id, Arc::new(snapshot));
         }
         for (id, news) in news {
             let Some(snapshot) = self.snapshots.get(&id).cloned() else { continue };
@@ -193,6 +210,7 @@ impl Reconciler {
                 self.plumbing.remove(before, moved);
                 if !is_of_readiness(step) {
                     self.filters.remove(before);
+                    self.attached.remove(before);
                     self.calls.remove(before);
                     self.plumbing.lead(&before.id, BTreeMap::new());
                 }
@@ -217,11 +235,13 @@ impl Reconciler {
 
     fn snapshot(&mut self, in_force: &InForce, proxy: &ProxyRegistration, effort: &Effort) -> Snapshot {
         self.calls.add(in_force, proxy, effort);
+        let attachments = self.attached.add(in_force, proxy);
         self.lead(proxy);
         self.settle(in_force, proxy);
-        let resources = self.plumbing.of_proxy(proxy);
+        let resources = self.plumbing.of_proxy(proxy, &attachments);
         let mut snapshot = Snapshot::new(in_force.state.revision, resources);
-        let mut problems = Problems::default();
+        attachments.resources(proxy).for_each(|resource| snapshot.put(resource.clone()));
+        let mut problems = Problems { attached: attachments.problem.clone(), ..Problems::default() };
         if proxy.inbound.is_some() {
             snapshot.put(self.evicted.resource.clone());
             problems.inbound =
@@ -247,7 +267,9 @@ impl Reconciler {
     fn settle(&mut self, in_force: &InForce, proxy: &ProxyRegistration) {
         let led = self.leading(proxy).flat_map(|leading| leading.destinations.keys()).map(|to| &to.service);
         let stated = proxy.outbounds.iter().map(|outbound| &outbound.service);
-        let services: BTreeSet<ServiceRef> = stated.chain(led).cloned().collect();
+        let of_filters = self.attached.of(proxy).into_iter().flat_map(|attached| attached.calls(proxy));
+        let of_filters = of_filters.map(|to| &to.service);
+        let services: BTreeSet<ServiceRef> = stated.chain(led).chain(of_filters).cloned().collect();
         for service in
             services.iter().filter(|service| !self.plumbing.is_settled(service)).collect::<Vec<_>>()
         {
@@ -288,6 +310,10 @@ impl Reconciler {
             if !is_stated(to) {
                 led.entry(to.clone()).or_default().extend(by.iter().cloned());
             }
+        }
+        let of_filters = self.attached.of(proxy).into_iter().flat_map(|attached| attached.calls(proxy));
+        for to in of_filters.filter(|to| !is_stated(to)) {
+            led.entry(to.clone()).or_default();
         }
         self.plumbing.lead(&proxy.id, led);
     }
@@ -330,7 +356,10 @@ impl Reconciler {
     }
 
     fn put_problems(&mut self, snapshot: &mut Snapshot, id: &ProxyId, problems: Problems) {
-        snapshot.problems = problems.inbound.iter().chain(&problems.outbound).cloned().collect();
+        // What is wrong with all policies stands in the way of both.
+        let attached = problems.attached.iter().filter(|problem| problems.inbound.as_ref() != Some(problem));
+        snapshot.problems =
+            problems.inbound.iter().chain(&problems.outbound).chain(attached).cloned().collect();
         if problems == Problems::default() {
             self.problems.remove(id);
         } else {

@@ -2,6 +2,7 @@
 //! with the policies that stay, compiled and tried, for every workload that the change concerns; then the tests
 //! are run that it touches. What fails here is never stored.
 
+mod filters;
 mod outcome;
 mod rollback;
 mod tests_touched;
@@ -15,6 +16,7 @@ use crate::mesh::store::{Change, Intent, Placement, PolicyChange, StoreError};
 use crate::policies::differences::concerned;
 use crate::policies::documents;
 use crate::policies::effort::{Effort, Stopped};
+use crate::policies::filters::attached::{linked, used};
 use crate::policies::in_force::{InForce, PolicyInForce, PolicySet, surroundings, tested_in};
 use crate::policies::preflight::TrialError;
 use crate::policies::programs::{ProgramError, Programs};
@@ -22,7 +24,7 @@ use crate::policies::sources::FILES_MAX;
 use crate::policies::test_run::TestError;
 use crate::policies::workloads::ANY;
 use chancery_policy_lang::check::{CheckOptions, Checked, check};
-use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, ServiceRef, Target};
+use chancery_policy_lang::checked::{CheckedPolicy, CheckedTest, Direction, ServiceRef, Target};
 use chancery_policy_lang::diagnostic::render;
 use chancery_policy_lang::inhabitants::{unknown_inhabitants, unknown_versions};
 use chancery_policy_lang::linked::Workload;
@@ -455,6 +457,7 @@ fn check_together(
     if !unknown.is_empty() {
         return Err(Refusal::Policies(findings(&unknown, &policies.sources)));
     }
+    filters::check(&in_force.state, policies, changed, programs, effort)?;
     let felt = changed.iter().flat_map(|name| [in_force.policies.felt_at(name), policies.felt_at(name)]);
     let targets: BTreeSet<&Target> = felt.flatten().map(|scope| &scope.target).collect();
     let mut distinct: BTreeMap<_, (Workload, BTreeSet<ServiceRef>)> = BTreeMap::new();
@@ -480,6 +483,9 @@ fn check_together(
     workloads.sort();
     let try_out = |(workload, called): &(Workload, BTreeSet<ServiceRef>)| {
         programs.try_out(policies, workload, effort)?;
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            linked(policies, workload, direction).map_err(ProgramError::Refused)?;
+        }
         programs.try_out_leaving(policies, workload, called, effort)
     };
     for (done, tried) in try_all(&workloads, try_out) {
@@ -589,7 +595,7 @@ fn change(
                 before,
                 changed,
                 set: set.map(str::to_owned),
-                filters: BTreeSet::new(),
+                filters: used(state, &new.policy.policy),
             };
             Some((new.name().to_owned(), placement))
         })

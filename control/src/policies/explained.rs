@@ -4,6 +4,7 @@
 //! JSON is a stable format, documented in `docs/command-line.md`.
 
 mod course;
+mod filters;
 
 use crate::policies::workloads;
 use chancery_policy_lang::budget::Budget;
@@ -18,6 +19,7 @@ use chancery_policy_lang::linked::{LinkedProgram, Workload};
 use chancery_policy_lang::request::{RawRequest, Refusal, Request, received, service_of};
 use chancery_policy_lang::{Diagnostic, SourceSet, Span};
 use course::Step;
+use filters::Passed;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,6 +48,9 @@ pub struct Explained {
     /// What the `outbound` policies of the caller make of it in the caller's sidecar, before all else.
     #[serde(skip_serializing_if = "Option::is_none")]
     sender: Option<Box<Explained>>,
+    /// The filters of others in its way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    filters: Vec<Passed>,
     /// What is done to it in its caller's sidecar.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     caller: Vec<Step>,
@@ -179,6 +184,7 @@ impl Explained {
             labels: caller_labels.clone(),
             ..Workload::of_service(&service, &workload.trust_domain)
         });
+        explained.filters = filters::passed(policies, caller.as_ref(), workload)?;
         let calls = link_calls(policies.checked, &target, caller.as_ref(), &mut Budget::new())?;
         let course = calls.as_ref().and_then(|calls| course(calls, &request));
         let own = calls.filter(LinkedProgram::decides_beside_calls).map(|calls| calls.without_calls());
@@ -229,6 +235,7 @@ impl Explained {
             headers: Vec::new(),
             cors: None,
             sender: None,
+            filters: Vec::new(),
             caller: Vec::new(),
             rules: Vec::new(),
             logged: None,
@@ -480,6 +487,9 @@ impl fmt::Display for Explained {
         }
         if let Some(Pages { rules, by }) = &self.cors {
             writeln!(f, "{rules} by {by}")?;
+        }
+        for filter in &self.filters {
+            writeln!(f, "{filter}")?;
         }
         if let Some(sender) = &self.sender {
             writeln!(f, "\nin the sidecar of {}, which sends it:", sender.target)?;

@@ -9,6 +9,8 @@
 
 use super::call_programs::CallPrograms;
 use crate::policies::effort::{Effort, Stopped};
+use crate::policies::filters::modules::Modules;
+use crate::policies::filters::trial::FilterTrials;
 use crate::policies::in_force::{PolicyInForce, PolicySet};
 use crate::policies::preflight::{Preflight, TrialError};
 use chancery_policy_lang::Diagnostic;
@@ -39,6 +41,7 @@ pub struct Programs {
     preflight: Preflight,
     made: Mutex<Made>,
     pub(super) calls: CallPrograms,
+    filters: FilterTrials,
 }
 
 /// All that a linked program says, as a digest; it says nothing of the workload but what was folded into it.
@@ -84,7 +87,25 @@ impl Programs {
     /// # Errors
     /// If the host that modules are tried out in cannot be made on this machine.
     pub fn new() -> Result<Self, HostError> {
-        Ok(Self { preflight: Preflight::new()?, made: Mutex::default(), calls: CallPrograms::default() })
+        let filters = FilterTrials::of(Modules::none());
+        Ok(Self {
+            preflight: Preflight::new()?,
+            made: Mutex::default(),
+            calls: CallPrograms::default(),
+            filters,
+        })
+    }
+
+    /// The same, with the modules of filters that are found there.
+    #[must_use]
+    pub fn with_modules(self, modules: Modules) -> Self {
+        Self { filters: FilterTrials::of(modules), ..self }
+    }
+
+    /// The filters of others, and what came of trying them.
+    #[must_use]
+    pub fn filters(&self) -> &FilterTrials {
+        &self.filters
     }
 
     /// The host for tests to run in.

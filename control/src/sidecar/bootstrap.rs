@@ -16,9 +16,10 @@ const CONNECTIONS_MAX: u32 = 50_000;
 /// requests fail those of all others; 2^31 streams never come together.
 const ABANDONED_STREAMS_MAX: u32 = 1 << 31;
 
-/// The policy in the name of a counter of a module, `wasmcustom.writ.limited.POLICY/STATEMENT`, which is a label for
-/// those who collect metrics. What the first group finds is taken out of the name.
-const POLICY_OF_COUNTER: &str = r"^wasmcustom\.writ\.[a-z-]+(\.([^/]+))/";
+/// The policy in the name of a counter of a module, `wasmcustom.writ.limited.POLICY/STATEMENT`, and in that of one of a
+/// filter that fails, `wasm.filter-inbound/POLICY/DIGEST.vm_reload_success`, which is a label for those who collect metrics.
+/// What the first group finds is taken out of the name.
+const POLICY_OF_COUNTER: &str = r"^wasm(?:custom\.writ\.[a-z-]+)?(\.(?:filter-(?:in|out)bound/)?([^/]+)(?:/[0-9a-f]{16})?)(?:/|\.vm_reload)";
 /// The statement in it.
 const STATEMENT_OF_COUNTER: &str = r"^wasmcustom\.writ\.[a-z-]+\.[^/]+(/(.+))$";
 

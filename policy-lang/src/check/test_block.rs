@@ -83,7 +83,13 @@ impl<'a> Known<'a> {
         let mut tested: Vec<usize> = Vec::new();
         for token in node.policies() {
             match self.numbers.get(token.text()) {
-                Some(number) => tested.push(*number),
+                Some(number) => {
+                    let is_filter = |policy: &&CheckedPolicy| policy.filter().is_some();
+                    if self.policies.get(*number).is_some_and(is_filter) {
+                        diagnostics.push(errors::filter::tested(tree.span(token.text_range()), token.text()));
+                    }
+                    tested.push(*number);
+                }
                 // A policy of another kind has been reported.
                 None if self.names.contains_key(token.text()) => {}
                 None => {

@@ -11,7 +11,7 @@
 //! one filter in the way of one request are a contradiction.
 
 use super::{Specificity, errors, scope};
-use crate::checked::{CheckedPolicy, Direction, FilterBody, FilterPhase, Mode};
+use crate::checked::{CheckedPolicy, Direction, FilterBody, Mode};
 use crate::diagnostic::Diagnostic;
 use crate::linked::Workload;
 use std::collections::BTreeMap;
@@ -95,10 +95,4 @@ pub fn dump_filters(filters: &[LinkedFilter], direction: Direction) -> String {
         out.push('\n');
     }
     out
-}
-
-/// Those that stand at one place.
-#[must_use]
-pub fn of_phase(filters: &[LinkedFilter], phase: FilterPhase) -> impl Iterator<Item = &LinkedFilter> {
-    filters.iter().filter(move |filter| filter.body.phase == phase)
 }

@@ -161,6 +161,7 @@ fn observed(filters: &[(&str, Any)]) -> Result<Listener> {
             protocol: model::Protocol::Http1,
         },
         &ServiceRef { namespace: "model".to_owned(), name: "model".to_owned() },
+        &[],
         "chancery.local",
         ConnectionLife::default(),
     );

@@ -103,7 +103,7 @@ impl Proxy {
     pub(super) fn resources(&self, policy: Resource) -> Vec<Resource> {
         let mut resources = self.inbound_resources(policy);
         resources.extend([
-            listener::outbound(&service(), &[self.outbound], ConnectionLife::default()),
+            listener::outbound(&service(), &[self.outbound], &[], ConnectionLife::default()),
             route::outbound(&service(), None, None, &Shown::default()),
             extension::undecided(&service()),
             cluster::mesh(
@@ -132,7 +132,7 @@ impl Proxy {
         let inbound = self.stated_inbound();
         let mut resources = self.secrets.clone();
         resources.extend([
-            listener::inbound(&inbound, &service(), TRUST_DOMAIN, ConnectionLife::default()),
+            listener::inbound(&inbound, &service(), &[], TRUST_DOMAIN, ConnectionLife::default()),
             route::inbound(None, &[], &Shown::default()),
             cluster::local_app(self.application, Protocol::Http1),
             evicted::resource(&[]),

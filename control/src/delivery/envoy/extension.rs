@@ -92,12 +92,17 @@ pub(super) fn deny_all() -> Any {
     any(&Rbac { rules: Some(rules), ..Default::default() })
 }
 
+/// What lets everything pass that the filters beside it let pass.
+pub(super) fn allow_all() -> Any {
+    any(&Rbac::default())
+}
+
 /// The types of filters that may be sent for a policy.
 pub(super) fn type_urls() -> Vec<String> {
     vec![Wasm::type_url(), Rbac::type_url()]
 }
 
-fn extension(name: &str, filter: Any, policies: &[String]) -> Resource {
+pub(super) fn extension(name: &str, filter: Any, policies: &[String]) -> Resource {
     let config = TypedExtensionConfig { name: name.to_owned(), typed_config: Some(filter) };
     let policies: Arc<[String]> = policies.into();
     Resource::new(ResourceType::Extension, name, config.encode_to_vec(), policies)

@@ -2,13 +2,14 @@
 
 use super::message::{self, address, ads, any, number, resource, seconds, yes};
 use super::route::{DELAY, DELAY_SHARE};
+use super::filter::{self, Slot};
 use super::{
     ConnectionLife, INBOUND, INBOUND_POLICY, UNSENT, access_log, cors, evicted, extension, one_identity, outbound_listener,
     outbound_policy, route, tls,
 };
 use crate::delivery::snapshot::{Resource, ResourceType};
 use crate::mesh::model::Inbound;
-use chancery_policy_lang::checked::ServiceRef;
+use chancery_policy_lang::checked::{FilterPhase, ServiceRef};
 use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
 use envoy_types::pb::envoy::config::accesslog::v3::{AccessLogFilter, ResponseFlagFilter};
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::HeaderMutation;
@@ -42,22 +43,24 @@ const UPGRADES: [&str; 1] = ["websocket"];
 /// How long a client may take to send its request's headers.
 const HEADERS_TIMEOUT_S: i64 = 15;
 
-/// The listener [`INBOUND`]: mTLS, then the policies, then the application.
+/// The listener [`INBOUND`]: mTLS, then the policies and the filters around them, then the application.
 #[must_use]
 pub fn inbound(
     inbound: &Inbound,
     service: &ServiceRef,
+    filters: &[Slot],
     trust_domain: &str,
     life: ConnectionLife,
 ) -> Resource {
+    // Browsers ask without saying who they are before they ask in somebody's name, so that is answered first.
+    let mut http_filters = vec![evicted::filter(), cors::filter()];
+    http_filters.extend(filter::places(filters, FilterPhase::BeforeAuth));
+    http_filters.push(discovered(INBOUND_POLICY.to_owned(), extension::deny_all()));
+    http_filters.extend(filter::places(filters, FilterPhase::AfterAuth));
+    http_filters.extend(filter::places(filters, FilterPhase::Last));
+    http_filters.push(router());
     let manager = HttpConnectionManager {
-        // Browsers ask without saying who they are before they ask in somebody's name, so that is answered first.
-        http_filters: vec![
-            evicted::filter(),
-            cors::filter(),
-            policy_filter(INBOUND_POLICY.to_owned(), extension::deny_all()),
-            router(),
-        ],
+        http_filters,
         // What a client says of its certificate is dropped, and what it showed is said instead.
         forward_client_cert_details: ForwardClientCertDetails::SanitizeSet.into(),
         set_current_client_cert_details: Some(SetCurrentClientCertDetails {
@@ -95,15 +98,22 @@ pub fn inbound(
 /// The listener through which the application reaches a service of the mesh, at one address or at several,
 /// which are sorted.
 #[must_use]
-pub fn outbound(service: &ServiceRef, listens: &[SocketAddr], life: ConnectionLife) -> Resource {
+pub fn outbound(
+    service: &ServiceRef,
+    listens: &[SocketAddr],
+    filters: &[Slot],
+    life: ConnectionLife,
+) -> Resource {
     let name = outbound_listener(service);
     let mut addresses = listens.iter().map(|listen| address(*listen));
+    let mut http_filters: Vec<HttpFilter> = filter::places(filters, FilterPhase::BeforeAuth).collect();
+    http_filters.push(discovered(outbound_policy(service), extension::deny_all()));
+    http_filters.extend(filter::places(filters, FilterPhase::AfterAuth));
+    http_filters.push(route::fault_filter());
+    http_filters.extend(filter::places(filters, FilterPhase::Last));
+    http_filters.push(router());
     let manager = HttpConnectionManager {
-        http_filters: vec![
-            policy_filter(outbound_policy(service), extension::deny_all()),
-            route::fault_filter(),
-            router(),
-        ],
+        http_filters,
         // Only the policy makes a request wait.
         early_header_mutation_extensions: vec![without(&[DELAY, DELAY_SHARE])],
         access_log: access_log::of_policies("outbound", service),
@@ -220,8 +230,8 @@ fn connection_manager(manager: &HttpConnectionManager) -> Filter {
     }
 }
 
-/// The place of a policy, and what holds before there is one.
-fn policy_filter(name: String, default: Any) -> HttpFilter {
+/// The place of an extension, and what holds before there is one.
+pub(super) fn discovered(name: String, default: Any) -> HttpFilter {
     let source = ExtensionConfigSource {
         config_source: Some(ads()),
         default_config: Some(default),

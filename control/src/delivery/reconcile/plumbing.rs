@@ -1,6 +1,8 @@
 //! Everything of a proxy but its policies: listeners, routes, clusters, endpoints.
 
+use super::attached::Attachments;
 use super::calls::Led;
+use crate::delivery::envoy::filter::Slot;
 use crate::delivery::envoy::{ConnectionLife, cluster, endpoints, listener};
 use crate::delivery::snapshot::Resource;
 use crate::mesh::model::{Inbound, Labels, Protocol, ProxyId, ProxyRegistration, Readiness, VERSION};
@@ -58,9 +60,9 @@ struct Callers {
 /// What a resource depends on, beside the trust domain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
-    InboundListener(Inbound, ServiceRef),
+    InboundListener(Inbound, ServiceRef, Arc<[Slot]>),
     /// The addresses are sorted.
-    OutboundListener(ServiceRef, Box<[SocketAddr]>),
+    OutboundListener(ServiceRef, Box<[SocketAddr]>, Arc<[Slot]>),
     LocalApp(SocketAddr, Protocol),
     /// With the statements that lead there, if the proxy does not say so itself.
     MeshCluster(Destination, Arc<LinkedSettings>, BTreeSet<Arc<str>>),
@@ -158,12 +160,16 @@ impl Plumbing {
         self.services.get(service).map_or(0, |known| known.replicas_with(is_meant).len())
     }
 
-    /// The resources of a proxy that was taken in.
-    pub(super) fn of_proxy(&mut self, proxy: &ProxyRegistration) -> Vec<Arc<Resource>> {
+    /// The resources of a proxy that was taken in, with these filters in its listeners.
+    pub(super) fn of_proxy(
+        &mut self,
+        proxy: &ProxyRegistration,
+        filters: &Attachments,
+    ) -> Vec<Arc<Resource>> {
         let mut resources = Vec::new();
         if let Some(inbound) = proxy.inbound {
             resources.extend([
-                self.resource(Key::InboundListener(inbound, proxy.service.clone())),
+                self.resource(Key::InboundListener(inbound, proxy.service.clone(), filters.inbound.clone())),
                 self.resource(Key::LocalApp(inbound.application, inbound.protocol)),
             ]);
         }
@@ -172,8 +178,9 @@ impl Plumbing {
             outbounds.entry(&outbound.service).or_default().insert(outbound.listen);
         }
         for (service, listens) in outbounds {
-            resources
-                .push(self.resource(Key::OutboundListener(service.clone(), listens.into_iter().collect())));
+            let listens = listens.into_iter().collect();
+            let key = Key::OutboundListener(service.clone(), listens, filters.outbound.clone());
+            resources.push(self.resource(key));
             let to = Destination { service: service.clone(), version: None };
             resources.extend(self.way_to(&to, &BTreeSet::new()));
         }
@@ -298,8 +305,12 @@ impl Service {
 
 fn make(key: &Key, trust_domain: &str, life: ConnectionLife) -> Resource {
     match key {
-        Key::InboundListener(inbound, service) => listener::inbound(inbound, service, trust_domain, life),
-        Key::OutboundListener(service, listens) => listener::outbound(service, listens, life),
+        Key::InboundListener(inbound, service, filters) => {
+            listener::inbound(inbound, service, filters, trust_domain, life)
+        }
+        Key::OutboundListener(service, listens, filters) => {
+            listener::outbound(service, listens, filters, life)
+        }
         Key::LocalApp(application, protocol) => cluster::local_app(*application, *protocol),
         Key::MeshCluster(destination, settings, by) => {
             cluster::mesh(destination, settings, by, trust_domain, life)

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
+mod attached;
+
 use super::Tools;
 use crate::delivery::envoy::ConnectionLife;
 use crate::delivery::fleet::FleetChange;
@@ -33,11 +35,17 @@ struct Reconciler {
 
 impl Default for Reconciler {
     fn default() -> Self {
+        Self::of(Programs::new().unwrap())
+    }
+}
+
+impl Reconciler {
+    fn of(programs: Programs) -> Self {
         let (evicted, receiver) = watch::channel(Arc::default());
         let tools = Tools {
             in_force: Arc::default(),
             life: ConnectionLife::default(),
-            programs: Arc::new(Programs::new().unwrap()),
+            programs: Arc::new(programs),
             evicted: receiver,
             log_key: LogKey::default(),
             stop: CancellationToken::new(),

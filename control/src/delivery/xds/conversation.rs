@@ -27,6 +27,7 @@
 use super::memory::Memory;
 use super::message::{Event, Request, Response};
 use super::subscription::{Desired, Subscription};
+use crate::delivery::envoy::filter::OUTBOUND_FILTERS;
 use crate::delivery::envoy::{INBOUND, listener_of_policy};
 use crate::delivery::snapshot::{Resource, ResourceType, Snapshot};
 use crate::mesh::model::Revision;
@@ -229,6 +230,11 @@ impl Conversation {
             ResourceType::Listener => !is_closed(name),
             // A route configuration has the name of its listener.
             ResourceType::Route => !is_closed(name),
+            ResourceType::Extension if name.starts_with(OUTBOUND_FILTERS) => {
+                // It stands in all listeners that lead out.
+                let listeners = self.snapshot.of(ResourceType::Listener).names();
+                listeners.into_iter().any(|listener| listener != INBOUND && !is_closed(listener))
+            }
             ResourceType::Extension => !is_closed(listener_of_policy(name)),
             ResourceType::Cluster | ResourceType::Endpoints | ResourceType::Secret => true,
         }

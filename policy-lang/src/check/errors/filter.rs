@@ -9,6 +9,7 @@ const VERSION: Code = Code("E271");
 const CONFIG: Code = Code("E272");
 const SHADOW: Code = Code("E273");
 const GRANT: Code = Code("E274");
+const TESTED: Code = Code("E278");
 
 /// `part` is the word that the missing statement begins with.
 pub(in crate::check) fn missing(span: Span, part: &str) -> Diagnostic {
@@ -112,6 +113,11 @@ pub(in crate::check) fn call_of_all(span: Span) -> Diagnostic {
     Diagnostic::error(GRANT, span, "it has to be said which service a filter may call").help(
         "write a `may call NAMESPACE/NAME` for each of them: the sidecar is told the way to those alone",
     )
+}
+
+pub(in crate::check) fn tested(span: Span, name: &str) -> Diagnostic {
+    Diagnostic::error(TESTED, span, format!("a test cannot be of `{name}`, which attaches a filter"))
+        .help("a test asks what policies decide; a filter is tested where it is written, and run by `chancery filter run`")
 }
 
 pub(in crate::check) fn let_in_filter(span: Span) -> Diagnostic {

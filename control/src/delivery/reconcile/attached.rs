@@ -1,0 +1,225 @@
+//! The filters of others in the sidecars of each workload: found again where a policy that concerns it changed, and
+//! once for all sidecars of it.
+
+use crate::delivery::envoy::filter::{self, Attachment, Slot, extension_name};
+use crate::delivery::snapshot::Resource;
+use crate::mesh::model::{Labels, ProxyId, ProxyRegistration};
+use crate::policies::filters::attached::{allowed, linked, record};
+use crate::policies::in_force::{InForce, describe};
+use crate::policies::population::workload;
+use crate::policies::programs::Programs;
+use chancery_policy_lang::checked::{Destination, Direction, ServiceRef, Target};
+use chancery_policy_lang::link::LinkedFilter;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Weak};
+
+/// Made resources that are looked through for those that nobody needs any more, at least.
+const SWEPT_MIN: usize = 64;
+
+/// The filters in the listeners of a sidecar.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Attachments {
+    /// Those that see what comes in.
+    pub(super) inbound: Arc<[Slot]>,
+    /// Those that see what goes out.
+    pub(super) outbound: Arc<[Slot]>,
+    /// The filters, of each direction.
+    resources: BTreeMap<Direction, Vec<Arc<Resource>>>,
+    /// The services that they may call.
+    calls: BTreeMap<Direction, BTreeSet<Destination>>,
+    /// Why they are not those that the policies state.
+    pub(super) problem: Option<String>,
+}
+
+impl Attachments {
+    /// The directions that a sidecar has listeners for.
+    fn directions(proxy: &ProxyRegistration) -> impl Iterator<Item = Direction> {
+        let inbound = proxy.inbound.map(|_| Direction::Inbound);
+        let outbound = (!proxy.outbounds.is_empty()).then_some(Direction::Outbound);
+        inbound.into_iter().chain(outbound)
+    }
+
+    /// The filters that a sidecar needs.
+    pub(super) fn resources(&self, proxy: &ProxyRegistration) -> impl Iterator<Item = &Arc<Resource>> {
+        Self::directions(proxy).filter_map(|direction| self.resources.get(&direction)).flatten()
+    }
+
+    /// The services that they may call there.
+    pub(super) fn calls(&self, proxy: &ProxyRegistration) -> impl Iterator<Item = &Destination> {
+        Self::directions(proxy).filter_map(|direction| self.calls.get(&direction)).flatten()
+    }
+}
+
+/// The filters of all workloads.
+#[derive(Clone, Debug)]
+pub(super) struct Attached {
+    programs: Arc<Programs>,
+    workloads: BTreeMap<ServiceRef, BTreeMap<Labels, Members>>,
+    /// By their extensions and what their policies say, as long as anybody has one.
+    made: HashMap<(String, [u8; 32]), Weak<Resource>>,
+    swept: usize,
+}
+
+/// The sidecars of one workload.
+#[derive(Clone, Debug)]
+struct Members {
+    attachments: Arc<Attachments>,
+    ids: BTreeSet<ProxyId>,
+}
+
+impl Attached {
+    pub(super) fn new(programs: Arc<Programs>) -> Self {
+        Self { programs, workloads: BTreeMap::new(), made: HashMap::new(), swept: SWEPT_MIN }
+    }
+
+    /// Takes in that policies changed which are about these targets, of either direction: gives the sidecars that get
+    /// other filters.
+    pub(super) fn change<'t>(
+        &mut self,
+        in_force: &InForce,
+        targets: impl Iterator<Item = &'t Target>,
+    ) -> BTreeSet<ProxyId> {
+        let mut concerned: BTreeSet<(&ServiceRef, &Labels)> = BTreeSet::new();
+        for target in targets {
+            concerned.extend(in_force.population.covered(target));
+        }
+        let mut changed = BTreeSet::new();
+        for (service, labels) in concerned {
+            let Some(members) = self.members(service, labels) else { continue };
+            let before = members.attachments.clone();
+            let attachments = Arc::new(self.make(in_force, (service, labels), Some(&before)));
+            let Some(members) = self.members(service, labels) else { continue };
+            if members.attachments != attachments {
+                changed.extend(members.ids.iter().cloned());
+                members.attachments = attachments;
+            }
+        }
+        changed
+    }
+
+    /// Takes in a sidecar: gives its filters.
+    pub(super) fn add(&mut self, in_force: &InForce, proxy: &ProxyRegistration) -> Arc<Attachments> {
+        if let Some(members) = self.members(&proxy.service, &proxy.labels) {
+            members.ids.insert(proxy.id.clone());
+            return members.attachments.clone();
+        }
+        let attachments = Arc::new(self.make(in_force, (&proxy.service, &proxy.labels), None));
+        let members = Members { attachments: attachments.clone(), ids: [proxy.id.clone()].into() };
+        self.workloads.entry(proxy.service.clone()).or_default().insert(proxy.labels.clone(), members);
+        attachments
+    }
+
+    /// The filters of a sidecar that was taken in.
+    pub(super) fn of(&self, proxy: &ProxyRegistration) -> Option<&Attachments> {
+        Some(&self.workloads.get(&proxy.service)?.get(&proxy.labels)?.attachments)
+    }
+
+    /// Forgets a sidecar.
+    pub(super) fn remove(&mut self, proxy: &ProxyRegistration) {
+        let Some(workloads) = self.workloads.get_mut(&proxy.service) else { return };
+        if let Some(members) = workloads.get_mut(&proxy.labels) {
+            members.ids.remove(&proxy.id);
+            if members.ids.is_empty() {
+                workloads.remove(&proxy.labels);
+            }
+        }
+        if workloads.is_empty() {
+            self.workloads.remove(&proxy.service);
+        }
+    }
+
+    fn members(&mut self, service: &ServiceRef, labels: &Labels) -> Option<&mut Members> {
+        self.workloads.get_mut(service)?.get_mut(labels)
+    }
+
+    /// The filters of a workload; those that it had, if they cannot be found out or one of them cannot be had.
+    fn make(
+        &mut self,
+        in_force: &InForce,
+        (service, labels): (&ServiceRef, &Labels),
+        last_good: Option<&Attachments>,
+    ) -> Attachments {
+        let workload = workload(service, labels, &in_force.state.trust_domain);
+        let mut attachments = Attachments::default();
+        let mut made = Ok(());
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            let linked = match in_force.policies.problem() {
+                Some(problem) => Err(problem.to_owned()),
+                None => linked(&in_force.policies, &workload, direction).map_err(|found| describe(&found)),
+            };
+            let filled =
+                linked.and_then(|filters| self.fill(&mut attachments, in_force, &filters, direction));
+            made = made.and(filled);
+        }
+        let Err(problem) = made else { return attachments };
+        let (namespace, name) = (&service.namespace, &service.name);
+        tracing::error!(namespace, service = name, problem, "the filters stay as they are");
+        // Without any that it had, what stands in the places of those that are missing does what is said of failures.
+        let attachments = last_good.cloned().unwrap_or(attachments);
+        Attachments { problem: Some(problem), ..attachments }
+    }
+
+    fn fill(
+        &mut self,
+        attachments: &mut Attachments,
+        in_force: &InForce,
+        filters: &[LinkedFilter],
+        direction: Direction,
+    ) -> Result<(), String> {
+        let slot = |filter: &LinkedFilter| Slot {
+            name: extension_name(&filter.policy, direction).into(),
+            phase: filter.body.phase,
+            on_failure: filter.body.on_failure,
+        };
+        let slots: Arc<[Slot]> = filters.iter().map(slot).collect();
+        match direction {
+            Direction::Inbound => attachments.inbound = slots,
+            Direction::Outbound => attachments.outbound = slots,
+        }
+        let destination = |service: &ServiceRef| Destination { service: service.clone(), version: None };
+        let calls = filters.iter().flat_map(|filter| &filter.body.may.calls).map(destination);
+        attachments.calls.insert(direction, calls.collect());
+        let mut problem = Ok(());
+        for filter in filters {
+            match self.resource(in_force, filter, direction) {
+                Ok(resource) => attachments.resources.entry(direction).or_default().push(resource),
+                Err(error) => {
+                    problem = Err(format!("the filter of policy `{}` cannot be had: {error}", filter.policy))
+                }
+            }
+        }
+        problem
+    }
+
+    /// The filter of a policy, made once.
+    fn resource(
+        &mut self,
+        in_force: &InForce,
+        filter: &LinkedFilter,
+        direction: Direction,
+    ) -> Result<Arc<Resource>, String> {
+        let policy = in_force.policies.get(&filter.policy);
+        let says = policy.map(|policy| policy.digest).unwrap_or_default();
+        let key = (extension_name(&filter.policy, direction), says);
+        if let Some(made) = self.made.get(&key).and_then(Weak::upgrade) {
+            return Ok(made);
+        }
+        let record = record(&in_force.state, &filter.body.attached)
+            .ok_or_else(|| format!("`{}` is not there any more", filter.body.attached))?;
+        let module = self.programs.filters().modules().get(record.module)?;
+        let resource = Arc::new(filter::resource(&Attachment {
+            policy: &filter.policy,
+            direction,
+            body: &filter.body,
+            module: &module,
+            digest: &record.module.to_string(),
+            allowed: &allowed(record, &filter.body.may),
+        }));
+        if self.made.len() >= self.swept {
+            self.made.retain(|_, resource| resource.strong_count() > 0);
+            self.swept = SWEPT_MIN.max(2 * self.made.len());
+        }
+        self.made.insert(key, Arc::downgrade(&resource));
+        Ok(resource)
+    }
+}
