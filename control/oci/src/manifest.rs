@@ -200,9 +200,9 @@ impl Entry {
 #[expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    fn entry(media_type: &str, of: &str) -> serde_json::Value {
+    fn entry(media_type: &str, of: &str) -> Value {
         json!({"mediaType": media_type, "digest": Digest::of(of.as_bytes()).to_string(), "size": of.len()})
     }
 
@@ -210,7 +210,7 @@ mod tests {
         Descriptor { digest: Digest::of(of.as_bytes()), size: of.len() as u64 }
     }
 
-    fn read(document: &serde_json::Value) -> Result<Manifest, ManifestError> {
+    fn read(document: &Value) -> Result<Manifest, ManifestError> {
         Manifest::read(document.to_string().as_bytes())
     }
 
@@ -231,13 +231,11 @@ mod tests {
     #[test]
     fn of_an_index_the_image_that_is_meant_is_taken() {
         let image = |of: &str, os: &str, architecture: &str| {
-            let mut image = entry(OCI_MANIFEST, of);
-            image["platform"] = json!({"os": os, "architecture": architecture});
-            image
+            let Value::Object(mut image) = entry(OCI_MANIFEST, of) else { unreachable!() };
+            image.insert("platform".to_owned(), json!({"os": os, "architecture": architecture}));
+            Value::Object(image)
         };
-        let meant = |manifests: Vec<serde_json::Value>| {
-            read(&json!({"mediaType": OCI_INDEX, "manifests": manifests}))
-        };
+        let meant = |manifests: Vec<Value>| read(&json!({"mediaType": OCI_INDEX, "manifests": manifests}));
         let statement = || image("s", "unknown", "unknown");
         let arm = || image("arm", "linux", "arm64");
         let x86 = || image("x86", "linux", "amd64");
@@ -251,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_is_no_manifest_or_has_no_module_is_said() {
-        let said = |document: serde_json::Value| read(&document).unwrap_err().to_string();
+        let said = |document: Value| read(&document).unwrap_err().to_string();
         assert!(Manifest::read(b"<html>").unwrap_err().to_string().contains("no manifest"));
         assert!(said(json!({})).contains("neither"));
         assert!(said(json!({"layers": [], "manifests": []})).contains("neither"));

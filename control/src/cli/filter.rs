@@ -41,7 +41,7 @@ enum Action {
     /// Run a module on a request, as a sidecar would, and show what it does
     Run(Box<run::Arguments>),
     /// Keep a module in the mesh, as a version of a filter that policies can use
-    Push(push::Arguments),
+    Push(Box<push::Arguments>),
     /// List the filters
     List(list::Arguments),
     /// Show one version of a filter

@@ -61,8 +61,10 @@ async fn a_filter_comes_from_a_real_registry_in_every_layout() {
         let put = registry.put_manifest("acme/guard", tag, &manifest(of, &config, &[layer])).await.unwrap();
         tags.push((tag, module(letter), put));
     }
-    let mut image = tags[2].2.clone();
-    image["platform"] = json!({"os": "linux", "architecture": "arm64"});
+    let (_, _, istio) = tags.get(2).unwrap();
+    let platform = json!({"os": "linux", "architecture": "arm64"});
+    let (digest, size) = (&istio["digest"], &istio["size"]);
+    let image = json!({"mediaType": OCI_MANIFEST, "digest": digest, "size": size, "platform": platform});
     let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [image]});
     let put = registry.put_manifest("acme/guard", "index", &index).await.unwrap();
     tags.push(("index", module('c'), put));
