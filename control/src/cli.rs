@@ -19,6 +19,7 @@ pub mod filter;
 pub mod fmt;
 pub mod get;
 pub mod history;
+pub mod import;
 pub mod lsp;
 pub mod proxies;
 pub mod rollback;
@@ -80,6 +81,8 @@ pub enum Command {
     Test(test::Arguments),
     /// Say what would be decided of a request, by which rule, and why not by another
     Explain(explain::Arguments),
+    /// Write in Writ what resources of Istio or Kuma say
+    Import(import::Arguments),
     /// Serve editors: what is wrong as you write, what words mean, what can follow
     Lsp(lsp::Arguments),
     /// Write the module of a workload, or any stage on the way to it
@@ -178,6 +181,7 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Fmt(arguments) => fmt::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
+        Command::Import(arguments) => import::run(arguments),
         Command::Lsp(arguments) => lsp::run(arguments),
         Command::Compile(arguments) => compile::run(arguments),
         Command::Filter(arguments) => filter::run(arguments, &cli.global).await,

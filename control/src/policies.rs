@@ -8,6 +8,7 @@ pub mod documents;
 pub mod effort;
 pub mod explained;
 pub mod filters;
+pub mod import;
 pub mod in_force;
 pub mod nowhere;
 pub mod policy_runner;

@@ -36,6 +36,11 @@ fn compile_writes_stages() {
 }
 
 #[test]
+fn import_writes_what_others_say() {
+    transcript::check("import");
+}
+
+#[test]
 fn filter_checks_and_runs_modules() {
     transcript::check("filter");
 }

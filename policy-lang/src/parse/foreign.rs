@@ -47,7 +47,7 @@ const KINDS: &[(&str, Foreign)] = &[
         Foreign {
             name: "a manifest of another mesh",
             example: CALLS,
-            note: "`action: DENY` is `deny`, and a policy without rules is `otherwise deny`",
+            note: "`action: DENY` is `deny`, and a policy without rules is `otherwise deny`; `chancery import istio FILE` writes such files in Writ",
         },
     ),
     (
@@ -55,7 +55,7 @@ const KINDS: &[(&str, Foreign)] = &[
         Foreign {
             name: "a manifest of another mesh",
             example: "auth orders on service shop/orders { allow from service shop/frontend }",
-            note: "`Deny` is `deny`, and `AllowWithShadowDeny` is a `deny` in a policy with `mode shadow`",
+            note: "`Deny` is `deny`, and `AllowWithShadowDeny` is a `deny` in a policy with `mode shadow`; `chancery import kuma FILE` writes such files in Writ",
         },
     ),
     (
