@@ -23,6 +23,7 @@ pub mod import;
 pub mod lsp;
 pub mod proxies;
 pub mod rollback;
+pub mod rollout;
 pub mod sidecar;
 mod signals;
 pub mod snapshot;
@@ -40,6 +41,7 @@ pub mod logging;
 pub mod output;
 pub mod policy_files;
 pub mod report;
+pub mod stages;
 pub mod target;
 pub mod terminal;
 pub mod wait;
@@ -107,6 +109,8 @@ pub enum Command {
     Diff(diff::Arguments),
     /// Put the policies of an earlier revision in force again
     Rollback(rollback::Arguments),
+    /// Show, hold or take back the delivery of a revision in stages
+    Rollout(rollout::Arguments),
     /// List the sidecars that joined
     Proxies(proxies::Arguments),
     /// Say whether every sidecar is on a revision
@@ -194,6 +198,7 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::History(arguments) => history::run(arguments, &cli.global).await,
         Command::Diff(arguments) => diff::run(arguments, &cli.global).await,
         Command::Rollback(arguments) => rollback::run(arguments, &cli.global).await,
+        Command::Rollout(arguments) => rollout::run(arguments, &cli.global).await,
         Command::Proxies(arguments) => proxies::run(arguments, &cli.global).await,
         Command::Status(arguments) => status::run(arguments, &cli.global).await,
         Command::Snapshot(arguments) => snapshot::run(arguments, &cli.global).await,

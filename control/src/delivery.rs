@@ -7,5 +7,6 @@ pub mod fleet;
 pub(crate) mod liveness;
 pub(crate) mod readiness;
 pub mod reconcile;
+pub mod rollout;
 pub mod snapshot;
 pub mod xds;

@@ -23,6 +23,7 @@ use crate::delivery::fleet::Fleet;
 use crate::delivery::liveness::Liveness;
 use crate::delivery::readiness::ReadinessKeeper;
 use crate::delivery::reconcile::{self, Tools};
+use crate::delivery::rollout::{RolloutDriver, Traffic};
 use crate::delivery::xds::XdsServer;
 use crate::mesh::identity::{Authority, Evictions, IdentityError, Role, TokenError, Tokens, Vault, tls};
 use crate::mesh::store::redb::{RedbStore, StoreTerms};
@@ -42,6 +43,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -140,7 +142,9 @@ impl Server {
         refusals::restore(&*store, &board).await?;
         board.await_return(store.watch().borrow().proxies.keys(), now);
         let fleet = Arc::<Fleet>::default();
-        let delivery = Delivery { store: &store, board: &board, fleet: &fleet, tasks: &tasks };
+        let traffic = watch::Sender::default();
+        let told = traffic.subscribe();
+        let delivery = Delivery { store: &store, board: &board, fleet: &fleet, tasks: &tasks, traffic };
         let life = ConnectionLife::of_certificates(options.certificate_lifetime.as_secs())
             .quiet_for(options.quiet_streams);
         let tools = Tools {
@@ -169,6 +173,8 @@ impl Server {
             fleet,
             in_force,
             programs,
+            traffic: told,
+            rollout_stages: options.rollout_stages.into(),
             url: url.as_str().into(),
         };
         let router = api::router(api).route_service(XDS_PATH, xds.into_service());
@@ -222,19 +228,23 @@ struct Delivery<'a> {
     board: &'a Arc<AckBoard>,
     fleet: &'a Arc<Fleet>,
     tasks: &'a TaskTracker,
+    traffic: watch::Sender<Traffic>,
 }
 
 impl Delivery<'_> {
     /// Starts reconciliation, the removal of proxies that have had no stream for `leave_after`, finding out who is ready, and the record of what
     /// proxies refused. The tasks run until the tools' `stop`.
     fn start(self, tools: Tools, leave_after: Duration) {
-        let Self { store, board, fleet, tasks } = self;
+        let Self { store, board, fleet, tasks, traffic } = self;
         let stop = tools.stop.clone();
         let liveness =
             Liveness { store: store.clone(), board: board.clone(), fleet: fleet.clone(), leave_after };
         let following = reconcile::follow(tools, store.watch(), fleet.clone(), board.clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(following));
         let readiness = ReadinessKeeper { store: store.clone(), board: board.clone() };
+        let driver =
+            RolloutDriver { store: store.clone(), board: board.clone(), fleet: fleet.clone(), traffic };
+        tasks.spawn(stop.clone().run_until_cancelled_owned(driver.run()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(liveness.run()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(readiness.run()));
         tasks.spawn(refusals::keep(store.clone(), board.clone(), stop));

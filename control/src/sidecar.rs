@@ -152,6 +152,7 @@ pub async fn run(
         outcome = &mut envoy => outcome,
         () = membership.keep(&identity, &register, (&evicted, &trouble)) => Ok(()),
         () = relay.keep_open(&admin) => Ok(()),
+        () = relay.keep_count(&admin) => Ok(()),
         () = stop.leave.cancelled() => {
             leaving.cancel();
             let member = identity.borrow().clone();

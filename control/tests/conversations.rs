@@ -184,6 +184,7 @@ impl Player {
             Event::Removed { kind, name } => format!("removed {} {name}", kind.as_str()),
             Event::Application(application) => format!("application {application:?}"),
             Event::Unopened(unopened) => format!("unopened {unopened:?}"),
+            Event::Counts(counts) => format!("counts {counts:?}"),
         };
         writeln!(self.transcript, "   {line}").unwrap();
     }

@@ -20,6 +20,7 @@ mod one_document;
 mod operating;
 mod ports;
 mod readiness;
+mod rollout;
 mod terminals;
 mod unopened;
 mod waiting;

@@ -160,7 +160,8 @@ impl World {
                 Event::Accepted { .. }
                 | Event::Removed { .. }
                 | Event::Application(_)
-                | Event::Unopened(_) => {}
+                | Event::Unopened(_)
+                | Event::Counts(_) => {}
             }
         }
     }

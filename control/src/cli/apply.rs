@@ -1,5 +1,6 @@
 //! `chancery apply`: puts policies in force.
 
+use super::stages::StageArguments;
 use super::wait::{WaitArguments, wait};
 use crate::cli::context;
 use crate::cli::exit::{CommandResult, Exit, Failure};
@@ -29,10 +30,12 @@ const SIDECARS_SHOWN_MAX: usize = 10;
     out of force, so that a policy that was renamed or whose file is gone leaves nothing behind.\n\n\
     `--dry-run` says what would change: a diff of the documents, the findings, and the sidecars\n\
     concerned. A reader's token is enough for it.\n\n\
+    With `--stages` it reaches the sidecars that it changes one stage after the other, and is taken\n\
+    back by itself if something is wrong: `chancery rollout status`. `--wait` waits for its end.\n\n\
     The tests of the files are run, and those of other files in force that name a policy which\n\
     changes. If one fails, nothing is changed, and the exit code is 2.\n\n\
     Examples:\n  chancery apply -f policies/\n  chancery apply -f orders.writ cart.writ --wait --timeout 30s\n  \
-    chancery apply -f policies/ --dry-run\n  chancery apply -f policies/ --set shop --prune\n  chancery apply -f policies/ --no-tests"
+    chancery apply -f policies/ --dry-run\n  chancery apply -f policies/ --stages 5%,50%,100% --soak 60s\n  chancery apply -f policies/ --set shop --prune\n  chancery apply -f policies/ --no-tests"
 )]
 pub struct Arguments {
     /// Files of policies, folders of `*.writ` files, or `-` for standard input
@@ -51,6 +54,8 @@ pub struct Arguments {
     #[arg(long, requires = "set")]
     prune: bool,
     #[command(flatten)]
+    stages: StageArguments,
+    #[command(flatten)]
     output: OutputArguments,
     #[command(flatten)]
     wait: WaitArguments,
@@ -66,6 +71,8 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
         skip_tests: arguments.no_tests,
         set: arguments.set.clone(),
         prune: arguments.prune,
+        rollout: arguments.stages.plan(),
+        at_once: arguments.stages.at_once,
         ..ApplyRequest::of(bodies(&arguments.file)?)
     };
     let client = context::find(global)?.client()?;
@@ -128,6 +135,9 @@ fn render(response: &ApplyResponse) -> String {
         text.push_str(&format!("dry run: revision {} stays in force\n", response.revision));
     } else {
         text.push_str(&format!("revision {}\n", response.revision));
+        if !response.stages.is_empty() {
+            text.push_str(&format!("in stages: {}\n", response.stages.join(", ")));
+        }
     }
     text
 }

@@ -6,6 +6,7 @@ use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::filter::LocalEnvoy;
 use crate::cli::signals::cancel_on_signal;
 use crate::cli::terminal;
+use crate::mesh::model::rollout::Share;
 use crate::policies::filters::admission::PushTerms;
 use crate::policies::filters::look::ModuleTrial;
 use crate::policies::filters::signature::TrustedKeys;
@@ -60,6 +61,15 @@ pub struct Arguments {
     /// Refuse filters that no Envoy of this machine has loaded, also if there is none
     #[arg(long, env = "CHANCERY_REQUIRE_ENVOY_VALIDATION")]
     require_envoy_validation: bool,
+    /// The stages in which `chancery apply` delivers that says nothing of it, such as 5%,50%,100% [default: all at once]
+    #[arg(long, env = "CHANCERY_ROLLOUT_STAGES", value_name = "SHARES", value_delimiter = ',')]
+    #[arg(value_parser = share)]
+    rollout_stages: Vec<Share>,
+}
+
+fn share(text: &str) -> Result<Share, String> {
+    Share::parse(text)
+        .ok_or_else(|| format!("`{text}` is not a share: write a percentage such as 5% or 0.5%"))
 }
 
 /// Runs until SIGTERM, SIGHUP or SIGINT; a second one of these hurries.
@@ -96,6 +106,7 @@ impl Arguments {
             certificate_lifetime: durations::signed(self.certificate_lifetime),
             leave_after: self.leave_after,
             quiet_streams: Some(self.stream_idle).filter(|idle| !idle.is_zero()),
+            rollout_stages: self.rollout_stages.clone(),
         })
     }
 }

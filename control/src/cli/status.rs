@@ -1,6 +1,7 @@
 //! `chancery status`: whether everyone is on a revision, and if not, who and why.
 
 use super::proxies::{state, unready};
+use super::rollout::line;
 use super::wait::names;
 use crate::cli::context;
 use crate::cli::exit::{CommandResult, Exit, Failure};
@@ -71,6 +72,9 @@ pub(super) fn summary(status: &StatusResponse) -> String {
 fn render(status: &StatusResponse) -> String {
     let policies = count(status.policies, "policy", "policies");
     let mut text = format!("{}; {policies}; trust domain {}\n", summary(status), status.trust_domain);
+    if let Some(rollout) = &status.rollout {
+        text.push_str(&format!("{}\n", line(rollout)));
+    }
     if !status.proxies.is_empty() {
         let row = |proxy: &ProxyBody| {
             let revision = proxy.revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string());
@@ -173,6 +177,7 @@ pub(super) mod tests {
             connected,
             away,
             proxies,
+            rollout: None,
             nowhere: Vec::new(),
         }
     }

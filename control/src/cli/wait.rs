@@ -2,6 +2,7 @@
 //!
 //! A program that reads the answer as JSON reads one document: how far it is is then said on standard error.
 
+use super::rollout::line;
 use super::status::{refusals, summary};
 use crate::cli::durations;
 use crate::cli::exit::{Exit, Failure};
@@ -10,10 +11,10 @@ use crate::cli::report::count;
 use crate::cli::terminal;
 use crate::mesh::words::visible;
 use crate::server::api::client::Client;
-use crate::server::api::types::{Progress, ProxyBody, Rejection, StatusResponse};
+use crate::server::api::types::{Progress, ProxyBody, Rejection, RolloutBody, RolloutState, StatusResponse};
 use clap::Args;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// How long the control plane holds its answer back while sidecars have not answered; then there is news to print.
 const HELD_BACK: Duration = Duration::from_secs(1);
@@ -54,18 +55,51 @@ pub(super) async fn wait(
         let path = format!("/v1/status?revision={revision}&wait={wait}&proxies=behind");
         let status: StatusResponse = client.get(&path).await?;
         let standing = Standing::of(&status);
-        let line = format!("{}{}", summary(&status), standing.missing());
+        if let Some(failure) = taken_back(&status) {
+            return Err(failure);
+        }
+        let line = format!("{}{}{}", summary(&status), stage(&status), standing.missing());
         if line != shown {
             say(output, &format!("{line}\n"))?;
             shown = line;
         }
         if standing.away.is_empty() && standing.waiting.is_empty() {
-            return standing.finish(&status, output);
+            match under_way(&status) {
+                None => return standing.finish(&status, output),
+                // All have it, and it soaks: what is wrong now takes it back.
+                Some(_) => sleep(HELD_BACK).await,
+            }
         }
         if Instant::now() >= deadline {
             say(output, &standing.refusals())?;
             return Err(standing.late(&status, arguments.timeout));
         }
+    }
+}
+
+/// That the revision was rolled out and taken back, if it was.
+fn taken_back(status: &StatusResponse) -> Option<Failure> {
+    let rollout = status.rollout.as_ref().filter(|rollout| rollout.to == status.revision)?;
+    rollout.undone.as_ref()?;
+    Some(
+        Failure::refused(line(rollout))
+            .help("correct the policy and apply it again; `chancery rollout status` says where it showed"),
+    )
+}
+
+/// The rollout of the revision, while it is under way.
+fn under_way(status: &StatusResponse) -> Option<&RolloutBody> {
+    let rollout = status.rollout.as_ref().filter(|rollout| rollout.to == status.revision)?;
+    matches!(rollout.state, RolloutState::Running | RolloutState::Paused).then_some(rollout)
+}
+
+/// The stage that a rollout is in, if one is under way.
+fn stage(status: &StatusResponse) -> String {
+    match under_way(status) {
+        Some(RolloutBody { stage: Some(stage), stages, .. }) => {
+            format!("; stage {stage} of {}", stages.len())
+        }
+        _ => String::new(),
     }
 }
 
@@ -133,6 +167,9 @@ impl<'a> Standing<'a> {
         }
         if !self.refusing.is_empty() {
             who.push(format!("{} refused it", names(&self.refusing)));
+        }
+        if let Some(rollout) = under_way(status) {
+            who.push(line(rollout));
         }
         let revision = status.revision;
         let message =

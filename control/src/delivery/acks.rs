@@ -13,7 +13,7 @@ use crate::delivery::fleet::FleetChange;
 use crate::delivery::snapshot::ResourceType;
 use crate::delivery::xds::conversation::Progress;
 use crate::delivery::xds::message::Event;
-use crate::delivery::xds::{Application, Memory, UnopenedListeners};
+use crate::delivery::xds::{Application, Counts, Memory, UnopenedListeners};
 use crate::mesh::model::{ProxyId, Revision};
 use crate::mesh::words::visible;
 use jiff::{SignedDuration, Timestamp};
@@ -147,6 +147,8 @@ struct Entry {
     token: Option<String>,
     /// It left the mesh, and its stream has not ended yet.
     is_leaving: bool,
+    /// How many requests its Envoy has answered, as far as it has said so on its stream.
+    counts: Option<Arc<Counts>>,
 }
 
 impl AckBoard {
@@ -200,6 +202,7 @@ impl AckBoard {
         entry.status.can_serve = false;
         entry.status.application = None;
         entry.status.unopened = None;
+        entry.counts = None;
         absent.remove(proxy);
         behind.insert(proxy.clone());
         entry.memory.forgive_listeners();
@@ -237,6 +240,8 @@ impl AckBoard {
                 Event::Started => is_changed |= entry.status.applied.take().is_some(),
                 Event::Application(application) => entry.status.application = Some(application.clone()),
                 Event::Unopened(unopened) => is_changed |= entry.status.note_unopened(unopened),
+                // Who is interested looks from time to time: nobody is woken by it.
+                Event::Counts(counts) => entry.counts = Some(Arc::new(counts.clone())),
                 Event::Accepted { .. } | Event::Rejected { .. } | Event::Removed { .. } => {}
             }
         }
@@ -345,6 +350,29 @@ impl AckBoard {
         let entries = self.lock();
         let shown = entries.proxies.iter().filter(|(_, entry)| entry.is_shown());
         shown.map(|(id, entry)| (id.clone(), entry.status.clone())).collect()
+    }
+
+    /// What is known of these, of those that had a stream and have not left.
+    #[must_use]
+    pub fn statuses_of<'a>(
+        &self,
+        proxies: impl Iterator<Item = &'a ProxyId>,
+    ) -> BTreeMap<ProxyId, ProxyStatus> {
+        let entries = self.lock();
+        let shown = proxies.filter_map(|id| Some((id, entries.proxies.get(id)?)));
+        let shown = shown.filter(|(_, entry)| entry.is_shown());
+        shown.map(|(id, entry)| (id.clone(), entry.status.clone())).collect()
+    }
+
+    /// How many requests the Envoys of these have answered, of those that have said so on their streams.
+    #[must_use]
+    pub fn counts_of<'a>(
+        &self,
+        proxies: impl Iterator<Item = &'a ProxyId>,
+    ) -> BTreeMap<ProxyId, Arc<Counts>> {
+        let entries = self.lock();
+        let of = |id: &ProxyId| Some((id.clone(), entries.proxies.get(id)?.counts.clone()?));
+        proxies.filter_map(of).collect()
     }
 
     /// How many proxies have a stream, who of them is behind, and who is absent; costs what those do.
@@ -467,6 +495,7 @@ impl Entry {
             has_left: false,
             token: None,
             is_leaving: false,
+            counts: None,
         }
     }
 
@@ -563,6 +592,7 @@ fn log(proxy: &ProxyId, event: &Event) {
                 (names.iter().map(|name| visible(name)).collect::<Vec<_>>(), visible(reason));
             tracing::warn!(proxy = proxy.0, names = names.join(", "), %reason, "listeners that it took are not open");
         }
+        Event::Counts(_) => {}
         Event::Application(Application::Answers) => {
             tracing::debug!(proxy = proxy.0, "its application answers");
         }

@@ -3,6 +3,7 @@
 
 use super::snapshot::Snapshot;
 use crate::mesh::model::{ProxyId, Revision};
+use imbl::{OrdMap, OrdSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -16,6 +17,54 @@ pub struct Fleet {
     cells: Mutex<BTreeMap<ProxyId, watch::Sender<Option<Arc<Snapshot>>>>>,
     /// The revision that all of them are made from; `None` until the first ones are there.
     built: watch::Sender<Option<Revision>>,
+    /// Who is given what, while a rollout is under way.
+    split: watch::Sender<Option<Arc<Split>>>,
+}
+
+/// Who is given what, while a rollout is under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// The revision that those have who wait.
+    pub from: Revision,
+    /// The revision that is rolled out.
+    pub to: Revision,
+    /// The proxies that it changes, each with what it has before that.
+    pub stable: OrdMap<ProxyId, Arc<Snapshot>>,
+    /// Those of them that are given it by now.
+    pub reached: OrdSet<ProxyId>,
+}
+
+/// At which revision proxies are that have all that they are given.
+#[derive(Clone, Debug, Default)]
+pub struct Standpoint {
+    /// The newest revision of which there are snapshots.
+    pub built: Option<Revision>,
+    /// Who waits for it.
+    pub split: Option<Arc<Split>>,
+}
+
+impl Split {
+    /// Whether a proxy waits for the revision that is rolled out.
+    #[must_use]
+    pub fn waits(&self, proxy: &ProxyId) -> bool {
+        self.stable.contains_key(proxy) && !self.reached.contains(proxy)
+    }
+
+    /// Those who wait.
+    pub fn waiting(&self) -> impl Iterator<Item = &ProxyId> {
+        self.stable.keys().filter(|id| !self.reached.contains(*id))
+    }
+}
+
+impl Standpoint {
+    /// The revision of a proxy that has what it is given.
+    #[must_use]
+    pub fn of(&self, proxy: &ProxyId) -> Option<Revision> {
+        match &self.split {
+            Some(split) if split.waits(proxy) => Some(split.from),
+            _ => self.built,
+        }
+    }
 }
 
 /// How a fleet differs from the one before it.
@@ -29,6 +78,8 @@ pub struct FleetChange {
     pub gone: BTreeSet<ProxyId>,
     /// Whether there are no other proxies than those that are given something.
     pub is_whole: bool,
+    /// Who is given what, while a rollout is under way.
+    pub split: Option<Arc<Split>>,
 }
 
 impl Fleet {
@@ -64,9 +115,23 @@ impl Fleet {
         *self.built.borrow()
     }
 
+    /// Who is given what while a rollout is under way, now and whenever it changes.
+    #[must_use]
+    pub fn split(&self) -> watch::Receiver<Option<Arc<Split>>> {
+        self.split.subscribe()
+    }
+
+    /// At which revision proxies are that have all that they are given.
+    #[must_use]
+    pub fn standpoint(&self) -> Standpoint {
+        // In this order: whoever is said to wait, waits for that revision or a later one.
+        let built = self.revision();
+        Standpoint { built, split: self.split.borrow().clone() }
+    }
+
     /// Gives proxies what changed.
     pub fn publish(&self, change: FleetChange) {
-        let FleetChange { revision, given, mut gone, is_whole } = change;
+        let FleetChange { revision, given, mut gone, is_whole, split } = change;
         let mut cells = self.lock();
         if is_whole {
             // Whoever waits for a first snapshot has none yet, and goes on waiting.
@@ -83,6 +148,7 @@ impl Fleet {
             }
         }
         drop(cells);
+        self.split.send_replace(split);
         self.built.send_replace(Some(revision));
     }
 

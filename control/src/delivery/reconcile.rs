@@ -16,8 +16,11 @@ mod calls;
 mod filters;
 mod plumbing;
 mod sharing;
+mod staged;
 #[cfg(test)]
 mod tests;
+
+pub use staged::Staged;
 
 use crate::delivery::acks::AckBoard;
 use crate::delivery::envoy::{ConnectionLife, INBOUND, INBOUND_POLICY, evicted};
@@ -44,7 +47,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Makes snapshots, and knows what was made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reconciler {
     tools: Tools,
     /// What the snapshots are made of; `None` before the first ones.
@@ -77,7 +80,7 @@ pub struct Tools {
 }
 
 /// Who was evicted, and the configuration that says so.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Evicted {
     serials: Arc<[Serial]>,
     resource: Arc<Resource>,
@@ -450,7 +453,7 @@ pub async fn follow(
     fleet: Arc<Fleet>,
     board: Arc<AckBoard>,
 ) {
-    let mut reconciler = Reconciler::new(tools.clone());
+    let mut reconciler = Staged::new(tools.clone());
     let mut evicted = tools.evicted.clone();
     loop {
         evicted.mark_unchanged();
@@ -476,7 +479,7 @@ pub async fn follow(
             }
             Err(error) => {
                 tracing::error!(%error, "the configuration of the proxies could not be built; it stays as it is");
-                reconciler = Reconciler::new(tools.clone());
+                reconciler = Staged::new(tools.clone());
             }
         }
         let is_news = tokio::select! {

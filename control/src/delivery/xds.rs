@@ -19,6 +19,7 @@
 
 pub mod application;
 pub mod conversation;
+pub mod counts;
 mod grpc;
 pub mod memory;
 pub mod message;
@@ -30,6 +31,7 @@ pub mod wire;
 
 pub use application::Application;
 pub use conversation::Conversation;
+pub use counts::Counts;
 pub use memory::Memory;
 pub use server::XdsServer;
 pub use unopened::UnopenedListeners;

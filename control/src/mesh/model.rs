@@ -2,13 +2,16 @@
 
 pub mod filter;
 mod protocol;
+pub mod rollout;
 
 pub use filter::{FilterId, FilterRecord, RetiredFilter};
 pub use protocol::Protocol;
+pub use rollout::{Phase, Rollout};
 
 use chancery_policy_lang::checked::ServiceRef;
 use imbl::{OrdMap, OrdSet};
 use jiff::Timestamp;
+use rollout::StableSet;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -139,6 +142,8 @@ pub struct DesiredState {
     pub filters: OrdMap<FilterId, Arc<FilterRecord>>,
     /// Versions of filters that were deleted.
     pub retired_filters: OrdMap<FilterId, Arc<RetiredFilter>>,
+    /// The newest revision that was delivered in stages, and how far that is.
+    pub rollout: Option<Arc<Rollout>>,
 }
 
 /// How many sidecars are registered of each service and with each join token, so that nobody counts them.
@@ -159,12 +164,42 @@ impl DesiredState {
             && self.proxies.ptr_eq(&other.proxies)
             && self.filters.ptr_eq(&other.filters)
             && self.retired_filters.ptr_eq(&other.retired_filters)
+            && match (&self.rollout, &other.rollout) {
+                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                (None, None) => true,
+                _ => false,
+            }
     }
 
-    /// The names of the policies for which a version of a filter has to stay.
+    /// The rollout that is under way, if one is.
+    #[must_use]
+    pub fn rollout_under_way(&self) -> Option<&Arc<Rollout>> {
+        self.rollout.as_ref().filter(|rollout| rollout.is_under_way())
+    }
+
+    /// The state as it is for sidecars that a rollout has not reached: with the policies before it.
+    #[must_use]
+    pub fn stable(&self) -> Option<Self> {
+        let under_way = self.rollout_under_way()?;
+        let StableSet { policies, documents, standing } = under_way.stable.clone()?;
+        let (revision, rollout) = (under_way.from, None);
+        Some(Self { revision, policies, documents, standing, rollout, ..self.clone() })
+    }
+
+    /// The policies in force and their documents.
+    #[must_use]
+    pub fn policy_set(&self) -> StableSet {
+        let Self { policies, documents, standing, .. } = self.clone();
+        StableSet { policies, documents, standing }
+    }
+
+    /// The names of the policies for which a version of a filter has to stay: those in force, and those that a rollout
+    /// can go back to.
     pub fn users_of<'a>(&'a self, filter: &FilterId) -> impl Iterator<Item = &'a str> {
         let uses = move |record: &&PolicyRecord| record.filters.contains(filter);
-        self.policies.values().filter(uses).map(|record| record.name.as_str())
+        let stable = self.rollout.as_ref().and_then(|rollout| rollout.stable.as_ref());
+        let stable = stable.into_iter().flat_map(|stable| stable.policies.values());
+        self.policies.values().chain(stable).filter(uses).map(|record| record.name.as_str())
     }
 
     /// Takes in a sidecar, or what it states anew.

@@ -21,8 +21,11 @@ pub mod follow;
 pub mod history;
 mod record;
 pub mod redb;
+mod rollout_record;
 
-pub use change::{Change, Intent, Placement, PolicyChange, ReadinessChange};
+pub use change::{
+    Change, Intent, Placement, PolicyChange, ReadinessChange, RolloutChange, RolloutStep, StagedFrom,
+};
 pub use errors::StoreError;
 pub use filters::{FilterDeletion, FilterPush, is_pushed};
 pub use follow::{Changes, Follower, Step, Update};

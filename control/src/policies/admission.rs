@@ -256,6 +256,7 @@ pub fn admit_deletion(
         documents: Vec::new(),
         placed: BTreeMap::new(),
         removed,
+        rollout: None,
     });
     let after = change.apply_to(state)?;
     let left_out = Next { state: &after, policies: &staying }.tests_left_behind(state, changed);
@@ -611,6 +612,7 @@ fn change(
         documents,
         placed,
         removed,
+        rollout: None,
     }))
 }
 

@@ -59,6 +59,12 @@ pub struct Current {
 }
 
 impl Current {
+    /// One that knows this already.
+    #[must_use]
+    pub fn beginning_with(known: Option<Arc<InForce>>) -> Self {
+        Self { newest: Mutex::new(known.unwrap_or_default()) }
+    }
+
     /// What is known of a state. It may take as long as reading all its documents: not to be called from a thread
     /// that serves others.
     #[must_use]

@@ -20,6 +20,7 @@ mod places;
 mod policies;
 mod proxies;
 pub mod rates;
+mod rollout;
 mod room;
 mod tokens;
 pub mod types;
@@ -33,7 +34,9 @@ pub use room::Room;
 
 use crate::delivery::acks::AckBoard;
 use crate::delivery::fleet::Fleet;
+use crate::delivery::rollout::Traffic;
 use crate::mesh::identity::{Authority, Evictions, Tokens};
+use crate::mesh::model::rollout::Share;
 use crate::mesh::store::Store;
 use crate::policies::in_force::Current;
 use crate::policies::programs::Programs;
@@ -46,6 +49,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// The largest body of a request that applies policies.
 pub const APPLY_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -87,6 +91,10 @@ pub struct Api {
     pub turn: Arc<tokio::sync::Mutex<()>>,
     /// How filters are admitted, and how many at a time.
     pub pushes: Arc<Pushes>,
+    /// What was answered while a rollout is under way.
+    pub traffic: watch::Receiver<Traffic>,
+    /// The stages in which an apply is delivered that says nothing of it; none if all at once.
+    pub rollout_stages: Arc<[Share]>,
     /// Where others reach this control plane; goes into join tokens.
     pub url: Arc<str>,
 }
@@ -211,6 +219,18 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::delete("/v1/filters/{name}/{version}", Admin, filters::delete)
             .summary("Delete a version of a filter that no policy uses; it never gets other bytes")
             .gives::<types::RetiredFilterBody>(),
+        Endpoint::get("/v1/rollout", Reader, rollout::show)
+            .summary("The newest rollout: its stage, who has which revision, and why it was taken back if it was")
+            .gives::<types::RolloutResponse>(),
+        Endpoint::post("/v1/rollout/pause", Admin, rollout::pause)
+            .summary("Hold the rollout that is under way where it is")
+            .gives::<types::RolloutResponse>(),
+        Endpoint::post("/v1/rollout/resume", Admin, rollout::resume)
+            .summary("Let a rollout go on that was paused")
+            .gives::<types::RolloutResponse>(),
+        Endpoint::post("/v1/rollout/undo", Admin, rollout::undo)
+            .summary("Take the rollout back that is under way: the policies before it are in force again")
+            .gives::<types::RolloutResponse>(),
         Endpoint::get("/v1/proxies", Reader, proxies::list)
             .summary("All sidecars that joined, and how far each is")
             .gives::<types::ProxyList>(),

@@ -2,6 +2,7 @@
 
 use super::StartError;
 use crate::mesh::identity::{authority, spiffe};
+use crate::mesh::model::rollout::{RolloutPlan, Share, Stage};
 use crate::policies::filters::admission::PushTerms;
 use jiff::SignedDuration;
 use std::net::{IpAddr, SocketAddr};
@@ -31,6 +32,8 @@ pub struct ServerOptions {
     pub quiet_streams: Option<Duration>,
     /// On which terms filters are admitted.
     pub filters: PushTerms,
+    /// The stages in which an apply is delivered that says nothing of it; none if all at once.
+    pub rollout_stages: Vec<Share>,
 }
 
 impl ServerOptions {
@@ -50,6 +53,17 @@ impl ServerOptions {
             return Err(StartError::Options(format!(
                 "{} is every address of this machine: say with --advertise by which one sidecars reach it",
                 self.listen
+            )));
+        }
+        let stages = RolloutPlan {
+            stages: self.rollout_stages.iter().copied().map(Stage::Share).collect(),
+            soak: Duration::ZERO,
+            absent_wait: Duration::ZERO,
+            errors_max: Share::ALL,
+        };
+        if let Some(problem) = stages.problem().filter(|_| !self.rollout_stages.is_empty()) {
+            return Err(StartError::Options(format!(
+                "these cannot be the stages of rollouts: {problem}; write shares that grow, such as 5%,50%,100%"
             )));
         }
         let allowed = authority::LIFETIME_MIN..=authority::LIFETIME_MAX;
@@ -112,6 +126,7 @@ mod tests {
             leave_after: Duration::from_secs(60),
             quiet_streams: None,
             filters: PushTerms::default(),
+            rollout_stages: Vec::new(),
         }
     }
 

@@ -42,6 +42,7 @@ fn options(directory: &Path) -> ServerOptions {
         leave_after: Duration::from_secs(60),
         quiet_streams: None,
         filters: crate::policies::filters::admission::PushTerms::default(),
+        rollout_stages: Vec::new(),
     }
 }
 

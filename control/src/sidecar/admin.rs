@@ -1,6 +1,7 @@
 //! Asks Envoy's administration over its Unix socket.
 
 use super::errors::SidecarError;
+use crate::delivery::xds::Counts;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
@@ -14,6 +15,10 @@ use tokio::net::UnixStream;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest answer that is read.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Where the statistics stand that are counted: of the listeners for requests of the mesh, and of filters that were
+/// made anew after they failed.
+const COUNTS: &str = "/stats?usedonly&filter=^(http\\.(inbound|outbound)[^.]*\\.downstream_rq_(completed|5xx)|wasm\\..*\\.vm_reload_.*)$";
 
 /// The administration of one Envoy.
 #[derive(Clone, Debug)]
@@ -68,6 +73,15 @@ impl Admin {
         Ok(sum_of_stats(&body))
     }
 
+    /// How many requests were answered, and how often filters failed.
+    ///
+    /// # Errors
+    /// When Envoy does not answer.
+    pub async fn counts(&self) -> Result<Counts, SidecarError> {
+        let (_, body) = self.ask(Method::GET, COUNTS).await?;
+        Ok(counts_of(&body))
+    }
+
     async fn ask(&self, method: Method, path: &str) -> Result<(StatusCode, String), SidecarError> {
         match tokio::time::timeout(TIMEOUT, self.exchange(method, path)).await {
             Ok(outcome) => outcome.map_err(|error| self.failed(format!("{error:#}"))),
@@ -111,6 +125,25 @@ fn sum_of_stats(text: &str) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
+/// The sums of lines such as `http.inbound.downstream_rq_5xx: 3` and `wasm.pii.vm_reload_success: 1`.
+fn counts_of(text: &str) -> Counts {
+    let mut counts = Counts::default();
+    for (name, number) in text.lines().filter_map(|line| line.rsplit_once(": ")) {
+        let Ok(number) = number.trim().parse::<u64>() else { continue };
+        if let Some(name) = name.strip_prefix("wasm.") {
+            let filter = name.rsplit_once(".vm_reload_").map_or(name, |(filter, _)| filter);
+            let failed = counts.failures.entry(filter.to_owned()).or_default();
+            *failed = failed.saturating_add(number);
+        } else if name.ends_with(".downstream_rq_completed") {
+            counts.requests = counts.requests.saturating_add(number);
+        } else if name.ends_with(".downstream_rq_5xx") {
+            counts.errors = counts.errors.saturating_add(number);
+        }
+    }
+    counts.failures.retain(|_, failed| *failed > 0);
+    counts
+}
+
 /// The names in lines such as `inbound::127.0.0.1:8080`.
 fn listener_names(text: &str) -> BTreeSet<String> {
     text.lines().filter_map(|line| Some(line.split_once("::")?.0.to_owned())).collect()
@@ -124,6 +157,15 @@ mod tests {
     fn listeners_are_named_before_their_address() {
         let names = listener_names("inbound::127.0.0.1:8080\noutbound/shop/cart::[::1]:7001\nodd\n");
         assert_eq!(names, ["inbound", "outbound/shop/cart"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn requests_and_failures_are_added_up() {
+        let text = "http.inbound.downstream_rq_completed: 10\nhttp.outbound_shop_cart.downstream_rq_completed: 5\n\
+            http.inbound.downstream_rq_5xx: 2\nwasm.a.b.vm_reload_success: 1\nwasm.a.b.vm_reload_backoff: 3\n\
+            wasm.c.vm_reload_failure: 0\nodd\n";
+        let failures = [("a.b".to_owned(), 4)].into();
+        assert_eq!(counts_of(text), Counts { requests: 15, errors: 2, failures });
     }
 
     #[test]

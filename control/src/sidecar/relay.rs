@@ -14,6 +14,8 @@
 //! by a new stream in the same way, for none outlives the certificate that opened it. No connection of
 //! a client is touched by any of this.
 
+mod reports;
+
 use super::admin::Admin;
 use super::backoff::{self, Backoff};
 use super::closed::Closed;
@@ -25,7 +27,7 @@ use crate::delivery::envoy::secret;
 use crate::delivery::snapshot::{ResourceType, Snapshot};
 use crate::delivery::xds::message::Event;
 use crate::delivery::xds::wire::{read_request, write_response};
-use crate::delivery::xds::{Application, Conversation, Memory, UnopenedListeners};
+use crate::delivery::xds::{Application, Conversation, Counts, Memory, UnopenedListeners};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
 };
@@ -110,6 +112,8 @@ struct Shared {
     /// Counts the changes of `last_good`.
     changes: watch::Sender<u64>,
     status: watch::Sender<RelayStatus>,
+    /// How many requests Envoy has answered, as the control plane is to be told.
+    counts: watch::Sender<Counts>,
     closed: Mutex<Closed>,
     /// Ends the stream of Envoy, so that listeners that are not open are sent to it again.
     retry: Notify,
@@ -172,6 +176,7 @@ impl Relay {
             revoked: Mutex::default(),
             changes: watch::Sender::default(),
             status: watch::Sender::default(),
+            counts: watch::Sender::default(),
             closed: Mutex::default(),
             retry: Notify::new(),
             trouble: Mutex::default(),
@@ -410,6 +415,7 @@ struct Session {
     identity: watch::Receiver<Arc<Identity>>,
     application: watch::Receiver<Option<Application>>,
     status: watch::Receiver<RelayStatus>,
+    counts: watch::Receiver<Counts>,
     /// What the control plane was told last of listeners that are not open.
     told: UnopenedListeners,
     requests: Streaming<DeltaDiscoveryRequest>,
@@ -427,7 +433,8 @@ impl Session {
         let (identity, application) = (shared.identity.clone(), shared.application.clone());
         let conversation = Conversation::new(Arc::new(Snapshot::default()), Memory::default());
         let (status, told) = (shared.status.subscribe(), UnopenedListeners::default());
-        Self { shared, identity, application, status, told, requests, responses, conversation }
+        let counts = shared.counts.subscribe();
+        Self { shared, identity, application, status, counts, told, requests, responses, conversation }
     }
 
     async fn serve(mut self) {
@@ -469,6 +476,7 @@ impl Session {
                     if !std::mem::replace(&mut has_begun, true) {
                         self.report(&upstream).await?;
                         self.report_unopened(&upstream).await?;
+                        self.report_counts(&upstream).await?;
                     }
                 }
                 response = upstream.responses.message() => {
@@ -495,6 +503,7 @@ impl Session {
                 }
                 Ok(()) = self.application.changed(), if has_begun => self.report(&upstream).await?,
                 Ok(()) = self.status.changed(), if has_begun => self.report_unopened(&upstream).await?,
+                Ok(()) = self.counts.changed(), if has_begun => self.report_counts(&upstream).await?,
                 Ok(()) = self.identity.changed() => {
                     self.update(false);
                     if self.identity.borrow().url != control_plane {
@@ -570,27 +579,6 @@ impl Session {
             None => {}
         }
         pass_up(upstream, request).await
-    }
-
-    /// Tells the control plane whether the application answers.
-    async fn report(&mut self, upstream: &Stream) -> End {
-        let application = self.application.borrow_and_update().clone();
-        match application {
-            Some(application) => pass_up(upstream, application.report()).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Tells the control plane which listeners are not open that Envoy accepted, if that is news to it. Of those that
-    /// Envoy refused it knows from their refusals.
-    async fn report_unopened(&mut self, upstream: &Stream) -> End {
-        self.status.mark_unchanged();
-        let missing = self.shared.closed.lock().unwrap_or_else(PoisonError::into_inner).missing();
-        if missing.names == self.told.names {
-            return Ok(());
-        }
-        self.told = missing;
-        pass_up(upstream, self.told.report()).await
     }
 
     /// What is said to Envoy when the stream of the control plane is over.
@@ -669,7 +657,8 @@ impl Session {
                 | Event::Accepted { .. }
                 | Event::Removed { .. }
                 | Event::Application(_)
-                | Event::Unopened(_) => {}
+                | Event::Unopened(_)
+                | Event::Counts(_) => {}
             }
         }
         Ok(())

@@ -35,7 +35,7 @@ pub(super) struct Leading {
 }
 
 /// All pairs of callers and services.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Calls {
     programs: Arc<Programs>,
     log_key: LogKey,
@@ -57,7 +57,7 @@ type Key = (ServiceRef, usize, Option<Arc<str>>, Shown);
 type Made = (Weak<CallProgram>, Weak<[Arc<Resource>; 2]>);
 
 /// The sidecars of one caller that call a service.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pair {
     /// What their resources were made of, so that it is not made anew in their place.
     program: Option<Arc<CallProgram>>,

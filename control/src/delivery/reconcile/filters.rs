@@ -64,7 +64,7 @@ impl Filter {
 }
 
 /// The filters of all workloads that something listens for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Filters {
     programs: Arc<Programs>,
     log_key: LogKey,
@@ -78,7 +78,7 @@ pub(super) struct Filters {
 }
 
 /// The sidecars of one workload.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Members {
     filter: Filter,
     ids: BTreeSet<ProxyId>,

@@ -16,7 +16,7 @@ use std::sync::{Arc, Weak};
 const SWEPT_MIN: usize = 1024;
 
 /// Makes each resource once, for all proxies that have the same; knows where services are and who calls them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Plumbing {
     trust_domain: String,
     life: ConnectionLife,
@@ -31,7 +31,7 @@ pub(super) struct Plumbing {
 }
 
 /// What is known of a service.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Service {
     /// Where its replicas are that are ready.
     ready: BTreeMap<SocketAddr, Replica>,
@@ -42,7 +42,7 @@ struct Service {
 }
 
 /// A place where a replica is.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Replica {
     /// How many proxies say so.
     count: usize,
@@ -51,7 +51,7 @@ struct Replica {
 }
 
 /// Who calls replicas of a service, and the endpoints of those.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Callers {
     ids: BTreeSet<ProxyId>,
     endpoints: Option<Arc<Resource>>,

@@ -33,6 +33,24 @@ struct Reconciler {
     last: FleetChange,
 }
 
+/// Tools, and where to say who was evicted.
+pub(super) fn tools() -> (Tools, watch::Sender<Arc<[Serial]>>) {
+    tools_with(Programs::new().unwrap())
+}
+
+fn tools_with(programs: Programs) -> (Tools, watch::Sender<Arc<[Serial]>>) {
+    let (evicted, receiver) = watch::channel(Arc::default());
+    let tools = Tools {
+        in_force: Arc::default(),
+        life: ConnectionLife::default(),
+        programs: Arc::new(programs),
+        evicted: receiver,
+        log_key: LogKey::default(),
+        stop: CancellationToken::new(),
+    };
+    (tools, evicted)
+}
+
 impl Default for Reconciler {
     fn default() -> Self {
         Self::of(Programs::new().unwrap())
@@ -41,15 +59,7 @@ impl Default for Reconciler {
 
 impl Reconciler {
     fn of(programs: Programs) -> Self {
-        let (evicted, receiver) = watch::channel(Arc::default());
-        let tools = Tools {
-            in_force: Arc::default(),
-            life: ConnectionLife::default(),
-            programs: Arc::new(programs),
-            evicted: receiver,
-            log_key: LogKey::default(),
-            stop: CancellationToken::new(),
-        };
+        let (tools, evicted) = tools_with(programs);
         let reconciler = super::Reconciler::new(tools);
         Self { reconciler, evicted, fleet: Fleet::new(), last: FleetChange::default() }
     }
@@ -70,8 +80,9 @@ impl Reconciler {
     }
 }
 
-const ORDERS: &str = "auth orders on service shop/orders { allow GET /api/** from service shop/cart }";
-const MESH: &str = "auth all on mesh { otherwise allow }";
+pub(super) const ORDERS: &str =
+    "auth orders on service shop/orders { allow GET /api/** from service shop/cart }";
+pub(super) const MESH: &str = "auth all on mesh { otherwise allow }";
 
 #[test]
 fn a_proxy_gets_what_it_offers_and_what_it_calls() {
@@ -322,7 +333,7 @@ fn a_problem_from_the_beginning_takes_no_policy_away() {
     assert_eq!(snapshot.problems.len(), 1);
 }
 
-fn mesh(texts: &[&str], proxies: &[Arc<ProxyRegistration>]) -> DesiredState {
+pub(super) fn mesh(texts: &[&str], proxies: &[Arc<ProxyRegistration>]) -> DesiredState {
     let mut state = DesiredState {
         revision: Revision(1),
         trust_domain: "mesh.test".to_owned(),
@@ -367,11 +378,11 @@ fn offering(namespace: &str, name: &str, number: u8) -> Arc<ProxyRegistration> {
     })
 }
 
-fn orders(number: u8) -> Arc<ProxyRegistration> {
+pub(super) fn orders(number: u8) -> Arc<ProxyRegistration> {
     offering("shop", "orders", number)
 }
 
-fn cart(number: u8) -> Arc<ProxyRegistration> {
+pub(super) fn cart(number: u8) -> Arc<ProxyRegistration> {
     Arc::new(ProxyRegistration {
         token: None,
         check: None,

@@ -62,7 +62,7 @@ impl Memory {
             Event::Accepted { resource } => self.accept(resource),
             Event::Rejected { resource, message } => self.refuse(resource, message),
             Event::Removed { kind, name } => self.remove(*kind, name),
-            Event::Application(_) | Event::Unopened(_) => {}
+            Event::Application(_) | Event::Unopened(_) | Event::Counts(_) => {}
         }
     }
 

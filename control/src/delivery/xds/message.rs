@@ -1,6 +1,6 @@
 //! What is said on an xDS stream, without protobuf: requests, responses, and what they mean.
 
-use super::{Application, UnopenedListeners};
+use super::{Application, Counts, UnopenedListeners};
 use crate::delivery::snapshot::{Resource, ResourceType};
 use crate::mesh::model::Revision;
 use std::collections::BTreeMap;
@@ -75,4 +75,6 @@ pub enum Event {
     Application(Application),
     /// It does not listen at these, which it took.
     Unopened(UnopenedListeners),
+    /// It has answered so many requests.
+    Counts(Counts),
 }

@@ -4,7 +4,7 @@ use super::conversation::{Conversation, Progress};
 use super::grpc::Outgoing;
 use super::message::Event;
 use super::wire::{read_request, unreadable, write_response};
-use super::{Application, UnopenedListeners};
+use super::{Application, Counts, UnopenedListeners};
 use crate::delivery::fleet::Cell;
 use crate::delivery::snapshot::Snapshot;
 use crate::mesh::model::ProxyId;
@@ -118,5 +118,6 @@ where
 /// What a request says that is not about resources.
 fn said_of_the_proxy(request: &DeltaDiscoveryRequest) -> Option<Event> {
     let application = Application::read(request).map(Event::Application);
-    application.or_else(|| UnopenedListeners::read(request).map(Event::Unopened))
+    let unopened = || UnopenedListeners::read(request).map(Event::Unopened);
+    application.or_else(unopened).or_else(|| Counts::read(request).map(Event::Counts))
 }

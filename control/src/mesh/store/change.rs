@@ -4,11 +4,17 @@
 //! Each policy that it concerns says from which document it was in force then: only if that is no longer so, the
 //! change is refused. Changes of different policies never stand in each other's way.
 
+mod rollout;
+
+pub use rollout::{RolloutChange, RolloutStep};
+
 use super::StoreError;
 use super::filters::{FilterDeletion, FilterPush, check_used};
+use crate::mesh::model::rollout::{Phase, RolloutPlan};
 use crate::mesh::model::{
-    DesiredState, Document, FilterId, PolicyRecord, ProxyId, ProxyRegistration, Readiness, Revision,
+    DesiredState, Document, FilterId, PolicyRecord, ProxyId, ProxyRegistration, Readiness, Revision, Rollout,
 };
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -27,6 +33,8 @@ pub enum Change {
     PushFilter(Box<FilterPush>),
     /// Takes a version of a filter away that no policy needs.
     DeleteFilter(FilterDeletion),
+    /// Moves the rollout that is under way.
+    Rollout(RolloutChange),
 }
 
 /// How ready a replica is now.
@@ -51,6 +59,17 @@ pub struct PolicyChange {
     pub placed: BTreeMap<String, Placement>,
     /// Policies that go, each with the digest of the document that it was in force from.
     pub removed: BTreeMap<String, String>,
+    /// How the revision reaches the sidecars that it changes; all at once if absent.
+    pub rollout: Option<StagedFrom>,
+}
+
+/// A plan, and when it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StagedFrom {
+    /// The plan.
+    pub plan: RolloutPlan,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// What a change of policies is for.
@@ -111,6 +130,7 @@ impl Change {
                     }
                 }
             }
+            Self::Rollout(change) => change.apply_to(&mut next)?,
             Self::RemoveProxy(id) => {
                 if next.unregister(id).is_none() {
                     return Err(StoreError::NoSuchProxy(id.0.clone()));
@@ -135,6 +155,7 @@ impl Change {
             Self::RemoveProxy(id) => format!("remove proxy `{}`", id.0),
             Self::PushFilter(push) => push.describe(),
             Self::DeleteFilter(deletion) => deletion.describe(),
+            Self::Rollout(change) => change.describe(),
         }
     }
 }
@@ -152,8 +173,13 @@ impl ReadinessChange {
 
 impl PolicyChange {
     fn apply_to(&self, next: &mut DesiredState) -> Result<(), StoreError> {
+        if let Some(rollout) = next.rollout_under_way() {
+            return Err(StoreError::RolloutUnderWay { revision: rollout.to });
+        }
         self.check_meanwhile(next)?;
         check_used(next, &self.filters())?;
+        let before = self.rollout.as_ref().map(|_| next.policy_set());
+        let from = next.revision;
         next.revision = Revision(next.revision.0 + 1);
         let new: BTreeMap<_, _> = self.documents.iter().map(|text| (text.digest(), text)).collect();
         for placement in self.placed.values() {
@@ -171,6 +197,10 @@ impl PolicyChange {
         }
         for name in self.removed.keys() {
             next.displace(name);
+        }
+        if let Some(StagedFrom { plan, at }) = self.rollout.clone() {
+            let (to, reached, phase, stable) = (next.revision, None, Phase::Running, before);
+            next.rollout = Some(Arc::new(Rollout { from, to, plan, begun: at, reached, phase, stable }));
         }
         Ok(())
     }
@@ -224,6 +254,10 @@ impl PolicyChange {
             self.intent
         {
             text.push_str(" without running their tests");
+        }
+        if let Some(StagedFrom { plan, .. }) = &self.rollout {
+            let stages: Vec<String> = plan.stages.iter().map(ToString::to_string).collect();
+            text.push_str(&format!(" in stages {}", stages.join(",")));
         }
         text
     }

@@ -3,7 +3,11 @@
 
 pub(crate) mod filters;
 
-use super::{Actor, AuditLog, Change, Intent, Placement, PolicyChange, ReadinessChange, Store, StoreError};
+use super::{
+    Actor, AuditLog, Change, Intent, Placement, PolicyChange, ReadinessChange, RolloutChange, RolloutStep,
+    StagedFrom, Store, StoreError,
+};
+use crate::mesh::model::rollout::{RolloutPlan, Share, Stage};
 use crate::mesh::model::{
     DesiredState, Document, Inbound, PolicyRecord, Protocol, ProxyId, ProxyRegistration, Readiness, Revision,
 };
@@ -11,6 +15,7 @@ use chancery_policy_lang::checked::ServiceRef;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) fn somebody() -> Actor {
     Actor { name: "test".to_owned(), at: Timestamp::UNIX_EPOCH }
@@ -27,6 +32,7 @@ pub(crate) fn apply(base: u64, file: &str, text: &str, policies: &[&str]) -> Cha
         documents: vec![document],
         placed: policies.iter().map(|&name| (name.to_owned(), placement.clone())).collect(),
         removed: BTreeMap::new(),
+        rollout: None,
     })
 }
 
@@ -38,6 +44,7 @@ pub(crate) fn delete(name: &str) -> Change {
         documents: Vec::new(),
         placed: BTreeMap::new(),
         removed: [(name.to_owned(), String::new())].into(),
+        rollout: None,
     })
 }
 
@@ -257,4 +264,70 @@ async fn the_first_creator_of_an_item_wins(store: &dyn Store) {
     assert_eq!(store.items("k/").await.unwrap().keys().collect::<Vec<_>>(), ["k/1", "k/2"]);
     assert!(store.remove_item("k/2", somebody()).await.unwrap());
     assert!(!store.remove_item("k/2", somebody()).await.unwrap());
+}
+
+/// A rollout of revision 2 in two stages, in a store that was new.
+pub(crate) async fn begin_rollout(store: &dyn Store) -> Arc<DesiredState> {
+    store.commit(Change::PushFilter(Box::new(filters::push("pii@1.0.0", "pii"))), somebody()).await.unwrap();
+    let mut first = apply(0, "a.writ", "one", &["p", "q"]);
+    if let Change::Policies(change) = &mut first {
+        let p = change.placed.get_mut("p").unwrap();
+        p.filters.insert("pii@1.0.0".parse().unwrap());
+    }
+    let first = store.commit(first, somebody()).await.unwrap();
+    let Change::Policies(change) = apply(1, "a.writ", "two", &["p", "r"]).seen(&first) else {
+        unreachable!("it is one of policies")
+    };
+    let plan = RolloutPlan {
+        stages: vec![Stage::Share(Share::parse("5%").unwrap()), Stage::Share(Share::ALL)],
+        soak: Duration::from_millis(1500),
+        absent_wait: Duration::from_secs(60),
+        errors_max: Share::parse("0.5%").unwrap(),
+    };
+    let rollout = Some(StagedFrom { plan, at: Timestamp::UNIX_EPOCH });
+    let second = Change::Policies(PolicyChange { rollout, ..change });
+    store.commit(second, somebody()).await.unwrap()
+}
+
+/// A step of the rollout of revision 2.
+pub(crate) fn step(step: RolloutStep) -> Change {
+    Change::Rollout(RolloutChange { of: Revision(2), step })
+}
+
+/// What a rollout does to a new store.
+pub(crate) async fn check_rollout(store: &dyn Store) {
+    let begun = begin_rollout(store).await;
+    let names = |state: &DesiredState| state.policies.keys().cloned().collect::<Vec<_>>().join(" ");
+    let stable = begun.stable().unwrap();
+    assert_eq!((names(&begun), names(&stable), stable.revision), ("p q r".into(), "p q".into(), Revision(1)));
+    assert_eq!(stable.documents.values().next().unwrap().text.as_ref(), "one");
+    let refused = store.commit(apply(2, "b.writ", "three", &["s"]), somebody()).await.unwrap_err();
+    assert!(matches!(refused, StoreError::RolloutUnderWay { revision: Revision(2) }), "{refused}");
+
+    let deletion = || filters::deletion("pii@1.0.0");
+    let refused = store.commit(deletion(), somebody()).await.unwrap_err();
+    assert!(matches!(refused, StoreError::FilterInUse { .. }), "what can be gone back to stays: {refused}");
+
+    let at = Timestamp::UNIX_EPOCH;
+    let go_on = |stage| step(RolloutStep::GoOn { stage, bound: Some(7), at });
+    assert!(store.commit(go_on(1), somebody()).await.is_err(), "no stage is left out");
+    store.commit(go_on(0), somebody()).await.unwrap();
+    store.commit(step(RolloutStep::Pause), somebody()).await.unwrap();
+    assert!(store.commit(go_on(1), somebody()).await.is_err(), "it is paused");
+    store.commit(step(RolloutStep::Resume), somebody()).await.unwrap();
+    let undo = RolloutStep::Undo {
+        reason: "it was refused".to_owned(),
+        policies: vec!["p".to_owned()],
+        proxies: vec![ProxyId("shop/orders/1".to_owned())],
+    };
+    let undone = store.commit(step(undo), somebody()).await.unwrap();
+    assert_eq!((undone.revision, &undone.policies), (Revision(3), &stable.policies), "exactly as before");
+    assert_eq!((&undone.documents, undone.stable()), (&stable.documents, None));
+    let newest = store.revisions(1).await.unwrap();
+    let action = &newest.first().unwrap().action;
+    assert_eq!(action, "undo the rollout of revision 2: it was refused");
+    assert!(store.commit(step(RolloutStep::Finish), somebody()).await.is_err(), "it is over");
+    let at_two = store.policies_at(Revision(2)).await.unwrap();
+    assert_eq!(at_two.policies.len(), 3, "history knows what was rolled out");
+    store.commit(apply(3, "b.writ", "three", &["s"]), somebody()).await.unwrap();
 }

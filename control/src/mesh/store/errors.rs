@@ -70,6 +70,15 @@ pub enum StoreError {
         /// The newest one.
         newest: Revision,
     },
+    /// Policies cannot change while a revision of them is delivered in stages.
+    #[error("revision {revision} is being rolled out")]
+    RolloutUnderWay {
+        /// That revision.
+        revision: Revision,
+    },
+    /// No rollout is under way, or another one, or it is further.
+    #[error("{0}")]
+    RolloutMoved(String),
     /// Another process has the data directory.
     #[error("`{}` is in use by another control plane: stop that one, or choose another --data-dir", .0.display())]
     InUse(PathBuf),

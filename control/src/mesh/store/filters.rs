@@ -58,7 +58,8 @@ impl FilterDeletion {
     /// [`StoreError::NoSuchFilter`] if it is not there, [`StoreError::FilterInUse`] if policies need it.
     pub(super) fn apply_to(&self, next: &mut DesiredState) -> Result<(), StoreError> {
         let id = &self.id;
-        let users: Vec<String> = next.users_of(id).map(str::to_owned).collect();
+        let users: BTreeSet<&str> = next.users_of(id).collect();
+        let users: Vec<String> = users.into_iter().map(str::to_owned).collect();
         if !users.is_empty() {
             return Err(StoreError::FilterInUse { id: id.clone(), policies: users });
         }

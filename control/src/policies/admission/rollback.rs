@@ -102,5 +102,5 @@ fn going_back(
     }
     let intent = Intent::RollBack { to: earlier.revision, tests_skipped: terms.skip_tests };
     let documents = earlier.documents.values().cloned().collect();
-    (PolicyChange { base: state.revision, intent, documents, placed, removed }, outcomes)
+    (PolicyChange { base: state.revision, intent, documents, placed, removed, rollout: None }, outcomes)
 }

@@ -123,6 +123,17 @@ impl From<StoreError> for ApiError {
                 .help("let them use another version first, or delete them"),
             StoreError::NoRoomForFilter(_) => Self::new(StatusCode::CONFLICT, "too-many-filters", message)
                 .help("delete versions that nobody uses: `chancery filter delete`"),
+            StoreError::RolloutUnderWay { .. } => Self::new(
+                StatusCode::CONFLICT,
+                "rollout-under-way",
+                message,
+            )
+            .help(
+                "look with `chancery rollout status`; wait until it is over, or take it back with `chancery \
+                     rollout undo`",
+            ),
+            StoreError::RolloutMoved(_) => Self::new(StatusCode::CONFLICT, "no-such-rollout", message)
+                .help("look with `chancery rollout status`"),
             StoreError::InUse(_)
             | StoreError::Corrupt { .. }
             | StoreError::Missing(_)

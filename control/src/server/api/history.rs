@@ -65,7 +65,7 @@ pub(super) async fn roll_back(
     let RollbackRequest { revision, dry_run, skip_tests } = request;
     let earlier = Arc::new(api.store.policies_at(Revision(revision)).await?);
     let terms = terms_of(&api, skip_tests).await?;
-    change_policies(&api, &caller, dry_run, None, move |in_force, programs, effort| {
+    change_policies(&api, &caller, dry_run, None, None, move |in_force, programs, effort| {
         admit_rollback(in_force, &earlier, terms.borrow(), programs, effort)
     })
     .await

@@ -4,14 +4,16 @@ use super::access::Caller;
 use super::client::REQUEST_TIMEOUT;
 use super::extract::{Json, Path};
 use super::history::state_at;
+use super::rollout::{check_canaries, plan_of};
 use super::types::{
     ApplyRequest, ApplyResponse, DeleteRequest, DeleteResponse, DocumentBody, DocumentDiff, DocumentList,
     PolicyBody, PolicyList,
 };
 use super::{Api, ApiError};
 use crate::mesh::identity::spiffe;
+use crate::mesh::model::rollout::RolloutPlan;
 use crate::mesh::model::{DesiredState, Document, PolicyRecord, Revision};
-use crate::mesh::store::{Change, StoreError};
+use crate::mesh::store::{Change, PolicyChange, StagedFrom, StoreError};
 use crate::policies::admission::{Admission, Deletion, LeftBehind, Refusal, Terms, admit, admit_deletion};
 use crate::policies::differences::document_differences;
 use crate::policies::documents::Standing;
@@ -46,7 +48,8 @@ pub(super) async fn apply(
     caller: Caller,
     Json(request): Json<ApplyRequest>,
 ) -> Result<Json<ApplyResponse>, ApiError> {
-    let ApplyRequest { files, dry_run, skip_tests, set, prune, since } = request;
+    let ApplyRequest { files, dry_run, skip_tests, set, prune, since, rollout, at_once } = request;
+    let plan = plan_of(rollout, at_once, &api.rollout_stages)?;
     if since.is_some() && !dry_run {
         return Err(
             ApiError::bad_request("`since` is for a dry run").help("say `dry_run` too, or leave it out")
@@ -54,7 +57,7 @@ pub(super) async fn apply(
     }
     let files: Vec<Document> = files.into_iter().map(Into::into).collect();
     let terms = OwnedTerms { set, prune, ..terms_of(&api, skip_tests).await? };
-    change_policies(&api, &caller, dry_run, since, move |in_force, programs, effort| {
+    change_policies(&api, &caller, dry_run, since, plan, move |in_force, programs, effort| {
         admit(in_force, files.clone(), terms.borrow(), programs, effort)
     })
     .await
@@ -89,6 +92,7 @@ pub(super) async fn change_policies(
     caller: &Caller,
     dry_run: bool,
     since: Option<u64>,
+    plan: Option<RolloutPlan>,
     prepare: impl Fn(&InForce, &Programs, &Effort) -> Result<Admission, Refusal> + Send + Sync + 'static,
 ) -> Result<Json<ApplyResponse>, ApiError> {
     let prepare = Arc::new(prepare);
@@ -101,25 +105,32 @@ pub(super) async fn change_policies(
     };
     for _ in 0..ATTEMPTS_MAX {
         let state = now(api);
+        if !dry_run {
+            check_no_rollout(&state)?;
+        }
         let (of_work, base) = (api.clone(), Arc::clone(&state));
         let (prepare, effort) = (Arc::clone(&prepare), effort.clone());
         // Compiling takes a while; other requests go on meanwhile.
         let admission = blocking(move || prepare(&of_work.in_force.at(&base), &of_work.programs, &effort));
         let mut admission = admission.await??;
-        match admission.change.take() {
+        if let Some(plan) = &plan {
+            check_canaries(plan, &state, &admission.concerned)?;
+        }
+        match admission.change.take().map(|change| in_stages(change, plan.clone())) {
             change if dry_run => {
                 let documents = told(api, &state, change, since).await?;
-                return Ok(Json(ApplyResponse { documents, ..response(state.revision.0, true, admission) }));
+                let response = response(state.revision.0, true, admission, plan.as_ref());
+                return Ok(Json(ApplyResponse { documents, ..response }));
             }
             Some(change) => match api.store.commit(change, caller.now()).await {
                 Ok(state) => {
                     tracing::info!(revision = %state.revision, "policies changed");
-                    return Ok(Json(response(state.revision.0, false, admission)));
+                    return Ok(Json(response(state.revision.0, false, admission, plan.as_ref())));
                 }
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             },
-            None => return Ok(Json(response(state.revision.0, false, admission))),
+            None => return Ok(Json(response(state.revision.0, false, admission, None))),
         }
     }
     Err(too_busy())
@@ -144,7 +155,26 @@ async fn told(
     Ok(differences.into_iter().map(Into::into).collect())
 }
 
-fn response(revision: u64, dry_run: bool, admission: Admission) -> ApplyResponse {
+/// The change, delivered by a plan.
+fn in_stages(change: Change, plan: Option<RolloutPlan>) -> Change {
+    match (change, plan) {
+        (Change::Policies(change), Some(plan)) => {
+            let rollout = Some(StagedFrom { plan, at: Timestamp::now() });
+            Change::Policies(PolicyChange { rollout, ..change })
+        }
+        (change, _) => change,
+    }
+}
+
+/// Refuses a change of policies while one is on its way.
+fn check_no_rollout(state: &DesiredState) -> Result<(), ApiError> {
+    match state.rollout_under_way() {
+        Some(rollout) => Err(StoreError::RolloutUnderWay { revision: rollout.to }.into()),
+        None => Ok(()),
+    }
+}
+
+fn response(revision: u64, dry_run: bool, admission: Admission, plan: Option<&RolloutPlan>) -> ApplyResponse {
     let Admission { change: _, outcomes, tests, warnings, left_out, concerned } = admission;
     ApplyResponse {
         revision,
@@ -155,6 +185,7 @@ fn response(revision: u64, dry_run: bool, admission: Admission) -> ApplyResponse
         left_out: left_out.into_iter().map(Into::into).collect(),
         sidecars: concerned.into_iter().map(|id| id.0).collect(),
         documents: Vec::new(),
+        stages: plan.into_iter().flat_map(|plan| &plan.stages).map(ToString::to_string).collect(),
     }
 }
 
@@ -233,6 +264,7 @@ async fn take_away(
     let _turn = turn(api).await?;
     for _ in 0..ATTEMPTS_MAX {
         let state = now(api);
+        check_no_rollout(&state)?;
         let (of_work, unwanted, effort) = (api.clone(), names.clone(), effort.clone());
         let admitted = blocking(move || {
             admit_deletion(&of_work.in_force.at(&state), &unwanted, &of_work.programs, &effort)

@@ -11,6 +11,7 @@ use super::types::{
 use super::{Api, ApiError};
 use crate::delivery::acks::{ProxyStatus, Refused};
 use crate::delivery::envoy::yaml;
+use crate::delivery::fleet::Standpoint;
 use crate::delivery::snapshot::ResourceType;
 use crate::delivery::xds::{Application, UnopenedListeners};
 use crate::mesh::identity::spiffe;
@@ -22,7 +23,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use chancery_policy_lang::checked::Destination;
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +80,7 @@ pub(super) async fn status(
         // That the time is over is no mistake: the answer says who is still behind.
         let _late = tokio::time::timeout(wait, settled(&api, revision)).await;
     }
+    let desired = api.store.watch().borrow().clone();
     let standing = Standing::of(&api, revision);
     let listed = match query.proxies {
         Shown::All => proxies(&api),
@@ -99,6 +101,13 @@ pub(super) async fn status(
         connected: standing.connected,
         away: standing.away,
         proxies: listed,
+        rollout: desired
+            .rollout
+            .as_ref()
+            .filter(|rollout| {
+                rollout.is_under_way() || rollout.to == revision || rollout.is_undone_by(revision)
+            })
+            .map(|rollout| super::rollout::body(&api, rollout, false)),
         nowhere,
     }))
 }
@@ -148,17 +157,22 @@ impl Standing {
     /// Costs what those cost that are behind or away.
     fn of(api: &Api, revision: Revision) -> Self {
         // The revision of the fleet before the board: what is then expected of a proxy is of that one, or newer.
-        let fleet = api.fleet.revision();
-        if fleet < Some(revision) {
+        let fleet = api.fleet.standpoint();
+        if fleet.built < Some(revision) {
             return Self::none(proxies(api));
         }
         let standing = api.board.standing();
         let desired = api.store.watch().borrow().clone();
         let away = standing.absent.len();
-        let body =
-            |(id, status): (ProxyId, ProxyStatus)| Some(body(desired.proxies.get(&id)?, Some(status), fleet));
-        let mut behind: Vec<ProxyBody> =
-            standing.behind.into_iter().chain(standing.absent).filter_map(body).collect();
+        let body = |(id, status): (ProxyId, ProxyStatus)| {
+            Some(body(desired.proxies.get(&id)?, Some(status), &fleet))
+        };
+        let mut behind: BTreeMap<ProxyId, ProxyStatus> = standing.behind;
+        behind.extend(standing.absent);
+        if let Some(split) = fleet.split.as_ref().filter(|split| split.from < revision) {
+            behind.extend(api.board.statuses_of(split.waiting()));
+        }
+        let mut behind: Vec<ProxyBody> = behind.into_iter().filter_map(body).collect();
         behind.retain(|proxy| proxy.revision < Some(revision.0));
         behind.sort_by(|one, other| one.id.cmp(&other.id));
         let has_answered = |proxy: &ProxyBody| proxy.progress(revision.0) == Progress::Refused;
@@ -241,16 +255,17 @@ pub(super) async fn forget(
 
 fn proxies(api: &Api) -> Vec<ProxyBody> {
     let desired = api.store.watch().borrow().clone();
-    let fleet = api.fleet.revision();
+    let fleet = api.fleet.standpoint();
     let mut statuses = api.board.statuses();
     let body = |(id, registration): (&ProxyId, &Arc<ProxyRegistration>)| {
-        body(registration, statuses.remove(id), fleet)
+        body(registration, statuses.remove(id), &fleet)
     };
     desired.proxies.iter().map(body).collect()
 }
 
-/// What is said of a sidecar, where the whole fleet is at a revision.
-fn body(registration: &ProxyRegistration, status: Option<ProxyStatus>, fleet: Option<Revision>) -> ProxyBody {
+/// What is said of a sidecar, where the fleet is so far.
+fn body(registration: &ProxyRegistration, status: Option<ProxyStatus>, fleet: &Standpoint) -> ProxyBody {
+    let fleet = fleet.of(&registration.id);
     let service = |service: &chancery_policy_lang::checked::ServiceRef| {
         format!("{}/{}", service.namespace, service.name)
     };

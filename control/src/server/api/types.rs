@@ -9,6 +9,7 @@ mod from_filters;
 mod from_policies;
 mod progress;
 mod protocol;
+mod rollout;
 
 pub use filters::{
     FilterBody, FilterList, FilterSourceBody, FilterVersions, ModuleFindingBody, PushRequest, PushResponse,
@@ -16,6 +17,9 @@ pub use filters::{
 };
 pub use progress::Progress;
 pub use protocol::ProtocolBody;
+pub use rollout::{
+    AnsweredBody, RolloutBody, RolloutPlanBody, RolloutProxyBody, RolloutResponse, RolloutState, UndoneBody,
+};
 
 pub use crate::mesh::identity::Role;
 
@@ -103,13 +107,28 @@ pub struct ApplyRequest {
     /// With `dry_run`: the revision from which the differences are told; the newest if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
+    /// How it reaches the sidecars that it changes, if in stages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutPlanBody>,
+    /// All at once, also where the control plane was started with stages.
+    #[serde(default)]
+    pub at_once: bool,
 }
 
 impl ApplyRequest {
     /// Files that are simply to be applied.
     #[must_use]
     pub fn of(files: Vec<FileBody>) -> Self {
-        Self { files, dry_run: false, skip_tests: false, set: None, prune: false, since: None }
+        Self {
+            files,
+            dry_run: false,
+            skip_tests: false,
+            set: None,
+            prune: false,
+            since: None,
+            rollout: None,
+            at_once: false,
+        }
     }
 }
 
@@ -161,6 +180,9 @@ pub struct ApplyResponse {
     /// With `dry_run`: how the documents would differ.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub documents: Vec<DocumentDiff>,
+    /// The stages in which it reaches the sidecars; none if all at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<String>,
 }
 
 /// How a document differs.
@@ -469,6 +491,9 @@ pub struct StatusResponse {
     pub away: usize,
     /// Each sidecar, by id.
     pub proxies: Vec<ProxyBody>,
+    /// The rollout of which the revision is a part, or that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutBody>,
     /// Where policies in force send requests and no sidecar has joined: such requests are answered with 503. Not told
     /// where only those that are behind are asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -15,8 +15,9 @@ use crate::mesh::store::record::{
     Record, StoredAudit, StoredDocument, StoredFilter, StoredPolicy, StoredProxy, StoredRetiredFilter,
     StoredRevision,
 };
-use crate::mesh::store::{Actor, AuditChange, AuditEntry, AuditLog, Change, PolicyChange, Step};
-use ::redb::{Database, ReadableDatabase, ReadableTable, TableError};
+use crate::mesh::store::rollout_record::StoredRollout;
+use crate::mesh::store::{Actor, AuditChange, AuditEntry, AuditLog, Change, Changes, Step};
+use ::redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableError};
 use imbl::OrdMap;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,9 @@ use std::sync::Arc;
 
 /// Small named secrets and settings.
 pub(super) type Items = OrdMap<String, Arc<[u8]>>;
+
+/// The item that says how far the newest rollout is.
+const ROLLOUT: &str = "rollout";
 
 /// Everything in a store; of old revisions and of the audit log only what writes need.
 #[derive(Clone, Debug)]
@@ -91,7 +95,8 @@ impl Contents {
         let touched = touched(change);
         let is_same = |id: &ProxyId| next.proxies.get(id) == self.state.proxies.get(id);
         let filters_are_same = next.filters.ptr_eq(&self.state.filters);
-        if !matches!(change, Change::Policies(_)) && touched.iter().all(is_same) && filters_are_same {
+        let is_of_policies = matches!(change, Change::Policies(_) | Change::Rollout(_));
+        if !is_of_policies && touched.iter().all(is_same) && filters_are_same {
             return Ok(());
         }
         let before = std::mem::replace(&mut self.state, next);
@@ -99,9 +104,20 @@ impl Contents {
         let changes = changes(change, &before, &self.state)?;
         match change {
             Change::Policies(policies) => {
-                let steps = self.write_policies(&before, policies, batch)?;
+                let names = policies.placed.keys().chain(policies.removed.keys()).cloned().collect();
+                let steps = self.write_policies(&before, names, batch)?;
                 self.write_revision(steps, change.describe(), by, batch)?;
                 self.forget_old_revisions(limits, batch);
+                self.write_rollout(&before, batch)?;
+            }
+            Change::Rollout(_) => {
+                if before.revision != self.state.revision {
+                    let names = Changes::between(&before, &self.state).policies.into_keys().collect();
+                    let steps = self.write_policies(&before, names, batch)?;
+                    self.write_revision(steps, change.describe(), by, batch)?;
+                    self.forget_old_revisions(limits, batch);
+                }
+                self.write_rollout(&before, batch)?;
             }
             Change::PushFilter(push) => filters::write_modules(&before, push, batch)?,
             Change::DeleteFilter(_) => {}
@@ -157,11 +173,11 @@ impl Contents {
     fn write_policies(
         &mut self,
         before: &DesiredState,
-        change: &PolicyChange,
+        names: BTreeSet<String>,
         batch: &mut Batch,
     ) -> Result<BTreeMap<String, Step<PolicyRecord>>, Fault> {
         let mut steps = BTreeMap::new();
-        for name in change.placed.keys().chain(change.removed.keys()) {
+        for name in &names {
             let (old, new) = (before.policies.get(name), self.state.policies.get(name));
             if old == new {
                 continue;
@@ -179,8 +195,8 @@ impl Contents {
             }
             steps.insert(name.clone(), Step { before: old.cloned(), after: new.cloned() });
         }
-        let placed = change.placed.values().map(|placement| &placement.document);
-        for digest in placed.collect::<BTreeSet<_>>() {
+        let placed = names.iter().filter_map(|name| self.state.policies.get(name));
+        for digest in placed.map(|record| &record.document).collect::<BTreeSet<_>>() {
             let Some(document) = self.state.documents.get(digest) else {
                 let detail = format!("a policy is in force from a document that is not there, {digest}");
                 return Err(Fault::odd(detail));
@@ -190,6 +206,41 @@ impl Contents {
             }
         }
         Ok(steps)
+    }
+
+    /// Keeps how far the rollout is; the policies that can be gone back to are in the history.
+    fn write_rollout(&mut self, before: &DesiredState, batch: &mut Batch) -> Result<(), Fault> {
+        let Some(rollout) = self.state.rollout.as_ref().filter(|_| before.rollout != self.state.rollout)
+        else {
+            return Ok(());
+        };
+        let value = bytes(&StoredRollout::of(rollout))?;
+        self.items.insert(ROLLOUT.to_owned(), value.as_slice().into());
+        batch.put(Table::Items, ROLLOUT, value);
+        Ok(())
+    }
+
+    /// Takes up the rollout that was written down, with the policies that it can go back to.
+    fn take_up_rollout(&mut self, transaction: &ReadTransaction) -> Result<(), Fault> {
+        let Some(item) = self.items.get(ROLLOUT) else { return Ok(()) };
+        let mut rollout = read::<StoredRollout>(ROLLOUT, item)?;
+        if rollout.is_under_way() {
+            let mut policies =
+                self.state.policies.iter().map(|(name, record)| (name.clone(), record.clone())).collect();
+            let table = transaction.open_table(Table::Revisions.definition())?;
+            let newest = table.get(number_key(rollout.to.0).as_str())?;
+            let newest = newest.ok_or_else(|| Fault::odd("the revision that is rolled out is missing"))?;
+            let newest = read::<StoredRevision>(&rollout.to.0.to_string(), newest.value())?;
+            undo(&mut policies, &newest.policies).map_err(|name| {
+                Fault::odd(format!("policy `{name}` is not as revision {} left it", rollout.to))
+            })?;
+            let mut stable = DesiredState::default();
+            stable.documents = super::documents(transaction, &policies)?.into_iter().collect();
+            policies.into_values().for_each(|record| stable.place(record));
+            rollout.stable = Some(stable.policy_set());
+        }
+        self.state.rollout = Some(Arc::new(rollout));
+        Ok(())
     }
 
     fn write_revision(
@@ -266,7 +317,9 @@ impl Contents {
             }
         }
         let meta = Meta::read(&transaction, reader.tally)?;
-        reader.finish(meta)
+        let mut contents = reader.finish(meta)?;
+        contents.take_up_rollout(&transaction)?;
+        Ok(contents)
     }
 }
 
@@ -336,6 +389,15 @@ fn changes(change: &Change, before: &DesiredState, after: &DesiredState) -> Resu
         }
         Change::PushFilter(push) => Ok(vec![of_filter(&push.record.id)]),
         Change::DeleteFilter(deletion) => Ok(vec![of_filter(&deletion.id)]),
+        Change::Rollout(_) => {
+            let document = |record: &PolicyRecord| record.document.clone();
+            let entry = |(name, step): (String, Step<PolicyRecord>)| AuditChange {
+                what: format!("policy `{name}`"),
+                before: step.before.as_ref().map(document),
+                after: step.after.as_ref().map(document),
+            };
+            Ok(Changes::between(before, after).policies.into_iter().map(entry).collect())
+        }
         Change::RegisterProxy(_) | Change::Readiness(_) | Change::RemoveProxy(_) => {
             touched(change).into_iter().map(of_proxy).collect()
         }
@@ -345,7 +407,9 @@ fn changes(change: &Change, before: &DesiredState, after: &DesiredState) -> Resu
 /// The sidecars that a change is about.
 fn touched(change: &Change) -> BTreeSet<ProxyId> {
     match change {
-        Change::Policies(_) | Change::PushFilter(_) | Change::DeleteFilter(_) => BTreeSet::new(),
+        Change::Policies(_) | Change::Rollout(_) | Change::PushFilter(_) | Change::DeleteFilter(_) => {
+            BTreeSet::new()
+        }
         Change::RegisterProxy(proxy) => [proxy.id.clone()].into(),
         Change::Readiness(changes) => changes.iter().map(|change| change.seen.id.clone()).collect(),
         Change::RemoveProxy(id) => [id.clone()].into(),

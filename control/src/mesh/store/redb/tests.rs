@@ -1,6 +1,7 @@
 //! Tests of the embedded store that need its file: damage, a full disk, copies, and how much is written.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use super::super::RolloutStep;
 use super::super::conformance::filters::{apply_using, deletion, push};
 use super::super::conformance::{self, apply, delete, proxy, somebody};
 use super::*;
@@ -15,6 +16,8 @@ async fn conforms() {
     let directory = tempfile::tempdir().unwrap();
     let store = RedbStore::open(&directory.path().join("state.redb"), None).await.unwrap();
     conformance::check(&store).await;
+    let other = open_here(&directory.path().join("other.redb")).unwrap();
+    conformance::check_rollout(&other).await;
 }
 
 /// Everything that a store has.
@@ -100,6 +103,26 @@ async fn a_reopened_store_has_everything() {
 
     let other = RedbStore::open(&path, Some("other.example")).await;
     assert!(matches!(other, Err(StoreError::OtherTrustDomain { .. })));
+}
+
+#[tokio::test]
+async fn a_rollout_goes_on_where_it_was_when_a_store_is_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let store = open_here(&path).unwrap();
+    conformance::begin_rollout(&store).await;
+    let step = RolloutStep::GoOn { stage: 0, bound: Some(7), at: jiff::Timestamp::UNIX_EPOCH };
+    let before = store.commit(conformance::step(step), somebody()).await.unwrap();
+    drop(store);
+    let store = open_here(&path).unwrap();
+    let after = store.watch().borrow().clone();
+    assert_eq!(after.rollout, before.rollout);
+    assert_eq!(after.stable(), before.stable());
+    assert!(after.stable().is_some_and(|stable| stable.policies.len() == 2));
+    store.commit(conformance::step(RolloutStep::Finish), somebody()).await.unwrap();
+    drop(store);
+    let after = open_here(&path).unwrap().watch().borrow().clone();
+    assert!(after.rollout.as_ref().is_some_and(|rollout| !rollout.is_under_way()));
 }
 
 #[tokio::test]

@@ -1,0 +1,64 @@
+//! What a sidecar says of itself on its stream: whether its application answers, which listeners are not open, and how many
+//! requests Envoy has answered.
+
+use super::{End, LOOK_EVERY, Relay, Session, Stream, pass_up};
+use crate::sidecar::admin::Admin;
+use std::sync::PoisonError;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long counts of requests are left to grow before the control plane is told, unless something went wrong.
+const COUNTS_EVERY: Duration = Duration::from_secs(5);
+
+impl Relay {
+    /// Looks how many requests Envoy has answered, for the control plane: at once if more went wrong, else now and then.
+    /// Ends only by being dropped.
+    pub async fn keep_count(&self, admin: &Admin) {
+        let mut told_at = Instant::now();
+        loop {
+            sleep(LOOK_EVERY).await;
+            let Ok(counts) = admin.counts().await else { continue };
+            let is_due = told_at.elapsed() >= COUNTS_EVERY;
+            let is_told = self.shared.counts.send_if_modified(|told| {
+                let is_worse = told.errors != counts.errors || told.failures != counts.failures;
+                let is_news = is_worse || (is_due && told.requests != counts.requests);
+                if is_news {
+                    *told = counts;
+                }
+                is_news
+            });
+            if is_told {
+                told_at = Instant::now();
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Tells the control plane whether the application answers.
+    pub(super) async fn report(&mut self, upstream: &Stream) -> End {
+        let application = self.application.borrow_and_update().clone();
+        match application {
+            Some(application) => pass_up(upstream, application.report()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the control plane which listeners are not open that Envoy accepted, if that is news to it. Of those that
+    /// Envoy refused it knows from their refusals.
+    pub(super) async fn report_unopened(&mut self, upstream: &Stream) -> End {
+        self.status.mark_unchanged();
+        let missing = self.shared.closed.lock().unwrap_or_else(PoisonError::into_inner).missing();
+        if missing.names == self.told.names {
+            return Ok(());
+        }
+        self.told = missing;
+        pass_up(upstream, self.told.report()).await
+    }
+
+    /// Tells the control plane how many requests Envoy has answered.
+    pub(super) async fn report_counts(&mut self, upstream: &Stream) -> End {
+        let report = self.counts.borrow_and_update().report();
+        pass_up(upstream, report).await
+    }
+}
