@@ -197,6 +197,7 @@ mod tests {
             findings: Vec::new(),
             diagnostics: vec![finding("warning[W105]: a\n"), finding("error[E101]: b\n")],
         };
+        let body = Box::new(body);
         let failure = Failure::from(ClientError::Refused { status: StatusCode::UNPROCESSABLE_ENTITY, body });
         assert_eq!(
             failure.to_string(),

@@ -90,7 +90,7 @@ fn join_request(token: String, service: &str, key: &KeyPair) -> JoinRequest {
 /// Status and body of a refusal.
 fn refusal<T: std::fmt::Debug>(result: Result<T, ClientError>) -> (u16, ErrorBody) {
     match result.unwrap_err() {
-        ClientError::Refused { status, body } => (status.as_u16(), body),
+        ClientError::Refused { status, body } => (status.as_u16(), *body),
         other => unreachable!("{other:?}"),
     }
 }

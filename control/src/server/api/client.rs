@@ -84,7 +84,7 @@ pub enum ClientError {
         /// The HTTP status.
         status: StatusCode,
         /// Why.
-        body: ErrorBody,
+        body: Box<ErrorBody>,
     },
     /// It answered something that this client does not understand.
     #[error("the answer of {url} cannot be read: {detail}")]
@@ -200,7 +200,7 @@ impl Client {
             Ok(bytes) => bytes,
             Err(error) => return Err(self.unreachable(&error).await),
         };
-        match serde_json::from_slice::<ErrorBody>(&bytes) {
+        match serde_json::from_slice::<Box<ErrorBody>>(&bytes) {
             Ok(mut body) => {
                 // It says what the clock says where it was refused.
                 if TIME_CODES.contains(&body.code.as_str()) {
