@@ -55,7 +55,23 @@ impl Envoy {
             "node": {"id": "test", "cluster": "test"},
             "static_resources": static_resources,
         });
-        Self::start_with(folder, bootstrap, workers).await
+        Self::start_with(folder, bootstrap, workers, &[]).await
+    }
+
+    /// Starts Envoy with these `static_resources`, and with further arguments, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Envoy::start`].
+    pub async fn start_with_arguments(
+        folder: TempDir,
+        static_resources: Value,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let bootstrap = json!({
+            "node": {"id": "test", "cluster": "test"},
+            "static_resources": static_resources,
+        });
+        Self::start_with(folder, bootstrap, 1, arguments).await
     }
 
     /// Starts Envoy with one listener, given as the message that a control plane would send, and waits
@@ -74,10 +90,15 @@ impl Envoy {
             "node": {"id": "test", "cluster": "test"},
             "dynamic_resources": {"lds_config": source},
         });
-        Self::start_with(folder, bootstrap, 1).await
+        Self::start_with(folder, bootstrap, 1, &[]).await
     }
 
-    async fn start_with(folder: TempDir, mut bootstrap: Value, workers: u32) -> Result<Self> {
+    async fn start_with(
+        folder: TempDir,
+        mut bootstrap: Value,
+        workers: u32,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let binary =
             tokio::task::spawn_blocking(|| Search::from_environment(None).find_or_install(&mut |_| {}))
                 .await?
@@ -97,6 +118,7 @@ impl Envoy {
             .arg(path("log"))
             .args(["--concurrency", &workers.to_string()])
             .args(["--disable-hot-restart", "-l", "warning", "--file-flush-interval-msec", "50"])
+            .args(arguments)
             .kill_on_drop(true)
             .spawn()?;
         let mut envoy = Self { process, folder, admin: SocketAddr::from(([127, 0, 0, 1], 0)) };

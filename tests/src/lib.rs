@@ -10,6 +10,7 @@ pub mod envoy;
 pub mod envoy_model;
 pub mod figures;
 pub mod filters;
+pub mod foreign;
 pub mod mesh;
 pub mod pair;
 pub mod programs;

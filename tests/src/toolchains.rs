@@ -36,7 +36,7 @@ pub fn environment(cache: &Path) -> Result<Vec<(OsString, OsString)>> {
 ///
 /// # Errors
 /// When it cannot be run or does not end well; with what it said.
-fn output(command: &mut Command) -> Result<String> {
+pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
     if !output.status.success() {
         let words = [output.stdout, output.stderr].concat();

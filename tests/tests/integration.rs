@@ -17,6 +17,7 @@ mod editor;
 mod envoy_model;
 mod filters;
 mod flags;
+mod foreign;
 mod headers;
 mod limits;
 mod logs;

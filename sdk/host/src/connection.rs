@@ -91,6 +91,11 @@ impl<'plugin> Connection<'plugin> {
         Ok(self.state()?.closed.clone())
     }
 
+    /// Which sides of a held connection the module asked to go on with since the last time this was asked.
+    pub fn take_continued(&mut self) -> Result<BTreeSet<StreamType>, HostError> {
+        Ok(std::mem::take(&mut self.state()?.continued))
+    }
+
     /// The connection's properties, to be changed between callbacks.
     pub fn properties_mut(&mut self) -> Result<&mut Properties, HostError> {
         Ok(&mut self.state()?.properties)

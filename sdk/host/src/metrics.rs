@@ -12,6 +12,8 @@ const ID_STEP: u32 = 4;
 pub struct Metrics {
     values: BTreeMap<(MetricType, String), u64>,
     names: HashMap<u32, (MetricType, String)>,
+    /// How many ids of a type there are.
+    defined: BTreeMap<MetricType, u32>,
     changes: u64,
 }
 
@@ -43,14 +45,17 @@ impl Metrics {
         if self.names.len() >= METRICS_MAX {
             return Err(Status::InternalFailure);
         }
-        let number = u32::try_from(self.names.len()).map_err(|_| Status::InternalFailure)? + 1;
-        let id = number * ID_STEP + metric_type.number().unsigned_abs();
+        // Each type is numbered for itself.
+        let number = self.defined.entry(metric_type).or_insert(0);
+        *number += 1;
+        let id = *number * ID_STEP + metric_type.number().unsigned_abs();
         self.values.entry((metric_type, name.clone())).or_insert(0);
         self.names.insert(id, (metric_type, name));
         Ok(id)
     }
 
     pub(crate) fn increment(&mut self, id: u32, difference: i64) -> Result<(), Status> {
+        check_is_a_number(id)?;
         let (metric_type, value) = self.find(id)?;
         match metric_type {
             MetricType::Counter if difference > 0 => *value = value.wrapping_add(difference.unsigned_abs()),
@@ -72,6 +77,7 @@ impl Metrics {
     }
 
     pub(crate) fn get(&mut self, id: u32) -> Result<u64, Status> {
+        check_is_a_number(id)?;
         match self.find(id)? {
             (MetricType::Histogram, _) => Err(Status::BadArgument),
             (_, value) => Ok(*value),
@@ -83,6 +89,12 @@ impl Metrics {
         let value = self.values.get_mut(key).ok_or(Status::InternalFailure)?;
         Ok((key.0, value))
     }
+}
+
+/// The type that stands in an id is looked at first, whether the id is there or not.
+fn check_is_a_number(id: u32) -> Result<(), Status> {
+    let types = [MetricType::Counter, MetricType::Gauge].map(|of| of.number().unsigned_abs());
+    if types.contains(&(id % ID_STEP)) { Ok(()) } else { Err(Status::BadArgument) }
 }
 
 #[cfg(test)]

@@ -95,6 +95,14 @@ impl Message {
     }
 }
 
+impl Exchanged {
+    /// What comes of a callback that failed. An answer of which the client has the head already would be broken off.
+    fn failed(error: HostError) -> Self {
+        let headers = [(":status", FAILED_STATUS.to_string())].into_iter().collect();
+        Self { reply: Some(Message::new(headers, b"")), failure: Some(error), ..Self::default() }
+    }
+}
+
 /// Why an exchange ends before both directions are through.
 enum End {
     /// The module closed the stream.
@@ -115,6 +123,11 @@ impl Proxy {
     pub fn new(plugin: Plugin, script: Script) -> Self {
         let now_ns = plugin.state().time_ns;
         Self { plugin, timetable: Timetable::new(script, now_ns), stops_at_headers: false }
+    }
+
+    /// Lets services answer otherwise from now on.
+    pub fn set_script(&mut self, script: Script) {
+        self.timetable.set_script(script);
     }
 
     /// The plugin, to read its log and its metrics.
@@ -140,20 +153,20 @@ impl Proxy {
 
     /// Runs an exchange to its end. Answers and ticks that are due meanwhile come, too.
     ///
-    /// Fails only where no stream can be opened; a callback that fails is part of what came of the exchange.
+    /// Fails only where no stream can be opened, as after a failure; a callback that fails is part of what came of the
+    /// exchange.
     pub fn exchange(&mut self, exchange: Exchange) -> Result<Exchanged, HostError> {
-        let context = self.plugin.open(exchange.properties)?.context();
         let mut done = Exchanged::default();
-        let end = self.run(context, exchange.request, exchange.response, &mut done);
-        match end {
+        let context = match self.plugin.open(exchange.properties).map(|stream| stream.context()) {
+            Ok(context) => context,
+            Err(error @ (HostError::Failed | HostError::TooManyStreams { .. })) => return Err(error),
+            Err(error) => return Ok(Exchanged::failed(error)),
+        };
+        match self.run(context, exchange.request, exchange.response, &mut done) {
             Ok(()) => {}
             Err(End::Reset) => done.reply = None,
             Err(End::Failed(error)) => {
-                // An answer of which the client has the head cannot be taken back.
-                let headers = [(":status", FAILED_STATUS.to_string())].into_iter().collect();
-                done.reply = Some(Message::new(headers, b""));
-                done.failure = Some(error);
-                return Ok(done);
+                return Ok(Exchanged { calls: done.calls, ..Exchanged::failed(error) });
             }
         }
         done.local_response = self.plugin.stream(context)?.local_response().cloned();

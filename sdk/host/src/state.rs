@@ -79,6 +79,8 @@ pub(crate) struct StreamState {
     pub(crate) properties: Properties,
     pub(crate) filter_state: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) local_response: Option<LocalResponse>,
+    /// The answer was given in the callback that runs.
+    pub(crate) answers_now: bool,
     pub(crate) request_headers: HeaderSlot,
     pub(crate) request_trailers: HeaderSlot,
     pub(crate) response_headers: HeaderSlot,
@@ -110,6 +112,8 @@ pub(crate) struct BodySlot {
     pub(crate) is_collected: bool,
     /// It went on.
     pub(crate) hidden: bool,
+    /// The message ends with it.
+    pub(crate) ends: bool,
 }
 
 impl BodySlot {
@@ -178,9 +182,22 @@ impl State {
         }
     }
 
-    /// A header map that the module can change now.
+    /// A header map that the module can change now. Trailers that a message lacks are made when the module wants to change
+    /// them in the callback about its end.
     pub(crate) fn header_map_mut(&mut self, map_type: MapType) -> Option<&mut HeaderMap> {
-        self.stream()?.slot(map_type)?.visible()
+        let stream = self.stream()?;
+        let ends_here = match map_type {
+            MapType::RequestTrailers => stream.request_body.ends && stream.request_body.visible().is_some(),
+            MapType::ResponseTrailers => {
+                stream.response_body.ends && stream.response_body.visible().is_some()
+            }
+            _ => false,
+        };
+        let slot = stream.slot(map_type)?;
+        if ends_here && slot.map.is_none() {
+            slot.show(HeaderMap::new());
+        }
+        slot.visible()
     }
 }
 

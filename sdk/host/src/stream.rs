@@ -18,7 +18,7 @@ pub struct Stream<'plugin> {
 /// What a callback did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Whether the next filter is asked. A stream with a local response never continues.
+    /// Whether the next filter is asked. A callback that gives a local response never continues.
     pub action: Action,
     /// The answer that the module gave in this callback.
     pub local_response: Option<LocalResponse>,
@@ -63,6 +63,8 @@ impl<'plugin> Stream<'plugin> {
     pub fn on_request_body(&mut self, body: Vec<u8>, end_of_stream: bool) -> Result<Outcome, HostError> {
         let callback = self.plugin.callbacks.on_request_body.clone();
         let stream = self.stream()?;
+        stream.answers_now = false;
+        stream.request_body.ends = end_of_stream;
         let size = stream.request_body.take_in(body);
         let params = self.params(size, end_of_stream);
         let action = body_action(self.plugin.call(e::ON_REQUEST_BODY, callback, self.context, params)?);
@@ -93,6 +95,8 @@ impl<'plugin> Stream<'plugin> {
     pub fn on_response_body(&mut self, body: Vec<u8>, end_of_stream: bool) -> Result<Outcome, HostError> {
         let callback = self.plugin.callbacks.on_response_body.clone();
         let stream = self.stream()?;
+        stream.answers_now = false;
+        stream.response_body.ends = end_of_stream;
         let size = stream.response_body.take_in(body);
         let params = self.params(size, end_of_stream);
         let action = body_action(self.plugin.call(e::ON_RESPONSE_BODY, callback, self.context, params)?);
@@ -205,6 +209,7 @@ impl<'plugin> Stream<'plugin> {
     ) -> Result<Outcome, HostError> {
         let params = self.params(headers.len(), end_of_stream);
         self.show(map_type, headers)?;
+        self.stream()?.answers_now = false;
         let action = match callback {
             None => None,
             Some(HeadersCallback::Later(callback)) => {
@@ -225,6 +230,7 @@ impl<'plugin> Stream<'plugin> {
         trailers: HeaderMap,
     ) -> Result<Outcome, HostError> {
         let params = (self.context.cast_signed(), count(trailers.len()));
+        self.stream()?.answers_now = false;
         self.show(map_type, trailers)?;
         let action = self.plugin.call(function, callback, self.context, params)?;
         self.finish(map_type, body_action(action))
@@ -247,7 +253,9 @@ impl<'plugin> Stream<'plugin> {
     }
 
     fn outcome(&mut self, action: Action) -> Result<Outcome, HostError> {
-        let local_response = self.stream()?.local_response.clone();
+        let stream = self.stream()?;
+        let local_response = stream.local_response.clone().filter(|_| stream.answers_now);
+        stream.answers_now = false;
         let action = if local_response.is_some() { Action::StopIteration } else { action };
         Ok(Outcome { action, local_response })
     }

@@ -1,7 +1,7 @@
 //! Bytes that a module hands to host calls as pairs, paths, names and numbers: the host goes on.
 #![no_main]
 
-use chancery_sdk_host::{Host, Limits, LoadedModule, PluginConfiguration, Properties};
+use chancery_sdk_host::{Clusters, Host, Limits, LoadedModule, PluginConfiguration, Properties};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
@@ -12,7 +12,9 @@ static MODULE: LazyLock<LoadedModule> = LazyLock::new(|| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut plugin = MODULE.start(PluginConfiguration::default()).expect("it starts");
+    let mut plugin = MODULE
+        .start(PluginConfiguration { clusters: Clusters::All, ..PluginConfiguration::default() })
+        .expect("it starts");
     let mut stream = plugin.open(Properties::new()).expect("it has room");
     let headers = [(":method", "GET"), (":path", "/")].into_iter().collect();
     stream.on_request_headers(headers, false).expect("it has no such callback");

@@ -26,8 +26,8 @@ pub(super) fn get_status(guest: &mut Guest<'_>, buffer: i32, length_to: i32, fla
     guest.write_u32(flags_to, 0)
 }
 
-/// Envoy's three forms: nothing at 0 puts bytes before, everything from 0 on replaces, and a start
-/// at or behind the end puts bytes behind.
+/// Envoy's two forms: from 0 on, as many bytes as are said are replaced, none of them or all; and a start at or behind the
+/// end puts bytes behind. Nothing is replaced in the middle.
 pub(super) fn set(
     guest: &mut Guest<'_>,
     buffer: i32,
@@ -41,10 +41,9 @@ pub(super) fn set(
     let held = find(guest, buffer)?.len();
     guest.charge(held as u64)?;
     let body = body(guest, buffer)?;
-    if start == 0 && length == 0 {
-        body.splice(0..0, bytes);
-    } else if start == 0 && length >= body.len() {
-        *body = bytes;
+    if start == 0 {
+        let end = length.min(body.len());
+        body.splice(..end, bytes);
     } else if start >= body.len() {
         body.extend_from_slice(&bytes);
     } else {
@@ -74,8 +73,9 @@ fn find<'guest>(guest: &'guest mut Guest<'_>, buffer: i32) -> Result<&'guest [u8
     Ok(bytes.map(Vec::as_slice).unwrap_or_default())
 }
 
-/// A body that the module may change now.
+/// A body that the module may change now: of what can only be read, that is a bad argument.
 fn body<'guest>(guest: &'guest mut Guest<'_>, buffer: i32) -> Result<&'guest mut Vec<u8>, Stop> {
+    find(guest, buffer)?;
     let buffer_type = BufferType::from_number(buffer).ok_or(Status::BadArgument)?;
     let stream = guest.state().stream();
     let body = stream.and_then(|stream| stream.body(buffer_type)?.visible());

@@ -28,6 +28,7 @@ pub(super) fn set(guest: &mut Guest<'_>, path: i32, length: i32, value: i32, byt
 
 fn find(state: &mut State, path: &[u8]) -> Result<Vec<u8>, Status> {
     match path {
+        b"" => return Err(Status::SerializationFailure),
         b"plugin_name" => return Ok(state.configuration.name.clone().into_bytes()),
         b"plugin_root_id" => return Ok(state.configuration.root_id.clone().into_bytes()),
         b"plugin_vm_id" => return Ok(state.configuration.vm_id.clone().into_bytes()),
@@ -53,11 +54,13 @@ fn from_headers(stream: &StreamState, path: &[u8]) -> Option<PropertyValue> {
         return request(stream.readable(MapType::RequestHeaders)?, rest);
     }
     let rest = path.strip_prefix(b"response\0")?;
-    let headers = stream.readable(MapType::ResponseHeaders)?;
-    match rest {
-        b"code" => Some(PropertyValue::Int(number(headers.first(b":status")?)?)),
-        _ => header_property(headers, rest),
+    // The status outlasts the headers that the module could see.
+    if rest == b"code" {
+        let status = stream.response_headers.map.as_ref()?.first(b":status")?;
+        return Some(PropertyValue::Int(number(status)?));
     }
+    let headers = stream.readable(MapType::ResponseHeaders)?;
+    header_property(headers, rest)
 }
 
 fn request(headers: &HeaderMap, name: &[u8]) -> Option<PropertyValue> {

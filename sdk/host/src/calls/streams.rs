@@ -28,6 +28,7 @@ pub(super) fn send_local_response(
     if stream.local_response.is_some() {
         return Err(Status::BadArgument.into());
     }
+    stream.answers_now = true;
     stream.local_response = Some(LocalResponse {
         status: status.cast_unsigned(),
         details,
@@ -38,18 +39,18 @@ pub(super) fn send_local_response(
     Ok(())
 }
 
-/// Goes on with one direction of a held stream, after the callback. What the module saw of the request is out of its sight at
+/// Goes on with one direction of a held stream or connection, after the callback. What the module saw of the request is out of its sight at
 /// once, whichever direction it is, as in Envoy. Without a stream nothing happens.
 pub(super) fn continue_stream(guest: &mut Guest<'_>, stream_type: i32) -> Answer {
     let stream_type = StreamType::from_number(stream_type).ok_or(Status::BadArgument)?;
-    if !matches!(stream_type, StreamType::Request | StreamType::Response) {
-        return Err(Status::BadArgument.into());
-    }
     let Some(stream) = guest.state().stream() else { return Ok(()) };
     stream.continued.insert(stream_type);
+    if matches!(stream_type, StreamType::Downstream | StreamType::Upstream) {
+        return Ok(());
+    }
     stream.request_headers.hidden = true;
     stream.request_trailers.hidden = true;
-    stream.request_body.bytes = None;
+    stream.request_body.hidden = true;
     Ok(())
 }
 

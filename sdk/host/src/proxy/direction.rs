@@ -171,10 +171,11 @@ impl Course {
         if !body.is_empty() {
             self.passed.pieces.push(body);
         }
-        if self.trailers_came {
+        self.is_over |= self.has_come;
+        // The filter may have made them.
+        if self.trailers_came || self.has_come {
             self.passed.trailers = self.map(plugin, context, self.trailers_type());
         }
-        self.is_over |= self.has_come;
         Ok(())
     }
 

@@ -99,6 +99,10 @@ impl Timetable {
         }
     }
 
+    pub(super) fn set_script(&mut self, script: Script) {
+        self.script = script;
+    }
+
     pub(super) fn now_ns(&self) -> u64 {
         self.now_ns
     }

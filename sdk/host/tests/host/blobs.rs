@@ -26,7 +26,8 @@ fn whatever_a_module_writes_the_host_goes_on() {
     let configuration =
         ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(configuration, |(blob in blobs())| {
-        let mut plugin = loaded.start(PluginConfiguration::default()).unwrap();
+        let clusters = chancery_sdk_host::Clusters::All;
+        let mut plugin = loaded.start(PluginConfiguration { clusters, ..PluginConfiguration::default() }).unwrap();
         let mut stream = plugin.open(Properties::new()).unwrap();
         stream.on_request_headers(headers(), false).unwrap();
         stream.on_request_body(blob, true).unwrap();

@@ -5,6 +5,7 @@ mod blobs;
 mod hostile;
 mod load;
 mod streams;
+mod surrounded;
 mod surroundings;
 
 use chancery_sdk_host::abi::LogLevel;
