@@ -102,7 +102,7 @@ impl<'text> Document<'text> {
     /// Where it is none, or beyond the limits.
     pub fn read(text: &'text str, tokens_max: usize, sizes: &[String]) -> Result<Self, Wrong> {
         let mut lexer = Lexer::new(text, tokens_max);
-        let token = lexer.next()?;
+        let token = lexer.read()?;
         let mut parser = Parser { lexer, token, document: Self::default(), sizes };
         loop {
             parser.definition()?;
@@ -134,7 +134,7 @@ impl<'text> Parser<'text, '_> {
     }
 
     fn advance(&mut self) -> Result<(), Wrong> {
-        self.token = self.lexer.next()?;
+        self.token = self.lexer.read()?;
         Ok(())
     }
 

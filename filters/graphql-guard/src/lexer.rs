@@ -76,7 +76,7 @@ impl<'text> Lexer<'text> {
     ///
     /// # Errors
     /// Where there is none, or there are too many.
-    pub fn next(&mut self) -> Result<Token<'text>, Wrong> {
+    pub fn read(&mut self) -> Result<Token<'text>, Wrong> {
         self.skip();
         self.begin = self.at;
         let Some(byte) = self.peek(0) else { return Ok(Token::End) };
