@@ -16,10 +16,10 @@ use lsp_types::request::{
     Completion, DocumentSymbolRequest, Formatting, GotoDefinition, HoverRequest, Request as _,
 };
 use lsp_types::{
-    CompletionOptions, Diagnostic, DidChangeTextDocumentParams, DidCloseTextDocumentParams,
-    DidOpenTextDocumentParams, DocumentFormattingParams, DocumentSymbolParams, HoverProviderCapability,
-    InitializeParams, OneOf, PublishDiagnosticsParams, ServerCapabilities, TextDocumentPositionParams,
-    TextDocumentSyncCapability, TextDocumentSyncKind, Uri,
+    CompletionOptions, DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams,
+    DocumentFormattingParams, DocumentSymbolParams, HoverProviderCapability, InitializeParams, OneOf,
+    PublishDiagnosticsParams, ServerCapabilities, TextDocumentPositionParams, TextDocumentSyncCapability,
+    TextDocumentSyncKind, Uri,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -37,7 +37,7 @@ struct Server<'a> {
     columns: Columns,
     files: Files,
     /// What was said last of each file, as long as something is to be said of it.
-    said: BTreeMap<Uri, Vec<Diagnostic>>,
+    said: BTreeMap<String, PublishDiagnosticsParams>,
     /// Whether what is wrong is to be found and said again.
     has_changed: bool,
     /// Whether what is wrong where policies meet is still to be found.
@@ -223,13 +223,13 @@ impl Server<'_> {
 
     /// Says what is wrong in each of these files, unless that was said last, and that nothing is wrong any more in others.
     fn publish(&mut self, found: Vec<PublishDiagnosticsParams>) -> Result<(), Failure> {
-        let now: BTreeMap<Uri, Vec<Diagnostic>> =
-            found.into_iter().map(|found| (found.uri, found.diagnostics)).collect();
+        let now: BTreeMap<String, PublishDiagnosticsParams> =
+            found.into_iter().map(|found| (found.uri.to_string(), found)).collect();
         let before = std::mem::replace(&mut self.said, now);
-        let gone = before.keys().filter(|uri| !self.said.contains_key(*uri)).map(|uri| (uri, Vec::new()));
-        let changed = self.said.iter().filter(|(uri, found)| before.get(*uri) != Some(found));
-        for (uri, diagnostics) in gone.chain(changed.map(|(uri, found)| (uri, found.clone()))) {
-            let params = PublishDiagnosticsParams { uri: uri.clone(), diagnostics, version: None };
+        let gone = before.iter().filter(|(name, _)| !self.said.contains_key(*name));
+        let gone = gone.map(|(_, said)| PublishDiagnosticsParams { diagnostics: Vec::new(), ..said.clone() });
+        let changed = self.said.iter().filter(|(name, found)| before.get(*name) != Some(found));
+        for params in gone.chain(changed.map(|(_, found)| found.clone())) {
             self.send(Notification::new(PublishDiagnostics::METHOD.to_owned(), params).into())?;
         }
         Ok(())

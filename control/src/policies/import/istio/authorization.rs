@@ -265,9 +265,12 @@ impl Operation {
     }
 }
 
+/// A condition made of a value.
+type Asked = Box<dyn Fn(&str) -> String>;
+
 /// How a value of an attribute is asked for; `None` for an attribute that there is not.
-fn asked(key: &str) -> Option<Box<dyn Fn(&str) -> String>> {
-    let either = |read: fn(&str) -> Result<Caller, String>| -> Option<Box<dyn Fn(&str) -> String>> {
+fn asked(key: &str) -> Option<Asked> {
+    let either = |read: fn(&str) -> Result<Caller, String>| -> Option<Asked> {
         Some(Box::new(move |value: &str| {
             read(value).map_or_else(|condition| condition, |caller| caller.condition())
         }))

@@ -99,9 +99,7 @@ fn connections(pool: &mut Fields<'_>) -> Option<String> {
     let mut http = pool.fields("http");
     let mut number = |field: &str| http.as_mut().and_then(|http| http.count(field));
     let (pending, requests) = (number("http1MaxPendingRequests"), number("http2MaxRequests"));
-    if connections.or(pending).or(requests).is_none() {
-        return None;
-    }
+    connections.or(pending).or(requests)?;
     let part = |word: &str, number: Option<u64>| {
         number.map_or_else(String::new, |number| format!(" {word} {number}"))
     };

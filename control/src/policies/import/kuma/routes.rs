@@ -54,7 +54,7 @@ type Rank = (bool, usize, bool, usize, usize);
 fn statements(rules: &[Item<'_>], target: &Target, callers: &[Caller], manifest: &Manifest) -> Vec<String> {
     let mut entries: Vec<Entry> =
         rules.iter().flat_map(|rule| rule_entries(rule, target, callers, manifest)).collect();
-    entries.sort_by(|one, other| other.rank.cmp(&one.rank));
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.rank));
     let mut earlier: Vec<String> = Vec::new();
     let mut statements = Vec::new();
     for entry in &entries {

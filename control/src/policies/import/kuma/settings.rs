@@ -103,9 +103,7 @@ fn retry(http: &mut Fields<'_>) -> Option<String> {
 fn connections(limits: &mut Fields<'_>) -> Option<String> {
     let (connections, pending) = (limits.count("maxConnections"), limits.count("maxPendingRequests"));
     let requests = limits.count("maxRequests");
-    if connections.or(pending).or(requests).is_none() {
-        return None;
-    }
+    connections.or(pending).or(requests)?;
     let part = |word: &str, number: Option<u64>| {
         number.map_or_else(String::new, |number| format!(" {word} {number}"))
     };
