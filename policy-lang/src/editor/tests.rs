@@ -36,7 +36,7 @@ impl Marked {
     fn beside(other: Option<&str>, text: &str) -> Self {
         let offset = text.find('|').unwrap_or(text.len());
         let mut sources = SourceSet::new();
-        for text in other {
+        if let Some(text) = other {
             sources.add("shop.writ", text);
         }
         let file = sources.add("here.writ", text.replacen('|', "", 1));

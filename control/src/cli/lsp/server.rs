@@ -19,7 +19,7 @@ use lsp_types::{
     CompletionOptions, DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams,
     DocumentFormattingParams, DocumentSymbolParams, HoverProviderCapability, InitializeParams, OneOf,
     PublishDiagnosticsParams, ServerCapabilities, TextDocumentPositionParams, TextDocumentSyncCapability,
-    TextDocumentSyncKind, Uri,
+    TextDocumentSyncKind,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -213,7 +213,7 @@ impl RolloutPlan {
         if shares().next() == Some(Share::NONE) {
             return Some("a stage of 0% reaches nobody".to_owned());
         }
-        if shares().last() != Some(Share::ALL) {
+        if shares().next_back() != Some(Share::ALL) {
             return Some("the last stage must be 100%".to_owned());
         }
         None

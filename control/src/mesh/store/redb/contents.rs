@@ -234,8 +234,8 @@ impl Contents {
             undo(&mut policies, &newest.policies).map_err(|name| {
                 Fault::odd(format!("policy `{name}` is not as revision {} left it", rollout.to))
             })?;
-            let mut stable = DesiredState::default();
-            stable.documents = super::documents(transaction, &policies)?.into_iter().collect();
+            let documents = super::documents(transaction, &policies)?.into_iter().collect();
+            let mut stable = DesiredState { documents, ..DesiredState::default() };
             policies.into_values().for_each(|record| stable.place(record));
             rollout.stable = Some(stable.policy_set());
         }
