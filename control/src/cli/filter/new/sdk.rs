@@ -26,6 +26,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "abi/src/numbers.rs",
     "abi/src/pairs.rs",
     "abi/src/value.rs",
+    "abi/src/version.rs",
     "src/answer.rs",
     "src/body.rs",
     "src/callout.rs",
