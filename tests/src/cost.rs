@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The round before the first that counts is this many times shorter.
 const WARM_UP_SHARE: usize = 4;
 
+/// Names and values.
+pub type Headers = Vec<(String, String)>;
+
 /// One variant: a listener, and what it is asked.
 #[derive(Clone, Debug)]
 pub struct Variant {
@@ -32,9 +35,9 @@ pub struct Variant {
     /// The path of the requests.
     pub path: String,
     /// Headers of the requests.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// Headers that differ from request to request, such as signatures.
-    pub varying: Option<fn() -> Vec<(String, String)>>,
+    pub varying: Option<fn() -> Headers>,
     /// The body; of a request without one the method is `GET`, otherwise `POST`.
     pub body: Bytes,
     /// What must be answered; anything else ends the measurement.
