@@ -8,7 +8,7 @@
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chancery_tests::cost::{Variant, measure, median, setting};
+use chancery_tests::cost::{Headers, Variant, measure, median, setting};
 use chancery_tests::envoy::{Envoy, answering_listener};
 use chancery_tests::ready;
 use hmac::{Hmac, KeyInit, Mac};
@@ -59,7 +59,7 @@ struct Row {
     filter: &'static str,
     configuration: &'static str,
     body: fn(usize) -> String,
-    varying: [Option<fn() -> Vec<(String, String)>>; SIZES.len()],
+    varying: [Option<fn() -> Headers>; SIZES.len()],
 }
 
 const ROWS: [Row; 4] = [

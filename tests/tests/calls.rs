@@ -351,8 +351,12 @@ async fn changes_of_what_callers_do_fail_no_request() -> Result<()> {
             _ => "health GET /healthz every 1s  limit 100000/s per source  mirror 50% -> service shop/basket"
                 .to_owned(),
         };
-        let (rate, how) = (change * 7 % 100, ["drop", "mask", "hash"][change % 3]);
-        let target = ["service shop/checkout", "mesh", "service shop/web outbound"][change % 3];
+        let rate = change * 7 % 100;
+        let (how, target) = match change % 3 {
+            0 => ("drop", "service shop/checkout"),
+            1 => ("mask", "mesh"),
+            _ => ("hash", "service shop/web outbound"),
+        };
         mesh.apply(&format!(
             "traffic checkout on service shop/checkout {{ {text} }}
              log lines on {target} {{

@@ -1,8 +1,6 @@
 //! What becomes of requests that no application answers, in the lines of whoever sent them: too late, no replica, and
 //! no route. Policies ask for the flags, and their lines go to a sink.
 
-#![expect(clippy::indexing_slicing, reason = "what is not there ends the test")]
-
 use crate::command_line::transcript::CHANCERY;
 use anyhow::{Result, bail};
 use chancery_tests::mesh::wire::Request;

@@ -1,6 +1,8 @@
 //! Filters of one's own: what `chancery filter new` begins builds and passes its tests, and the examples in Rust, Go and
 //! AssemblyScript are built by one command and do their work in a real Envoy, with their bounds.
 
+#![expect(clippy::indexing_slicing, reason = "what is not there ends the test")]
+
 use crate::command_line::transcript::CHANCERY;
 use crate::tidy::root;
 use chancery_sdk_admission::{Terms, admit};

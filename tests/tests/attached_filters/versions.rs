@@ -29,6 +29,7 @@ fn resident_kib(process: u32) -> Result<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "the figure is quoted in the documentation")]
 async fn no_request_fails_while_filters_come_change_and_go() -> Result<()> {
     let changes: u32 =
         std::env::var("CHANCERY_FILTER_CHANGES").ok().and_then(|n| n.parse().ok()).unwrap_or(CHANGES);

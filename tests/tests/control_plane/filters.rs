@@ -1,5 +1,7 @@
 //! Filters that are kept by a control plane: pushed, shown, refused and deleted, as people see it.
 
+#![expect(clippy::indexing_slicing, reason = "what is not there ends the test")]
+
 use super::process::{ControlPlane, Ended};
 use chancery_control::cli::exit::Exit;
 use chancery_control::server::api::client::{Client, ClientError};
