@@ -134,7 +134,7 @@ impl Server {
         let tls = tls::server_config(Arc::clone(&authority), options.certificate_names(address))?;
 
         let programs = Programs::new().map_err(|error| StartError::Host(error.to_string()))?;
-        let programs = programs.with_modules(stored_modules(Arc::clone(&store)));
+        let programs = programs.with_modules(stored_modules(&store));
         let (programs, in_force) = (Arc::new(programs), Arc::<Current>::default());
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -216,10 +216,15 @@ impl Server {
 }
 
 /// The modules of filters that the store keeps.
-fn stored_modules(store: Arc<dyn Store>) -> Modules {
+fn stored_modules(store: &Arc<dyn Store>) -> Modules {
     let runtime = tokio::runtime::Handle::current();
+    // What still computes when the control plane stops does not keep the store open.
+    let store = Arc::downgrade(store);
     // Whoever asks for one is on a thread that may wait.
-    Modules::read_by(move |digest| runtime.block_on(store.blob(digest)).map_err(|error| error.to_string()))
+    Modules::read_by(move |digest| {
+        let store = store.upgrade().ok_or("the control plane stops")?;
+        runtime.block_on(store.blob(digest)).map_err(|error| error.to_string())
+    })
 }
 
 /// What follows the desired state, and what it works on.

@@ -91,7 +91,7 @@ mod tests {
         }
         assert_eq!([1_500, 90_000, 60_000, 3_600_000].map(duration), ["1500ms", "90s", "1m", "1h"]);
         assert_eq!(shares(&[90, 10]), ["90%", "10%"]);
-        assert_eq!(shares(&[1, 1, 1]), ["33.3334%", "33.3333%", "33.3333%"]);
+        assert_eq!(shares(&[1, 1, 1]), ["33.3333%", "33.3333%", "33.3334%"]);
         assert_eq!(shares(&[0, 0]), Vec::<String>::new());
         assert_eq!(percent(0.5).as_deref(), Some("0.5%"));
         assert_eq!(percent(10.0).as_deref(), Some("10%"));
