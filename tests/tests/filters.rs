@@ -1,7 +1,7 @@
 //! Uploaded modules in a real Envoy: what crashes or hangs it as it is does neither with its bounds.
 
 use anyhow::Result;
-use chancery_control::policies::policy_runner::PolicyRunner;
+use chancery_control::policies::policy_runner::{PolicyRunner, Ran};
 use chancery_control::sidecar::envoy_binary::Search;
 use chancery_control::sidecar::envoy_binary::trial::{Trial, Verdict};
 use chancery_policy_lang::testing::BEGINNING_NS;
@@ -232,7 +232,8 @@ fn a_trial_in_envoy_tells_what_loads_from_what_is_refused_and_what_crashes() {
     }
 }
 
-/// Modules that nobody wrote for this: those of generated policies.
+/// Modules that nobody wrote for this: those of generated policies. What they keep for the answer is in filter state, of which a
+/// module of others reads nothing, so what becomes of answers is not compared.
 #[test]
 fn modules_of_policies_decide_the_same_with_their_bounds() {
     const SEED: u64 = 9;
@@ -247,16 +248,22 @@ fn modules_of_policies_decide_the_same_with_their_bounds() {
         let mut original = PolicyRunner::on_host(&host, &module.bytes).unwrap();
         let requests = requests_of(&sketch, REQUESTS_OF_EACH, &mut random);
         let expected: Vec<_> =
-            requests.iter().map(|request| original.run(request, BEGINNING_NS).unwrap()).collect();
+            requests.iter().map(|request| decided(original.run(request, BEGINNING_NS).unwrap())).collect();
         for counting in [Counting::Blocks, Counting::LoopHeads] {
             let may = Some(Capability::ALL.iter().copied().collect());
             let bounded = bounded_on(&module.bytes, &Terms { may, counting, ..Terms::default() });
             let mut runner = PolicyRunner::on_host(&host, &bounded).unwrap();
             let got: Vec<_> =
-                requests.iter().map(|request| runner.run(request, BEGINNING_NS).unwrap()).collect();
+                requests.iter().map(|request| decided(runner.run(request, BEGINNING_NS).unwrap())).collect();
             assert_eq!(got, expected, "seed {SEED}, {counting:?}:\n{}", sketch.text());
         }
         compared += 1;
     }
     assert!(compared > POLICIES / 3, "only {compared} programs of {POLICIES} were compared");
+}
+
+/// What was decided, without what became of the answer.
+fn decided(mut ran: Ran) -> Ran {
+    ran.changed.response.clear();
+    ran
 }

@@ -1,5 +1,7 @@
 //! Modules that others wrote, and generated ones: the wasmtime host does with them what a real Envoy does.
 
+#![expect(clippy::panic, reason = "a failure shows the module and what it was asked")]
+
 use chancery_sdk_admission::{Capability, Terms, admit};
 use chancery_sdk_host::{Host, Limits};
 use chancery_tests::foreign::in_envoy::InEnvoy;
@@ -31,7 +33,8 @@ async fn modules_that_others_wrote_do_in_the_host_what_they_do_in_envoy() {
             let mut expected = envoy.run(&module.name, case).await.unwrap();
             // It tells the time whenever five seconds of Envoy's have passed.
             expected.log.retain(|line| !line.contains(TELLS_THE_TIME));
-            let got = in_host.run(case).unwrap();
+            let got = in_host.run(case);
+            let got = got.unwrap_or_else(|error| panic!("{} case {number}: {error}: {case:#?}", module.name));
             if got != expected {
                 let name = &module.name;
                 differences
