@@ -13,6 +13,8 @@ use std::path::Path;
 const BOUNDED: &str = "-bounded";
 /// The modules of a version that is not admitted begin so.
 const FIRST_VERSION: &str = "first_";
+/// An example that calls a cluster which is no service of a mesh: with its bounds it may not.
+const CALLS_OUTSIDE: &str = "http_auth_random";
 /// What an example says at each tick.
 const TELLS_THE_TIME: &str = "there is no lucky number";
 const SEED: u64 = 9;
@@ -20,7 +22,8 @@ const SEED: u64 = 9;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn modules_that_others_wrote_do_in_the_host_what_they_do_in_envoy() {
     let plain = modules::build(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
-    let admitted = plain.iter().filter(|module| !module.name.starts_with(FIRST_VERSION)).map(bounded);
+    let is_left_out = |name: &str| name.starts_with(FIRST_VERSION) || name.ends_with(CALLS_OUTSIDE);
+    let admitted = plain.iter().filter(|module| !is_left_out(&module.name)).map(bounded);
     let mut all: Vec<Module> = plain.iter().cloned().chain(admitted).collect();
     let (probe, _) = probe::module(SEED, cases::PROBES).unwrap();
     all.push(probe.clone());
