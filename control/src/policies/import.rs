@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Nothing is dropped in silence: every field of a resource is either taken by the code that translates it, or becomes a
-//! [`Note`] with its file and its place, for a field that nobody took is noted when its object is left ([`fields`]). Where a
+//! [`Note`] with its file and its place, for a field that nobody took is noted when its object is left (`fields`). Where a
 //! part of a rule cannot be said, the rule fails closed: an allowance is left out, a ban is written without the part.
 
 mod fields;
