@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// A command that runs Envoy without an extension.
-async fn envoy_without(extension: &str, folder: &Path) -> Result<PathBuf> {
+pub(crate) async fn envoy_without(extension: &str, folder: &Path) -> Result<PathBuf> {
     let search = || Search::from_environment(None).find_or_install(&mut |_| {});
     let envoy = tokio::task::spawn_blocking(search).await??;
     let path = folder.join("envoy-without");

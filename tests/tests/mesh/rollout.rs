@@ -1,6 +1,7 @@
-//! A revision in stages, with real sidecars: a canary first, held, gone on with after a restart of the control plane, and
-//! taken back.
+//! A revision in stages, with real sidecars: a canary first, held, taken back, gone on with after a restart of the
+//! control plane, and taken back by itself when a sidecar refuses it.
 
+use crate::blame::envoy_without;
 use crate::command_line::transcript::CHANCERY;
 use anyhow::Result;
 use chancery_control::server::api::types::{RolloutResponse, RolloutState};
@@ -59,13 +60,15 @@ fn policy(path: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_revision_reaches_a_canary_first_is_held_taken_back_and_gone_through_with() -> Result<()> {
+#[expect(clippy::print_stdout, reason = "the figure is quoted in the documentation")]
+async fn a_revision_reaches_a_canary_first_and_is_taken_back_if_a_sidecar_refuses_it() -> Result<()> {
     let mut mesh = Mesh::start(Path::new(CHANCERY)).await?;
+    let envoy = envoy_without("envoy.health_checkers/envoy.health_checkers.http", mesh.folder()).await?;
     let web = |instance| Member::new("shop/web", instance)?.calling(&["shop/orders"]);
     let orders = |instance| Member::new("shop/orders", instance);
-    let [_canary, web, orders_1, orders_2] = mesh
+    let [canary, web, orders_1, orders_2] = mesh
         .join([
-            web("web-1")?.labelled("track=canary"),
+            web("web-1")?.labelled("track=canary").running(envoy),
             web("web-2")?,
             orders("orders-1")?.labelled("track=canary"),
             orders("orders-2")?,
@@ -130,5 +133,49 @@ async fn a_revision_reaches_a_canary_first_is_held_taken_back_and_gone_through_w
     assert_eq!(run(&mesh, &["rollout", "status", "--watch"]).await?.0, Some(0));
     mesh.until_on(4).await?;
     assert_eq!(answers(&web, both, "/two").await?, [200, 200]);
+
+    // What a canary refuses reaches nobody else.
+    let health = "traffic orders-health on service shop/orders { health GET /healthz every 1s }";
+    let (code, said) = apply(&mesh, health, &[&slowly[..], &["--wait", "--timeout", "50s"]].concat()).await?;
+    assert_eq!(code, Some(3), "{said}");
+    let reason = "the rollout of revision 5 was taken back, revision 6 is in force: in stage 1 shop/web/web-1 \
+                  refuses cluster `mesh/shop/orders`: ";
+    assert!(said.contains(reason), "{said}");
+    let (code, said) = run(&mesh, &["rollout", "status"]).await?;
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.ends_with("\npolicies: orders-health\nseen at: shop/web/web-1\n"), "{said}");
+    mesh.until_on(6).await?;
+    let (code, said) = run(&mesh, &["status"]).await?;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(reason), "{said}");
+    let (_, said) = run(&mesh, &["history", "--count", "1"]).await?;
+    assert!(said.contains("control plane") && said.contains("-orders-health"), "{said}");
+    assert_eq!(answers(&web, both, "/two").await?, [200, 200]);
+
+    // What makes a canary answer with 5xx reaches nobody else either.
+    let faulty = "traffic flaky on service shop/orders { fault 50% abort 503 }";
+    let (code, said) = apply(&mesh, faulty, &slowly).await?;
+    assert_eq!(code, Some(0), "{said}");
+    until(&mesh, is_in(1, 2)).await?;
+    let (mut sent, mut touched) = (0, 0);
+    let deadline = Instant::now() + PATIENCE;
+    let undone = loop {
+        for caller in [&canary, &web] {
+            let answer = caller.call("shop/orders", &Request::get("/two")).await?;
+            (sent, touched) = (sent + 1, touched + usize::from(answer.status == 503));
+        }
+        let response: RolloutResponse = mesh.admin()?.get("/v1/rollout").await?;
+        if is(RolloutState::Undone)(&response) {
+            break response;
+        }
+        anyhow::ensure!(Instant::now() < deadline, "the control plane still says {response:#?}");
+        sleep(LOOK_AGAIN).await;
+    };
+    println!("a bad revision was stopped at the canary: it touched {touched} of {sent} requests");
+    let reason = undone.rollout.and_then(|rollout| rollout.undone).map(|undone| undone.reason);
+    let reason = reason.unwrap_or_default();
+    assert!(reason.contains("requests were answered with 5xx, elsewhere 0 of "), "{reason}");
+    mesh.until_on(8).await?;
+    assert_eq!(canary.call("shop/orders", &Request::get("/two")).await?.status, 200);
     Ok(())
 }
