@@ -46,11 +46,6 @@ const JSON_GUARD: &str = r#"{"schemas": [{"path": "/orders", "schema": {
         }
     }
 }}]}"#;
-const PII_GUARD: &str = r#"{
-    "directions": ["request"],
-    "find": {"card": "mask", "email": "mask", "iban": "mask", "ip": "mask", "phone": "mask"},
-    "members": {"password": "mask"}
-}"#;
 const GRAPHQL_GUARD: &str =
     r#"{"paths": ["/orders"], "tokens_max": 10000, "cost_max": 1000000, "aliases_max": 1000}"#;
 
@@ -62,7 +57,7 @@ struct Row {
     varying: [Option<fn() -> Headers>; SIZES.len()],
 }
 
-const ROWS: [Row; 4] = [
+const ROWS: [Row; 3] = [
     Row {
         filter: "hmac-auth",
         configuration: HMAC_AUTH,
@@ -70,7 +65,6 @@ const ROWS: [Row; 4] = [
         varying: [Some(|| signature(0)), Some(|| signature(1))],
     },
     Row { filter: "json-guard", configuration: JSON_GUARD, body: orders, varying: [None; 2] },
-    Row { filter: "pii-guard", configuration: PII_GUARD, body: orders, varying: [None; 2] },
     Row { filter: "graphql-guard", configuration: GRAPHQL_GUARD, body: query, varying: [None; 2] },
 ];
 
