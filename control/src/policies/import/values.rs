@@ -74,6 +74,35 @@ pub(super) fn rate(count: u64, interval_ms: u64) -> Option<String> {
     })
 }
 
+/// As many connections as there can be, where another number is stated and theirs is not.
+const UNBOUNDED: u64 = 2_147_483_647;
+/// By what both eject where nothing is stated.
+const EJECT_AFTER: u64 = 5;
+const EJECT_FOR_MS: u64 = 30_000;
+const EJECT_AT_MOST: u64 = 10;
+
+/// The statement of these bounds; `None` if none is stated.
+pub(super) fn connections(
+    at_most: Option<u64>,
+    pending: Option<u64>,
+    requests: Option<u64>,
+) -> Option<String> {
+    at_most.or(pending).or(requests)?;
+    let part = |word: &str, number: Option<u64>| {
+        number.map_or_else(String::new, |number| format!(" {word} {number}"))
+    };
+    let at_most = at_most.unwrap_or(UNBOUNDED);
+    Some(format!("connections at_most {at_most}{}{}", part("pending", pending), part("requests", requests)))
+}
+
+/// The statement of an ejection after so many errors, for a time and up to a share; `None` after 0, which means never.
+pub(super) fn eject(after: Option<u64>, time: Option<String>, percent: Option<u64>) -> Option<String> {
+    let after = after.unwrap_or(EJECT_AFTER);
+    let time = time.and_then(|time| milliseconds(&time)).unwrap_or(EJECT_FOR_MS);
+    let share = percent.unwrap_or(EJECT_AT_MOST);
+    (after > 0).then(|| format!("eject after {after} errors for {} at_most {share}%", duration(time)))
+}
+
 /// `namespace/name` of a service.
 pub(super) fn service(namespace: &str, service: &str) -> String {
     format!("{}/{}", name(namespace), name(service))

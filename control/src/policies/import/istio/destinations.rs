@@ -3,16 +3,9 @@
 use super::super::fields::{Fields, Notes};
 use super::super::manifest::Manifest;
 use super::super::text::{Names, Policy, name, string};
-use super::super::values::{duration, milliseconds};
+use super::super::values;
 use super::{namespace_of, service_of};
 use std::collections::BTreeMap;
-
-/// As many as there can be, where another number is stated and this one is not.
-const UNBOUNDED: u64 = 2_147_483_647;
-/// What Istio ejects by where nothing is stated.
-const EJECT_AFTER: u64 = 5;
-const EJECT_FOR_MS: u64 = 30_000;
-const EJECT_AT_MOST: u64 = 10;
 
 /// The versions that subsets are: by service and the subset's name.
 #[derive(Debug, Default)]
@@ -95,27 +88,15 @@ fn settings(policy: &mut Fields<'_>) -> Vec<String> {
 }
 
 fn connections(pool: &mut Fields<'_>) -> Option<String> {
-    let connections = pool.fields("tcp").and_then(|mut tcp| tcp.count("maxConnections"));
+    let at_most = pool.fields("tcp").and_then(|mut tcp| tcp.count("maxConnections"));
     let mut http = pool.fields("http");
     let mut number = |field: &str| http.as_mut().and_then(|http| http.count(field));
-    let (pending, requests) = (number("http1MaxPendingRequests"), number("http2MaxRequests"));
-    connections.or(pending).or(requests)?;
-    let part = |word: &str, number: Option<u64>| {
-        number.map_or_else(String::new, |number| format!(" {word} {number}"))
-    };
-    let at_most = connections.unwrap_or(UNBOUNDED);
-    Some(format!("connections at_most {at_most}{}{}", part("pending", pending), part("requests", requests)))
+    values::connections(at_most, number("http1MaxPendingRequests"), number("http2MaxRequests"))
 }
 
 fn eject(detection: &mut Fields<'_>) -> Option<String> {
     let after = detection.count("consecutive5xxErrors").or_else(|| detection.count("consecutiveErrors"));
-    let time =
-        detection.text("baseEjectionTime").and_then(|time| milliseconds(&time)).unwrap_or(EJECT_FOR_MS);
-    let share = detection.count("maxEjectionPercent").unwrap_or(EJECT_AT_MOST);
-    match after.unwrap_or(EJECT_AFTER) {
-        0 => None,
-        after => Some(format!("eject after {after} errors for {} at_most {share}%", duration(time))),
-    }
+    values::eject(after, detection.text("baseEjectionTime"), detection.count("maxEjectionPercent"))
 }
 
 fn balance(balancer: &mut Fields<'_>) -> Option<String> {

@@ -4,15 +4,8 @@ use super::super::fields::{Fields, Notes};
 use super::super::manifest::Manifest;
 use super::super::matching::Matching;
 use super::super::text::{Names, Policy};
-use super::super::values::{duration, milliseconds};
+use super::super::values::{self, duration, milliseconds};
 use super::{Target, entries, note_workload};
-
-/// As many as there can be, where another number is stated and this one is not.
-const UNBOUNDED: u64 = 2_147_483_647;
-/// What Kuma ejects by where nothing is stated.
-const EJECT_AFTER: u64 = 5;
-const EJECT_FOR_MS: u64 = 30_000;
-const EJECT_AT_MOST: u64 = 10;
 
 pub(super) fn timeouts(manifest: &Manifest, notes: &Notes, names: &mut Names) -> Vec<Policy> {
     of_callers(manifest, notes, names, |default, callers| {
@@ -101,24 +94,15 @@ fn retry(http: &mut Fields<'_>) -> Option<String> {
 }
 
 fn connections(limits: &mut Fields<'_>) -> Option<String> {
-    let (connections, pending) = (limits.count("maxConnections"), limits.count("maxPendingRequests"));
-    let requests = limits.count("maxRequests");
-    connections.or(pending).or(requests)?;
-    let part = |word: &str, number: Option<u64>| {
-        number.map_or_else(String::new, |number| format!(" {word} {number}"))
-    };
-    let at_most = connections.unwrap_or(UNBOUNDED);
-    Some(format!("connections at_most {at_most}{}{}", part("pending", pending), part("requests", requests)))
+    let (at_most, pending) = (limits.count("maxConnections"), limits.count("maxPendingRequests"));
+    values::connections(at_most, pending, limits.count("maxRequests"))
 }
 
 fn eject(detection: &mut Fields<'_>) -> Option<String> {
     let is_off = detection.text("disabled").is_some_and(|text| text == "true");
-    let time =
-        detection.text("baseEjectionTime").and_then(|time| milliseconds(&time)).unwrap_or(EJECT_FOR_MS);
-    let share = detection.count("maxEjectionPercent").unwrap_or(EJECT_AT_MOST);
+    let (time, share) = (detection.text("baseEjectionTime"), detection.count("maxEjectionPercent"));
     let mut detectors = detection.fields("detectors");
     let failures = detectors.as_mut().and_then(|detectors| detectors.fields("totalFailures"));
-    let after = failures.and_then(|mut failures| failures.count("consecutive")).unwrap_or(EJECT_AFTER);
-    (!is_off && after > 0)
-        .then(|| format!("eject after {after} errors for {} at_most {share}%", duration(time)))
+    let after = failures.and_then(|mut failures| failures.count("consecutive"));
+    values::eject(after, time, share).filter(|_| !is_off)
 }
