@@ -63,6 +63,16 @@ const OF_CALLING: [(&str, &str); 6] = [
     ),
 ];
 
+/// What the host calls of which statements are made cost in a module that does nothing else, over one that does nothing: what
+/// it does with a request, and with an answer if it is called for them. No statement that needs a call can cost less.
+const BARE: &str = "nothing, bare";
+const OF_BARE: [(&str, &str, Option<&str>); 4] = [
+    ("request header set, bare", "(drop (call $set (i32.const 0) ADDED))", None),
+    ("request header removed, bare", "(drop (call $remove (i32.const 0) REMOVED))", None),
+    ("called for the answer, bare", "", Some("")),
+    ("response header set, bare", "", Some("(drop (call $set (i32.const 2) ADDED))")),
+];
+
 /// A row: its name, its listener's filters and options, and the row that it is measured over.
 struct Row {
     name: String,
@@ -98,6 +108,16 @@ async fn run(rounds: usize, requests: usize) -> Result<()> {
         let options = json!({"route_config": answering_by_key(&table)});
         let over = (name != CALLING.0).then_some(CALLING.0);
         rows.push(Row { name: name.to_owned(), filters: filter(rows.len(), &module)?, options, over });
+    }
+    for (name, of_request, of_answer) in std::iter::once((BARE, "", None)).chain(OF_BARE) {
+        let over = (name != BARE).then_some(BARE);
+        let module = filters::bare(of_request, of_answer)?;
+        rows.push(Row {
+            name: name.to_owned(),
+            filters: filter(rows.len(), &module)?,
+            options: json!({}),
+            over,
+        });
     }
     let listeners: Vec<Value> = rows
         .iter()

@@ -30,6 +30,34 @@ pub fn empty() -> Result<Vec<u8>> {
     )?)
 }
 
+/// A module that makes a host call for each request, or for each answer if it is to be called for them, and nothing else.
+/// `ADDED` stands for the places of a header's name and value, `REMOVED` for that of the name of one that requests of the
+/// benchmarks have.
+///
+/// # Errors
+/// When a call is no text of Wasm.
+pub fn bare(of_request: &str, of_answer: Option<&str>) -> Result<Vec<u8>> {
+    let export = |name: &str, call: &str| {
+        let call = call
+            .replace("ADDED", "(i32.const 16) (i32.const 6) (i32.const 32) (i32.const 4)")
+            .replace("REMOVED", "(i32.const 48) (i32.const 9)");
+        format!("(func (export \"{name}\") (param i32 i32 i32) (result i32) {call} (i32.const 0))")
+    };
+    let of_request = export("proxy_on_request_headers", of_request);
+    let of_answer = of_answer.map(|call| export("proxy_on_response_headers", call)).unwrap_or_default();
+    Ok(wat::parse_str(format!(
+        r#"(module
+            (import "env" "proxy_replace_header_map_value" (func $set (param i32 i32 i32 i32 i32) (result i32)))
+            (import "env" "proxy_remove_header_map_value" (func $remove (param i32 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 16) "x-tier") (data (i32.const 32) "gold") (data (i32.const 48) "x-other-1")
+            (func (export "proxy_abi_version_0_2_1"))
+            (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+            {of_request}
+            {of_answer})"#
+    ))?)
+}
+
 /// Native RBAC that allows what one of these permissions allows.
 #[must_use]
 pub fn rbac(policies: serde_json::Map<String, Value>) -> Value {

@@ -1,6 +1,7 @@
 //! A sidecar without an Envoy: joins over the API, subscribes as Envoy does, holds what it is given and acknowledges it.
 
 use anyhow::{Context, Result, bail};
+use chancery_control::delivery::envoy::{EVICTED, INBOUND};
 use chancery_control::delivery::snapshot::ResourceType;
 use chancery_control::server::api::types::{JoinRequest, ProxyStatement};
 use chancery_control::sidecar::control_plane::{Stream, join, leave, open_stream};
@@ -174,11 +175,12 @@ fn take(
     if response.type_url == ResourceType::Cluster.type_url() {
         follow(ResourceType::Endpoints, all.into_iter().filter(|name| name.starts_with("mesh/")).collect());
     } else if response.type_url == ResourceType::Listener.type_url() {
-        let has_inbound = all.iter().any(|name| name == "inbound");
-        follow(ResourceType::Route, all);
-        if has_inbound {
-            follow(ResourceType::Extension, ["evicted", "writ-inbound"].map(str::to_owned).into());
+        let mut filters: Vec<String> = all.iter().map(|listener| format!("writ-{listener}")).collect();
+        if all.iter().any(|name| name == INBOUND) {
+            filters.push(EVICTED.to_owned());
         }
+        follow(ResourceType::Route, all);
+        follow(ResourceType::Extension, filters);
     }
     requests
 }
