@@ -14,6 +14,7 @@
 mod attached;
 mod calls;
 mod filters;
+mod groups;
 mod plumbing;
 mod sharing;
 mod staged;

@@ -1,6 +1,7 @@
 //! The filters of others in the sidecars of each workload: found again where a policy that concerns it changed, and
 //! once for all sidecars of it.
 
+use super::groups::{Groups, MadeOnce};
 use crate::delivery::envoy::filter::{self, Attachment, Slot, extension_name};
 use crate::delivery::snapshot::Resource;
 use crate::mesh::model::{Labels, ProxyId, ProxyRegistration};
@@ -10,11 +11,8 @@ use crate::policies::population::workload;
 use crate::policies::programs::Programs;
 use chancery_policy_lang::checked::{Destination, Direction, ServiceRef, Target};
 use chancery_policy_lang::link::LinkedFilter;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Weak};
-
-/// Made resources that are looked through for those that nobody needs any more, at least.
-const SWEPT_MIN: usize = 64;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The filters in the listeners of a sidecar.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,22 +52,14 @@ impl Attachments {
 #[derive(Clone, Debug)]
 pub(super) struct Attached {
     programs: Arc<Programs>,
-    workloads: BTreeMap<ServiceRef, BTreeMap<Labels, Members>>,
-    /// By their extensions and what their policies say, as long as anybody has one.
-    made: HashMap<(String, [u8; 32]), Weak<Resource>>,
-    swept: usize,
-}
-
-/// The sidecars of one workload.
-#[derive(Clone, Debug)]
-struct Members {
-    attachments: Arc<Attachments>,
-    ids: BTreeSet<ProxyId>,
+    workloads: Groups<Labels, Arc<Attachments>>,
+    /// By their extensions and what their policies say.
+    made: MadeOnce<(String, [u8; 32]), Resource>,
 }
 
 impl Attached {
     pub(super) fn new(programs: Arc<Programs>) -> Self {
-        Self { programs, workloads: BTreeMap::new(), made: HashMap::new(), swept: SWEPT_MIN }
+        Self { programs, workloads: Groups::default(), made: MadeOnce::default() }
     }
 
     /// Takes in that policies changed which are about these targets, of either direction: gives the sidecars that get
@@ -85,13 +75,12 @@ impl Attached {
         }
         let mut changed = BTreeSet::new();
         for (service, labels) in concerned {
-            let Some(members) = self.members(service, labels) else { continue };
-            let before = members.attachments.clone();
+            let Some(before) = self.workloads.get(service, labels).cloned() else { continue };
             let attachments = Arc::new(self.make(in_force, (service, labels), Some(&before)));
-            let Some(members) = self.members(service, labels) else { continue };
-            if members.attachments != attachments {
-                changed.extend(members.ids.iter().cloned());
-                members.attachments = attachments;
+            let Some(group) = self.workloads.group(service, labels) else { continue };
+            if group.gets != attachments {
+                changed.extend(group.ids.iter().cloned());
+                group.gets = attachments;
             }
         }
         changed
@@ -99,37 +88,22 @@ impl Attached {
 
     /// Takes in a sidecar: gives its filters.
     pub(super) fn add(&mut self, in_force: &InForce, proxy: &ProxyRegistration) -> Arc<Attachments> {
-        if let Some(members) = self.members(&proxy.service, &proxy.labels) {
-            members.ids.insert(proxy.id.clone());
-            return members.attachments.clone();
+        if let Some(attachments) = self.workloads.join(&proxy.service, &proxy.labels, &proxy.id) {
+            return attachments.clone();
         }
         let attachments = Arc::new(self.make(in_force, (&proxy.service, &proxy.labels), None));
-        let members = Members { attachments: attachments.clone(), ids: [proxy.id.clone()].into() };
-        self.workloads.entry(proxy.service.clone()).or_default().insert(proxy.labels.clone(), members);
+        self.workloads.begin(&proxy.service, proxy.labels.clone(), attachments.clone(), &proxy.id);
         attachments
     }
 
     /// The filters of a sidecar that was taken in.
     pub(super) fn of(&self, proxy: &ProxyRegistration) -> Option<&Attachments> {
-        Some(&self.workloads.get(&proxy.service)?.get(&proxy.labels)?.attachments)
+        self.workloads.get(&proxy.service, &proxy.labels).map(Arc::as_ref)
     }
 
     /// Forgets a sidecar.
     pub(super) fn remove(&mut self, proxy: &ProxyRegistration) {
-        let Some(workloads) = self.workloads.get_mut(&proxy.service) else { return };
-        if let Some(members) = workloads.get_mut(&proxy.labels) {
-            members.ids.remove(&proxy.id);
-            if members.ids.is_empty() {
-                workloads.remove(&proxy.labels);
-            }
-        }
-        if workloads.is_empty() {
-            self.workloads.remove(&proxy.service);
-        }
-    }
-
-    fn members(&mut self, service: &ServiceRef, labels: &Labels) -> Option<&mut Members> {
-        self.workloads.get_mut(service)?.get_mut(labels)
+        self.workloads.leave(&proxy.service, &proxy.labels, &proxy.id);
     }
 
     /// The filters of a workload; those that it had, if they cannot be found out or one of them cannot be had.
@@ -201,7 +175,7 @@ impl Attached {
         let policy = in_force.policies.get(&filter.policy);
         let says = policy.map(|policy| policy.digest).unwrap_or_default();
         let key = (extension_name(&filter.policy, direction), says);
-        if let Some(made) = self.made.get(&key).and_then(Weak::upgrade) {
+        if let Some(made) = self.made.get(&key) {
             return Ok(made);
         }
         let record = record(&in_force.state, &filter.body.attached)
@@ -215,11 +189,7 @@ impl Attached {
             digest: &record.module.to_string(),
             allowed: &allowed(record, &filter.body.may),
         }));
-        if self.made.len() >= self.swept {
-            self.made.retain(|_, resource| resource.strong_count() > 0);
-            self.swept = SWEPT_MIN.max(2 * self.made.len());
-        }
-        self.made.insert(key, Arc::downgrade(&resource));
+        self.made.keep(key, &resource);
         Ok(resource)
     }
 }

@@ -2,7 +2,8 @@
 //! of that service changed.
 
 use super::Targets;
-use super::filters::{SWEPT_MIN, newest};
+use super::filters::newest;
+use super::groups::{Groups, MadeOnce};
 use crate::delivery::envoy::shown::Shown;
 use crate::delivery::envoy::{extension, route};
 use crate::delivery::snapshot::Resource;
@@ -16,7 +17,8 @@ use chancery_policy_lang::checked::{Balance, Destination, ServiceRef, Target};
 use chancery_policy_lang::link::{covers, hidden};
 use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::log::LogKey;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Weak};
 
 /// Where requests are led, each with the statements that lead there.
@@ -39,35 +41,37 @@ pub(super) struct Leading {
 pub(super) struct Calls {
     programs: Arc<Programs>,
     log_key: LogKey,
-    /// By service, then by caller.
-    pairs: BTreeMap<ServiceRef, BTreeMap<Caller, Pair>>,
-    /// What was made, by service and the place of its program, as long as anybody has it. While the program is known
-    /// here, no other one gets its place.
-    made: HashMap<Key, Made>,
-    swept: usize,
+    pairs: Groups<Caller, Leading>,
+    made: MadeOnce<Key, [Arc<Resource>; 2]>,
 }
 
 /// Sidecars of which the same is said: those of a service that have the same labels.
 type Caller = (ServiceRef, Labels);
 
-/// Of what resources are made: the service, the place of its program, by which header replicas are told apart, and what lines show.
-type Key = (ServiceRef, usize, Option<Arc<str>>, Shown);
+/// Of what resources are made: the service, its program, by which header replicas are told apart, and what lines show.
+type Key = (ServiceRef, KnownProgram, Option<Arc<str>>, Shown);
 
-/// A program, and what was made of it.
-type Made = (Weak<CallProgram>, Weak<[Arc<Resource>; 2]>);
-
-/// The sidecars of one caller that call a service.
+/// A program by its place, which no other one gets while this is kept.
 #[derive(Clone, Debug)]
-struct Pair {
-    /// What their resources were made of, so that it is not made anew in their place.
-    program: Option<Arc<CallProgram>>,
-    leading: Leading,
-    ids: BTreeSet<ProxyId>,
+struct KnownProgram(Weak<CallProgram>);
+
+impl PartialEq for KnownProgram {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ptr_eq(&other.0)
+    }
+}
+
+impl Eq for KnownProgram {}
+
+impl Hash for KnownProgram {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_ptr().hash(state);
+    }
 }
 
 impl Calls {
     pub(super) fn new(programs: Arc<Programs>, log_key: LogKey) -> Self {
-        Self { programs, log_key, pairs: BTreeMap::new(), made: HashMap::new(), swept: SWEPT_MIN }
+        Self { programs, log_key, pairs: Groups::default(), made: MadeOnce::default() }
     }
 
     /// Takes in that policies changed which are about these targets, be it as services that are called or as callers:
@@ -80,16 +84,13 @@ impl Calls {
     ) -> BTreeMap<ProxyId, Vec<ServiceRef>> {
         let mut changed: BTreeMap<ProxyId, Vec<ServiceRef>> = BTreeMap::new();
         for (service, caller) in self.concerned(in_force, targets) {
-            let Some(before) = self.pair(&service, &caller).map(|pair| pair.leading.clone()) else {
-                continue;
-            };
-            let (program, leading) = self.make(in_force, &service, &caller, Some(&before), effort);
-            let Some(pair) = self.pair(&service, &caller) else { continue };
+            let Some(before) = self.pairs.get(&service, &caller).cloned() else { continue };
+            let leading = self.make(in_force, &service, &caller, Some(&before), effort);
+            let Some(group) = self.pairs.group(&service, &caller) else { continue };
             let same = before.resources == leading.resources && before.problem == leading.problem;
-            pair.program = program;
-            pair.leading = leading;
+            group.gets = leading;
             if !same {
-                for id in &pair.ids {
+                for id in &group.ids {
                     changed.entry(id.clone()).or_default().push(service.clone());
                 }
             }
@@ -103,7 +104,7 @@ impl Calls {
             targets.iter().any(|target| covers(target, workload).is_some())
         };
         let mut concerned = Vec::new();
-        for (service, callers) in &self.pairs {
+        for (service, callers) in self.pairs.by_service() {
             let callee = callee(service, in_force);
             // What is redacted of requests to some workloads of the service is told to all callers.
             let of_some = |target: &Target| matches!(target, Target::Workload { namespace, .. } if *namespace == service.namespace);
@@ -124,13 +125,10 @@ impl Calls {
             proxy.outbounds.iter().map(|outbound| &outbound.service).collect();
         for service in services {
             let caller = caller_of(proxy);
-            if let Some(pair) = self.pair(service, &caller) {
-                pair.ids.insert(proxy.id.clone());
-                continue;
+            if self.pairs.join(service, &caller, &proxy.id).is_none() {
+                let leading = self.make(in_force, service, &caller, None, effort);
+                self.pairs.begin(service, caller, leading, &proxy.id);
             }
-            let (program, leading) = self.make(in_force, service, &caller, None, effort);
-            let pair = Pair { program, leading, ids: [proxy.id.clone()].into() };
-            self.pairs.entry(service.clone()).or_default().insert(caller, pair);
         }
     }
 
@@ -138,26 +136,13 @@ impl Calls {
     pub(super) fn remove(&mut self, proxy: &ProxyRegistration) {
         let caller = caller_of(proxy);
         for outbound in &proxy.outbounds {
-            let Some(callers) = self.pairs.get_mut(&outbound.service) else { continue };
-            if let Some(pair) = callers.get_mut(&caller) {
-                pair.ids.remove(&proxy.id);
-                if pair.ids.is_empty() {
-                    callers.remove(&caller);
-                }
-            }
-            if callers.is_empty() {
-                self.pairs.remove(&outbound.service);
-            }
+            self.pairs.leave(&outbound.service, &caller, &proxy.id);
         }
     }
 
     /// What a sidecar gets for a service.
     pub(super) fn of(&self, service: &ServiceRef, proxy: &ProxyRegistration) -> Option<&Leading> {
-        self.pairs.get(service)?.get(&caller_of(proxy)).map(|pair| &pair.leading)
-    }
-
-    fn pair(&mut self, service: &ServiceRef, caller: &Caller) -> Option<&mut Pair> {
-        self.pairs.get_mut(service)?.get_mut(caller)
+        self.pairs.get(service, &caller_of(proxy))
     }
 
     fn make(
@@ -167,7 +152,7 @@ impl Calls {
         caller: &Caller,
         last_good: Option<&Leading>,
         effort: &Effort,
-    ) -> (Option<Arc<CallProgram>>, Leading) {
+    ) -> Leading {
         let made = match in_force.policies.problem() {
             Some(problem) => Err(problem.to_owned()),
             None => {
@@ -188,7 +173,7 @@ impl Calls {
                 let shown = shown(in_force, service, caller);
                 let resources = self.resources(service, program.as_ref(), hashed, shown);
                 let destinations = Arc::new(destinations(program.as_deref(), service));
-                (program, Leading { resources, destinations, problem: None })
+                Leading { resources, destinations, problem: None }
             }
             Err(problem) => {
                 let (namespace, name) = (&service.namespace, &service.name);
@@ -208,7 +193,7 @@ impl Calls {
                         Leading { resources, destinations: Arc::default(), problem: None }
                     }
                 };
-                (None, Leading { problem: Some(problem), ..leading })
+                Leading { problem: Some(problem), ..leading }
             }
         }
     }
@@ -220,16 +205,11 @@ impl Calls {
         hashed: Option<Arc<str>>,
         shown: Shown,
     ) -> Arc<[Arc<Resource>; 2]> {
-        let place = program.map_or(0, |program| Arc::as_ptr(program) as usize);
-        let key = (service.clone(), place, hashed.clone(), shown.clone());
-        if let Some(made) = self.made.get(&key).and_then(|(_, made)| made.upgrade()) {
+        let known = KnownProgram(program.map(Arc::downgrade).unwrap_or_default());
+        let key = (service.clone(), known, hashed.clone(), shown.clone());
+        if let Some(made) = self.made.get(&key) {
             return made;
         }
-        if self.made.len() >= self.swept {
-            self.made.retain(|_, (_, resources)| resources.strong_count() > 0);
-            self.swept = SWEPT_MIN.max(2 * self.made.len());
-        }
-        let known = program.map(Arc::downgrade).unwrap_or_default();
         let program = program.map(Arc::as_ref);
         let extension = match program.and_then(|program| program.module.as_ref()) {
             Some(module) => extension::steering(service, module, self.log_key),
@@ -237,7 +217,7 @@ impl Calls {
         };
         let route = route::outbound(service, program, hashed.as_deref(), &shown);
         let made = Arc::new([Arc::new(extension), Arc::new(route)]);
-        self.made.insert(key, (known, Arc::downgrade(&made)));
+        self.made.keep(key, &made);
         made
     }
 }

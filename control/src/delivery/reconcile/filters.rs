@@ -1,6 +1,7 @@
 //! The filter of each workload: made again where a policy that concerns it changed, and once for all that have the
 //! same program.
 
+use super::groups::{Groups, MadeOnce};
 use super::plumbing::Plumbing;
 use super::sharing::Sharing;
 use crate::delivery::envoy::shown::Shown;
@@ -15,11 +16,8 @@ use chancery_policy_lang::checked::{CheckedPolicy, ServiceRef, Target};
 use chancery_policy_lang::link::hidden;
 use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::log::LogKey;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Weak};
-
-/// Made resources that are looked through for those that nobody needs any more, at least.
-pub(super) const SWEPT_MIN: usize = 64;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What the sidecars of a workload get.
 #[derive(Clone, Debug)]
@@ -68,20 +66,12 @@ impl Filter {
 pub(super) struct Filters {
     programs: Arc<Programs>,
     log_key: LogKey,
-    workloads: BTreeMap<ServiceRef, BTreeMap<Labels, Members>>,
+    workloads: Groups<Labels, Filter>,
     unrestricted: Arc<Resource>,
     /// Routes that say nothing to pages of other origins.
     route: Arc<Resource>,
-    /// By the digests of their modules and numbers of replicas, as long as anybody has one.
-    made: HashMap<(String, Vec<u32>), Weak<Resource>>,
-    swept: usize,
-}
-
-/// The sidecars of one workload.
-#[derive(Clone, Debug)]
-struct Members {
-    filter: Filter,
-    ids: BTreeSet<ProxyId>,
+    /// By the digests of their modules and numbers of replicas.
+    made: MadeOnce<(String, Vec<u32>), Resource>,
 }
 
 impl Filters {
@@ -89,11 +79,10 @@ impl Filters {
         Self {
             programs,
             log_key,
-            workloads: BTreeMap::new(),
+            workloads: Groups::default(),
             unrestricted: Arc::new(extension::unrestricted()),
             route: Arc::new(route::inbound(None, &[], &Shown::default())),
-            made: HashMap::new(),
-            swept: SWEPT_MIN,
+            made: MadeOnce::default(),
         }
     }
 
@@ -111,15 +100,14 @@ impl Filters {
         }
         let mut changed = BTreeMap::new();
         for (service, labels) in concerned {
-            let Some(members) = self.members(service, labels) else { continue };
-            let last_good = Some(members.filter.clone());
-            let filter = self.make((in_force, plumbing), (service, labels), last_good, effort);
-            let Some(members) = self.members(service, labels) else { continue };
-            if !members.filter.is(&filter) {
-                changed.extend(members.ids.iter().map(|id| (id.clone(), filter.clone())));
-                members.filter = filter;
+            let Some(last_good) = self.workloads.get(service, labels).cloned() else { continue };
+            let filter = self.make((in_force, plumbing), (service, labels), Some(last_good), effort);
+            let Some(group) = self.workloads.group(service, labels) else { continue };
+            if !group.gets.is(&filter) {
+                changed.extend(group.ids.iter().map(|id| (id.clone(), filter.clone())));
+                group.gets = filter;
             } else {
-                members.filter.sharing = filter.sharing;
+                group.gets.sharing = filter.sharing;
             }
         }
         changed
@@ -134,16 +122,16 @@ impl Filters {
     ) -> Vec<(ProxyId, Arc<Resource>)> {
         let mut changed = Vec::new();
         for service in moved {
-            let workloads = self.workloads.get(service).into_iter().flatten();
+            let workloads = self.workloads.of(service);
             let sharing: Vec<(Labels, Arc<Sharing>)> = workloads
-                .filter_map(|(labels, members)| Some((labels.clone(), members.filter.sharing.clone()?)))
+                .filter_map(|(labels, filter)| Some((labels.clone(), filter.sharing.clone()?)))
                 .collect();
             for (labels, sharing) in sharing {
                 let resource = self.shared_resource(service, &sharing, plumbing);
-                let Some(members) = self.members(service, &labels) else { continue };
-                if members.filter.resource.as_ref() != Some(&resource) {
-                    changed.extend(members.ids.iter().map(|id| (id.clone(), resource.clone())));
-                    members.filter.resource = Some(resource);
+                let Some(group) = self.workloads.group(service, &labels) else { continue };
+                if group.gets.resource.as_ref() != Some(&resource) {
+                    changed.extend(group.ids.iter().map(|id| (id.clone(), resource.clone())));
+                    group.gets.resource = Some(resource);
                 }
             }
         }
@@ -158,34 +146,17 @@ impl Filters {
         plumbing: &Plumbing,
         effort: &Effort,
     ) -> Filter {
-        let labels = proxy.labels.clone();
-        if let Some(members) = self.members(&proxy.service, &labels) {
-            members.ids.insert(proxy.id.clone());
-            return members.filter.clone();
+        if let Some(filter) = self.workloads.join(&proxy.service, &proxy.labels, &proxy.id) {
+            return filter.clone();
         }
-        let filter = self.make((in_force, plumbing), (&proxy.service, &labels), None, effort);
-        let members = Members { filter: filter.clone(), ids: [proxy.id.clone()].into() };
-        self.workloads.entry(proxy.service.clone()).or_default().insert(labels, members);
+        let filter = self.make((in_force, plumbing), (&proxy.service, &proxy.labels), None, effort);
+        self.workloads.begin(&proxy.service, proxy.labels.clone(), filter.clone(), &proxy.id);
         filter
     }
 
     /// Forgets a sidecar.
     pub(super) fn remove(&mut self, proxy: &ProxyRegistration) {
-        let labels = proxy.labels.clone();
-        let Some(workloads) = self.workloads.get_mut(&proxy.service) else { return };
-        if let Some(members) = workloads.get_mut(&labels) {
-            members.ids.remove(&proxy.id);
-            if members.ids.is_empty() {
-                workloads.remove(&labels);
-            }
-        }
-        if workloads.is_empty() {
-            self.workloads.remove(&proxy.service);
-        }
-    }
-
-    fn members(&mut self, service: &ServiceRef, labels: &Labels) -> Option<&mut Members> {
-        self.workloads.get_mut(service)?.get_mut(labels)
+        self.workloads.leave(&proxy.service, &proxy.labels, &proxy.id);
     }
 
     fn make(
@@ -260,17 +231,13 @@ impl Filters {
         make: impl FnOnce(LogKey) -> Resource,
     ) -> Arc<Resource> {
         let key = (digest.to_owned(), replicas);
-        if let Some(made) = self.made.get(&key).and_then(Weak::upgrade)
+        if let Some(made) = self.made.get(&key)
             && *made.policies == *policies
         {
             return made;
         }
-        if self.made.len() >= self.swept {
-            self.made.retain(|_, resource| resource.strong_count() > 0);
-            self.swept = SWEPT_MIN.max(2 * self.made.len());
-        }
         let resource = Arc::new(make(self.log_key));
-        self.made.insert(key, Arc::downgrade(&resource));
+        self.made.keep(key, &resource);
         resource
     }
 }
