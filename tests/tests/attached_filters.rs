@@ -1,5 +1,6 @@
 //! Filters of others in a mesh of real Envoys: where they stand, what they see, and what becomes of requests when they fail.
 
+mod canary;
 mod failing;
 mod versions;
 
@@ -93,12 +94,7 @@ impl Shop {
     }
 
     async fn push(&self, name: &str, version: &str, module: &[u8]) -> Result<()> {
-        let file = self.mesh.folder().join(format!("{name}-{version}.wasm"));
-        std::fs::write(&file, module)?;
-        let file = file.display().to_string();
-        let output = self.mesh.run(&["filter", "push", &file, "--name", name, "--version", version]).await?;
-        ensure!(output.status.success(), "{output:?}");
-        Ok(())
+        push(&self.mesh, name, version, module).await
     }
 
     async fn get(&self, path: &str) -> Result<Answer> {
@@ -127,6 +123,15 @@ impl Shop {
         ensure!(output.status.code() == Some(2), "{output:?}");
         Ok(String::from_utf8(output.stderr)?)
     }
+}
+
+async fn push(mesh: &Mesh, name: &str, version: &str, module: &[u8]) -> Result<()> {
+    let file = mesh.folder().join(format!("{name}-{version}.wasm"));
+    std::fs::write(&file, module)?;
+    let file = file.display().to_string();
+    let output = mesh.run(&["filter", "push", &file, "--name", name, "--version", version]).await?;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(())
 }
 
 /// The labels of the filters that a request passed, in their order.

@@ -62,6 +62,8 @@ pub struct Attachment<'a> {
     pub allowed: &'a BTreeSet<String>,
 }
 
+/// What names of the extensions begin with that see what comes in.
+const INBOUND_FILTERS: &str = "filter-inbound/";
 /// What names of the extensions begin with that see what goes out.
 pub const OUTBOUND_FILTERS: &str = "filter-outbound/";
 
@@ -69,9 +71,16 @@ pub const OUTBOUND_FILTERS: &str = "filter-outbound/";
 #[must_use]
 pub fn extension_name(policy: &str, direction: Direction) -> String {
     match direction {
-        Direction::Inbound => format!("filter-inbound/{policy}"),
+        Direction::Inbound => format!("{INBOUND_FILTERS}{policy}"),
         Direction::Outbound => format!("{OUTBOUND_FILTERS}{policy}"),
     }
+}
+
+/// The policy whose filter runs under this name in Envoy's counters; none for the modules that policies are compiled to.
+#[must_use]
+pub fn policy_of_plugin(name: &str) -> Option<&str> {
+    let rest = name.strip_prefix(INBOUND_FILTERS).or_else(|| name.strip_prefix(OUTBOUND_FILTERS))?;
+    rest.split('/').next()
 }
 
 /// A filter as Envoy gets it.

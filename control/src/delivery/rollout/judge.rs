@@ -2,6 +2,7 @@
 
 use super::members::{Member, Stand};
 use super::traffic::Traffic;
+use crate::delivery::envoy::filter::policy_of_plugin;
 use crate::mesh::model::rollout::Share;
 use crate::mesh::model::{Phase, ProxyId, Rollout};
 use std::collections::BTreeSet;
@@ -100,30 +101,40 @@ impl Judge {
 fn failing(rollout: &Rollout, traffic: &Traffic) -> Option<Verdict> {
     let Traffic { reached, others, worst } = traffic;
     let stage = rollout.reached.map_or(0, |reached| reached.stage + 1);
-    let undo = |reason: String| {
+    let undo = |reason: String, policies: BTreeSet<&str>| {
+        let policies = policies.into_iter().map(str::to_owned).collect();
         let proxies = worst.iter().take(NAMED_MAX).cloned().collect();
-        Some(Verdict::Undo { reason, policies: Vec::new(), proxies })
+        Some(Verdict::Undo { reason, policies, proxies })
     };
     let failed = (reached.failed(), reached.requests);
     // A filter that always failed now and then is not to blame for it.
     let usual = (others.failed().saturating_mul(USUAL_TIMES), others.requests);
     if Share::NONE.is_exceeded(failed, usual) {
-        let filters: Vec<String> = reached.failures.keys().map(|name| format!("`{name}`")).collect();
-        return undo(format!(
-            "in stage {stage} filter {} failed {} times in {} requests",
+        let policies: BTreeSet<&str> =
+            reached.failures.keys().filter_map(|name| policy_of_plugin(name)).collect();
+        let filters = reached.failures.keys().map(|name| match policy_of_plugin(name) {
+            Some(policy) => format!("the filter of policy `{policy}`"),
+            None => format!("the module `{name}`"),
+        });
+        let filters: BTreeSet<String> = filters.collect();
+        let filters: Vec<String> = filters.into_iter().collect();
+        let reason = format!(
+            "in stage {stage} {} failed {} times in {} requests",
             filters.join(", "),
             reached.failed(),
             reached.requests
-        ));
+        );
+        return undo(reason, policies);
     }
     let limit = rollout.plan.errors_max;
     if reached.errors >= ERRORS_MIN
         && limit.is_exceeded((reached.errors, reached.requests), (others.errors, others.requests))
     {
-        return undo(format!(
+        let reason = format!(
             "in stage {stage} {} of {} requests were answered with 5xx, elsewhere {} of {}: more than {limit} above",
             reached.errors, reached.requests, others.errors, others.requests
-        ));
+        );
+        return undo(reason, BTreeSet::new());
     }
     None
 }
@@ -260,10 +271,10 @@ mod tests {
             reason(counts(100, 7, &[]), counts(100, 5, &[])),
             "in stage 1 7 of 100 requests were answered with 5xx, elsewhere 5 of 100: more than 1% above"
         );
-        let failed = counts(300, 0, &[("pii", 1)]);
+        let failed = counts(300, 0, &[("filter-inbound/pii/1a2b", 1)]);
         assert_eq!(
             reason(failed.clone(), counts(9000, 0, &[])),
-            "in stage 1 filter `pii` failed 1 times in 300 requests"
+            "in stage 1 the filter of policy `pii` failed 1 times in 300 requests"
         );
         assert_eq!(reason(failed, counts(900, 0, &[("old", 2)])), "GoOn", "filters failed before");
     }
