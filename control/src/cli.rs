@@ -32,6 +32,7 @@ pub mod test;
 pub mod token;
 
 // What they share.
+pub mod config_file;
 pub mod context;
 pub mod durations;
 pub mod exit;
@@ -46,7 +47,7 @@ pub mod target;
 pub mod terminal;
 pub mod wait;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use exit::{CommandResult, Exit, Failure};
 use global::Global;
 use std::ffi::OsString;
@@ -139,7 +140,15 @@ impl Command {
 /// Runs the command line that these arguments are (the first is the program's name), prints what
 /// there is to say, and gives the exit code of the process.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let command = match config_file::filled(Cli::command(), &arguments) {
+        Ok(command) => command,
+        Err(failure) => {
+            terminal::print_error(&failure.to_string());
+            return failure.exit.into();
+        }
+    };
+    let cli = match parse(command, arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are asked for, everything else is wrong input; clap prints both.
@@ -162,6 +171,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+fn parse(mut command: clap::Command, arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 fn start(cli: Cli) -> CommandResult {

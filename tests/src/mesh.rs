@@ -143,6 +143,16 @@ impl Mesh {
         Ok(())
     }
 
+    /// Starts the control plane, which was ended, at another port.
+    ///
+    /// # Errors
+    /// When it does not answer there.
+    pub async fn move_control_plane(&mut self) -> Result<SocketAddr> {
+        self.listen = ports::free()?;
+        self.start_control_plane().await?;
+        Ok(self.listen)
+    }
+
     /// Lets the control plane go by a clock of its own when it is started the next time.
     ///
     /// # Errors

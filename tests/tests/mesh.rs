@@ -16,6 +16,7 @@ mod failures;
 mod identity;
 mod joining;
 mod logging;
+mod moving;
 mod one_document;
 mod operating;
 mod ports;

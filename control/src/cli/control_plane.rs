@@ -25,6 +25,9 @@ use tokio_util::sync::CancellationToken;
     --data-dir /var/lib/chancery\n\n\
     Stops orderly on SIGTERM, SIGHUP and SIGINT. What was acknowledged is on disk before that.")]
 pub struct Arguments {
+    /// A TOML file with options that are neither given here nor in the environment, under [control-plane]
+    #[arg(long, env = "CHANCERY_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Where its data is; made if it is not there
     #[arg(long, env = "CHANCERY_DATA_DIR", value_name = "DIR", default_value = DATA_DIRECTORY_DEFAULT)]
     data_dir: PathBuf,

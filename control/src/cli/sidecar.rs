@@ -8,18 +8,26 @@ use crate::cli::terminal;
 use crate::mesh::identity::spiffe::{is_name, parse_service};
 use crate::mesh::model::Outbound;
 use crate::sidecar::application::{CheckOption, Looking};
+use crate::sidecar::membership::Membership;
 use crate::sidecar::settings::{
-    AddressOption, InboundOption, default_instance, parse_address, parse_inbound, parse_label, parse_outbound,
+    AddressOption, InboundOption, Reached, STANDARD_INPUT, TokenSource, address_towards, default_instance,
+    parse_address, parse_control_plane, parse_inbound, parse_label, parse_outbound,
 };
+use crate::sidecar::state;
 use crate::sidecar::{self, EnvoySettings, Settings, Stop};
 use chancery_policy_lang::checked::ServiceRef;
 use clap::{Args, ValueEnum};
+use std::io::Read as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where Linux tells the name of the host.
 const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
+
+/// The most bytes of a token; more than any has.
+const TOKEN_BYTES_MAX: u64 = 64 * 1024;
 
 /// Arguments of `chancery sidecar`.
 #[derive(Args, Debug)]
@@ -27,62 +35,73 @@ const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
     chancery sidecar --service shop/orders --token-file orders.token --inbound 8080:127.0.0.1:9000 \\\n    \
     --check GET:/healthz --outbound shop/cart@127.0.0.1:7001")]
 pub struct Arguments {
+    /// A TOML file with options that are neither given here nor in the environment, under [sidecar]
+    #[arg(long, env = "CHANCERY_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// The service that runs here
-    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = parse_service)]
+    #[arg(long, env = "CHANCERY_SIDECAR_SERVICE", value_name = "NAMESPACE/NAME", value_parser = parse_service)]
     service: ServiceRef,
-    /// The file with the token for this service, made by `chancery token`
-    #[arg(long, value_name = "FILE")]
+    /// The file with the token for this service, made by `chancery token`; `-`: it is read from standard input, once
+    #[arg(long, env = "CHANCERY_SIDECAR_TOKEN_FILE", value_name = "FILE")]
     token_file: PathBuf,
     /// Where other sidecars reach the service, and the address of the application:
     /// PORT:ADDRESS:PORT or ADDRESS:PORT:ADDRESS:PORT. What the application speaks may stand behind it: `/http1`,
     /// which is meant if nothing is said, or `/h2c` or `/grpc` for HTTP/2 without TLS
-    #[arg(long, value_name = "LISTEN:APPLICATION[/PROTOCOL]", value_parser = parse_inbound)]
+    #[arg(long, env = "CHANCERY_SIDECAR_INBOUND", value_name = "LISTEN:APPLICATION[/PROTOCOL]", value_parser = parse_inbound)]
     inbound: Option<InboundOption>,
     /// How to look whether the application answers: `tcp` (it takes connections), `GET:/PATH` (it answers with a
     /// status below 400) or `none`. A replica whose application does not answer gets no requests
-    #[arg(long, value_name = "CHECK", default_value = "tcp")]
+    #[arg(long, env = "CHANCERY_SIDECAR_CHECK", value_name = "CHECK", default_value = "tcp")]
     check: CheckOption,
     /// How often to look
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = durations::parse_some)]
+    #[arg(long, env = "CHANCERY_SIDECAR_CHECK_EVERY", value_name = "DURATION", default_value = "1s", value_parser = durations::parse_some)]
     check_every: Duration,
     /// A service to call, and where the application reaches it; can be given several times
-    #[arg(long, value_name = "SERVICE@ADDRESS:PORT", value_parser = parse_outbound)]
+    #[arg(long, env = "CHANCERY_SIDECAR_OUTBOUND", value_delimiter = ',', value_name = "SERVICE@ADDRESS:PORT", value_parser = parse_outbound)]
     outbound: Vec<Outbound>,
     /// A label of this replica; can be given several times
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    #[arg(long = "label", env = "CHANCERY_SIDECAR_LABEL", value_delimiter = ',', value_name = "KEY=VALUE", value_parser = parse_label)]
     labels: Vec<(String, String)>,
-    /// Where other sidecars reach this host: ADDRESS, or ADDRESS:PORT if the port is not the one
-    /// of --inbound [default: where --inbound listens, or 127.0.0.1]
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    /// Where other sidecars reach this host, by address or name: HOST, or HOST:PORT if the port is not the one
+    /// of --inbound [default: where --inbound listens, or the address from which the control plane is reached]
+    #[arg(long, env = "CHANCERY_SIDECAR_ADDRESS", value_name = "HOST", value_parser = parse_address)]
     address: Option<AddressOption>,
+    /// Where the control plane is, if it is not where the token says [default: where it was last, or what the token says]
+    #[arg(long, env = "CHANCERY_SIDECAR_CONTROL_PLANE", value_name = "HOST:PORT", value_parser = parse_control_plane)]
+    control_plane: Option<String>,
     /// The name of this replica [default: the host's name and the first port]
-    #[arg(long, value_name = "NAME", value_parser = parse_instance)]
+    #[arg(long, env = "CHANCERY_SIDECAR_INSTANCE", value_name = "NAME", value_parser = parse_instance)]
     instance: Option<String>,
     /// Where the key, the certificate and the last good configuration are kept
     /// [default: ~/.local/state/chancery/sidecar/SERVICE/INSTANCE]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, env = "CHANCERY_SIDECAR_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Where the files are that policies send lines of logs to [default: `logs` in --data-dir]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, env = "CHANCERY_SIDECAR_LOG_DIR", value_name = "DIR")]
     log_dir: Option<PathBuf>,
     /// The authorities whose certificates count of receivers of lines of logs over TLS, as PEM [default: the system's]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "CHANCERY_SIDECAR_LOG_CA", value_name = "FILE")]
     log_ca: Option<PathBuf>,
     /// Where to say, over HTTP, whether the sidecar is ready (`/ready`), and what became of lines of logs (`/metrics`)
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    #[arg(
+        long,
+        env = "CHANCERY_SIDECAR_READINESS",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:0"
+    )]
     readiness: SocketAddr,
     /// How long open connections may take to end when the sidecar is stopped
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = durations::parse)]
+    #[arg(long, env = "CHANCERY_SIDECAR_DRAIN_TIME", value_name = "DURATION", default_value = "5s", value_parser = durations::parse)]
     drain_time: Duration,
     /// Worker threads of Envoy
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, env = "CHANCERY_SIDECAR_CONCURRENCY", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
     concurrency: u32,
     /// The Envoy to run [default: $CHANCERY_ENVOY, one on the PATH, or the one that
     /// `chancery envoy install` gets]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "CHANCERY_ENVOY", value_name = "FILE")]
     envoy: Option<PathBuf>,
     /// What Envoy logs
-    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = EnvoyLogLevel::Warning)]
+    #[arg(long, env = "CHANCERY_SIDECAR_ENVOY_LOG_LEVEL", value_name = "LEVEL", value_enum, default_value_t = EnvoyLogLevel::Warning)]
     envoy_log_level: EnvoyLogLevel,
 }
 
@@ -131,8 +150,18 @@ async fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
         return Err(Failure::bad_input("the sidecar would have nothing to do")
             .help("say where the service is offered with --inbound, or what it calls with --outbound"));
     }
-    let inbound = arguments.inbound.map(|inbound| inbound.at(arguments.address)).transpose();
-    let inbound = inbound.map_err(Failure::bad_input)?;
+    let token = token_source(&arguments.token_file)?;
+    let inbound = match arguments.inbound {
+        Some(inbound) => {
+            let known = || match &arguments.control_plane {
+                Some(url) => Some(url.clone()),
+                None => Membership::known_url(&token, &state::identity_file(&data_dir)),
+            };
+            let reached = reached(inbound, arguments.address.as_ref(), known).await?;
+            Some(inbound.at(reached).map_err(Failure::bad_input)?)
+        }
+        None => None,
+    };
     let looking = arguments.check.0.clone().zip(inbound).map(|(check, inbound)| Looking {
         check,
         application: inbound.application,
@@ -148,7 +177,8 @@ async fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
         inbound,
         looking,
         outbounds: arguments.outbound.clone(),
-        token_file: arguments.token_file.clone(),
+        token,
+        control_plane: arguments.control_plane.clone(),
         data_dir,
         log_dir: arguments.log_dir.clone(),
         log_ca: arguments.log_ca.clone(),
@@ -160,6 +190,61 @@ async fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
         },
         drain_time: arguments.drain_time,
     })
+}
+
+/// Where others reach this host, if it is not where `--inbound` says that the sidecar listens.
+async fn reached(
+    inbound: InboundOption,
+    stated: Option<&AddressOption>,
+    control_plane: impl FnOnce() -> Option<String>,
+) -> Result<Option<Reached>, Failure> {
+    if let Some(stated) = stated {
+        let reached = stated.resolved().await;
+        return reached.map(Some).map_err(|problem| {
+            Failure::bad_input(problem)
+                .help("write its address in --address, or see to it that the name has one")
+        });
+    }
+    if inbound.address.is_some_and(|address| !address.is_unspecified()) {
+        return Ok(None);
+    }
+    // Who knows no control plane does not join, and says why.
+    let Some(url) = control_plane() else { return Ok(None) };
+    let address = address_towards(&url).await;
+    address.map(|address| Some(Reached { address, port: None })).map_err(|problem| {
+        Failure::failed(format!("where others reach this host cannot be found out: {problem}"))
+            .help("say it with --address")
+    })
+}
+
+/// Where the token is: what stands on standard input is read now, to its end.
+fn token_source(file: &Path) -> Result<TokenSource, Failure> {
+    if file != Path::new("-") {
+        warn_of_readers(file);
+        return Ok(TokenSource::File(file.to_owned()));
+    }
+    let mut text = String::new();
+    let read = std::io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut text);
+    read.map_err(|error| Failure::bad_input(format!("no token can be read from {STANDARD_INPUT}: {error}")))?;
+    if text.trim().is_empty() {
+        return Err(Failure::bad_input(format!("there is no token on {STANDARD_INPUT}")).help(
+            "hand it over there: chancery token --service NAMESPACE/NAME | chancery sidecar --token-file - …",
+        ));
+    }
+    Ok(TokenSource::Given(text))
+}
+
+/// Whoever can read a token can join with it. Containers get secrets in such files, so it is only said.
+fn warn_of_readers(file: &Path) {
+    let mode = std::fs::metadata(file).map(|metadata| metadata.permissions().mode() & 0o777);
+    if let Ok(mode) = mode
+        && mode & 0o077 != 0
+    {
+        let path = file.display();
+        tracing::warn!(
+            "others can read the token file `{path}` (mode {mode:o}); to keep it to this user: chmod 600"
+        );
+    }
 }
 
 fn default_data_dir(service: &ServiceRef, instance: &str) -> Result<PathBuf, Failure> {

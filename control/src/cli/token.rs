@@ -10,16 +10,19 @@ use crate::server::api::client::{Client, escape};
 use crate::server::api::types::{Evicted, Role, TokenRequest, TokenResponse};
 use crate::server::context::Context;
 use clap::{ArgGroup, Args, ValueEnum};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tempfile::NamedTempFile;
 
 /// Arguments of `chancery token`.
 #[derive(Args, Debug)]
 #[command(
     after_help = "The token is the only line on standard output; what is said about it goes to standard error.\n\n\
     Examples:\n  \
-    chancery token --service shop/orders > orders.token\n  \
-    chancery token --service shop/orders --expires 7d > orders.token\n  \
-    chancery token --role reader --expires 30d > reader.json     # a context file for --context\n  \
+    chancery token --service shop/orders -o orders.token\n  \
+    chancery token --service shop/orders --expires 7d -o orders.token\n  \
+    chancery token --role reader --expires 30d -o reader.json     # a context file for --context\n  \
     chancery token --revoke 3f2a9c51d0e4\n  \
     chancery token --revoke 3f2a9c51d0e4 --with-members"
 )]
@@ -40,6 +43,29 @@ pub struct Arguments {
     /// How long it is good [default: 24h for joining, for ever for a role]
     #[arg(long, value_name = "DURATION", value_parser = durations::parse_some, conflicts_with = "revoke")]
     expires: Option<Duration>,
+    /// Write it to a file that only this user can read (mode 0600), in place of standard output
+    #[arg(long, short, value_name = "FILE", conflicts_with = "revoke")]
+    output: Option<PathBuf>,
+}
+
+/// Where a token goes: a file that this user alone can read, or standard output.
+fn hand_over(arguments: &Arguments, text: &str) -> Result<(), Failure> {
+    let Some(file) = &arguments.output else { return Ok(terminal::print_line(text)?) };
+    write_private(file, text).map_err(|error| {
+        Failure::failed(format!("the token cannot be written to `{}`: {error}", file.display()))
+            .help("it was made, and is lost; name a file in a folder that this user can write to")
+    })
+}
+
+/// Replaces a file as a whole by one that nobody else can read.
+fn write_private(file: &Path, text: &str) -> io::Result<()> {
+    let file = std::path::absolute(file)?;
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let mut new = NamedTempFile::new_in(folder)?;
+    writeln!(new, "{text}")?;
+    new.as_file().sync_all()?;
+    new.persist(&file)?;
+    Ok(())
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -64,7 +90,7 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
     if let Some(service) = &arguments.service {
         let request = TokenRequest::Join { service: service.clone(), lifetime_seconds };
         let new: TokenResponse = client.post("/v1/tokens", &request).await?;
-        terminal::print_line(&new.token)?;
+        hand_over(arguments, &new.token)?;
         say(&format!("for service {service}"), &new);
         return Ok(Exit::Well);
     }
@@ -77,7 +103,7 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
         client.post("/v1/tokens", &TokenRequest::Role { role, lifetime_seconds }).await?;
     let theirs = Context { token: new.token.clone(), ..context };
     let text = serde_json::to_string_pretty(&theirs).map_err(|error| Failure::failed(error.to_string()))?;
-    terminal::print_line(&text)?;
+    hand_over(arguments, &text)?;
     say(&format!("for role {}", role.as_str()), &new);
     Ok(Exit::Well)
 }

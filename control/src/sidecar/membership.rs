@@ -4,14 +4,14 @@ use super::backoff::{self, Backoff, renewal_delay};
 use super::control_plane;
 use super::errors::SidecarError;
 use super::identity::{Identity, Request};
-use super::settings::Settings;
+use super::settings::{Settings, TokenSource};
 use super::state::{self, StateDirectory};
 use crate::mesh::identity::join_token::JoinToken;
 use crate::mesh::model::Protocol;
 use crate::server::api::types::{InboundBody, JoinRequest, OutboundBody, ProxyStatement};
 use jiff::Timestamp;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -40,7 +40,9 @@ struct Renewed {
 pub struct Membership {
     service: String,
     statement: ProxyStatement,
-    token_file: PathBuf,
+    token: TokenSource,
+    /// Where the control plane is now, whatever the token and the identity say.
+    control_plane: Option<String>,
     identity_file: PathBuf,
 }
 
@@ -72,7 +74,8 @@ impl Membership {
         Self {
             service: name(&settings.service),
             statement,
-            token_file: settings.token_file.clone(),
+            token: settings.token.clone(),
+            control_plane: settings.control_plane.clone(),
             identity_file: state.identity(),
         }
     }
@@ -84,7 +87,7 @@ impl Membership {
     /// When the token is for another service.
     pub fn recall(&self) -> Result<Option<Identity>, SidecarError> {
         let identity: Identity = match state::read_json(&self.identity_file) {
-            Ok(Some(identity)) => identity,
+            Ok(Some(identity)) => self.where_it_is_now(identity),
             Ok(None) => return Ok(None),
             Err(error) => {
                 tracing::warn!(path = %self.identity_file.display(), %error, "the saved identity cannot be read: joining anew");
@@ -237,18 +240,40 @@ impl Membership {
         }
     }
 
+    /// The URL of the control plane, as far as that is known before the sidecar joins.
+    #[must_use]
+    pub fn known_url(token: &TokenSource, identity_file: &Path) -> Option<String> {
+        let text = match token {
+            TokenSource::Given(text) => Some(text.clone()),
+            TokenSource::File(path) => std::fs::read_to_string(path).ok(),
+        };
+        let named = text.and_then(|text| JoinToken::parse(&text).ok()).map(|token| token.url);
+        let saved = || state::read_json::<Identity>(identity_file).ok()?.map(|identity| identity.url);
+        named.or_else(saved)
+    }
+
     fn read_token(&self) -> Result<(String, JoinToken), SidecarError> {
-        let path = &self.token_file;
-        let read = std::fs::read(path);
-        let bytes = read.map_err(|source| SidecarError::TokenFile { path: path.clone(), source })?;
-        let unusable = |problem: String| SidecarError::Token { path: path.clone(), problem };
-        let text = String::from_utf8(bytes).map_err(|_| unusable("it is not text".into()))?;
+        let unusable = |problem: String| SidecarError::Token { path: self.token.place(), problem };
+        let text = match &self.token {
+            TokenSource::Given(text) => text.clone(),
+            TokenSource::File(path) => {
+                let read = std::fs::read(path);
+                let bytes = read.map_err(|source| SidecarError::TokenFile { path: path.clone(), source })?;
+                String::from_utf8(bytes).map_err(|_| unusable("it is not text".into()))?
+            }
+        };
         let token = JoinToken::parse(&text).map_err(|error| unusable(error.to_string()))?;
         let bound = format!("{}/{}", token.service.namespace, token.service.name);
         if bound != self.service {
             return Err(unusable(format!("it is for the service {bound}, not for {}", self.service)));
         }
-        Ok((text.trim().to_owned(), token))
+        let url = self.control_plane.clone().unwrap_or(token.url);
+        Ok((text.trim().to_owned(), JoinToken { url, ..token }))
+    }
+
+    fn where_it_is_now(&self, identity: Identity) -> Identity {
+        let url = self.control_plane.clone().unwrap_or(identity.url);
+        Identity { url, ..identity }
     }
 
     /// Without the file the sidecar runs as well; only a restart has to join anew.

@@ -5,12 +5,17 @@ use crate::mesh::identity::spiffe::{self, is_name};
 use crate::mesh::model::{Inbound, Outbound, Protocol};
 use chancery_policy_lang::checked::ServiceRef;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
+use url::Url;
 
 /// The longest value of a label, in bytes.
 const LABEL_BYTES_MAX: usize = 63;
+/// The longest name of a host, and of a part of it (RFC 1035, section 2.3.4).
+const HOST_BYTES_MAX: usize = 253;
+const HOST_LABEL_BYTES_MAX: usize = 63;
 
 /// Everything that a sidecar needs to know.
 #[derive(Clone, Debug)]
@@ -27,8 +32,10 @@ pub struct Settings {
     pub looking: Option<Looking>,
     /// Services that the workload calls.
     pub outbounds: Vec<Outbound>,
-    /// The file with the join token.
-    pub token_file: PathBuf,
+    /// Where its join token is.
+    pub token: TokenSource,
+    /// The URL of the control plane, if it is not where the token and the saved identity say.
+    pub control_plane: Option<String>,
     /// Where its key, its certificate and its last good configuration are kept.
     pub data_dir: PathBuf,
     /// Where the files are that lines of logs are sent to, if not beside that.
@@ -41,6 +48,36 @@ pub struct Settings {
     pub envoy: EnvoySettings,
     /// How long connections may take to end when it is stopped.
     pub drain_time: Duration,
+}
+
+/// Where a join token is read.
+#[derive(Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// In a file, looked at anew with each try to join.
+    File(PathBuf),
+    /// It was read at the start.
+    Given(String),
+}
+
+/// What stands for the place of a token that was given on standard input.
+pub const STANDARD_INPUT: &str = "standard input";
+
+impl TokenSource {
+    /// The place, for messages.
+    #[must_use]
+    pub fn place(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.clone(),
+            Self::Given(_) => PathBuf::from(STANDARD_INPUT),
+        }
+    }
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The token itself is a secret.
+        f.debug_tuple("TokenSource").field(&self.place()).finish()
+    }
 }
 
 /// How to run Envoy.
@@ -56,12 +93,49 @@ pub struct EnvoySettings {
 
 /// `--address` as it is written: where others reach this host, and at which port if not at the one that
 /// the sidecar listens at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressOption {
-    /// The address.
-    pub address: IpAddr,
+    /// The host.
+    pub host: Host,
     /// The port, if it is another one.
     pub port: Option<u16>,
+}
+
+/// A host as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// By its address.
+    Address(IpAddr),
+    /// By a name, which is looked up when the sidecar starts: others are told addresses.
+    Name(String),
+}
+
+/// Where others reach this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The address.
+    pub address: IpAddr,
+    /// The port, if it is not the one that the sidecar listens at.
+    pub port: Option<u16>,
+}
+
+impl AddressOption {
+    /// The address of the host.
+    ///
+    /// # Errors
+    /// When it has a name that has no address.
+    pub async fn resolved(&self) -> Result<Reached, String> {
+        let address = match &self.host {
+            Host::Address(address) => *address,
+            Host::Name(name) => {
+                let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+                let found = found.map(|mut addresses| addresses.next());
+                let none = || format!("the name `{name}` has no address");
+                found.map_err(|error| format!("{}: {error}", none()))?.ok_or_else(none)?.ip()
+            }
+        };
+        Ok(Reached { address, port: self.port })
+    }
 }
 
 /// `--inbound` as it is written: where the address is left out, that of `--address` is meant.
@@ -83,7 +157,7 @@ impl InboundOption {
     ///
     /// # Errors
     /// When it listens at all addresses and it is not said which one others reach.
-    pub fn at(self, reached: Option<AddressOption>) -> Result<Inbound, String> {
+    pub fn at(self, reached: Option<Reached>) -> Result<Inbound, String> {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let listen = self.address.or(reached.map(|reached| reached.address)).unwrap_or(loopback);
         let advertised = reached.map_or(listen, |reached| reached.address);
@@ -102,20 +176,87 @@ impl InboundOption {
     }
 }
 
-/// Reads `ADDRESS` or `ADDRESS:PORT`.
+/// Reads `HOST` or `HOST:PORT`; an IPv6 address with a port stands in brackets.
 ///
 /// # Errors
 /// Says how it is written.
 pub fn parse_address(text: &str) -> Result<AddressOption, String> {
-    match (text.parse::<IpAddr>(), text.parse::<SocketAddr>()) {
-        (Ok(address), _) => Ok(AddressOption { address, port: None }),
-        (_, Ok(both)) if both.port() != 0 => {
-            Ok(AddressOption { address: both.ip(), port: Some(both.port()) })
-        }
-        _ => Err(format!(
-            "`{text}` is not an address: write ADDRESS such as 10.0.0.7, or ADDRESS:PORT if the port is not the one of --inbound"
-        )),
+    let wrong = || {
+        format!(
+            "`{text}` is not a host: write an address or a name such as 10.0.0.7 or vm-7.example, or HOST:PORT if the port \
+             is not the one of --inbound"
+        )
+    };
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(AddressOption { host: Host::Address(address), port: None });
     }
+    if let Ok(both) = text.parse::<SocketAddr>() {
+        let port = Some(both.port()).filter(|port| *port != 0).ok_or_else(wrong)?;
+        return Ok(AddressOption { host: Host::Address(both.ip()), port: Some(port) });
+    }
+    let (name, port) = match text.split_once(':') {
+        Some((name, port)) => {
+            (name, Some(port.parse::<u16>().ok().filter(|port| *port != 0).ok_or_else(wrong)?))
+        }
+        None => (text, None),
+    };
+    if !is_host_name(name) {
+        return Err(wrong());
+    }
+    Ok(AddressOption { host: Host::Name(name.to_owned()), port })
+}
+
+/// Whether a text can be a name of DNS that is no number.
+fn is_host_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let inner = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        !label.is_empty() && label.len() <= HOST_LABEL_BYTES_MAX && inner && !label.starts_with('-')
+    };
+    text.len() <= HOST_BYTES_MAX
+        && text.trim_end_matches('.').split('.').all(is_label)
+        && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
+/// Reads where a control plane is: `HOST:PORT` or `https://HOST:PORT`; gives its URL.
+///
+/// # Errors
+/// Says how it is written.
+pub fn parse_control_plane(text: &str) -> Result<String, String> {
+    let whole = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let wrong =
+        || format!("`{text}` is not where a control plane is: write HOST:PORT such as control.example:5680");
+    let url = Url::parse(&whole).map_err(|_| wrong())?;
+    let is_bare =
+        url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    match (url.scheme(), url.host_str(), url.port_or_known_default()) {
+        ("https", Some(host), Some(port)) if is_bare => Ok(format!("https://{host}:{port}")),
+        _ => Err(wrong()),
+    }
+}
+
+/// The address of this machine from which a control plane is reached.
+///
+/// # Errors
+/// When its host has no address, or there is no way to it.
+pub async fn address_towards(url: &str) -> Result<IpAddr, String> {
+    let parsed = Url::parse(url).map_err(|error| format!("`{url}`: {error}"))?;
+    let host = parsed.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let port = parsed.port_or_known_default().unwrap_or_default();
+    let addresses = tokio::net::lookup_host((host.as_str(), port)).await;
+    let mut problem = format!("`{host}` has no address");
+    for address in addresses.map_err(|error| format!("`{host}` has no address: {error}"))? {
+        let any: SocketAddr = match address {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        // Nothing is sent: a socket of UDP that is connected knows its own address.
+        let socket = UdpSocket::bind(any).and_then(|socket| socket.connect(address).map(|()| socket));
+        match socket.and_then(|socket| socket.local_addr()) {
+            Ok(own) => return Ok(own.ip()),
+            Err(error) => problem = format!("there is no way to {address}: {error}"),
+        }
+    }
+    Err(problem)
 }
 
 /// Reads `PORT:ADDRESS:PORT` or `ADDRESS:PORT:ADDRESS:PORT`; an IPv6 address stands in brackets. What the application
@@ -192,13 +333,20 @@ pub fn default_instance(host: &str, inbound: Option<u16>, outbounds: &[Outbound]
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
     use super::*;
+
+    fn reached(text: &str) -> Reached {
+        match parse_address(text).unwrap() {
+            AddressOption { host: Host::Address(address), port } => Reached { address, port },
+            other => panic!("{other:?} is no address"),
+        }
+    }
 
     #[test]
     fn an_inbound_names_two_ends() {
         let check = |text: &str, listen: &str, application: &str| {
-            let inbound = parse_inbound(text).unwrap().at(Some(parse_address("10.0.0.7").unwrap())).unwrap();
+            let inbound = parse_inbound(text).unwrap().at(Some(reached("10.0.0.7"))).unwrap();
             assert_eq!(inbound.listen, listen.parse().unwrap(), "{text}");
             assert_eq!(inbound.application, application.parse().unwrap(), "{text}");
             assert_eq!(inbound.advertised, "10.0.0.7:8080".parse().unwrap(), "{text}");
@@ -228,7 +376,7 @@ mod tests {
     #[test]
     fn where_it_listens_and_where_it_is_reached_may_differ() {
         let inbound = |inbound: &str, address: Option<&str>| {
-            let address = address.map(|address| parse_address(address).unwrap());
+            let address = address.map(reached);
             let inbound = parse_inbound(inbound).unwrap().at(address)?;
             Ok::<_, String>((inbound.listen.to_string(), inbound.advertised.to_string()))
         };
@@ -241,7 +389,35 @@ mod tests {
         assert_eq!(inbound("10.0.0.7:80:127.0.0.1:9", None), both("10.0.0.7:80", "10.0.0.7:80"));
         assert!(inbound(all, None).unwrap_err().contains("--address"));
         assert!(inbound(all, Some("0.0.0.0")).is_err());
-        assert!(parse_address("10.0.0.7:0").is_err() && parse_address("host").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_host_has_an_address_or_a_name() {
+        let name = |name: &str, port| Ok(AddressOption { host: Host::Name(name.to_owned()), port });
+        assert_eq!(parse_address("vm-7.example"), name("vm-7.example", None));
+        assert_eq!(parse_address("localhost:8080"), name("localhost", Some(8080)));
+        for text in
+            ["10.0.0.7:0", "host:0", "host:http", "a b", "", ".", "-a", "a..b", "300.1.2.3", "https://host"]
+        {
+            assert!(parse_address(text).unwrap_err().contains("HOST:PORT"), "{text}");
+        }
+        let localhost = parse_address("localhost:81").unwrap().resolved().await.unwrap();
+        assert!(localhost.address.is_loopback() && localhost.port == Some(81), "{localhost:?}");
+        let nowhere = parse_address("nowhere.invalid").unwrap().resolved().await.unwrap_err();
+        assert!(nowhere.starts_with("the name `nowhere.invalid` has no address"), "{nowhere}");
+    }
+
+    #[tokio::test]
+    async fn the_control_plane_is_a_host_and_a_port() {
+        let url = |url: &str| Ok(url.to_owned());
+        assert_eq!(parse_control_plane("control.example:5680"), url("https://control.example:5680"));
+        assert_eq!(parse_control_plane("https://10.0.0.1:5680/"), url("https://10.0.0.1:5680"));
+        assert_eq!(parse_control_plane("[::1]:5680"), url("https://[::1]:5680"));
+        for text in ["http://a:1", "", "a:b", "https://a/v1", "https://me@a", "https://a?b"] {
+            assert!(parse_control_plane(text).unwrap_err().contains("HOST:PORT"), "{text}");
+        }
+        assert_eq!(address_towards("https://127.0.0.1:5680").await, Ok(Ipv4Addr::LOCALHOST.into()));
+        assert!(address_towards("https://nowhere.invalid:1").await.is_err());
     }
 
     #[test]

@@ -24,6 +24,12 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// The largest file that is read back; a configuration is far smaller.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// The file with the key and the certificate in a data directory.
+#[must_use]
+pub fn identity_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("identity.json")
+}
+
 /// An open data directory. No other sidecar can open it meanwhile.
 #[derive(Debug)]
 pub struct StateDirectory {
@@ -80,7 +86,7 @@ impl StateDirectory {
     /// The file with the key and the certificate.
     #[must_use]
     pub fn identity(&self) -> PathBuf {
-        self.path.join("identity.json")
+        identity_file(&self.path)
     }
 
     /// The folder of files that lines of logs are sent to.

@@ -211,6 +211,24 @@ impl Sidecar {
         Ok(())
     }
 
+    /// As [`Sidecar::start_again`], with one more option.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_again_with(&mut self, name: &str, value: &str) -> Result<()> {
+        self.start.arguments.extend([name.to_owned(), value.to_owned()]);
+        self.start_again()
+    }
+
+    /// Puts another token into its token file.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn give_token(&self, token: &str) -> Result<()> {
+        let file = self.start.data.with_file_name(format!("{}.token", self.member.instance));
+        Ok(std::fs::write(file, token)?)
+    }
+
     /// The services that it calls, and where.
     #[must_use]
     pub fn outbounds(&self) -> &[(String, SocketAddr)] {
