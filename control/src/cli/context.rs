@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// Where the control plane keeps its data unless it is told otherwise.
 pub const DATA_DIRECTORY_DEFAULT: &str = ".chancery/control-plane";
 
+/// What is said first when there is none.
+pub const NO_CONTEXT: &str = "there is no context file";
+
 /// The context that a command was given, or the one that a control plane on this machine wrote to its usual
 /// place.
 ///
@@ -20,7 +23,7 @@ pub fn find(global: &Global) -> Result<Context, Failure> {
     match Context::read(&path) {
         Ok(context) => Ok(context),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::bad_input(format!(
-            "there is no context file at `{}`",
+            "{NO_CONTEXT} at `{}`",
             path.display()
         ))
         .help(

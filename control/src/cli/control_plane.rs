@@ -127,7 +127,7 @@ fn greeting(server: &Server) -> String {
          chancery status\n  \
          chancery apply -f POLICIES --wait\n\n\
          To let a service in, make a token and start a sidecar beside it:\n  \
-         chancery token --service shop/orders > orders.token\n  \
+         chancery token --service shop/orders -o orders.token\n  \
          chancery sidecar --service shop/orders --token-file orders.token --inbound 8080:127.0.0.1:9000\n"
     )
 }

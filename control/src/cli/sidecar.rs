@@ -31,7 +31,7 @@ const TOKEN_BYTES_MAX: u64 = 64 * 1024;
 
 /// Arguments of `chancery sidecar`.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  chancery token --service shop/orders > orders.token\n  \
+#[command(after_help = "Example:\n  chancery token --service shop/orders -o orders.token\n  \
     chancery sidecar --service shop/orders --token-file orders.token --inbound 8080:127.0.0.1:9000 \\\n    \
     --check GET:/healthz --outbound shop/cart@127.0.0.1:7001")]
 pub struct Arguments {

@@ -4,40 +4,64 @@ use super::proxies::{state, unready};
 use super::rollout::line;
 use super::wait::names;
 use crate::cli::context;
+use crate::cli::durations;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::global::Global;
 use crate::cli::report::count;
 use crate::cli::terminal;
 use crate::mesh::words::visible;
-use crate::server::api::types::{NowhereBody, Progress, ProxyBody, Rejection, StatusResponse};
+use crate::server::api::types::{
+    NowhereBody, Progress, ProxyBody, ReadinessState, Rejection, StatusResponse,
+};
 use clap::Args;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// Arguments of `chancery status`.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit codes: 0 every registered sidecar is connected and has acknowledged the revision;\n\
     3 one refuses a part of it, or cannot open a listener; 4 some are away, or have not answered yet.\n\n\
-    Examples:\n  chancery status\n  chancery status --revision 12 --json"
+    Examples:\n  chancery status\n  chancery status --revision 12 --json\n  \
+    chancery status --wait --sidecars 2     # in a script that has just started two"
 )]
 pub struct Arguments {
     /// The revision that is asked about [default: the newest]
     #[arg(long, value_name = "N")]
     revision: Option<u64>,
+    /// Wait until the control plane answers, and every registered sidecar is connected, has acknowledged the
+    /// revision and is ready; what is so when time runs out is shown
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = durations::parse)]
+    #[arg(requires = "wait")]
+    timeout: Duration,
+    /// How many sidecars to wait for, at least
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "wait")]
+    sidecars: usize,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
+
+/// How long between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Prints the status.
 ///
 /// # Errors
 /// If the control plane does not answer, or refuses.
 pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
-    let path = match arguments.revision {
-        Some(revision) => format!("/v1/status?revision={revision}"),
-        None => "/v1/status".to_owned(),
+    let deadline = Instant::now() + arguments.timeout;
+    let status = loop {
+        let is_late = !arguments.wait || Instant::now() >= deadline;
+        match ask(arguments, global).await {
+            Ok(status) if is_late || arguments.is_settled(&status) => break status,
+            Err(failure) if is_late || !is_to_come(&failure) => return Err(failure),
+            _ => sleep(LOOK_AGAIN).await,
+        }
     };
-    let status: StatusResponse = context::find(global)?.client()?.get(&path).await?;
     if arguments.json {
         let text =
             serde_json::to_string_pretty(&status).map_err(|error| Failure::failed(error.to_string()))?;
@@ -45,7 +69,35 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
     } else {
         terminal::print_words(&render(&status))?;
     }
-    Ok(verdict(&status))
+    match verdict(&status) {
+        Exit::Well if arguments.wait && !arguments.is_settled(&status) => Ok(Exit::Unacknowledged),
+        exit => Ok(exit),
+    }
+}
+
+async fn ask(arguments: &Arguments, global: &Global) -> Result<StatusResponse, Failure> {
+    let path = match arguments.revision {
+        Some(revision) => format!("/v1/status?revision={revision}"),
+        None => "/v1/status".to_owned(),
+    };
+    Ok(context::find(global)?.client()?.get(&path).await?)
+}
+
+/// Whether a control plane that has just been started may answer otherwise in a moment: it is not there yet, or has not
+/// written its context.
+fn is_to_come(failure: &Failure) -> bool {
+    failure.exit == Exit::Failed || failure.message.starts_with(context::NO_CONTEXT)
+}
+
+impl Arguments {
+    fn is_settled(&self, status: &StatusResponse) -> bool {
+        let is_ready = |proxy: &ProxyBody| {
+            proxy.readiness.as_ref().is_none_or(|readiness| readiness.state == ReadinessState::Ready)
+        };
+        let is_refused = verdict(status) == Exit::Refused;
+        let is_well = verdict(status) == Exit::Well && status.proxies.iter().all(is_ready);
+        is_refused || (is_well && status.connected >= self.sidecars)
+    }
 }
 
 /// What the exit code says of a status.

@@ -51,6 +51,8 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> Result<bool, Fa
     let mut mesh = Mesh::prepare(&options.directory, options.envoy.clone()).await?;
     let show = Show { options, teller: Teller::start() };
     let outcome = tokio::select! {
+        // One that is over and was kept ends as what it showed, and is not interrupted.
+        biased;
         outcome = show.run(&mut mesh, stop) => outcome,
         () = stop.cancelled() => Err(Failure::failed("the demo was interrupted")),
     };
