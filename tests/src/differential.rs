@@ -111,7 +111,7 @@ pub fn sketches(seed: u64, count: usize) -> Vec<Sketch> {
     (0..count).map(|_| policies::sketch(&mut random)).collect()
 }
 
-/// A sketch with policies of what callers do, beside what [`sketches`] have.
+/// A sketch with policies of what callers do and of pages of other origins, beside what [`sketches`] have.
 #[must_use]
 pub fn sketch_with_calls(random: &mut Random) -> Sketch {
     let mut sketch = policies::sketch(random);
@@ -120,6 +120,9 @@ pub fn sketch_with_calls(random: &mut Random) -> Sketch {
         sketch.policies.retain(|policy| policy.kind != "auth");
     }
     sketch.policies.extend(calls::policies(random));
+    if random.chance(50) {
+        sketch.policies.push(calls::pages(random));
+    }
     sketch
 }
 

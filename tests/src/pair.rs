@@ -13,15 +13,22 @@
 //! Two services call `shop/orders`, of which there are two versions. Requests follow each other, so that lines and what
 //! an application heard can be told apart by their order. Which replica a request went to, where several are allowed,
 //! the caller's line says; all else is foretold. What nobody can foretell is not generated (by `steady`), or such
-//! requests are not made: a second try that may go to either of two replicas.
+//! requests are not made: a second try that may go to either of two replicas. Of routes by weight the sums over all
+//! requests are compared with the shares. Requests that a caller's Envoy refuses by itself are made, too.
 
+mod called;
 mod expected;
 mod fate;
+mod followed;
+mod pages;
 mod run;
+mod shares;
+mod shown;
 
 pub use run::{Extent, Summary, compare};
 
 use crate::differential::Sketch;
+use anyhow::{Result, ensure};
 
 /// What requests have that is other each time, and what stands in its place.
 const UNSTEADY: [(&str, &str); 12] = [
@@ -48,4 +55,9 @@ fn steady(sketch: &Sketch, set: usize) -> String {
         policy.name = format!("{}-{set}", policy.name);
     }
     UNSTEADY.iter().fold(sketch.text(), |text, (from, to)| text.replace(from, to))
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: &T, expected: &T) -> Result<()> {
+    ensure!(got == expected, "{what} is {got:?}, not {expected:?}");
+    Ok(())
 }

@@ -15,13 +15,18 @@ const SETS: u64 = 10;
 const SEED: u64 = 6;
 const REQUESTS_PER_SET: usize = 40;
 /// What must have become of some requests without another wish, lest a comparison proves nothing about it.
-const REACHED: [&str; 6] = [
+const REACHED: [&str; 11] = [
     "redirected",
     "answered by the caller's",
     "answered by the application",
     "saved by a retry",
     "refused or failed",
     "copied",
+    "cut off",
+    "given up",
+    "refused by the caller's Envoy",
+    "told a page",
+    "without a replica",
 ];
 
 fn wished(name: &str, else_: u64) -> Result<u64> {

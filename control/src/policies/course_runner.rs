@@ -138,7 +138,8 @@ impl RanCourse {
 }
 
 /// The key that a module writes, if it is not the default's.
-fn key(course: &Course, program: &LinkedProgram) -> Option<String> {
+#[must_use]
+pub fn key(course: &Course, program: &LinkedProgram) -> Option<String> {
     let calls = &program.calls;
     let is_otherwise = |id: &str, otherwise: Option<&str>| otherwise == Some(id);
     let way = course

@@ -1,4 +1,5 @@
-//! Generated policies of what callers' sidecars do: routes, redirects, rewrites, mirrors, timeouts, retries, faults.
+//! Generated policies of what callers' sidecars do: routes, redirects, rewrites, mirrors, timeouts, retries, faults; and of
+//! pages of other origins, of which no module decides either.
 //!
 //! Times and shares are chosen so that what happens can be foretold: an answer takes either much longer than a timeout
 //! or much less, and a share is all or nothing, but for weights.
@@ -22,10 +23,18 @@ const DESTINATIONS: &[&str] = &[
     "service shop/orders@v1 100%, service shop/basket 0%",
     "service shop/orders@v1 50%, service shop/orders@v2 50%",
     "service shop/basket 30%, service shop/orders@v2 70%",
+    "service shop/nowhere",
+    "service shop/orders@v9",
 ];
 /// A short one is met by requests that take long, and by no others.
-const TIMES: &[&str] =
-    &["timeout 400ms", "timeout 20s", "timeout 30s", "timeout at_most 25s", "timeout at_most 40s"];
+const TIMES: &[&str] = &[
+    "timeout 400ms",
+    "timeout 20s",
+    "timeout 30s",
+    "timeout at_most 450ms",
+    "timeout at_most 25s",
+    "timeout at_most 40s",
+];
 const RETRIES: &[&str] = &[
     "retry 1 on 5xx",
     "retry 2 on 5xx, reset each 10s backoff 5ms",
@@ -35,6 +44,15 @@ const RETRIES: &[&str] = &[
 ];
 const FAULTS: &[&str] =
     &["fault 100% abort 418", "fault 0% abort 503", "fault 100% abort 503", "fault 100% delay 20ms"];
+/// What is said to pages of other origins; origins of pages are those of requests, and others.
+const PAGES: &[&str] = &[
+    "\"*\"",
+    "\"https://shop.example\" credentials",
+    "\"https://*.shop.example\", \"http://localhost:3000\" methods PUT, DELETE headers x-a, content-type age 10m",
+    "\"https://shop.example\", \"https://*.shop.example\" methods PATCH expose x-a, x-new credentials age 1s",
+];
+/// Of those of one scope no two say different things.
+const PAGES_TARGETS: &[&str] = &["service shop/orders", "service shop/*", "namespace shop", "mesh"];
 /// What a caller's sidecar does not know of a request.
 const UNKNOWN: &[&str] =
     &["source.ip", "source.port", "target.version", "target.labels", "from ip ", ", ip "];
@@ -59,6 +77,20 @@ fn policy(random: &mut Random, number: usize) -> PolicySketch {
         target,
         mode: random.one_of(&["", "", "", "", "shadow"]).to_owned(),
         rules,
+        otherwise: None,
+    }
+}
+
+/// What is said to pages of other origins.
+pub(super) fn pages(random: &mut Random) -> PolicySketch {
+    let cors =
+        RuleSketch { effect: format!("cors origins {}", random.one_of(PAGES)), ..RuleSketch::default() };
+    PolicySketch {
+        kind: "traffic".to_owned(),
+        name: "pages".to_owned(),
+        target: random.one_of(PAGES_TARGETS).to_owned(),
+        mode: random.one_of(&["", "", "", "", "shadow"]).to_owned(),
+        rules: vec![cors],
         otherwise: None,
     }
 }

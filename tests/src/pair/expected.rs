@@ -1,10 +1,14 @@
 //! What a replica must do with a request: what it answers, what its application hears, what its line says.
 
+use super::called::NO_FLAG;
 use super::fate::Place;
+use super::pages::{Said, said};
+use super::same;
+use super::shown::{Shown, shown_of_path};
 use crate::mesh::wire::Answer;
 use anyhow::{Context, Result, bail, ensure};
 use chancery_control::policies::policy_runner::Ran;
-use chancery_policy_lang::checked::{Respond, SampleRate};
+use chancery_policy_lang::checked::{CorsRules, Respond, SampleRate};
 use chancery_policy_lang::decision::Decision;
 use chancery_policy_lang::eval::{
     Buckets, Change, Changes, Response, evaluate_at, header_changes, line, logged,
@@ -15,10 +19,10 @@ use chancery_policy_lang::request::{Headers, RawRequest, Request, received};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+/// What a page gets that asks for leave and gets it.
+const TOLD_STATUS: u16 = 200;
 /// When all requests of a set of policies are made: no bucket fills in between.
 const NOW_NS: u64 = 1_700_000_000_000_000_000;
-/// The longest path in a line that no policy speaks of.
-const PATH_BYTES_MAX: usize = 4_096;
 /// Headers that Envoys and the application's library make, or that belong to one hop.
 const OF_THE_WAY: [&str; 9] = [
     "connection",
@@ -35,11 +39,21 @@ const OF_THE_WAY: [&str; 9] = [
 /// Beginning of further ones.
 const OF_ENVOYS: &str = "x-envoy-";
 
+/// What is in force for a replica.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InForce {
+    /// What its sidecar decides; `None` if nothing.
+    pub(super) program: Option<LinkedProgram>,
+    /// What it says to pages of other origins.
+    pub(super) pages: Option<CorsRules>,
+    /// What lines show that no module writes.
+    pub(super) shown: Shown,
+}
+
 /// A replica as the evaluator sees it.
 #[derive(Debug)]
 pub(super) struct Replica {
-    /// What its sidecar decides; `None` if no policy concerns it.
-    program: Option<LinkedProgram>,
+    in_force: InForce,
     buckets: Buckets,
     /// How often the application has failed for a name.
     failed: BTreeMap<String, u32>,
@@ -53,7 +67,10 @@ pub(super) struct Try {
     request: Request,
     respond: Option<Respond>,
     changes: Changes,
+    /// What the page is told that asks.
+    said: Option<Said>,
     line: Option<Line>,
+    shown: Shown,
 }
 
 /// A line of a log.
@@ -74,13 +91,13 @@ struct Line {
 pub(super) type Hashes = BTreeMap<String, String>;
 
 impl Replica {
-    pub(super) fn new(program: Option<LinkedProgram>) -> Self {
-        Self { program, buckets: Buckets::default(), failed: BTreeMap::new() }
+    pub(super) fn new(in_force: InForce) -> Self {
+        Self { in_force, buckets: Buckets::default(), failed: BTreeMap::new() }
     }
 
     /// Whether what is decided depends on the order of requests.
     pub(super) fn has_limits(&self) -> bool {
-        self.program.as_ref().is_some_and(LinkedProgram::has_limits)
+        self.in_force.program.as_ref().is_some_and(LinkedProgram::has_limits)
     }
 
     /// Whether its Envoy shows the request to its filters.
@@ -91,8 +108,12 @@ impl Replica {
     /// What becomes of a request, which is cut off if its answer must not take long.
     pub(super) fn take(&mut self, sent: &RawRequest, is_cut: bool) -> Result<Try> {
         let Ok(request) = received(sent.clone()) else { bail!("Envoy refuses it") };
-        let decision =
-            self.program.as_ref().map(|program| evaluate_at(program, &request, &mut self.buckets, NOW_NS));
+        let said = said(self.in_force.pages.as_ref(), &request);
+        if said.as_ref().is_some_and(|said| said.is_preflight) {
+            return Ok(self.told(request, said));
+        }
+        let program = self.in_force.program.as_ref();
+        let decision = program.map(|program| evaluate_at(program, &request, &mut self.buckets, NOW_NS));
         let respond = decision.as_ref().and_then(|decision| decision.respond.clone());
         let status = match &respond {
             Some(respond) => respond.status,
@@ -102,12 +123,43 @@ impl Replica {
         };
         let headers = if status == 0 { Headers::new() } else { asked_of_application(&request) };
         let response = Response { code: status, headers, ..Response::default() };
-        let changes = match (&self.program, &respond) {
+        let changes = match (&self.in_force.program, &respond) {
             (Some(program), None) => header_changes(program, &request, &response),
             _ => Changes::default(),
         };
         let line = self.line(&request, decision.as_ref(), &response)?;
-        Ok(Try { status, request, respond, changes, line })
+        Ok(Try { status, request, respond, changes, said, line, shown: self.in_force.shown.clone() })
+    }
+
+    /// What becomes of a page that asks for leave: Envoy answers it before any policy is asked.
+    fn told(&self, request: Request, said: Option<Said>) -> Try {
+        let respond = Respond { status: TOLD_STATUS, body: String::new() };
+        let line = Line { passes: false, ..self.line_of_envoy(&request, TOLD_STATUS) };
+        Try {
+            status: TOLD_STATUS,
+            request,
+            respond: Some(respond),
+            changes: Changes::default(),
+            said,
+            line: Some(line),
+            shown: self.in_force.shown.clone(),
+        }
+    }
+
+    /// The line of a request that no module decides.
+    fn line_of_envoy(&self, request: &Request, code: u16) -> Line {
+        let path = shown_of_path(request.raw_path());
+        let principal = request.source.principal.as_deref().unwrap_or_default();
+        let fields = [("method", request.method()), ("path", path), ("principal", principal)];
+        let values = fields.map(|(name, value)| (name.to_owned(), self.in_force.shown.of_field(name, value)));
+        Line {
+            code,
+            shadow: String::new(),
+            passes: true,
+            values: values.into_iter().collect(),
+            hashed: Vec::new(),
+            is_stated: false,
+        }
     }
 
     fn fails(&mut self, request: &Request) -> bool {
@@ -129,20 +181,17 @@ impl Replica {
         let shadow = decision.and_then(|decision| Ran::of(decision).shadow);
         let shadow = shadow.map(|shadow| shadow.rule).unwrap_or_default();
         let passes = decision.is_none_or(|decision| decision.outcome.allows());
-        let Some((program, log, decision)) =
-            self.program.as_ref().and_then(|program| Some((program, program.log.as_ref()?, decision?)))
+        let Some((program, log, decision)) = self
+            .in_force
+            .program
+            .as_ref()
+            .and_then(|program| Some((program, program.log.as_ref()?, decision?)))
         else {
-            let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes).into_owned());
-            let path = request.raw_path();
-            let mut values = Map::new();
-            values.insert("method".to_owned(), text(request.method()));
-            values.insert("path".to_owned(), text(path.get(..PATH_BYTES_MAX).unwrap_or(path)));
-            let principal = request.source.principal.as_deref().unwrap_or_default();
-            values.insert("principal".to_owned(), text(principal));
+            let mut line = Line { shadow, passes, ..self.line_of_envoy(request, code) };
             if let Some(decision) = decision {
-                values.insert("rule".to_owned(), text(decision.rule.as_bytes()));
+                line.values.insert("rule".to_owned(), Value::from(&*decision.rule));
             }
-            return Ok(Some(Line { code, shadow, passes, values, hashed: Vec::new(), is_stated: false }));
+            return Ok(Some(line));
         };
         let response = &response.delivered(program, request, decision);
         let rate = logged(program, request, decision, response);
@@ -163,6 +212,11 @@ impl Replica {
 }
 
 impl Try {
+    /// Whether a page is told that it may ask, or see the answer.
+    pub(super) fn tells_a_page(&self) -> bool {
+        self.said.is_some()
+    }
+
     /// Whether the application hears of it.
     pub(super) fn is_heard(&self) -> bool {
         self.respond.is_none()
@@ -219,6 +273,10 @@ impl Try {
             headers.extend(asked_of_application(&self.request));
         }
         self.changes.response.iter().for_each(|change: &Change| change.apply(&mut headers));
+        for (name, value) in self.said.iter().flat_map(|said| &said.headers) {
+            headers.retain(|(known, _)| known != name);
+            headers.push((name.clone(), value.clone()));
+        }
         let mut got: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in &answer.headers {
             got.entry(name.clone()).or_default().push(value.clone());
@@ -248,9 +306,10 @@ impl Try {
         same("the line's direction", &text("direction"), &"inbound")?;
         same("the line's target", &text("target"), &place.service())?;
         same("the line's shadow", &text("shadow"), &line.shadow.as_str())?;
-        if line.passes {
-            same("the line's upstream", &text("upstream"), &application)?;
-        }
+        // The caller ends what takes it too long.
+        same("the line's flags", &text("flags"), &if line.code == 0 { "DR" } else { NO_FLAG })?;
+        self.shown.check_revision(entry)?;
+        same("the line's upstream", &text("upstream"), &if line.passes { application } else { "" })?;
         ensure!(entry.get("time").is_some_and(Value::is_string), "the line has no time: {entry}");
         let mut found = Vec::new();
         for (name, value) in &line.values {
@@ -263,6 +322,8 @@ impl Try {
                     same(&format!("the line's hash {name}"), &got, &known.as_str())?;
                 }
                 found.push((value.to_owned(), got.to_owned()));
+            } else if !line.is_stated {
+                same(&format!("the line's {name}"), &got.unwrap_or(&Value::Null), &value)?;
             } else if name == "request_id" {
                 ensure!(got.is_some_and(|got| got.is_string()), "the line has no id: {entry}");
             } else {
@@ -290,11 +351,6 @@ fn asked_of_application(request: &Request) -> Headers {
         Some((name.as_bytes().to_vec(), value.as_bytes().to_vec()))
     });
     asked.collect()
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: &T, expected: &T) -> Result<()> {
-    ensure!(got == expected, "{what} is {got:?}, not {expected:?}");
-    Ok(())
 }
 
 /// Headers by name, several values of one as one.

@@ -1,7 +1,11 @@
 //! The comparison: a mesh, set after set of policies, and request after request.
 
-use super::expected::{Hashes, Replica, Try};
-use super::fate::{Fate, Place, Sent, fate, seen_by_caller};
+use super::called::{Called, End, check_refused};
+use super::expected::{Hashes, InForce, Replica, Try};
+use super::fate::{By, Fate, Place, fate, seen_by_caller};
+use super::followed::Followed;
+use super::shares::Shares;
+use super::shown::Shown;
 use super::steady;
 use crate::differential::{requests_of, sketch_with_calls};
 use crate::envoy_model::literal;
@@ -30,6 +34,51 @@ const HEADERS_MAX: usize = 70;
 const SHORT_MAX: usize = 1;
 /// So long takes an answer that comes too late for a short timeout.
 const LATE_MS: &str = "20000";
+/// Where pages come from that ask.
+const ORIGINS: &[&str] = &[
+    "https://shop.example",
+    "https://a.shop.example",
+    "https://a.b-c.shop.example",
+    "http://localhost:3000",
+    "https://shop.example.evil",
+    "https://evilshop.example",
+    "https://.shop.example",
+    "https://A.shop.example",
+];
+/// What becomes seldom of generated requests, and so many requests of each of the paths.
+const CERTAIN: &str = "traffic certain on service shop/orders {
+  cors origins \"https://shop.example\", \"https://*.shop.example\" methods PUT expose x-a age 1m
+  timeout at_most 400ms for /late/**
+  retry 1 on 5xx backoff 5ms for /again/**
+  again: route /again/** -> service shop/orders@v1
+  away: redirect /away/{id} -> \"/home/{id}\"
+  nobody: route /nobody/** -> service shop/nowhere
+  waits: fault 100% delay 20ms for /nobody/**, /waits
+  mirror 100% -> service shop/copies for /copied/**
+}
+";
+const CERTAIN_PATHS: [&str; 10] = [
+    "/late/7",
+    "/again/7",
+    "/again/8",
+    "/again/9",
+    "/away/a%20b",
+    "/nobody/7",
+    "/waits",
+    "/copied/7",
+    "/else",
+    "/again/with%2Fslash",
+];
+const CERTAIN_REQUESTS: usize = 12;
+/// Routes by weight, and so many requests of each of the paths.
+const BY_WEIGHT: &str = "traffic weights on service shop/orders {
+  route /half/** -> service shop/orders@v1 50%, service shop/orders@v2 50%
+  route /few/** -> service shop/basket 1%, service shop/orders@v2 99%
+  route /** -> service shop/basket 30%, service shop/orders@v2 70%
+}
+";
+const WEIGHED_PATHS: [&str; 3] = ["/half/7", "/few/7", "/else"];
+const WEIGHED_REQUESTS: usize = 400;
 /// Texts that are thrown away before one can be applied.
 const REFUSED_MAX: usize = 200;
 
@@ -55,6 +104,8 @@ pub struct Summary {
     pub left_out: usize,
     /// What became of them, and how often.
     pub became: BTreeMap<&'static str, usize>,
+    /// Where routes by weight led.
+    pub shares: Shares,
 }
 
 struct Caller {
@@ -65,8 +116,8 @@ struct Caller {
     lines: usize,
 }
 
-struct Target {
-    place: Place,
+pub(super) struct Target {
+    pub(super) place: Place,
     workload: Workload,
     sidecar: Sidecar,
     lines: usize,
@@ -80,16 +131,18 @@ struct Pair {
 }
 
 /// A set of policies as programs.
-struct Programs {
+pub(super) struct Programs {
     text: String,
     /// Of each caller.
     calls: Vec<Option<LinkedProgram>>,
     /// Of each target.
-    inbound: Vec<Option<LinkedProgram>>,
+    pub(super) inbound: Vec<InForce>,
+    /// What lines of each caller show.
+    shown: Vec<Shown>,
 }
 
 /// A request that was made.
-struct Made {
+pub(super) struct Made {
     raw: RawRequest,
     caller: usize,
     fate: Fate,
@@ -107,6 +160,8 @@ pub async fn compare(chancery: &Path, seed: u64, extent: Extent) -> Result<Summa
     for set in 0..extent.sets {
         pair.compare_set(set, extent.requests_per_set, &mut random, &mut summary).await?;
     }
+    pair.compare_certain(&mut random, &mut summary).await?;
+    pair.compare_weights(&mut summary).await?;
     Ok(summary)
 }
 
@@ -166,6 +221,25 @@ impl Pair {
     ) -> Result<()> {
         let (programs, requests) = self.put_in_force(set, requests, random, summary).await?;
         summary.sets += 1;
+        self.compare_requests(&programs, requests, random, summary).await
+    }
+
+    /// Compares what must become of some requests in any case.
+    async fn compare_certain(&mut self, random: &mut Random, summary: &mut Summary) -> Result<()> {
+        let mut programs = self.programs(CERTAIN.to_owned()).map_err(Error::msg)?;
+        programs.is_in_force_at(self.mesh.apply_alone(CERTAIN).await?);
+        let request = |path: &str| Request { path: path.into(), ..Request::default() };
+        let requests = CERTAIN_PATHS.repeat(CERTAIN_REQUESTS).into_iter().map(request).collect();
+        self.compare_requests(&programs, requests, random, summary).await
+    }
+
+    async fn compare_requests(
+        &mut self,
+        programs: &Programs,
+        requests: Vec<Request>,
+        random: &mut Random,
+        summary: &mut Summary,
+    ) -> Result<()> {
         let mut made = Vec::new();
         let mut short = 0;
         for request in requests {
@@ -174,17 +248,52 @@ impl Pair {
                 summary.left_out += 1;
                 continue;
             };
-            let Some((raw, fate)) = self.foretold(&programs, caller, raw, &mut short, random) else {
+            let Some((raw, fate)) = self.foretold(programs, caller, raw, &mut short, random) else {
                 summary.left_out += 1;
                 continue;
             };
-            let of = self.callers.get_mut(caller).context("there are two callers")?;
-            let answer = of.client.ask(&raw, body_bytes).await;
-            let answer = answer.with_context(|| report("no answer comes", &raw, caller, &programs))?;
-            made.push(Made { raw, caller, fate, answer });
+            made.push(self.make(programs, caller, raw, body_bytes, fate).await?);
         }
         summary.requests += made.len();
-        self.check(&programs, &made, summary).await
+        self.check(programs, &made, summary).await
+    }
+
+    /// Compares where many requests go that have routes by weight with the shares that are stated.
+    async fn compare_weights(&mut self, summary: &mut Summary) -> Result<()> {
+        let mut programs = self.programs(BY_WEIGHT.to_owned()).map_err(Error::msg)?;
+        programs.is_in_force_at(self.mesh.apply_alone(BY_WEIGHT).await?);
+        let mut made = Vec::new();
+        for path in WEIGHED_PATHS.repeat(WEIGHED_REQUESTS) {
+            let raw = RawRequest {
+                protocol: Protocol::Http1,
+                authority: None,
+                scheme: b"http".to_vec(),
+                path: path.into(),
+                hosts: vec![b"orders.example".to_vec()],
+                ..RawRequest::default()
+            };
+            let of = self.callers.first().context("there is a caller")?;
+            let request = seen_by_caller(&raw, &of.principal).context("Envoy shows it to its filters")?;
+            let fate = fate(programs.calls.first().and_then(Option::as_ref), &request);
+            made.push(self.make(&programs, 0, raw, 0, fate).await?);
+        }
+        summary.requests += made.len();
+        self.check(&programs, &made, summary).await?;
+        summary.shares.check()
+    }
+
+    async fn make(
+        &mut self,
+        programs: &Programs,
+        caller: usize,
+        raw: RawRequest,
+        body_bytes: usize,
+        fate: Fate,
+    ) -> Result<Made> {
+        let of = self.callers.get_mut(caller).context("there are two callers")?;
+        let answer = of.client.ask(&raw, body_bytes).await;
+        let answer = answer.with_context(|| report("no answer comes", &raw, caller, programs))?;
+        Ok(Made { raw, caller, fate, answer })
     }
 
     /// Generates policies until some can be in force, and requests near them.
@@ -197,15 +306,16 @@ impl Pair {
     ) -> Result<(Programs, Vec<Request>)> {
         for _ in 0..REFUSED_MAX {
             let sketch = sketch_with_calls(random);
-            let Ok(programs) = self.programs(steady(&sketch, set)) else {
+            let Ok(mut programs) = self.programs(steady(&sketch, set)) else {
                 summary.refused += 1;
                 continue;
             };
             // What is too dear, and what contradicts itself for others, is found out by the control plane.
-            if self.mesh.apply_alone(&programs.text).await.is_err() {
+            let Ok(revision) = self.mesh.apply_alone(&programs.text).await else {
                 summary.refused += 1;
                 continue;
-            }
+            };
+            programs.is_in_force_at(revision);
             return Ok((programs, requests_of(&sketch, requests, random)));
         }
         bail!("{REFUSED_MAX} generated texts one after the other are refused")
@@ -216,16 +326,18 @@ impl Pair {
         let [namespace, name] = TARGET;
         let target = workload(namespace, name);
         let calls = self.callers.iter().map(|caller| linked_calls(&policies, &target, &caller.service));
-        let inbound = self.targets.iter().map(|target| {
-            let program = linked_of(&policies, &target.workload)?;
-            // What does nothing is not sent.
-            let does_something =
-                |program: &LinkedProgram| lower(program).is_ok_and(|plan| plan.does_something());
-            Ok(program.filter(does_something))
-        });
+        let linked = self.targets.iter().map(|target| linked_of(&policies, &target.workload));
+        let linked: Vec<Option<LinkedProgram>> = linked.collect::<Result<_, _>>()?;
+        // Of which replica of the service that is called, the caller does not know.
+        let called = self.targets.iter().zip(&linked);
+        let called = called.filter(|(target, _)| matches!(target.place, Place::One | Place::Two));
+        let hiding = Shown::of(called.filter_map(|(_, program)| program.as_ref()));
+        let calls: Vec<Option<LinkedProgram>> = calls.collect::<Result<_, _>>()?;
+        let shown = calls.iter().map(|program| Shown { is_concerned: program.is_some(), ..hiding.clone() });
         Ok(Programs {
-            calls: calls.collect::<Result<_, _>>()?,
-            inbound: inbound.collect::<Result<_, String>>()?,
+            shown: shown.collect(),
+            calls,
+            inbound: linked.into_iter().map(in_force).collect(),
             text,
         })
     }
@@ -241,7 +353,7 @@ impl Pair {
     ) -> Option<(RawRequest, Fate)> {
         let principal = &self.callers.get(caller)?.principal;
         let program = programs.calls.get(caller)?.as_ref();
-        let request = seen_by_caller(&raw, principal)?;
+        let Some(request) = seen_by_caller(&raw, principal) else { return Some((raw, Fate::Refused)) };
         let Fate::Sent(sent) = fate(program, &request) else { return Some((raw, fate(program, &request))) };
         if !Replica::sees(&sent.request) {
             return None;
@@ -266,66 +378,55 @@ impl Pair {
     }
 
     async fn check(&mut self, programs: &Programs, made: &[Made], summary: &mut Summary) -> Result<()> {
-        let places = self.places(made).await?;
-        let mut replicas: Vec<Replica> = programs.inbound.iter().cloned().map(Replica::new).collect();
-        let mut tries: Vec<Vec<(&Made, Try)>> = self.targets.iter().map(|_| Vec::new()).collect();
-        let mut finals = Vec::new();
-        for (made, place) in made.iter().zip(places) {
+        let lines = self.lines_of_callers(made).await?;
+        let mut followed = Followed::of(programs, &self.targets);
+        for (made, line) in made.iter().zip(&lines) {
             let problem = |what: &str| Error::msg(report(what, &made.raw, made.caller, programs));
-            match (&made.fate, place) {
-                (Fate::Answered { statuses, location }, None) => {
+            let place = self.place_of(line)?;
+            let end = match (&made.fate, place) {
+                (Fate::Refused, None) => {
+                    // Some of them in a way of its own: a transfer coding that it does not know is 501.
+                    let is_refused = made.answer.status >= 400;
+                    ensure!(is_refused, problem(&format!("it is answered: {:?}", made.answer)));
+                    *summary.became.entry("refused by the caller's Envoy").or_default() += 1;
+                    End::Answered
+                }
+                (Fate::Answered { statuses, location, by, .. }, None) => {
                     check_answered(&made.answer, statuses, location.as_deref())
                         .map_err(|error| problem(&error.to_string()))?;
-                    let became = if location.is_some() { "redirected" } else { "answered by the caller's" };
-                    *summary.became.entry(became).or_default() += 1;
-                }
-                (Fate::Sent(sent), Some(place)) if sent.to.contains(&place) => {
-                    let all = attempts(sent, place, &self.targets, &mut replicas)?;
-                    let became = match all.last().map(|(_, last)| last.status) {
-                        Some(0) => "cut off",
-                        Some(200) if all.len() > 1 => "saved by a retry",
-                        Some(200) => "answered by the application",
-                        _ => "refused or failed",
+                    let became = match by {
+                        By::NoReplica => "without a replica",
+                        _ if location.is_some() => "redirected",
+                        _ => "answered by the caller's",
                     };
                     *summary.became.entry(became).or_default() += 1;
-                    let count = all.len();
-                    for (number, (target, attempt)) in all.into_iter().enumerate() {
-                        let list = tries.get_mut(target).context("a target")?;
-                        list.push((made, attempt));
-                        if number + 1 == count {
-                            finals.push((target, list.len() - 1));
-                        }
-                    }
-                    if sent.is_copied {
-                        *summary.became.entry("copied").or_default() += 1;
-                        let copies = self.number(Place::Copies)?;
-                        let replica = replicas.get_mut(copies).context("a replica")?;
-                        tries
-                            .get_mut(copies)
-                            .context("a target")?
-                            .push((made, replica.take(&sent.request, false)?));
-                    }
+                    End::Answered
+                }
+                (Fate::Sent(sent), Some(place)) if sent.to.contains(&place) => {
+                    followed.follow(made, sent, place, &self.targets, summary)?
                 }
                 (fate, place) => {
+                    let answer = &made.answer;
                     return Err(problem(&format!(
-                        "it came to {place:?}, which is foretold as {fate:#?}; {:?}",
-                        made.answer
+                        "it came to {place:?}, which is foretold as {fate:#?}; {answer:?}"
                     )));
                 }
-            }
+            };
+            self.check_line(made, line, end, programs).map_err(|error| {
+                problem(&format!("{error:#}; it went to {place:?} and ended as {end:?}: {line}"))
+            })?;
         }
-        for number in 0..self.targets.len() {
-            let of = tries.get(number).context("a target")?;
-            let in_any_order = replicas.get(number).is_some_and(Replica::has_limits);
-            let last: Vec<usize> =
-                finals.iter().filter(|(target, _)| *target == number).map(|(_, index)| *index).collect();
-            self.check_target(number, of, &last, in_any_order, programs).await?;
+        let Followed { replicas, tries, finals } = followed;
+        for (number, (replica, of)) in replicas.iter().zip(tries).enumerate() {
+            let last = finals.iter().filter(|(target, _)| *target == number).map(|(_, index)| *index);
+            let last: Vec<usize> = last.collect();
+            self.check_target(number, &of, &last, replica.has_limits(), programs).await?;
         }
         Ok(())
     }
 
-    /// Where each request went to, by the caller's line; and that line must say what was answered.
-    async fn places(&mut self, made: &[Made]) -> Result<Vec<Option<Place>>> {
+    /// The line that its caller's sidecar wrote of each request.
+    async fn lines_of_callers(&mut self, made: &[Made]) -> Result<Vec<Value>> {
         let mut lines = Vec::new();
         for (number, caller) in self.callers.iter_mut().enumerate() {
             let count = made.iter().filter(|made| made.caller == number).count();
@@ -337,31 +438,30 @@ impl Pair {
             );
             lines.push(of.into_iter());
         }
-        let mut places = Vec::new();
-        for made in made {
-            let line = lines.get_mut(made.caller).and_then(Iterator::next).context("a line")?;
-            let code = line.get("code").and_then(Value::as_u64);
-            ensure!(
-                code == Some(made.answer.status.into()),
-                "the caller's line is {line}, and the answer {:?}",
-                made.answer
-            );
-            let method = line.get("method").and_then(Value::as_str).unwrap_or_default();
-            ensure!(method.as_bytes() == made.raw.method, "the caller's line is {line}");
-            let upstream = line.get("upstream").and_then(Value::as_str).unwrap_or_default();
-            let mut place = None;
-            for target in &self.targets {
-                if target.sidecar.inbound()?.to_string() == upstream {
-                    place = Some(target.place);
-                }
-            }
-            places.push(place);
-        }
-        Ok(places)
+        let of = |made: &Made| lines.get_mut(made.caller).and_then(Iterator::next).context("a line");
+        made.iter().map(of).collect()
     }
 
-    fn number(&self, place: Place) -> Result<usize> {
-        self.targets.iter().position(|target| target.place == place).context("each place has a target")
+    /// Where a request went to, by the caller's line.
+    fn place_of(&self, line: &Value) -> Result<Option<Place>> {
+        let upstream = line.get("upstream").and_then(Value::as_str).unwrap_or_default();
+        for target in &self.targets {
+            if target.sidecar.inbound()?.to_string() == upstream {
+                return Ok(Some(target.place));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is wrong with the line that its caller's sidecar wrote of a request.
+    fn check_line(&self, made: &Made, line: &Value, end: End, programs: &Programs) -> Result<()> {
+        let shown = programs.shown.get(made.caller).context("a caller")?;
+        let principal = &self.callers.get(made.caller).context("a caller")?.principal;
+        let status = made.answer.status;
+        match seen_by_caller(&made.raw, principal) {
+            Some(request) => Called { request: &request, fate: &made.fate, status, end }.check(line, shown),
+            None => check_refused(line, status, shown),
+        }
     }
 
     /// What a replica's application heard, what its sidecar wrote, and what was answered.
@@ -408,26 +508,22 @@ impl Pair {
     }
 }
 
-/// The tries of a request, the last of which came to this place.
-fn attempts(
-    sent: &Sent,
-    place: Place,
-    targets: &[Target],
-    replicas: &mut [Replica],
-) -> Result<Vec<(usize, Try)>> {
-    let number = targets.iter().position(|target| target.place == place).context("a target")?;
-    let replica = replicas.get_mut(number).context("a replica")?;
-    let (tries, is_retried) = sent.tries();
-    let mut attempts = Vec::new();
-    for _ in 0..tries {
-        let attempt = replica.take(&sent.request, sent.is_short)?;
-        let status = attempt.status;
-        attempts.push((number, attempt));
-        if !is_retried(status) {
-            break;
-        }
+impl Programs {
+    /// It is in force since this revision.
+    fn is_in_force_at(&mut self, revision: u64) {
+        let of_targets = self.inbound.iter_mut().map(|in_force| &mut in_force.shown);
+        self.shown.iter_mut().chain(of_targets).for_each(|shown| shown.revision = revision);
     }
-    Ok(attempts)
+}
+
+/// What is in force for a replica by what concerns it.
+fn in_force(linked: Option<LinkedProgram>) -> InForce {
+    let shown = Shown::of(&linked);
+    let pages = linked.as_ref().and_then(|program| program.traffic.cors.as_ref());
+    let pages = pages.map(|cors| cors.rules.clone());
+    // What does nothing is not sent.
+    let does_something = |program: &LinkedProgram| lower(program).is_ok_and(|plan| plan.does_something());
+    InForce { program: linked.filter(does_something), pages, shown }
 }
 
 fn check_answered(answer: &Answer, statuses: &[u16], location: Option<&[u8]>) -> Result<()> {
@@ -494,9 +590,17 @@ fn on_the_wire(random: &mut Random, request: Request) -> Option<(RawRequest, usi
             headers.push((b"x-answer".to_vec(), asked.into()));
         }
     }
+    let mut method = request.method;
+    if random.chance(25) {
+        headers.push((b"origin".to_vec(), random.one_of(ORIGINS).into()));
+        if random.chance(40) {
+            method = b"OPTIONS".to_vec();
+            headers.push((b"access-control-request-method".to_vec(), b"PUT".to_vec()));
+        }
+    }
     let raw = RawRequest {
         protocol: Protocol::Http1,
-        method: request.method,
+        method,
         path: request.path,
         authority: None,
         hosts: vec![request.authority],
