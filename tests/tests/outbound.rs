@@ -84,6 +84,85 @@ async fn sent(sidecar: &Sidecar, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_sender_lets_go_its_target_decides() -> Result<()> {
+    let (mesh, sidecars) = start().await?;
+    let [web, batch, checkout, _] = &sidecars;
+    mesh.apply(
+        r#"auth web-out on service shop/web outbound {
+  pay: deny POST /pay/** respond 451 "not from here"
+  otherwise allow
+}
+traffic web-out-traffic on service shop/web outbound {
+  limit 1/h burst 3 for /few respond 429 "by the sender"
+  set request header x-role = "web"
+  set response header x-both = "sender"
+  set response header x-sender = "seen"
+}
+log web-out-log on service shop/web outbound { fields headers["x-role"] as role  redact request.path with mask }
+auth checkout on service shop/checkout {
+  web:   allow GET when headers["x-role"] == "web"
+  batch: allow from service shop/batch
+  otherwise deny respond 404 "not here"
+}
+traffic checkout-traffic on service shop/checkout {
+  limit 1/h burst 2 per source for /few respond 429 "by the target"
+  set request header x-seen = headers["x-role"]
+  set response header x-both = "target"
+  set response header x-target = "seen"
+}
+log checkout-log on service shop/checkout { fields headers["x-role"] as role }"#,
+    )
+    .await?;
+    let ask = async |sidecar: &Sidecar, method, path| {
+        sidecar.call("shop/checkout", &Request::new(method, path).header("x-role", "guest")).await
+    };
+    // The target sees what the sender made of the request, and the sender's word is the last on the answer.
+    let answer = ask(web, "GET", "/a").await?;
+    let asked = answer.asked();
+    assert_eq!((answer.status, &asked["headers"]["x-seen"]), (200, &json!(["web"])), "{answer:?}");
+    for (name, value) in [("x-both", "sender"), ("x-sender", "seen"), ("x-target", "seen")] {
+        assert_eq!(answer.values(name), [value], "{answer:?}");
+    }
+    // Another sender's requests are its target's affair alone.
+    let answer = ask(batch, "POST", "/pay/7").await?;
+    assert_eq!(
+        (answer.status, answer.values("x-both"), answer.values("x-sender")),
+        (200, vec!["target"], vec![])
+    );
+    // Either denies: what the sender does, nobody hears of; what the target does, the sender let go.
+    denied(&ask(web, "POST", "/pay/7").await?, 451, "not from here");
+    denied(&ask(web, "DELETE", "/a").await?, 404, "not here");
+    // Each counts what gets so far.
+    let mut bodies = Vec::new();
+    for _ in 0..5 {
+        let answer = ask(web, "GET", "/few").await?;
+        bodies.push(if answer.status == 200 { String::new() } else { answer.body });
+    }
+    assert_eq!(bodies, ["", "", "by the target", "by the sender", "by the sender"]);
+
+    let lines = sent(web, 8).await;
+    let said = |line: &Value| [&line["code"], &line["rule"], &line["path"], &line["role"]].map(Clone::clone);
+    let allowed = json!("web-out/otherwise");
+    // The sender's policies see the request as it came.
+    assert_eq!(said(&lines[0]), [json!(200), allowed.clone(), json!("***"), json!("guest")], "{lines:#?}");
+    assert_eq!(said(&lines[1])[..2], [json!(451), json!("web-out/pay")], "{lines:#?}");
+    assert_eq!(said(&lines[2])[..2], [json!(404), allowed], "{lines:#?}");
+    let arrived = checkout.entries_after(0, 6).await?;
+    let of = |line: &Value| (line["code"].clone(), line["rule"].clone(), line["role"].clone());
+    let expected = [
+        (200, "checkout/web", "web"),
+        (200, "checkout/batch", "guest"),
+        (404, "checkout/otherwise", "web"),
+        (200, "checkout/web", "web"),
+        (200, "checkout/web", "web"),
+    ];
+    let expected = expected.map(|(code, rule, role)| (json!(code), json!(rule), json!(role)));
+    assert_eq!(arrived.iter().take(5).map(of).collect::<Vec<_>>(), expected, "{arrived:#?}");
+    assert_eq!((&arrived[5]["code"], arrived.len()), (&json!(429), 6), "{arrived:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn senders_log_what_they_send_as_log_policies_say() -> Result<()> {
     let (mesh, sidecars) = start().await?;
     let [web, batch, checkout, _] = &sidecars;
