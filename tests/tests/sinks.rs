@@ -127,6 +127,35 @@ async fn lines_reach_all_their_sinks_and_no_other_and_show_no_secret() -> Result
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_is_a_service_gets_lines_as_its_sidecar_allows() -> Result<()> {
+    let receiver = Receiver::start("127.0.0.1:0".parse()?).await?;
+    let mesh = Mesh::start(Path::new(CHANCERY)).await?;
+    let [web, orders, otel] = mesh
+        .join([
+            Member::new("shop/web", "web")?.calling(&["shop/orders"])?,
+            Member::new("shop/orders", "orders")?.calling(&["ops/otel"])?,
+            Member::new("ops/otel", "otel")?.before(format!("{}/h2c", receiver.address)),
+        ])
+        .await?;
+    mesh.apply(&format!(
+        "{AUTH}auth collector on service ops/otel {{ lines: allow POST /*/Export from service shop/orders }}
+sink otel {{ otlp \"{}\" }}
+log l on service shop/orders {{ {REDACTED} send to otel }}",
+        orders.outbound("ops/otel")?
+    ))
+    .await?;
+    assert_eq!(web.call("shop/orders", &secretive("GET")).await?.status, 200);
+    let records = receiver.until(1).await?;
+    check_record(&records[0], [("rule", "orders/read"), ("decision", "allowed"), ("code", "200")]);
+    assert!(!format!("{records:?}").contains("secret"), "{records:?}");
+    // It came by both sidecars, as a request of the one who logs.
+    let line = &otel.entries_after(0, 1).await?[0];
+    assert_eq!((&line["rule"], &line["code"]), (&"collector/lines".into(), &200.into()), "{line:#}");
+    assert_eq!(line["principal"], "spiffe://chancery.local/ns/shop/sa/orders", "{line:#}");
+    Ok(())
+}
+
 fn check_record(record: &Record, expected: [(&str, &str); 3]) {
     let common = [
         ("direction", "inbound"),
