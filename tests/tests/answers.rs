@@ -41,6 +41,7 @@ async fn answer(connection: TcpStream) {
         let long = format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-long: {}\r\n\r\nok", "l".repeat(3_000));
         let text = match head.split(' ').nth(1).unwrap_or_default() {
             "/orders/reset" => return,
+            "/orders/garbage" => "this is no answer\r\n\r\n",
             "/orders/half" => "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf",
             "/orders/late" => {
                 sleep(PATIENCE).await;
@@ -186,6 +187,11 @@ async fn a_line_says_why_there_is_no_answer_of_the_application() -> Result<()> {
     let line = pair.line("/orders/reset").await;
     check_against_envoy(&line);
     assert_eq!((&line["status"], &line["is-UC"]), (&json!(503), &json!(true)), "{line:#}");
+    // It does not speak HTTP.
+    assert_eq!(pair.ask("/orders/garbage").await?.status, 502);
+    let line = pair.line("/orders/garbage").await;
+    check_against_envoy(&line);
+    assert_eq!(line["is-UPE"], true, "{line:#}");
     let _broken = pair.ask("/orders/half").await;
     let line = pair.line("/orders/half").await;
     check_against_envoy(&line);
