@@ -12,6 +12,7 @@ pub mod completion;
 pub mod control_plane;
 pub mod delete;
 pub mod demo;
+pub mod describe;
 pub mod diff;
 pub mod envoy;
 pub mod explain;
@@ -38,6 +39,7 @@ pub mod durations;
 pub mod exit;
 mod failures;
 pub mod global;
+pub mod listing;
 pub mod logging;
 pub mod output;
 pub mod policy_files;
@@ -100,8 +102,10 @@ pub enum Command {
     Sidecar(Box<sidecar::Arguments>),
     /// Put policies in force
     Apply(apply::Arguments),
-    /// Show policies, tokens or the audit log
+    /// List policies, sidecars, services, filters, tokens or the audit log
     Get(get::Arguments),
+    /// Show everything that is known of one policy, sidecar, service or filter
+    Describe(describe::Arguments),
     /// Take policies out of force
     Delete(delete::Arguments),
     /// List the revisions of the policies, and what each changed
@@ -208,6 +212,7 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Sidecar(arguments) => sidecar::run(arguments).await,
         Command::Apply(arguments) => apply::run(arguments, &cli.global).await,
         Command::Get(arguments) => get::run(arguments, &cli.global).await,
+        Command::Describe(arguments) => describe::run(arguments, &cli.global).await,
         Command::Delete(arguments) => delete::run(arguments, &cli.global).await,
         Command::History(arguments) => history::run(arguments, &cli.global).await,
         Command::Diff(arguments) => diff::run(arguments, &cli.global).await,

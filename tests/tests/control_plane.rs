@@ -228,11 +228,11 @@ async fn what_get_prints_changes_nothing_when_it_is_applied_again() {
 
     let dump = folder.path().join("dump");
     let dump = dump.to_str().unwrap();
-    let dumped = plane.run(&["get", "policy", "--output", dump]).await;
+    let dumped = plane.run(&["get", "policy", "--write", dump]).await;
     assert_eq!(dumped.stdout, format!("{dump}/orders.writ: orders\n{dump}/cart.writ: cart\nrevision 2\n"));
     let again = plane.run(&["apply", "-f", dump]).await;
     assert_eq!(again.stdout, "policy cart unchanged\npolicy orders unchanged\n1 test passed\nrevision 2\n");
-    let full = plane.run(&["get", "policy", "--output", dump]).await;
+    let full = plane.run(&["get", "policy", "--write", dump]).await;
     assert_eq!(full.exit, Exit::BadInput, "an older file in the folder would be applied with the others");
     plane.terminate().await;
 }

@@ -22,6 +22,7 @@ mod operating;
 mod ports;
 mod readiness;
 mod rollout;
+mod shown;
 mod terminals;
 mod unopened;
 mod waiting;

@@ -11,7 +11,7 @@ mod module_file;
 mod new;
 mod push;
 mod run;
-mod show;
+pub(super) mod show;
 mod trial;
 mod versions;
 

@@ -1,15 +1,20 @@
 //! `chancery get`: shows what the control plane has.
 
+pub(super) mod members;
+
 use crate::cli::context;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::global::Global;
+use crate::cli::listing::{self, Item, ListArguments, Listing};
 use crate::cli::terminal;
 use crate::mesh::words::visible;
 use crate::policies::sources;
 use crate::server::api::client::{Client, escape};
-use crate::server::api::types::{AuditList, DocumentBody, DocumentList, PolicyBody, PolicyList, TokenList};
+use crate::server::api::types::{
+    AuditBody, AuditList, DocumentBody, DocumentList, FilterBody, FilterList, PolicyBody, PolicyList,
+    TokenBody, TokenList,
+};
 use clap::{Args, Subcommand};
-use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +27,8 @@ use std::path::{Path, PathBuf};
     file, or deleted) is left out and named on standard error. Applied again, what is printed\n\
     changes nothing.\n\n\
     Examples:\n  chancery get policy\n  chancery get policy orders > orders.writ\n  \
-    chancery get policy --output in-force/\n  chancery get token\n  chancery get audit --count 20\n  \
+    chancery get policy --write in-force/\n  chancery get policy orders -o yaml\n  chancery get proxy -o wide --watch\n  \
+    chancery get service\n  chancery get token\n  chancery get audit --count 20\n  \
     chancery get audit --count 10000 --json-lines"
 )]
 pub struct Arguments {
@@ -37,19 +43,35 @@ enum What {
     Policy {
         /// Its name
         name: Option<String>,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
         /// Write the files that the policies are in force from into a new folder
-        #[arg(short, long, value_name = "DIR", conflicts_with_all = ["json", "name"])]
-        output: Option<PathBuf>,
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "output", "watch", "name"])]
+        write: Option<PathBuf>,
+        #[command(flatten)]
+        list: ListArguments,
+    },
+    /// The sidecars that joined
+    #[command(visible_alias = "proxies")]
+    Proxy {
+        #[command(flatten)]
+        list: ListArguments,
+    },
+    /// The services that sidecars offer or call
+    #[command(visible_alias = "services")]
+    Service {
+        #[command(flatten)]
+        list: ListArguments,
+    },
+    /// The versions of filters that can be used
+    #[command(visible_alias = "filters")]
+    Filter {
+        #[command(flatten)]
+        list: ListArguments,
     },
     /// All tokens in force, without their secrets
     #[command(visible_alias = "tokens")]
     Token {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        list: ListArguments,
     },
     /// The newest writes: who did what when
     Audit {
@@ -59,11 +81,10 @@ enum What {
         /// The writes of sidecars and of the control plane itself, which have a log of their own
         #[arg(long)]
         machines: bool,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        list: ListArguments,
         /// Print a line of JSON for each write, the oldest first, for a file that grows
-        #[arg(long, conflicts_with = "json")]
+        #[arg(long, conflicts_with_all = ["json", "output", "watch"])]
         json_lines: bool,
     },
 }
@@ -74,30 +95,39 @@ enum What {
 /// If the control plane does not answer, or refuses.
 pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
     let client = context::find(global)?.client()?;
-    let text = match &arguments.what {
-        What::Policy { output: Some(folder), .. } => write_documents(&client, folder).await?,
-        What::Policy { name: Some(name), json, .. } => policy(&client, name, *json).await?,
-        What::Policy { name: None, json, .. } => policies(&client, *json).await?,
-        What::Token { json } => tokens(&client, *json).await?,
-        What::Audit { count, machines, json, json_lines } => {
-            audit(&client, *count, *machines, (*json, *json_lines)).await?
+    match &arguments.what {
+        What::Policy { write: Some(folder), .. } => {
+            terminal::print_words(&write_documents(&client, folder).await?)?;
+            Ok(Exit::Well)
         }
-    };
-    terminal::print_words(&text)?;
-    Ok(Exit::Well)
+        What::Policy { name: Some(name), list, .. } => policy(&client, name, *list).await,
+        What::Policy { name: None, list, .. } => listing::show(*list, async || policies(&client).await).await,
+        What::Proxy { list } => listing::show(*list, async || members::proxies(&client).await).await,
+        What::Service { list } => listing::show(*list, async || members::services(&client).await).await,
+        What::Filter { list } => listing::show(*list, async || filters(&client).await).await,
+        What::Token { list } => listing::show(*list, async || tokens(&client).await).await,
+        What::Audit { count, machines, json_lines: true, .. } => {
+            audit_lines(&client, *count, *machines).await
+        }
+        What::Audit { count, machines, list, .. } => {
+            listing::show(*list, async || audit(&client, *count, *machines).await).await
+        }
+    }
 }
 
-async fn policy(client: &Client, name: &str, json: bool) -> Result<String, Failure> {
+async fn policy(client: &Client, name: &str, list: ListArguments) -> CommandResult {
     let policy: PolicyBody = client.get(&format!("/v1/policies/{}", escape(name))).await?;
-    if json {
-        return pretty(&policy);
+    if let Some(form) = list.for_programs() {
+        terminal::print_words(&listing::written(&listing::tree(&policy)?, form)?)?;
+        return Ok(Exit::Well);
     }
     let document = policy.document.ok_or_else(|| {
         Failure::failed(format!("the control plane did not send the file of policy `{name}`"))
             .help("is it of this version?")
     })?;
     note_what_is_left_out(&document);
-    Ok(document.text)
+    terminal::print_words(&document.text)?;
+    Ok(Exit::Well)
 }
 
 /// Writes all files into a folder, each called after its first policy: names that are unique in the mesh and
@@ -133,64 +163,102 @@ fn note_what_is_left_out(document: &DocumentBody) {
     }
 }
 
-async fn policies(client: &Client, json: bool) -> Result<String, Failure> {
+async fn policies(client: &Client) -> Result<Listing, Failure> {
     let list: PolicyList = client.get("/v1/policies").await?;
-    if json {
-        return pretty(&list);
-    }
-    if list.policies.is_empty() {
-        return Ok("no policy is in force; put some in force with `chancery apply`\n".to_owned());
-    }
-    let row = |policy: PolicyBody| {
+    let item = |policy: &PolicyBody| {
         let (on, revision) = (policy.targets.join(", "), policy.revision.to_string());
-        vec![
-            policy.name,
-            policy.mode,
-            on,
-            revision,
-            policy.set.unwrap_or_else(|| "-".to_owned()),
-            policy.file,
-        ]
+        let set = policy.set.clone().unwrap_or_else(|| "-".to_owned());
+        Ok(Item {
+            key: policy.name.clone(),
+            cells: (
+                vec![policy.name.clone(), policy.mode.clone(), on, revision, set, policy.file.clone()],
+                vec![policy.line.to_string()],
+            ),
+            value: listing::tree(policy)?,
+        })
     };
-    let rows: Vec<_> = list.policies.into_iter().map(row).collect();
-    Ok(terminal::table(&["POLICY", "MODE", "ON", "REVISION", "SET", "FILE"], &rows))
+    Ok(Listing {
+        titles: (&["POLICY", "MODE", "ON", "REVISION", "SET", "FILE"], &["LINE"]),
+        items: list.policies.iter().map(item).collect::<Result<_, Failure>>()?,
+        whole: listing::tree(&list)?,
+        none: "no policy is in force; put some in force with `chancery apply`",
+    })
 }
 
-async fn tokens(client: &Client, json: bool) -> Result<String, Failure> {
+async fn filters(client: &Client) -> Result<Listing, Failure> {
+    let list: FilterList = client.get("/v1/filters").await?;
+    let item = |filter: &FilterBody| {
+        let key = format!("{}@{}", filter.name, filter.version);
+        let users = or_none(&filter.used_by);
+        let signed = filter.signed_by.clone().unwrap_or_else(|| "-".to_owned());
+        Ok(Item {
+            cells: (
+                vec![key.clone(), filter.bytes.to_string(), filter.pushed_at.clone(), users],
+                vec![filter.pushed_by.clone(), signed, filter.digest.clone()],
+            ),
+            key,
+            value: listing::tree(filter)?,
+        })
+    };
+    Ok(Listing {
+        titles: (&["FILTER", "BYTES", "PUSHED", "POLICIES"], &["BY", "SIGNED", "SHA256"]),
+        items: list.filters.iter().map(item).collect::<Result<_, Failure>>()?,
+        whole: listing::tree(&list)?,
+        none: "there is no filter; push one with `chancery filter push`",
+    })
+}
+
+async fn tokens(client: &Client) -> Result<Listing, Failure> {
     let list: TokenList = client.get("/v1/tokens").await?;
-    if json {
-        return pretty(&list);
-    }
-    let end = |at: Option<String>| at.unwrap_or_else(|| "-".to_owned());
-    let rows: Vec<_> =
-        list.tokens.into_iter().map(|token| vec![token.id, token.grants, end(token.expires_at)]).collect();
-    Ok(terminal::table(&["TOKEN", "GRANTS", "ENDS"], &rows))
-}
-
-async fn audit(
-    client: &Client,
-    count: usize,
-    machines: bool,
-    (json, json_lines): (bool, bool),
-) -> Result<String, Failure> {
-    let log = if machines { "machines" } else { "people" };
-    let list: AuditList = client.get(&format!("/v1/audit?count={count}&log={log}")).await?;
-    if json {
-        return pretty(&list);
-    }
-    if json_lines {
-        let line = |entry| serde_json::to_string(entry).map(|line| line + "\n");
-        let lines: Result<String, _> = list.entries.iter().rev().map(line).collect();
-        return lines.map_err(|error| Failure::failed(error.to_string()));
-    }
-    let row = |entry: crate::server::api::types::AuditBody| {
-        vec![entry.number.to_string(), entry.at, entry.revision.to_string(), entry.actor, entry.action]
+    let item = |token: &TokenBody| {
+        let ends = token.expires_at.clone().unwrap_or_else(|| "-".to_owned());
+        let cells = (vec![token.id.clone(), token.grants.clone(), ends], Vec::new());
+        Ok(Item { key: token.id.clone(), cells, value: listing::tree(token)? })
     };
-    let rows: Vec<_> = list.entries.into_iter().map(row).collect();
-    Ok(terminal::table(&["N", "AT", "REVISION", "BY", "DID"], &rows))
+    Ok(Listing {
+        titles: (&["TOKEN", "GRANTS", "ENDS"], &[]),
+        items: list.tokens.iter().map(item).collect::<Result<_, Failure>>()?,
+        whole: listing::tree(&list)?,
+        none: "no token is in force; make one with `chancery token`",
+    })
 }
 
-fn pretty(value: &impl Serialize) -> Result<String, Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::failed(error.to_string()))?;
-    Ok(format!("{text}\n"))
+async fn entries(client: &Client, count: usize, machines: bool) -> Result<AuditList, Failure> {
+    let log = if machines { "machines" } else { "people" };
+    Ok(client.get(&format!("/v1/audit?count={count}&log={log}")).await?)
+}
+
+async fn audit_lines(client: &Client, count: usize, machines: bool) -> CommandResult {
+    let list = entries(client, count, machines).await?;
+    let line = |entry| serde_json::to_string(entry).map(|line| line + "\n");
+    let lines: Result<String, _> = list.entries.iter().rev().map(line).collect();
+    terminal::print_words(&lines.map_err(|error| Failure::failed(error.to_string()))?)?;
+    Ok(Exit::Well)
+}
+
+async fn audit(client: &Client, count: usize, machines: bool) -> Result<Listing, Failure> {
+    let list = entries(client, count, machines).await?;
+    let item = |entry: &AuditBody| {
+        let (number, revision) = (entry.number.to_string(), entry.revision.to_string());
+        let changes: Vec<&str> = entry.changes.iter().map(|change| change.what.as_str()).collect();
+        Ok(Item {
+            key: number.clone(),
+            cells: (
+                vec![number, entry.at.clone(), revision, entry.actor.clone(), entry.action.clone()],
+                vec![if changes.is_empty() { "-".to_owned() } else { changes.join(", ") }],
+            ),
+            value: listing::tree(entry)?,
+        })
+    };
+    Ok(Listing {
+        titles: (&["N", "AT", "REVISION", "BY", "DID"], &["CHANGED"]),
+        items: list.entries.iter().map(item).collect::<Result<_, Failure>>()?,
+        whole: listing::tree(&list)?,
+        none: "nothing was written yet",
+    })
+}
+
+/// Words with commas between them, or a dash.
+fn or_none(words: &[String]) -> String {
+    if words.is_empty() { "-".to_owned() } else { words.join(", ") }
 }

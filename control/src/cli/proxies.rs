@@ -102,14 +102,21 @@ async fn forget(client: &Client, ids: &[String]) -> CommandResult {
 
 /// Where the API has these sidecars.
 fn paths(ids: &[String]) -> Result<Vec<String>, Failure> {
-    let path = |id: &String| match id.split('/').collect::<Vec<_>>().as_slice() {
+    ids.iter().map(|id| path_of(id)).collect()
+}
+
+/// Where the API has a sidecar.
+///
+/// # Errors
+/// When it cannot be the id of one.
+pub(super) fn path_of(id: &str) -> Result<String, Failure> {
+    match id.split('/').collect::<Vec<_>>().as_slice() {
         [namespace, service, instance] => {
             Ok(format!("/v1/proxies/{}/{}/{}", escape(namespace), escape(service), escape(instance)))
         }
         _ => Err(Failure::bad_input(format!("`{id}` is not the id of a sidecar"))
             .help("write NAMESPACE/SERVICE/INSTANCE; `chancery proxies` lists them")),
-    };
-    ids.iter().map(path).collect()
+    }
 }
 
 /// Says who was shut out, a line for each.
@@ -129,7 +136,7 @@ fn row(proxy: &ProxyBody) -> Vec<String> {
 }
 
 /// Where a service is offered, with what its application speaks unless that is HTTP/1.1.
-fn inbound(inbound: &InboundBody) -> String {
+pub(super) fn inbound(inbound: &InboundBody) -> String {
     let address = inbound.advertised.unwrap_or(inbound.listen);
     match inbound.protocol.map_or_else(Protocol::default, Into::into) {
         Protocol::Http1 => address.to_string(),

@@ -172,7 +172,11 @@ fn endpoints() -> Vec<Endpoint> {
             .takes::<types::ApplyRequest>()
             .gives::<types::ApplyResponse>(),
         Endpoint::get("/v1/policies", Reader, policies::list)
-            .summary("All policies in force")
+            .summary("All policies in force, or those that concern somebody")
+            .query(&[
+                ("proxy", "The id of a sidecar: only what concerns it"),
+                ("service", "NAMESPACE/NAME: only what concerns one of its replicas, or all"),
+            ])
             .gives::<types::PolicyList>(),
         Endpoint::get("/v1/policies/{name}", Reader, policies::get)
             .summary("One policy in force, and the whole file that it stands in")

@@ -3,11 +3,13 @@
 use crate::cli::context;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::global::Global;
+use crate::cli::listing;
 use crate::cli::output::OutputArguments;
 use crate::cli::terminal;
 use crate::server::api::client::{Client, escape};
 use crate::server::api::types::{FilterBody, FilterSourceBody, FilterVersions};
 use clap::Args;
+use serde_json::Value;
 
 /// Arguments of `chancery filter show`.
 #[derive(Args, Debug)]
@@ -26,15 +28,27 @@ pub(super) struct Arguments {
 /// # Errors
 /// If there is no such filter, or the control plane does not answer.
 pub(super) async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
-    let client = context::find(global)?.client()?;
-    let filter = match arguments.filter.split_once('@') {
-        Some((name, version)) => {
-            client.get(&format!("/v1/filters/{}/{}", escape(name), escape(version))).await?
-        }
-        None => highest(&client, &arguments.filter).await?,
-    };
+    let filter = find(&context::find(global)?.client()?, &arguments.filter).await?;
     terminal::print_words(&arguments.output.render(&filter, text)?)?;
     Ok(Exit::Well)
+}
+
+/// All that is known of a version of a filter, as text and as a tree.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) async fn described(client: &Client, name: &str) -> Result<(String, Value), Failure> {
+    let filter = find(client, name).await?;
+    Ok((text(&filter), listing::tree(&filter)?))
+}
+
+async fn find(client: &Client, filter: &str) -> Result<FilterBody, Failure> {
+    match filter.split_once('@') {
+        Some((name, version)) => {
+            Ok(client.get(&format!("/v1/filters/{}/{}", escape(name), escape(version))).await?)
+        }
+        None => highest(client, filter).await,
+    }
 }
 
 async fn highest(client: &Client, name: &str) -> Result<FilterBody, Failure> {

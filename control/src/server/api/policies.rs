@@ -2,7 +2,7 @@
 
 use super::access::Caller;
 use super::client::REQUEST_TIMEOUT;
-use super::extract::{Json, Path};
+use super::extract::{Json, Path, Query};
 use super::history::state_at;
 use super::rollout::{check_canaries, plan_of};
 use super::types::{
@@ -12,19 +12,25 @@ use super::types::{
 use super::{Api, ApiError};
 use crate::mesh::identity::spiffe;
 use crate::mesh::model::rollout::RolloutPlan;
-use crate::mesh::model::{DesiredState, Document, PolicyRecord, Revision};
+use crate::mesh::model::{
+    DesiredState, Document, Labels, PolicyRecord, ProxyId, ProxyRegistration, Revision,
+};
 use crate::mesh::store::{Change, PolicyChange, StagedFrom, StoreError};
 use crate::policies::admission::{Admission, Deletion, LeftBehind, Refusal, Terms, admit, admit_deletion};
 use crate::policies::differences::document_differences;
 use crate::policies::documents::Standing;
 use crate::policies::effort::Effort;
 use crate::policies::in_force::InForce;
+use crate::policies::population::workload;
 use crate::policies::programs::Programs;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chancery_policy_lang::checked::{CheckedPolicy, Mode, ServiceRef};
+use chancery_policy_lang::link::covers;
+use chancery_policy_lang::linked::Workload;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -197,11 +203,76 @@ async fn invited(api: &Api) -> Result<BTreeSet<ServiceRef>, ApiError> {
 }
 
 /// All policies in force.
-pub(super) async fn list(State(api): State<Api>) -> Result<Json<PolicyList>, ApiError> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    Query(about): Query<About>,
+) -> Result<Json<PolicyList>, ApiError> {
     let state = now(&api);
     let revision = state.revision.0;
-    let policies = blocking(move || bodies(&api.in_force.at(&state))).await?;
-    Ok(Json(PolicyList { revision, policies }))
+    let workloads = about.workloads(&state)?;
+    let policies = blocking(move || {
+        let in_force = api.in_force.at(&state);
+        let mut records: Vec<&PolicyRecord> = in_force.state.policies.values().collect();
+        if let Some(workloads) = workloads {
+            records.retain(|record| {
+                let policy = in_force.policies.get(&record.name);
+                policy
+                    .is_some_and(|policy| workloads.iter().any(|workload| concerns(&policy.policy, workload)))
+            });
+        }
+        records.into_iter().map(|record| body(&in_force, record)).collect()
+    });
+    Ok(Json(PolicyList { revision, policies: policies.await? }))
+}
+
+/// Of whom the policies are asked for: one sidecar, the sidecars of a service, or everybody.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct About {
+    proxy: Option<String>,
+    service: Option<String>,
+}
+
+impl About {
+    /// The workloads that are meant; all if there are none.
+    fn workloads(&self, state: &DesiredState) -> Result<Option<Vec<Workload>>, ApiError> {
+        let of =
+            |proxy: &Arc<ProxyRegistration>| workload(&proxy.service, &proxy.labels, &state.trust_domain);
+        if let Some(id) = &self.proxy {
+            let proxy = state.proxies.get(&ProxyId(id.clone()));
+            let proxy = proxy.ok_or_else(|| StoreError::NoSuchProxy(id.clone()))?;
+            return Ok(Some(heeded(proxy, &state.trust_domain)));
+        }
+        let Some(service) = &self.service else { return Ok(None) };
+        let service = spiffe::parse_service(service).map_err(ApiError::bad_request)?;
+        // Nobody may have joined yet: what is said of the service as such concerns it.
+        let mut workloads = vec![workload(&service, &Labels::default(), &state.trust_domain)];
+        workloads.extend(state.proxies.values().filter(|proxy| proxy.service == service).map(of));
+        Ok(Some(workloads))
+    }
+}
+
+/// Whether a policy speaks of what comes to a workload, or of what it sends.
+fn concerns(policy: &CheckedPolicy, workload: &Workload) -> bool {
+    policy.targets.iter().any(|scope| covers(&scope.target, workload).is_some())
+}
+
+/// The workloads whose policies a sidecar heeds: its own, and those that it calls.
+fn heeded(proxy: &ProxyRegistration, trust_domain: &str) -> Vec<Workload> {
+    let called = proxy.outbounds.iter();
+    let called = called.map(|outbound| workload(&outbound.service, &Labels::default(), trust_domain));
+    std::iter::once(workload(&proxy.service, &proxy.labels, trust_domain)).chain(called).collect()
+}
+
+/// The sidecars that a policy concerns.
+fn concerned(in_force: &InForce, name: &str) -> Option<Vec<String>> {
+    let policy = &in_force.policies.get(name)?.policy;
+    let state = &in_force.state;
+    let those = state
+        .proxies
+        .values()
+        .filter(|proxy| heeded(proxy, &state.trust_domain).iter().any(|workload| concerns(policy, workload)));
+    Some(those.map(|proxy| proxy.id.to_string()).collect())
 }
 
 /// One policy in force, and the file that it stands in.
@@ -215,7 +286,7 @@ pub(super) async fn get(
         let record = state.policies.get(&wanted)?;
         let in_force = api.in_force.at(&state);
         let document = document(&in_force, &record.document);
-        Some(PolicyBody { document, ..body(&in_force, record) })
+        Some(PolicyBody { document, proxies: concerned(&in_force, &wanted), ..body(&in_force, record) })
     });
     found.await?.map(Json).ok_or_else(|| StoreError::NoSuchPolicy(name).into())
 }
@@ -315,10 +386,6 @@ fn too_busy() -> ApiError {
         .help("do it again")
 }
 
-fn bodies(in_force: &InForce) -> Vec<PolicyBody> {
-    in_force.state.policies.values().map(|record| body(in_force, record)).collect()
-}
-
 fn body(in_force: &InForce, record: &PolicyRecord) -> PolicyBody {
     let InForce { state, policies, .. } = in_force;
     let policy = policies.get(&record.name).map(|policy| &policy.policy);
@@ -337,6 +404,7 @@ fn body(in_force: &InForce, record: &PolicyRecord) -> PolicyBody {
         file: state.documents.get(&record.document).map(|document| document.name.clone()).unwrap_or_default(),
         line: line.unwrap_or(0),
         document: None,
+        proxies: None,
     }
 }
 

@@ -298,6 +298,9 @@ pub struct PolicyBody {
     /// What that file says, if this policy alone was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<DocumentBody>,
+    /// The ids of the sidecars that it concerns; only where one policy is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxies: Option<Vec<String>>,
 }
 
 /// A file that policies are in force from, as it may be applied again without changing anything.

@@ -1,0 +1,89 @@
+//! What an operator asks a mesh that runs: lists in all their forms, what changes in them, and one thing whole.
+
+use super::Shop;
+use crate::command_line::transcript::CHANCERY;
+use anyhow::{Result, ensure};
+use chancery_tests::mesh::process::Process;
+use serde_json::Value;
+
+const POLICIES: &str = "auth orders on service shop/orders { read: allow GET /orders/** }\n\
+    auth v2 on workload shop { version: \"v2\" } { extra: allow GET /v2 }\n\
+    traffic ledger on service pay/ledger { timeout 2s }\n";
+
+/// What a command prints that ends so.
+async fn said(shop: &Shop, arguments: &[&str], code: i32) -> Result<String> {
+    let output = shop.mesh.run(arguments).await?;
+    let text = String::from_utf8([output.stdout, output.stderr].concat())?;
+    ensure!(output.status.code() == Some(code), "{arguments:?}: {}\n{text}", output.status);
+    Ok(text)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_can_be_listed_watched_and_described() -> Result<()> {
+    let shop = Shop::start().await;
+    let context = shop.mesh.folder().join("control-plane/admin.json").display().to_string();
+    let arguments = ["--context", &context, "get", "policy", "--watch"].map(str::to_owned);
+    let mut watch = Process::start("get --watch", CHANCERY.as_ref(), &arguments)?;
+    shop.mesh.apply(POLICIES).await?;
+    watch.until_line(|line| line.starts_with("v2 ").then_some(())).await?;
+
+    // The forms of a list.
+    let table = said(&shop, &["get", "policy"], 0).await?;
+    ensure!(table.starts_with("POLICY  MODE     ON  ") && !table.contains("LINE"), "{table}");
+    let wide = said(&shop, &["get", "proxies", "-o", "wide"], 0).await?;
+    ensure!(wide.contains("APPLICATION") && wide.contains("version=v2"), "{wide}");
+    let json: Value = serde_json::from_str(&said(&shop, &["get", "policy", "-o", "json"], 0).await?)?;
+    let yaml = said(&shop, &["get", "policy", "-o", "yaml"], 0).await?;
+    ensure!(json.pointer("/policies/0/name") == Some(&Value::from("ledger")), "{json}");
+    ensure!(yaml.contains("name: ledger") && yaml.contains("revision: 1"), "{yaml}");
+    let one = said(&shop, &["get", "policy", "v2", "-o", "yaml"], 0).await?;
+    ensure!(one.contains("- shop/orders/orders-2") && !one.contains("- shop/orders/orders-1"), "{one}");
+    let services = said(&shop, &["get", "service"], 0).await?;
+    let row =
+        |name: &str| services.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    let orders: Vec<String> = row("shop/orders").split_whitespace().map(str::to_owned).collect();
+    assert_eq!(orders, ["shop/orders", "2", "2", "0", "pay/ledger,", "shop/frontend"], "{services}");
+    for kind in ["token", "audit", "filter"] {
+        said(&shop, &["get", kind, "-o", "yaml"], 0).await?;
+        said(&shop, &["get", kind, "-o", "wide"], 0).await?;
+    }
+
+    // One thing whole.
+    let policy = said(&shop, &["describe", "policy", "orders"], 0).await?;
+    for line in
+        ["policy orders\n", "  applied      2", "  heeded by    4 sidecars\n", "read: allow GET /orders/**"]
+    {
+        ensure!(policy.contains(line), "no `{line}` in\n{policy}");
+    }
+    let proxy = said(&shop, &["describe", "proxy", "shop/orders/orders-2"], 0).await?;
+    for line in ["  labels       version=v2\n", "  state        ready\n", "  policies     orders, v2\n"] {
+        ensure!(proxy.contains(line), "no `{line}` in\n{proxy}");
+    }
+    let service = said(&shop, &["describe", "service", "shop/orders"], 0).await?;
+    for line in ["  replicas     2, of which 2 get requests and 0 are away\n", "  policies     orders, v2\n"]
+    {
+        ensure!(service.contains(line), "no `{line}` in\n{service}");
+    }
+    let frontend = said(&shop, &["describe", "proxy", "shop/frontend/frontend", "-o", "json"], 0).await?;
+    let frontend: Value = serde_json::from_str(&frontend)?;
+    let heeded = frontend.get("policies").and_then(Value::as_array).cloned().unwrap_or_default();
+    let heeded: Vec<&str> = heeded.iter().filter_map(|policy| policy.get("name")?.as_str()).collect();
+    assert_eq!(heeded, ["ledger", "orders"], "a caller heeds the policies of what it calls");
+    for (kind, name, help) in [
+        ("policy", "order", "there is no policy `order`"),
+        ("proxy", "shop/orders", "write NAMESPACE/SERVICE/INSTANCE"),
+        ("proxy", "shop/orders/9", "`chancery proxies` lists those that have"),
+        ("service", "shop/order", "`chancery get service` lists the services"),
+    ] {
+        let output = shop.mesh.run(&["describe", kind, name]).await?;
+        let text = String::from_utf8(output.stderr)?;
+        ensure!(!output.status.success() && text.contains(help), "{text}");
+    }
+
+    // What is watched changes, goes, and ends well.
+    shop.mesh.delete("v2").await?;
+    watch.until_line(|line| (line == "v2 is gone").then_some(())).await?;
+    chancery_tests::mesh::process::signal("INT", watch.pid()?).await?;
+    assert_eq!(watch.until_ended().await?.code(), Some(0));
+    Ok(())
+}
