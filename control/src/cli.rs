@@ -21,6 +21,7 @@ pub mod fmt;
 pub mod get;
 pub mod history;
 pub mod import;
+pub mod logs;
 pub mod lsp;
 pub mod proxies;
 pub mod rollback;
@@ -118,6 +119,8 @@ pub enum Command {
     Rollout(rollout::Arguments),
     /// List the sidecars that joined
     Proxies(proxies::Arguments),
+    /// Show lines of the sidecars' logs, as they come
+    Logs(logs::Arguments),
     /// Say whether every sidecar is on a revision
     Status(status::Arguments),
     /// Show what a sidecar is given, as YAML
@@ -219,6 +222,7 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Rollback(arguments) => rollback::run(arguments, &cli.global).await,
         Command::Rollout(arguments) => rollout::run(arguments, &cli.global).await,
         Command::Proxies(arguments) => proxies::run(arguments, &cli.global).await,
+        Command::Logs(arguments) => logs::run(arguments, &cli.global).await,
         Command::Status(arguments) => status::run(arguments, &cli.global).await,
         Command::Snapshot(arguments) => snapshot::run(arguments, &cli.global).await,
         Command::Envoy(arguments) => envoy::run(arguments).await,

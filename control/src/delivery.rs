@@ -4,6 +4,7 @@
 pub mod acks;
 pub mod envoy;
 pub mod fleet;
+pub mod followers;
 pub(crate) mod liveness;
 pub(crate) mod readiness;
 pub mod reconcile;

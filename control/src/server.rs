@@ -20,6 +20,7 @@ pub use options::ServerOptions;
 use crate::delivery::acks::{AckBoard, refusals};
 use crate::delivery::envoy::ConnectionLife;
 use crate::delivery::fleet::Fleet;
+use crate::delivery::followers::Followers;
 use crate::delivery::liveness::Liveness;
 use crate::delivery::readiness::ReadinessKeeper;
 use crate::delivery::reconcile::{self, Tools};
@@ -156,8 +157,11 @@ impl Server {
             stop: stop.clone(),
         };
         delivery.start(tools, options.leave_after);
+        let followers = Arc::<Followers>::default();
+        tasks.spawn(close_followers(followers.clone(), stop.clone()));
         let xds = XdsServer::new(fleet.clone(), board.clone(), store.watch(), stop.clone(), tasks.clone())
-            .refusing(Arc::clone(&evictions));
+            .refusing(Arc::clone(&evictions))
+            .followed_by(followers.clone());
         let api = Api {
             store,
             tokens,
@@ -165,6 +169,7 @@ impl Server {
             evictions,
             ender: pools.ender(),
             board,
+            followers,
             places: Arc::default(),
             room: Arc::default(),
             rates: Arc::default(),
@@ -213,6 +218,12 @@ impl Server {
             tracing::warn!(tasks = self.tasks.len(), "stopped before everything had ended");
         }
     }
+}
+
+/// Ends what people follow when the control plane stops, so that their connections end, too.
+async fn close_followers(followers: Arc<Followers>, stop: CancellationToken) {
+    stop.cancelled().await;
+    followers.close();
 }
 
 /// The modules of filters that the store keeps.

@@ -33,6 +33,7 @@ pub mod relay;
 pub mod settings;
 pub mod sinks;
 pub mod state;
+pub mod tail;
 
 pub use errors::SidecarError;
 pub use settings::{EnvoySettings, Settings};
@@ -116,6 +117,7 @@ pub async fn run(
         identity: identity.subscribe(),
         register: register.clone(),
         application: application.clone(),
+        tail: sinks.tail(),
         leaving: leaving.clone(),
         stop: end.clone(),
         tasks: tasks.clone(),

@@ -13,6 +13,7 @@ mod decisions;
 mod dry_runs;
 mod eviction;
 mod failures;
+mod following;
 mod identity;
 mod joining;
 mod logging;

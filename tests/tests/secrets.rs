@@ -1,5 +1,5 @@
 //! What is redacted is found nowhere: requests with secrets in every place and form go through a mesh whose policies
-//! redact them, and all that both sidecars and the control plane print, count and tell is searched, and all that sinks get.
+//! redact them, and all that both sidecars and the control plane print, count and tell is searched, and all that sinks and whoever follows the logs get.
 //!
 //! `CHANCERY_SECRET_ENTRIES` sets how many entries of logs are searched, `CHANCERY_SECRET_SEED` which secrets are sent.
 
@@ -20,7 +20,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 /// Entries without another wish: of two sidecars.
@@ -99,6 +100,8 @@ struct Found {
     lines: u64,
     answers: u64,
     texts: u64,
+    /// Lines that somebody follows.
+    followed: u64,
     /// Lines in a file, and records of a receiver.
     sunk: Sunk,
     /// Lines and texts with a secret, the first of them.
@@ -171,6 +174,7 @@ async fn what_is_redacted_is_found_nowhere() -> Result<()> {
     let mut file = BufReader::new(File::open(file)?);
 
     let mut found = Found::default();
+    let (followed, mut following) = follow(&mesh).await?;
     let begun = Instant::now();
     let enough = Arc::new(AtomicBool::new(false));
     let mut clients = send(web.outbound("shop/orders")?, &enough, seed);
@@ -191,6 +195,11 @@ async fn what_is_redacted_is_found_nowhere() -> Result<()> {
         sleep(LOOK_AGAIN).await;
     }
     found.look_at_sinks(&mut file, &receiver)?;
+    followed.abort();
+    while let Some(line) = following.recv().await {
+        found.followed += u64::from(line.contains("\"entry\""));
+        found.look_at(&line);
+    }
     for address in counting {
         let counted = Request::get("/metrics").send(TcpStream::connect(address).await?).await?;
         ensure!(counted.body.contains("chancery_sink_lines_total"), "{counted:?}");
@@ -198,17 +207,19 @@ async fn what_is_redacted_is_found_nowhere() -> Result<()> {
     }
     look_everywhere(&mut mesh, [&web, &orders], &policies, &mut found).await?;
     println!(
-        "CHANCERY_SECRET_SEED={seed}: {} in {} entries, {} lines, {:?} of sinks, {} answers and {} texts, {:?}",
+        "CHANCERY_SECRET_SEED={seed}: {} in {} entries, {} lines, {:?} of sinks, {} followed, {} answers and {} texts, {:?}",
         found.count,
         found.entries,
         found.lines,
         found.sunk,
+        found.followed,
         found.answers,
         found.texts,
         begun.elapsed()
     );
     assert_eq!(found.count, 0, "{:#?}", found.shown);
     assert!(found.sunk.lines > 0 && found.sunk.records > 0, "{:?}", found.sunk);
+    assert!(found.followed > 0, "nothing was followed");
 
     // Who does not redact is found out.
     mesh.apply(NOT_REDACTED).await?;
@@ -222,6 +233,20 @@ async fn what_is_redacted_is_found_nowhere() -> Result<()> {
     }
     assert_eq!(found.count, 1, "{:#?}", found.shown);
     Ok(())
+}
+
+/// Follows the logs of the whole mesh; what comes waits to be searched.
+async fn follow(mesh: &Mesh) -> Result<(JoinHandle<()>, mpsc::UnboundedReceiver<String>)> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let mut lines = mesh.admin()?.lines("/v1/logs").await?;
+    let following = tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next().await {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    Ok((following, receiver))
 }
 
 /// Sends requests until there are enough; gives how many were answered, and what was answered by sidecars alone.

@@ -18,6 +18,19 @@ pub fn print(text: &str) -> io::Result<()> {
     forgive_closed_pipe(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
+/// As [`print_words`] where there is no end of it: `false` when nobody reads any more.
+///
+/// # Errors
+/// Whatever writing gives but that.
+pub fn print_on(text: &str) -> io::Result<bool> {
+    let text = if stdout_is_terminal() { visible_lines(text) } else { text.into() };
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true),
+    }
+}
+
 /// Writes text that has words of others in it to standard output: as it is for a program, and for a person at a
 /// terminal with what would act on the terminal escaped.
 ///

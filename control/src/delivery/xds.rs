@@ -21,6 +21,7 @@ pub mod application;
 pub mod conversation;
 pub mod counts;
 mod grpc;
+pub mod lines;
 pub mod memory;
 pub mod message;
 pub mod server;

@@ -15,6 +15,7 @@ mod filters;
 mod health;
 mod history;
 mod joining;
+pub mod logs;
 mod openapi;
 mod places;
 mod policies;
@@ -34,6 +35,7 @@ pub use room::Room;
 
 use crate::delivery::acks::AckBoard;
 use crate::delivery::fleet::Fleet;
+use crate::delivery::followers::Followers;
 use crate::delivery::rollout::Traffic;
 use crate::mesh::identity::{Authority, Evictions, Tokens};
 use crate::mesh::model::rollout::Share;
@@ -74,6 +76,8 @@ pub struct Api {
     pub ender: Ender,
     /// What the proxies acknowledged.
     pub board: Arc<AckBoard>,
+    /// Who follows lines of logs.
+    pub followers: Arc<Followers>,
     /// The sidecars that joined of late.
     pub places: Arc<Places>,
     /// The sidecars that are being registered.
@@ -257,6 +261,15 @@ fn endpoints() -> Vec<Endpoint> {
                 ),
             ])
             .gives::<types::StatusResponse>(),
+        Endpoint::get("/v1/logs", Reader, logs::follow)
+            .summary("Lines of sidecars' logs from now on: objects of JSON on a line each (`LoggedLine`), and now and then an empty line")
+            .query(&[
+                ("on", "`mesh`, `namespace/NAMESPACE` or `service/NAMESPACE/NAME`: whose sidecars; `mesh` if absent"),
+                ("denied", "`true` for those alone that were denied, refused or limited"),
+                ("shadow", "`true` for those alone of which a policy in shadow mode says something else"),
+                ("policy", "Those that a statement of this policy decided, or would have"),
+                ("rule", "Those that this statement decided, or would have: `POLICY/NAME` or `NAME`"),
+            ]),
         Endpoint::post("/v1/tokens", Admin, tokens::create)
             .summary("Make a token for joining, or for this API")
             .takes::<types::TokenRequest>()

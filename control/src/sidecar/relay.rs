@@ -23,8 +23,10 @@ use super::control_plane::{self, MESSAGE_BYTES_MAX, OPEN_TIMEOUT, Stream};
 use super::errors::SidecarError;
 use super::identity::Identity;
 use super::last_good::{LastGood, Tracker};
+use super::tail::{PASS_ON_EVERY, Tail};
 use crate::delivery::envoy::secret;
 use crate::delivery::snapshot::{ResourceType, Snapshot};
+use crate::delivery::xds::lines::{self, read_asked};
 use crate::delivery::xds::message::Event;
 use crate::delivery::xds::wire::{read_request, write_response};
 use crate::delivery::xds::{Application, Conversation, Counts, Memory, UnopenedListeners};
@@ -41,7 +43,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -130,6 +132,8 @@ struct Shared {
     register: Arc<Notify>,
     /// Whether the application answers; `None` while that is not known.
     application: watch::Receiver<Option<Application>>,
+    /// Lines of logs that somebody follows at the control plane.
+    tail: Arc<Tail>,
     /// No stream to the control plane any more: the sidecar is leaving.
     leaving: CancellationToken,
     stop: CancellationToken,
@@ -152,6 +156,8 @@ pub struct Ties {
     pub register: Arc<Notify>,
     /// Whether the application answers, which the control plane is told; `None` while that is not known.
     pub application: watch::Receiver<Option<Application>>,
+    /// Lines of logs that somebody follows at the control plane.
+    pub tail: Arc<Tail>,
     /// Ends all streams to the control plane.
     pub leaving: CancellationToken,
     /// Ends all streams.
@@ -169,7 +175,7 @@ impl Relay {
     /// A relay that begins with what was on disk.
     #[must_use]
     pub fn new(last_good: LastGood, ties: Ties) -> Self {
-        let Ties { identity, register, application, leaving, stop, tasks } = ties;
+        let Ties { identity, register, application, tail, leaving, stop, tasks } = ties;
         let shared = Shared {
             identity,
             last_good: Mutex::new(last_good),
@@ -185,6 +191,7 @@ impl Relay {
             retired: Mutex::default(),
             register,
             application,
+            tail,
             leaving,
             stop,
             tasks,
@@ -466,6 +473,10 @@ impl Session {
         let mut quiet_at = Instant::now() + QUIET;
         let mut renewal: Renewal = Box::pin(std::future::pending());
         let mut renews_for = "";
+        // Whoever follows is told of on each stream anew.
+        self.shared.tail.want(Vec::new());
+        let mut passing_on = interval(PASS_ON_EVERY);
+        passing_on.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.update(false);
         loop {
             tokio::select! {
@@ -484,6 +495,9 @@ impl Session {
                     match response {
                         Ok(Some(response)) if response.type_url == ResourceType::Secret.type_url() => {
                             self.take_revoked(&response).await?;
+                        }
+                        Ok(Some(response)) if response.type_url == lines::TYPE_URL => {
+                            self.shared.tail.want(read_asked(&response).unwrap_or_default());
                         }
                         Ok(Some(response)) => {
                             is_silent = false;
@@ -504,6 +518,7 @@ impl Session {
                 Ok(()) = self.application.changed(), if has_begun => self.report(&upstream).await?,
                 Ok(()) = self.status.changed(), if has_begun => self.report_unopened(&upstream).await?,
                 Ok(()) = self.counts.changed(), if has_begun => self.report_counts(&upstream).await?,
+                _ = passing_on.tick(), if has_begun && self.shared.tail.is_followed() => self.pass_on_lines(&upstream),
                 Ok(()) = self.identity.changed() => {
                     self.update(false);
                     if self.identity.borrow().url != control_plane {
@@ -598,6 +613,7 @@ impl Session {
     /// Answers from the last good configuration until the control plane is back.
     async fn stand_in(&mut self) -> End {
         let is_usable = self.shared.last_good().is_usable();
+        self.shared.tail.want(Vec::new());
         self.shared.note_link(if is_usable { Link::StandIn } else { Link::Waiting });
         self.update(is_usable);
         let shared = self.shared.clone();

@@ -16,6 +16,7 @@ mod otlp;
 pub use counts::{Counts, metrics};
 pub use otlp::Origin;
 
+use super::tail::Tail;
 use chancery_policy_lang::checked::Goal;
 use chancery_policy_lang::sinks::Goals;
 use std::collections::BTreeMap;
@@ -50,6 +51,8 @@ struct Shared {
     authorities: Option<PathBuf>,
     open: Mutex<BTreeMap<Goal, Open>>,
     tasks: TaskTracker,
+    /// What somebody follows of the lines.
+    tail: Arc<Tail>,
     /// Ends attempts to reach a receiver that is away.
     closing: CancellationToken,
 }
@@ -68,11 +71,19 @@ impl Sinks {
     #[must_use]
     pub fn new(folder: PathBuf, origin: Origin, authorities: Option<PathBuf>) -> Self {
         let (tasks, closing, open) = (TaskTracker::new(), CancellationToken::new(), Mutex::default());
-        Self { shared: Arc::new(Shared { folder, origin, authorities, open, tasks, closing }) }
+        let tail = Arc::default();
+        Self { shared: Arc::new(Shared { folder, origin, authorities, open, tasks, tail, closing }) }
+    }
+
+    /// What somebody follows of the lines.
+    #[must_use]
+    pub fn tail(&self) -> Arc<Tail> {
+        self.shared.tail.clone()
     }
 
     /// Hands a line on to all of these sinks but the log of the sidecar; whether it is for that one, too.
     pub fn hand_on(&self, goals: &Goals, line: &str) -> bool {
+        self.shared.tail.offer(line, Instant::now());
         let mut is_for_log = goals.is_empty();
         let mut shared = None;
         for goal in goals.values() {

@@ -8,11 +8,13 @@ mod tests;
 
 use super::conversation::Conversation;
 use super::grpc::{Incoming, Outgoing, answer, incoming};
+use super::lines;
 use super::stream::{RESPONSES_WAITING_MAX, XdsStream};
 use super::wire::unreadable;
 use crate::delivery::acks::AckBoard;
 use crate::delivery::envoy::secret;
 use crate::delivery::fleet::{Cell, Fleet};
+use crate::delivery::followers::Followers;
 use crate::mesh::identity::{Evictions, PeerIdentity, UntimelyPeer};
 use crate::mesh::model::{DesiredState, ProxyId};
 use axum::body::{Body, HttpBody};
@@ -54,6 +56,7 @@ pub struct XdsServer {
     stop: CancellationToken,
     tasks: TaskTracker,
     evictions: Option<Arc<Evictions>>,
+    followers: Arc<Followers>,
 }
 
 impl XdsServer {
@@ -67,13 +70,19 @@ impl XdsServer {
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
-        Self { fleet, board, states, stop, tasks, evictions: None }
+        Self { fleet, board, states, stop, tasks, evictions: None, followers: Arc::default() }
     }
 
     /// Refuses sidecars that were evicted, and tells the others which certificates are revoked.
     #[must_use]
     pub fn refusing(self, evictions: Arc<Evictions>) -> Self {
         Self { evictions: Some(evictions), ..self }
+    }
+
+    /// Asks sidecars for the lines that these follow.
+    #[must_use]
+    pub fn followed_by(self, followers: Arc<Followers>) -> Self {
+        Self { followers, ..self }
     }
 
     /// As a service that a router takes.
@@ -170,17 +179,20 @@ impl XdsServer {
         tracing::info!(proxy = proxy.0, revision = snapshot.revision.0, "xDS stream opened");
         let telling =
             tell_revoked(self.evictions.as_ref().map(|evictions| evictions.list()), responses.clone());
+        let asking = ask_for_lines(&self.followers, &proxy, responses.clone());
         let stream = XdsStream {
             requests: tokio_stream::once(Ok(first)).chain(requests),
             responses,
             conversation: Conversation::new(snapshot, ticket.memory.clone()),
             proxy: proxy.clone(),
             cell,
+            followers: self.followers.clone(),
             stop: ticket.stop.clone(),
         };
         tokio::select! {
             () = stream.run(|events, progress| self.board.note(&ticket, events, progress)) => {}
             () = telling => {}
+            () = asking => {}
         }
         self.board.close(&ticket, Timestamp::now());
         tracing::info!(proxy = proxy.0, "xDS stream closed");
@@ -199,6 +211,25 @@ async fn tell_revoked(list: Option<watch::Receiver<Option<Arc<str>>>>, responses
             return;
         }
         if list.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
+/// Asks a sidecar for the lines that somebody follows, and tells it when nobody does any more. Ends only by being dropped,
+/// or when the stream ends.
+async fn ask_for_lines(followers: &Followers, proxy: &ProxyId, responses: mpsc::Sender<Outgoing>) {
+    let mut changes = followers.changes();
+    let mut asked = Vec::new();
+    loop {
+        let present = followers.asked_of(proxy);
+        if present != asked {
+            if responses.send(Ok(Box::new(lines::ask(&present)))).await.is_err() {
+                return;
+            }
+            asked = present;
+        }
+        if changes.changed().await.is_err() {
             return std::future::pending().await;
         }
     }

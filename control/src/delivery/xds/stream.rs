@@ -2,10 +2,12 @@
 
 use super::conversation::{Conversation, Progress};
 use super::grpc::Outgoing;
+use super::lines::Batch;
 use super::message::Event;
 use super::wire::{read_request, unreadable, write_response};
 use super::{Application, Counts, UnopenedListeners};
 use crate::delivery::fleet::Cell;
+use crate::delivery::followers::Followers;
 use crate::delivery::snapshot::Snapshot;
 use crate::mesh::model::ProxyId;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
@@ -40,6 +42,8 @@ pub(super) struct XdsStream<R> {
     pub(super) proxy: ProxyId,
     /// Where newer snapshots come than the conversation began with.
     pub(super) cell: Cell,
+    /// Takes lines of logs that somebody follows.
+    pub(super) followers: Arc<Followers>,
     /// Ends the stream from outside.
     pub(super) stop: CancellationToken,
 }
@@ -86,7 +90,11 @@ where
             };
             let events = match input {
                 Input::Request(Some(request)) => {
-                    let request = *request.map_err(unreadable)?;
+                    let mut request = *request.map_err(unreadable)?;
+                    if let Some(lines) = Batch::read(&mut request) {
+                        self.followers.take(&self.proxy, lines);
+                        continue;
+                    }
                     match said_of_the_proxy(&request) {
                         Some(event) => vec![event],
                         None => self.receive(request)?,

@@ -3,6 +3,10 @@
 //! What fails for its time is told with both clocks. That of the control plane stands in its refusal; where its
 //! certificate does not fit the clock of this machine, in the `date` of an answer that is got for nothing else.
 
+mod lines;
+
+pub use lines::Lines;
+
 use super::types::ErrorBody;
 use crate::mesh::identity::validity::to_seconds;
 use crate::mesh::identity::{Clocks, IdentityError, is_about_time, tls};

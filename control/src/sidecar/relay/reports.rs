@@ -1,5 +1,5 @@
-//! What a sidecar says of itself on its stream: whether its application answers, which listeners are not open, and how many
-//! requests Envoy has answered.
+//! What a sidecar says of itself on its stream: whether its application answers, which listeners are not open, how many
+//! requests Envoy has answered, and the lines of its logs that somebody follows.
 
 use super::{End, LOOK_EVERY, Relay, Session, Stream, pass_up};
 use crate::sidecar::admin::Admin;
@@ -54,6 +54,14 @@ impl Session {
         }
         self.told = missing;
         pass_up(upstream, self.told.report()).await
+    }
+
+    /// Passes on lines that somebody follows, unless the control plane is slow to listen: nothing waits for them.
+    pub(super) fn pass_on_lines(&self, upstream: &Stream) {
+        let batch = self.shared.tail.batch();
+        if !batch.is_empty() && upstream.requests.try_send(batch.clone().report()).is_err() {
+            self.shared.tail.lost(&batch);
+        }
     }
 
     /// Tells the control plane how many requests Envoy has answered.

@@ -58,6 +58,7 @@ impl Conversing {
             identity: receiver,
             register: Arc::default(),
             application: watch::channel(None).1,
+            tail: Arc::default(),
             leaving: CancellationToken::new(),
             stop: stop.clone(),
             tasks: TaskTracker::new(),
