@@ -26,6 +26,7 @@ pub mod lsp;
 pub mod proxies;
 pub mod rollback;
 pub mod rollout;
+pub mod shadow;
 pub mod sidecar;
 mod signals;
 pub mod snapshot;
@@ -119,6 +120,8 @@ pub enum Command {
     Rollout(rollout::Arguments),
     /// List the sidecars that joined
     Proxies(proxies::Arguments),
+    /// Show what a policy in shadow mode would have decided otherwise
+    Shadow(shadow::Arguments),
     /// Show lines of the sidecars' logs, as they come
     Logs(logs::Arguments),
     /// Say whether every sidecar is on a revision
@@ -222,6 +225,7 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Rollback(arguments) => rollback::run(arguments, &cli.global).await,
         Command::Rollout(arguments) => rollout::run(arguments, &cli.global).await,
         Command::Proxies(arguments) => proxies::run(arguments, &cli.global).await,
+        Command::Shadow(arguments) => shadow::run(arguments, &cli.global).await,
         Command::Logs(arguments) => logs::run(arguments, &cli.global).await,
         Command::Status(arguments) => status::run(arguments, &cli.global).await,
         Command::Snapshot(arguments) => snapshot::run(arguments, &cli.global).await,

@@ -16,11 +16,13 @@ use tokio::time::timeout;
 /// Arguments of `chancery logs`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Lines are what the sidecars log, with what `log` policies redact; a request that those do not log is not\n\
-    shown. Nobody keeps them for this command: it shows what happens from now on, and asks sidecars for lines only\n\
-    while it runs. What is too much is left out, and counted. A token for readers is enough.\n\n\
-    Exit codes: 0 told to stop, or all that was wanted has come; 1 the control plane went away; 3 it refuses.\n\n\
-    Examples:\n  chancery logs --follow --denied\n  chancery logs --follow --on service shop/orders --policy orders\n  \
+    after_help = "Lines are what the sidecars log, with what `log` policies redact; a request that those do not\n\
+    log is not shown. Nobody keeps them for this command: it shows what happens from now on, and asks\n\
+    sidecars only while it runs. What is too much is left out, and counted. A reader's token is enough.\n\n\
+    Exit codes: 0 told to stop, or all that was wanted has come; 1 the control plane went away;\n\
+    3 it refuses.\n\n\
+    Examples:\n  chancery logs --follow --denied\n  \
+    chancery logs --follow --on service shop/orders --policy orders\n  \
     chancery logs --follow --denied --count 1 --for 1m -o json | jq .entry.rule"
 )]
 pub struct Arguments {

@@ -62,7 +62,7 @@ pub enum What {
 }
 
 /// All who follow.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Followers {
     inner: Mutex<Inner>,
     /// Counts the changes.
@@ -83,12 +83,6 @@ struct Follower {
     lines: mpsc::Sender<Followed>,
     /// Lines for which there was no room.
     missed: u64,
-}
-
-impl Default for Followers {
-    fn default() -> Self {
-        Self { inner: Mutex::default(), changes: watch::Sender::default() }
-    }
 }
 
 impl Followers {

@@ -23,6 +23,7 @@ mod proxies;
 pub mod rates;
 mod rollout;
 mod room;
+pub mod shadow;
 mod tokens;
 pub mod types;
 
@@ -185,6 +186,9 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/v1/policies/{name}", Reader, policies::get)
             .summary("One policy in force, and the whole file that it stands in")
             .gives::<types::PolicyBody>(),
+        Endpoint::get("/v1/policies/{name}/shadow", Reader, shadow::show)
+            .summary("What a policy in shadow mode would have decided otherwise, counted over the mesh")
+            .gives::<shadow::ShadowResponse>(),
         Endpoint::get("/v1/documents", Reader, policies::documents)
             .summary("The whole files that policies are in force from; applied again they change nothing")
             .gives::<types::DocumentList>(),

@@ -17,8 +17,11 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Where the statistics stand that are counted: of the listeners for requests of the mesh, and of filters that were
-/// made anew after they failed.
-const COUNTS: &str = "/stats?usedonly&filter=^(http\\.(inbound|outbound)[^.]*\\.downstream_rq_(completed|5xx)|wasm\\..*\\.vm_reload_.*)$";
+/// made anew after they failed, and of what shadow policies would decide otherwise.
+const COUNTS: &str = "/stats?usedonly&filter=^(http\\.(inbound|outbound)[^.]*\\.downstream_rq_(completed|5xx)|wasm\\..*\\.vm_reload_.*|wasmcustom\\.writ\\.shadow-.*)$";
+
+/// What the names of counters of shadow decisions begin with.
+const SHADOW: &str = "wasmcustom.writ.shadow-";
 
 /// The administration of one Envoy.
 #[derive(Clone, Debug)]
@@ -130,7 +133,9 @@ fn counts_of(text: &str) -> Counts {
     let mut counts = Counts::default();
     for (name, number) in text.lines().filter_map(|line| line.rsplit_once(": ")) {
         let Ok(number) = number.trim().parse::<u64>() else { continue };
-        if let Some(name) = name.strip_prefix("wasm.") {
+        if let Some(shadow) = name.strip_prefix(SHADOW) {
+            counts.shadows.insert(shadow.to_owned(), number);
+        } else if let Some(name) = name.strip_prefix("wasm.") {
             let filter = name.rsplit_once(".vm_reload_").map_or(name, |(filter, _)| filter);
             let failed = counts.failures.entry(filter.to_owned()).or_default();
             *failed = failed.saturating_add(number);
@@ -163,9 +168,10 @@ mod tests {
     fn requests_and_failures_are_added_up() {
         let text = "http.inbound.downstream_rq_completed: 10\nhttp.outbound_shop_cart.downstream_rq_completed: 5\n\
             http.inbound.downstream_rq_5xx: 2\nwasm.a.b.vm_reload_success: 1\nwasm.a.b.vm_reload_backoff: 3\n\
-            wasm.c.vm_reload_failure: 0\nodd\n";
+            wasm.c.vm_reload_failure: 0\nwasmcustom.writ.shadow-denied.strict/slow: 3\nodd\n";
         let failures = [("a.b".to_owned(), 4)].into();
-        assert_eq!(counts_of(text), Counts { requests: 15, errors: 2, failures });
+        let shadows = [("denied.strict/slow".to_owned(), 3)].into();
+        assert_eq!(counts_of(text), Counts { requests: 15, errors: 2, failures, shadows });
     }
 
     #[test]

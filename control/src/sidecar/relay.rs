@@ -23,7 +23,7 @@ use super::control_plane::{self, MESSAGE_BYTES_MAX, OPEN_TIMEOUT, Stream};
 use super::errors::SidecarError;
 use super::identity::Identity;
 use super::last_good::{LastGood, Tracker};
-use super::tail::{PASS_ON_EVERY, Tail};
+use super::tail::Tail;
 use crate::delivery::envoy::secret;
 use crate::delivery::snapshot::{ResourceType, Snapshot};
 use crate::delivery::xds::lines::{self, read_asked};
@@ -43,7 +43,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -473,10 +473,7 @@ impl Session {
         let mut quiet_at = Instant::now() + QUIET;
         let mut renewal: Renewal = Box::pin(std::future::pending());
         let mut renews_for = "";
-        // Whoever follows is told of on each stream anew.
-        self.shared.tail.want(Vec::new());
-        let mut passing_on = interval(PASS_ON_EVERY);
-        passing_on.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut passing_on = self.follow_anew();
         self.update(false);
         loop {
             tokio::select! {

@@ -1,12 +1,13 @@
-//! Whoever follows logs sees what is denied, as it happens, and nothing that a policy redacts.
+//! Whoever follows logs sees what is denied, as it happens, and nothing that a policy redacts; and what a shadow would
+//! decide is counted.
 
 use crate::command_line::transcript::CHANCERY;
 use chancery_tests::mesh::wire::Request;
-use chancery_tests::mesh::{LOOK_AGAIN, Member, Mesh, Sidecar};
+use chancery_tests::mesh::{LOOK_AGAIN, Member, Mesh, PATIENCE, Sidecar};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Output;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 const POLICIES: &str = r#"
 auth orders on service shop/orders {
@@ -86,6 +87,31 @@ async fn a_denial_is_seen_by_whoever_follows() {
     assert!(text.contains(" shop/frontend -> shop/orders GET "), "{text}");
     let text = follow(&["--on", "namespace", "sho", "--for", "1s"]).await;
     assert_eq!(text, "", "nobody is followed");
+
+    // Counted over the mesh, with an example, and refused where there is no shadow.
+    let shadow: &[&str] = &["shadow", "strict", "--examples", "1", "--for", "50s"];
+    let text = said(&while_calling(&mesh, &frontend, &paths, shadow).await);
+    assert!(text.contains("GET /api/slow 200 allowed by orders/read (shadow: strict/slow)\n"), "{text}");
+    let deadline = Instant::now() + PATIENCE;
+    let counted = loop {
+        for path in paths {
+            frontend.call("shop/orders", &Request::get(path)).await.unwrap();
+        }
+        let text = said(&mesh.run(&["shadow", "strict", "-o", "json"]).await.unwrap());
+        let counted: Value = serde_json::from_str(&text).unwrap();
+        if counted["rules"] != serde_json::json!([]) || Instant::now() > deadline {
+            break counted;
+        }
+        sleep(LOOK_AGAIN).await;
+    };
+    let rule = &counted["rules"][0];
+    assert_eq!((&rule["rule"], &rule["would"]), (&"strict/slow".into(), &"deny".into()), "{counted}");
+    assert!(rule["requests"].as_u64().is_some_and(|count| count > 0), "{counted}");
+    assert_eq!((&rule["sidecars"], counted["rules"].as_array().unwrap().len()), (&1.into(), 1), "{counted}");
+    for policy in ["orders", "nowhere"] {
+        let output = mesh.run(&["shadow", policy]).await.unwrap();
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+    }
 
     let output = mesh.run(&["logs", "--follow", "--on", "workload", "shop"]).await.unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");

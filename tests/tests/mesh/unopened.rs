@@ -91,6 +91,7 @@ async fn a_listener_that_was_taken_and_is_not_open_is_named_by_the_control_plane
         identity: receiver,
         register: Arc::default(),
         application: watch::channel(None).1,
+        tail: Arc::default(),
         leaving: CancellationToken::new(),
         stop: stop.clone(),
         tasks: TaskTracker::new(),

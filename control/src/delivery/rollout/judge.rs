@@ -249,7 +249,7 @@ mod tests {
     fn answers_that_are_worse_than_elsewhere_take_it_back() {
         let counts = |requests, errors, failures: &[(&str, u64)]| {
             let failures = failures.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
-            Counts { requests, errors, failures }
+            Counts { requests, errors, failures, ..Counts::default() }
         };
         let rollout = Rollout {
             plan: RolloutPlan { errors_max: Share::parse("1%").unwrap(), ..rollout(Some(0)).plan },

@@ -76,8 +76,8 @@ mod tests {
             ..Split::default()
         };
         let counts = |each: [(u64, u64); 3]| {
-            let counts = each
-                .map(|(requests, errors)| Arc::new(Counts { requests, errors, failures: BTreeMap::new() }));
+            let counts =
+                each.map(|(requests, errors)| Arc::new(Counts { requests, errors, ..Counts::default() }));
             ids.iter().cloned().zip(counts).collect::<BTreeMap<_, _>>()
         };
         let of = |traffic: Traffic| {

@@ -10,13 +10,17 @@ use std::collections::BTreeMap;
 pub const TYPE_URL: &str = "type.googleapis.com/chancery.sidecar.v1.Counts";
 /// The most filters whose failures are told apart.
 pub const FILTERS_MAX: usize = 32;
-/// The longest name of a filter, in bytes; longer ones are not told.
+/// The most shadow decisions that are told apart.
+pub const SHADOWS_MAX: usize = 256;
+/// The longest name of a filter or a shadow decision, in bytes; longer ones are not told.
 const NAME_BYTES_MAX: usize = 256;
 
 const REQUESTS: &str = "requests";
 const ERRORS: &str = "errors";
 /// What the names of failed filters begin with.
 const FAILED: &str = "failed/";
+/// What the names of shadow decisions begin with.
+const SHADOW: &str = "shadow/";
 
 /// How many requests an Envoy has answered since it began, those that it took and those that it sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +31,9 @@ pub struct Counts {
     pub errors: u64,
     /// How often each Wasm filter failed, of those that did.
     pub failures: BTreeMap<String, u64>,
+    /// How often policies in shadow mode would have decided otherwise, by what and which statement: `denied.POLICY/RULE`.
+    /// A sidecar begins anew with them when the policies of its service change.
+    pub shadows: BTreeMap<String, u64>,
 }
 
 impl Counts {
@@ -36,6 +43,8 @@ impl Counts {
         let failures = self.failures.iter().take(FILTERS_MAX);
         let mut said = vec![format!("{REQUESTS}={}", self.requests), format!("{ERRORS}={}", self.errors)];
         said.extend(failures.map(|(name, count)| format!("{FAILED}{name}={count}")));
+        let shadows = self.shadows.iter().take(SHADOWS_MAX);
+        said.extend(shadows.map(|(name, count)| format!("{SHADOW}{name}={count}")));
         DeltaDiscoveryRequest {
             type_url: TYPE_URL.to_owned(),
             resource_names_subscribe: said,
@@ -50,22 +59,22 @@ impl Counts {
             return None;
         }
         let mut counts = Self::default();
-        for said in request.resource_names_subscribe.iter().take(FILTERS_MAX + 2) {
+        for said in request.resource_names_subscribe.iter().take(FILTERS_MAX + SHADOWS_MAX + 2) {
             let Some((name, number)) = said.rsplit_once('=') else { continue };
             let Ok(number) = number.parse::<u64>() else { continue };
-            match (name, name.strip_prefix(FAILED)) {
-                (REQUESTS, _) => counts.requests = number,
-                (ERRORS, _) => counts.errors = number,
-                (_, Some(filter)) if filter.len() <= NAME_BYTES_MAX => {
-                    counts.failures.insert(filter.to_owned(), number);
+            match name {
+                REQUESTS => counts.requests = number,
+                ERRORS => counts.errors = number,
+                _ => {
+                    note(&mut counts.failures, name.strip_prefix(FAILED), number, FILTERS_MAX);
+                    note(&mut counts.shadows, name.strip_prefix(SHADOW), number, SHADOWS_MAX);
                 }
-                _ => {}
             }
         }
         Some(counts)
     }
 
-    /// What was counted since an earlier moment; all of it if the Envoy began anew meanwhile.
+    /// What was counted since an earlier moment, but shadow decisions; all of it if the Envoy began anew meanwhile.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         if self.requests < earlier.requests || self.errors < earlier.errors {
@@ -79,10 +88,11 @@ impl Counts {
             requests: self.requests - earlier.requests,
             errors: self.errors - earlier.errors,
             failures: self.failures.iter().filter_map(new).collect(),
+            shadows: BTreeMap::new(),
         }
     }
 
-    /// Adds others.
+    /// Adds others, but shadow decisions.
     pub fn add(&mut self, other: &Self) {
         self.requests = self.requests.saturating_add(other.requests);
         self.errors = self.errors.saturating_add(other.errors);
@@ -99,13 +109,20 @@ impl Counts {
     }
 }
 
+/// Keeps a number by this name, if it is one that is kept and there is room.
+fn note(kept: &mut BTreeMap<String, u64>, name: Option<&str>, number: u64, most: usize) {
+    if let Some(name) = name.filter(|name| name.len() <= NAME_BYTES_MAX && kept.len() < most) {
+        kept.insert(name.to_owned(), number);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn counts(requests: u64, errors: u64, failures: &[(&str, u64)]) -> Counts {
         let failures = failures.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
-        Counts { requests, errors, failures }
+        Counts { requests, errors, failures, shadows: BTreeMap::new() }
     }
 
     #[test]
@@ -113,6 +130,9 @@ mod tests {
         for said in [counts(0, 0, &[]), counts(12, 3, &[("pii=1", 2), ("writ-inbound/1a2b", 1)])] {
             assert_eq!(Counts::read(&said.report()), Some(said));
         }
+        let shadows = [("denied.strict/a=b".to_owned(), 7)].into();
+        let said = Counts { shadows, ..Counts::default() };
+        assert_eq!(Counts::read(&said.report()), Some(said));
         assert_eq!(Counts::read(&DeltaDiscoveryRequest::default()), None);
         let words = ["requests", "requests=-1", "errors=9", "=", "failed/=7", "odd=1"].map(str::to_owned);
         let odd = DeltaDiscoveryRequest {

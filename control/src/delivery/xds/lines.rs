@@ -187,8 +187,8 @@ mod tests {
         let limited = r#"{"rule":"orders-limits/all","decision":"limited","path":"/\u0022","details":null}"#;
         let lines = [by_envoy, denied_by_envoy, by_module, limited];
         let taken = |wanted: Wanted| -> Vec<usize> {
-            let takes = |line: &&str| wanted.takes(&Entry::read(line).unwrap());
-            (0..lines.len()).filter(|&at| takes(&lines[at])).collect()
+            let takes = |line: &str| wanted.takes(&Entry::read(line).unwrap());
+            lines.iter().enumerate().filter(|(_, line)| takes(line)).map(|(at, _)| at).collect()
         };
         assert_eq!(taken(Wanted::default()), [0, 1, 2, 3]);
         assert_eq!(taken(Wanted { denied: true, ..Wanted::default() }), [1, 3]);

@@ -386,7 +386,7 @@ fn too_busy() -> ApiError {
         .help("do it again")
 }
 
-fn body(in_force: &InForce, record: &PolicyRecord) -> PolicyBody {
+pub(super) fn body(in_force: &InForce, record: &PolicyRecord) -> PolicyBody {
     let InForce { state, policies, .. } = in_force;
     let policy = policies.get(&record.name).map(|policy| &policy.policy);
     let line = policy.and_then(|policy| {

@@ -3,9 +3,10 @@
 
 use super::{End, LOOK_EVERY, Relay, Session, Stream, pass_up};
 use crate::sidecar::admin::Admin;
+use crate::sidecar::tail::PASS_ON_EVERY;
 use std::sync::PoisonError;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 
 /// How long counts of requests are left to grow before the control plane is told, unless something went wrong.
 const COUNTS_EVERY: Duration = Duration::from_secs(5);
@@ -54,6 +55,14 @@ impl Session {
         }
         self.told = missing;
         pass_up(upstream, self.told.report()).await
+    }
+
+    /// Forgets who followed: who does is told on each stream anew. Gives the times at which lines are passed on.
+    pub(super) fn follow_anew(&self) -> Interval {
+        self.shared.tail.want(Vec::new());
+        let mut passing_on = interval(PASS_ON_EVERY);
+        passing_on.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        passing_on
     }
 
     /// Passes on lines that somebody follows, unless the control plane is slow to listen: nothing waits for them.
