@@ -39,7 +39,7 @@ use jiff::Timestamp;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,8 @@ use tokio_util::task::TaskTracker;
 pub const STORE_FILE: &str = "state.redb";
 /// The key file in the data directory, unless the operator puts it elsewhere.
 pub const KEY_FILE: &str = "secret.key";
+/// The bit of a mode by which everybody can write.
+const WRITABLE_BY_OTHERS: u32 = 0o002;
 /// How long a stop waits for requests that are being answered.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -74,6 +76,17 @@ pub enum StartError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Others can write into the data directory.
+    #[error(
+        "everybody can write into the data directory `{}` (mode {mode:03o}), and what is in it speaks for the mesh",
+        .path.display()
+    )]
+    OpenDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Who may do what in it.
+        mode: u32,
     },
     /// The address cannot be listened at.
     #[error("cannot listen at {address}: {source}")]
@@ -271,11 +284,17 @@ impl Delivery<'_> {
 const XDS_PATH: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/{*method}";
 
 fn make_data_directory(path: &Path) -> Result<(), StartError> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|source| StartError::DataDirectory { path: path.to_owned(), source })
+    let failed = |source| StartError::DataDirectory { path: path.to_owned(), source };
+    if fs::metadata(path).is_ok_and(|there| !there.is_dir()) {
+        return Err(failed(io::ErrorKind::NotADirectory.into()));
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
+    // Whoever can write into it could put other data in the place of this. A group may share it: orchestrators do it so.
+    if mode & WRITABLE_BY_OTHERS != 0 {
+        return Err(StartError::OpenDirectory { path: path.to_owned(), mode });
+    }
+    Ok(())
 }
 
 /// Whether a control plane has begun in this directory before. The store is made first, so it has to be there then.

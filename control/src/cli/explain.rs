@@ -8,8 +8,12 @@ use crate::cli::terminal;
 use crate::policies::explained::{Explained, Policies};
 use chancery_policy_lang::SourceSet;
 use chancery_policy_lang::check::request_of;
+use chancery_policy_lang::checked::Target;
+use chancery_policy_lang::diagnostic::near::nearest;
+use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::request::RawRequest;
 use clap::Args;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Arguments of `chancery explain`.
@@ -54,11 +58,32 @@ pub fn run(arguments: &Arguments) -> CommandResult {
             return Err(Failure::silent(Exit::BadInput));
         }
     };
+    if let Some(near) = near_service(&files, &workload) {
+        let own = format!("{}/{}", workload.namespace, workload.service);
+        terminal::print_error(&format!("no policy names the service `{own}`: did you mean `{near}`?"));
+    }
     match arguments.format {
         Format::Json => terminal::print_json(&explained)?,
         Format::Human | Format::Plain => terminal::print_words(&explained.to_string())?,
     }
     Ok(Exit::Well)
+}
+
+/// The service of the namespace that a policy names and was probably meant, if none names the one that is asked about.
+fn near_service(files: &PolicyFiles, workload: &Workload) -> Option<String> {
+    let targets = files.analysis.policies.iter().flat_map(|policy| &policy.targets);
+    let names: BTreeSet<&str> = targets
+        .filter_map(|scope| match &scope.target {
+            Target::Service(service) if service.namespace == workload.namespace => {
+                Some(service.name.as_str())
+            }
+            _ => None,
+        })
+        .collect();
+    if names.contains(workload.service.as_str()) {
+        return None;
+    }
+    nearest(&workload.service, names).map(|near| format!("{}/{near}", workload.namespace))
 }
 
 /// Reads the request as a `test` block would.

@@ -24,9 +24,10 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let message = error.to_string();
         match error {
-            ClientError::Unreachable { .. } => {
-                Self::failed(message).help("is it running? start it with `chancery control-plane`")
-            }
+            ClientError::Unreachable { .. } => Self::failed(message).help(
+                "is it running? start it with `chancery control-plane`; where it is now, if it has moved, \
+                     stands in the context that it wrote to DATA-DIR/admin.json when it was started there",
+            ),
             ClientError::Untrusted { .. } => Self::refused(message).help(
                 "the context is of another control plane: name the context file of this one with --context \
                  or CHANCERY_CONTEXT; it writes one to DATA-DIR/admin.json",
@@ -115,6 +116,12 @@ impl From<StartError> for Failure {
             StartError::DataDirectory { .. } => {
                 Self::failed(message).help("choose another with --data-dir, or make it writable")
             }
+            StartError::OpenDirectory { path, .. } => {
+                let path = path.display();
+                Self::failed(message).help(format!(
+                    "run `chmod 700 {path}`, or name a folder in it that is made for this user alone: --data-dir {path}/control-plane"
+                ))
+            }
             StartError::Options(_) => Self::bad_input(message),
             StartError::Host(_) | StartError::Store(_) | StartError::Identity(_) | StartError::Token(_) => {
                 Self::failed(message)
@@ -137,9 +144,10 @@ impl From<SidecarError> for Failure {
             SidecarError::Clock(_) => Self::failed(message).help(SET_CLOCK),
             SidecarError::Untrusted { .. } => Self::refused(message)
                 .help("make a token with `chancery token` at the control plane that is there now"),
-            SidecarError::Token { .. }
-            | SidecarError::TokenFile { .. }
-            | SidecarError::SocketPathTooLong { .. } => Self::bad_input(message),
+            SidecarError::Token { .. } | SidecarError::TokenFile { .. } => Self::bad_input(message).help(
+                "make one at the control plane: `chancery token --service NAMESPACE/NAME -o FILE`, for this service",
+            ),
+            SidecarError::SocketPathTooLong { .. } => Self::bad_input(message),
             _ => Self::failed(message),
         }
     }
@@ -148,7 +156,9 @@ impl From<SidecarError> for Failure {
 impl From<EnvoyError> for Failure {
     fn from(error: EnvoyError) -> Self {
         match &error {
-            EnvoyError::Unusable { .. } => Self::bad_input(error.to_string()),
+            EnvoyError::Unusable { .. } => Self::bad_input(error.to_string()).help(
+                "name another with --envoy or CHANCERY_ENVOY, or none: `chancery envoy install` gets one",
+            ),
             _ => Self::failed(error.to_string()),
         }
     }

@@ -54,7 +54,10 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     }
     match (wrong, arguments.check && differs) {
         (true, _) => Err(Failure::silent(Exit::BadInput)),
-        (false, true) => Err(Failure::silent(Exit::Failed)),
+        (false, true) => {
+            terminal::print_error("not in the one form: `chancery fmt` writes it so");
+            Err(Failure::silent(Exit::Failed))
+        }
         (false, false) => Ok(Exit::Well),
     }
 }

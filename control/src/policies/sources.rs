@@ -175,7 +175,14 @@ fn is_hidden(path: &Path) -> bool {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> SourcesError {
-    SourcesError::new(format!("`{}` cannot be read: {error}", path.display()))
+    let unreadable = SourcesError::new(format!("`{}` cannot be read: {error}", path.display()));
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            unreadable.help("name files or folders that are there, or `-` for standard input")
+        }
+        io::ErrorKind::PermissionDenied => unreadable.help("let this user read it"),
+        _ => unreadable,
+    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,9 @@ fn the_policy_tools_do_what_the_documents_show() {
     for block in files(&["md"]).iter().flat_map(blocks).filter(|block| block.language == "sh") {
         for call in chancery_calls(&block.text) {
             let (_, arguments) = call.split_first().unwrap();
-            if !arguments.first().is_some_and(|name| POLICY_TOOLS.contains(&name.as_str())) {
+            // What a block makes itself is there when all of it is run, which the README's own test does.
+            let is_made = arguments.iter().any(|argument| argument.starts_with("mesh/"));
+            if is_made || !arguments.first().is_some_and(|name| POLICY_TOOLS.contains(&name.as_str())) {
                 continue;
             }
             let output = Command::new(CHANCERY)
