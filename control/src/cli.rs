@@ -14,6 +14,7 @@ pub mod delete;
 pub mod demo;
 pub mod describe;
 pub mod diff;
+pub mod doctor;
 pub mod envoy;
 pub mod explain;
 pub mod filter;
@@ -126,6 +127,8 @@ pub enum Command {
     Logs(logs::Arguments),
     /// Say whether every sidecar is on a revision
     Status(status::Arguments),
+    /// Look for what is wrong: with the mesh, or on the machine of a sidecar or a control plane
+    Doctor(doctor::Arguments),
     /// Show what a sidecar is given, as YAML
     Snapshot(snapshot::Arguments),
     /// Find or install the Envoy that sidecars run
@@ -228,6 +231,7 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Shadow(arguments) => shadow::run(arguments, &cli.global).await,
         Command::Logs(arguments) => logs::run(arguments, &cli.global).await,
         Command::Status(arguments) => status::run(arguments, &cli.global).await,
+        Command::Doctor(arguments) => doctor::run(arguments, &cli.global).await,
         Command::Snapshot(arguments) => snapshot::run(arguments, &cli.global).await,
         Command::Envoy(arguments) => envoy::run(arguments).await,
         Command::Completion(arguments) => completion::run(arguments, Cli::command()),

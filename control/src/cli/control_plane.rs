@@ -30,16 +30,16 @@ pub struct Arguments {
     config: Option<PathBuf>,
     /// Where its data is; made if it is not there
     #[arg(long, env = "CHANCERY_DATA_DIR", value_name = "DIR", default_value = DATA_DIRECTORY_DEFAULT)]
-    data_dir: PathBuf,
+    pub(super) data_dir: PathBuf,
     /// Where it listens, for people and sidecars alike
     #[arg(long, env = "CHANCERY_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5680")]
-    listen: SocketAddr,
+    pub(super) listen: SocketAddr,
     /// The name or address by which others reach it [default: that of --listen]
     #[arg(long, env = "CHANCERY_ADVERTISE", value_name = "HOST")]
-    advertise: Option<String>,
+    pub(super) advertise: Option<String>,
     /// The key that secrets are encrypted with at rest [default: DATA-DIR/secret.key]
     #[arg(long, env = "CHANCERY_KEY_FILE", value_name = "FILE")]
-    key_file: Option<PathBuf>,
+    pub(super) key_file: Option<PathBuf>,
     /// The SPIFFE trust domain of a new mesh [default: chancery.local]
     #[arg(long, env = "CHANCERY_TRUST_DOMAIN", value_name = "DOMAIN")]
     trust_domain: Option<String>,
@@ -60,10 +60,10 @@ pub struct Arguments {
     stream_idle: Duration,
     /// Public keys, a PEM file or a folder of `*.pem` files: filters must be signed by one of them
     #[arg(long, env = "CHANCERY_FILTER_KEYS", value_name = "FILE|DIR")]
-    filter_keys: Option<PathBuf>,
+    pub(super) filter_keys: Option<PathBuf>,
     /// Refuse filters that no Envoy of this machine has loaded, also if there is none
     #[arg(long, env = "CHANCERY_REQUIRE_ENVOY_VALIDATION")]
-    require_envoy_validation: bool,
+    pub(super) require_envoy_validation: bool,
     /// The stages in which `chancery apply` delivers that says nothing of it, such as 5%,50%,100% [default: all at once]
     #[arg(long, env = "CHANCERY_ROLLOUT_STAGES", value_name = "SHARES", value_delimiter = ',')]
     #[arg(value_parser = share)]

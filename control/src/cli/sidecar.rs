@@ -6,7 +6,7 @@ use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::signals::cancel_on_signal;
 use crate::cli::terminal;
 use crate::mesh::identity::spiffe::{is_name, parse_service};
-use crate::mesh::model::Outbound;
+use crate::mesh::model::{Inbound, Outbound};
 use crate::sidecar::application::{CheckOption, Looking};
 use crate::sidecar::membership::Membership;
 use crate::sidecar::settings::{
@@ -40,10 +40,10 @@ pub struct Arguments {
     config: Option<PathBuf>,
     /// The service that runs here
     #[arg(long, env = "CHANCERY_SIDECAR_SERVICE", value_name = "NAMESPACE/NAME", value_parser = parse_service)]
-    service: ServiceRef,
+    pub(super) service: ServiceRef,
     /// The file with the token for this service, made by `chancery token`; `-`: it is read from standard input, once
     #[arg(long, env = "CHANCERY_SIDECAR_TOKEN_FILE", value_name = "FILE")]
-    token_file: PathBuf,
+    pub(super) token_file: PathBuf,
     /// Where other sidecars reach the service, and the address of the application:
     /// PORT:ADDRESS:PORT or ADDRESS:PORT:ADDRESS:PORT. What the application speaks may stand behind it: `/http1`,
     /// which is meant if nothing is said, or `/h2c` or `/grpc` for HTTP/2 without TLS
@@ -52,13 +52,13 @@ pub struct Arguments {
     /// How to look whether the application answers: `tcp` (it takes connections), `GET:/PATH` (it answers with a
     /// status below 400) or `none`. A replica whose application does not answer gets no requests
     #[arg(long, env = "CHANCERY_SIDECAR_CHECK", value_name = "CHECK", default_value = "tcp")]
-    check: CheckOption,
+    pub(super) check: CheckOption,
     /// How often to look
     #[arg(long, env = "CHANCERY_SIDECAR_CHECK_EVERY", value_name = "DURATION", default_value = "1s", value_parser = durations::parse_some)]
-    check_every: Duration,
+    pub(super) check_every: Duration,
     /// A service to call, and where the application reaches it; can be given several times
     #[arg(long, env = "CHANCERY_SIDECAR_OUTBOUND", value_delimiter = ',', value_name = "SERVICE@ADDRESS:PORT", value_parser = parse_outbound)]
-    outbound: Vec<Outbound>,
+    pub(super) outbound: Vec<Outbound>,
     /// A label of this replica; can be given several times
     #[arg(long = "label", env = "CHANCERY_SIDECAR_LABEL", value_delimiter = ',', value_name = "KEY=VALUE", value_parser = parse_label)]
     labels: Vec<(String, String)>,
@@ -68,7 +68,7 @@ pub struct Arguments {
     address: Option<AddressOption>,
     /// Where the control plane is, if it is not where the token says [default: where it was last, or what the token says]
     #[arg(long, env = "CHANCERY_SIDECAR_CONTROL_PLANE", value_name = "HOST:PORT", value_parser = parse_control_plane)]
-    control_plane: Option<String>,
+    pub(super) control_plane: Option<String>,
     /// The name of this replica [default: the host's name and the first port]
     #[arg(long, env = "CHANCERY_SIDECAR_INSTANCE", value_name = "NAME", value_parser = parse_instance)]
     instance: Option<String>,
@@ -99,7 +99,7 @@ pub struct Arguments {
     /// The Envoy to run [default: $CHANCERY_ENVOY, one on the PATH, or the one that
     /// `chancery envoy install` gets]
     #[arg(long, env = "CHANCERY_ENVOY", value_name = "FILE")]
-    envoy: Option<PathBuf>,
+    pub(super) envoy: Option<PathBuf>,
     /// What Envoy logs
     #[arg(long, env = "CHANCERY_SIDECAR_ENVOY_LOG_LEVEL", value_name = "LEVEL", value_enum, default_value_t = EnvoyLogLevel::Warning)]
     envoy_log_level: EnvoyLogLevel,
@@ -136,32 +136,53 @@ pub async fn run(arguments: &Arguments) -> CommandResult {
     Ok(Exit::Well)
 }
 
-async fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
+/// The name of the replica.
+fn instance(arguments: &Arguments) -> String {
     let host = std::fs::read_to_string(HOSTNAME_FILE).unwrap_or_default();
     let inbound_port = arguments.inbound.map(|inbound| inbound.port);
-    let instance = arguments.instance.clone();
-    let instance =
-        instance.unwrap_or_else(|| default_instance(host.trim(), inbound_port, &arguments.outbound));
-    let data_dir = match &arguments.data_dir {
-        Some(directory) => directory.clone(),
-        None => default_data_dir(&arguments.service, &instance)?,
+    let stated = arguments.instance.clone();
+    stated.unwrap_or_else(|| default_instance(host.trim(), inbound_port, &arguments.outbound))
+}
+
+/// Where its data is.
+///
+/// # Errors
+/// When nothing says so.
+pub(super) fn data_dir(arguments: &Arguments) -> Result<PathBuf, Failure> {
+    match &arguments.data_dir {
+        Some(directory) => Ok(directory.clone()),
+        None => default_data_dir(&arguments.service, &instance(arguments)),
+    }
+}
+
+/// Where the service is offered, if it is.
+///
+/// # Errors
+/// When it is not known where others reach it.
+pub(super) async fn inbound_of(arguments: &Arguments) -> Result<Option<Inbound>, Failure> {
+    let token = TokenSource::File(arguments.token_file.clone());
+    inbound_with(arguments, &token).await
+}
+
+async fn inbound_with(arguments: &Arguments, token: &TokenSource) -> Result<Option<Inbound>, Failure> {
+    let Some(inbound) = arguments.inbound else { return Ok(None) };
+    let data_dir = data_dir(arguments)?;
+    let known = || match &arguments.control_plane {
+        Some(url) => Some(url.clone()),
+        None => Membership::known_url(token, &state::identity_file(&data_dir)),
     };
+    let reached = reached(inbound, arguments.address.as_ref(), known).await?;
+    inbound.at(reached).map(Some).map_err(Failure::bad_input)
+}
+
+async fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
+    let (instance, data_dir) = (instance(arguments), data_dir(arguments)?);
     if arguments.inbound.is_none() && arguments.outbound.is_empty() {
         return Err(Failure::bad_input("the sidecar would have nothing to do")
             .help("say where the service is offered with --inbound, or what it calls with --outbound"));
     }
     let token = token_source(&arguments.token_file)?;
-    let inbound = match arguments.inbound {
-        Some(inbound) => {
-            let known = || match &arguments.control_plane {
-                Some(url) => Some(url.clone()),
-                None => Membership::known_url(&token, &state::identity_file(&data_dir)),
-            };
-            let reached = reached(inbound, arguments.address.as_ref(), known).await?;
-            Some(inbound.at(reached).map_err(Failure::bad_input)?)
-        }
-        None => None,
-    };
+    let inbound = inbound_with(arguments, &token).await?;
     let looking = arguments.check.0.clone().zip(inbound).map(|(check, inbound)| Looking {
         check,
         application: inbound.application,

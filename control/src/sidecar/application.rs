@@ -119,7 +119,11 @@ impl Looking {
         }
     }
 
-    async fn look(&self) -> Result<(), String> {
+    /// Looks once.
+    ///
+    /// # Errors
+    /// Why the application does not answer.
+    pub async fn look(&self) -> Result<(), String> {
         match timeout(ANSWER_TIMEOUT, self.ask()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(format!("{error:#}")),

@@ -87,3 +87,114 @@ async fn everything_can_be_listed_watched_and_described() -> Result<()> {
     assert_eq!(watch.until_ended().await?.code(), Some(0));
     Ok(())
 }
+
+fn has(said: &str, lines: &[&str]) -> Result<()> {
+    for line in lines {
+        ensure!(said.contains(line), "no `{line}` in\n{said}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_finds_what_is_wrong_on_each_machine() -> Result<()> {
+    let Shop { mut mesh, frontend, mut orders, orders_2: _others, ledger: _ledger } = Shop::start().await;
+    let data = mesh.folder().join("control-plane").display().to_string();
+    let doctor =
+        async |mesh: &chancery_tests::mesh::Mesh, arguments: &[&str]| -> Result<(Option<i32>, String)> {
+            let output = mesh.run(&[&["doctor"][..], arguments].concat()).await?;
+            Ok((output.status.code(), String::from_utf8([output.stdout, output.stderr].concat())?))
+        };
+    let (code, said) = doctor(&mesh, &[]).await?;
+    has(
+        &said,
+        &[
+            "ok       context ",
+            "ok       clock          as that of",
+            "4 connected, 4 on revision 0",
+            "\n0 wrong, 0 to look at\n",
+        ],
+    )?;
+    assert_eq!(code, Some(0), "{said}");
+    let listen = mesh.context()?.url.replace("https://", "");
+    let of_plane = ["control-plane", "--data-dir", &data, "--listen", &listen];
+    let (code, said) = doctor(&mesh, &of_plane).await?;
+    has(
+        &said,
+        &[
+            "a control plane runs here",
+            "readable by its owner alone",
+            &format!("{listen} is in use by process "),
+        ],
+    )?;
+    assert_eq!(code, Some(0), "{said}");
+
+    // The machine of a sidecar that runs, and of one whose port, token and application are not as they should be.
+    let (inbound, application) = (orders.inbound()?.to_string(), orders.application().to_string());
+    let both = format!("{inbound}:{application}");
+    let file = |name: &str| mesh.folder().join(name).display().to_string();
+    let (token, own) = (file("orders-1.token"), file("orders-1"));
+    let of_orders = ["sidecar", "--service", "shop/orders", "--token-file", &token, "--inbound", &both];
+    let running = [&of_orders[..], &["--data-dir", &own]].concat();
+    let (code, said) = doctor(&mesh, &running).await?;
+    has(
+        &said,
+        &[
+            "this sidecar runs",
+            "ok       certificate    shop/orders/orders-1 for ",
+            &format!("answers at {application}"),
+            "others can read ",
+        ],
+    )?;
+    assert_eq!(code, Some(0), "{said}");
+    orders.application_mut().stop().await;
+    let other = file("another");
+    let wrong = [&of_orders[..], &["--data-dir", &other, "--instance", "another"]].concat();
+    let (code, said) = doctor(&mesh, &wrong).await?;
+    has(
+        &said,
+        &[
+            "this sidecar does not run",
+            &format!("WRONG    inbound        {inbound} is in use by process "),
+            &format!("WRONG    application    does not answer at {application}: "),
+            "ok       control plane  answers at ",
+        ],
+    )?;
+    assert_eq!(code, Some(1), "{said}");
+    let strange = [
+        "sidecar",
+        "--service",
+        "shop/cart",
+        "--token-file",
+        &token,
+        "--outbound",
+        "shop/orders@127.0.0.1:1",
+    ];
+    let (code, said) = doctor(&mesh, &[&strange[..], &["--data-dir", &other]].concat()).await?;
+    has(
+        &said,
+        &[
+            "WRONG    token          it is for the service shop/orders",
+            "chancery token --service shop/cart -o ",
+        ],
+    )?;
+    assert_eq!(code, Some(1), "{said}");
+
+    // Somebody is away, and nobody is where somebody calls.
+    drop(frontend);
+    mesh.until_status(None, |status| status.away == 1).await?;
+    let (_, said) = doctor(&mesh, &[]).await?;
+    has(&said, &["warning  sidecars       away: shop/frontend/frontend\n", "`chancery proxies evict`"])?;
+    mesh.kill_control_plane().await?;
+    let (code, said) = doctor(&mesh, &[]).await?;
+    has(&said, &["WRONG    control plane  the control plane at https://127.0.0.1:", "is it running?"])?;
+    assert_eq!(code, Some(1), "{said}");
+    let (code, said) = doctor(
+        &mesh,
+        &["sidecar", "--service", "shop/orders", "--token-file", &token, "--outbound", "a/b@127.0.0.1:7"],
+    )
+    .await?;
+    has(&said, &["cannot be reached", "--control-plane HOST:PORT"])?;
+    assert_eq!(code, Some(1), "{said}");
+    drop(orders);
+    Ok(())
+}

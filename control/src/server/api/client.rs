@@ -262,7 +262,7 @@ async fn untimely(url: &str, root_pem: &str, wrong: &rustls::Error) -> ClientErr
 }
 
 /// What time it is at the control plane; `None` if it does not say. All of its certificate is verified but the time.
-async fn clock_of(url: &str, root_pem: &str) -> Option<Timestamp> {
+pub async fn clock_of(url: &str, root_pem: &str) -> Option<Timestamp> {
     let http = reqwest::Client::builder()
         .tls_backend_preconfigured(tls::clock_reader_config(root_pem).ok()?)
         .https_only(true)
