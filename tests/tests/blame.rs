@@ -56,7 +56,7 @@ traffic orders on service shop/orders { eject after 5 errors for 1s }",
     let said: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(said.get("revision"), Some(&3.into()));
     let status = String::from_utf8(mesh.run(&["status"]).await?.stdout)?;
-    let blamed = "shop/web/web: refuses cluster `mesh/shop/orders` of policies orders (orders/health-";
+    let blamed = "shop/web/web: refuses cluster `mesh/shop/orders` of policy orders (orders/health-";
     assert!(status.contains(blamed) && status.contains("envoy.health_checkers.http"), "{status}");
     assert!(String::from_utf8(output.stderr)?.contains(blamed));
     // What serves is what served.

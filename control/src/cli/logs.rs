@@ -18,7 +18,7 @@ use tokio::time::timeout;
 #[command(
     after_help = "Lines are what the sidecars log, with what `log` policies redact; a request that those do not\n\
     log is not shown. Nobody keeps them for this command: it shows what happens from now on, and asks\n\
-    sidecars only while it runs. What is too much is left out, and counted. A reader's token is enough.\n\n\
+    sidecars only while it runs. What is too much is left out, and counted. A reader may.\n\n\
     Exit codes: 0 told to stop, or all that was wanted has come; 1 the control plane went away;\n\
     3 it refuses.\n\n\
     Examples:\n  chancery logs --follow --denied\n  \

@@ -17,9 +17,10 @@ use crate::sidecar::state;
 use crate::sidecar::{self, EnvoySettings, Settings, Stop};
 use chancery_policy_lang::checked::ServiceRef;
 use clap::{Args, ValueEnum};
+use std::fs::DirBuilder;
 use std::io::Read as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -159,20 +160,57 @@ pub(super) fn data_dir(arguments: &Arguments) -> Result<PathBuf, Failure> {
 ///
 /// # Errors
 /// When it is not known where others reach it.
-pub(super) async fn inbound_of(arguments: &Arguments) -> Result<Option<Inbound>, Failure> {
-    let token = TokenSource::File(arguments.token_file.clone());
-    inbound_with(arguments, &token).await
+pub(super) async fn inbound_with(
+    arguments: &Arguments,
+    token: &TokenSource,
+) -> Result<Option<Inbound>, Failure> {
+    inbound_at(arguments, found(arguments, token).await?)
 }
 
-async fn inbound_with(arguments: &Arguments, token: &TokenSource) -> Result<Option<Inbound>, Failure> {
+/// Where others reach this host, if it is not where the sidecar listens.
+async fn found(arguments: &Arguments, token: &TokenSource) -> Result<Option<Reached>, Failure> {
     let Some(inbound) = arguments.inbound else { return Ok(None) };
     let data_dir = data_dir(arguments)?;
     let known = || match &arguments.control_plane {
         Some(url) => Some(url.clone()),
         None => Membership::known_url(token, &state::identity_file(&data_dir)),
     };
-    let reached = reached(inbound, arguments.address.as_ref(), known).await?;
-    inbound.at(reached).map(Some).map_err(Failure::bad_input)
+    reached(inbound, arguments.address.as_ref(), known).await
+}
+
+fn inbound_at(arguments: &Arguments, reached: Option<Reached>) -> Result<Option<Inbound>, Failure> {
+    arguments.inbound.map(|inbound| inbound.at(reached).map_err(Failure::bad_input)).transpose()
+}
+
+/// The file with the address at which others reached it last, in the data directory.
+const REACHED_FILE: &str = "reached-at";
+
+/// Keeps an address that was found out; and if it cannot be now, because a name has none or there is no way to the control
+/// plane, gives the one of before: a sidecar that is restarted meanwhile serves as it did.
+fn remembered(
+    arguments: &Arguments,
+    data_dir: &Path,
+    found: Result<Option<Reached>, Failure>,
+) -> Result<Option<Reached>, Failure> {
+    let file = data_dir.join(REACHED_FILE);
+    match found {
+        Ok(Some(reached)) => {
+            let text = reached.address.to_string();
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(data_dir);
+            if let Err(error) = made.and_then(|()| state::write(&file, text.as_bytes())) {
+                tracing::warn!(path = %file.display(), %error, "the address cannot be kept for the next start");
+            }
+            Ok(Some(reached))
+        }
+        Ok(None) => Ok(None),
+        Err(failure) => {
+            let before = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok());
+            let Some(address) = before else { return Err(failure) };
+            tracing::warn!(%address, "{}: others are told the address of before", failure.message);
+            let port = arguments.address.as_ref().and_then(|stated| stated.port);
+            Ok(Some(Reached { address, port }))
+        }
+    }
 }
 
 async fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
@@ -182,7 +220,8 @@ async fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
             .help("say where the service is offered with --inbound, or what it calls with --outbound"));
     }
     let token = token_source(&arguments.token_file)?;
-    let inbound = inbound_with(arguments, &token).await?;
+    let found = found(arguments, &token).await;
+    let inbound = inbound_at(arguments, remembered(arguments, &data_dir, found)?)?;
     let looking = arguments.check.0.clone().zip(inbound).map(|(check, inbound)| Looking {
         check,
         application: inbound.application,

@@ -185,12 +185,13 @@ fn said(rejection: &Rejection) -> String {
     } else if rejection.policies.is_empty() {
         format!("refuses {what} and {kept}")
     } else {
-        let policies = rejection.policies.join(", ");
+        let noun = if rejection.policies.len() == 1 { "policy" } else { "policies" };
+        let policies = format!("{noun} {}", rejection.policies.join(", "));
         let statements = match rejection.statements.as_slice() {
             [] => String::new(),
             stated => format!(" ({})", visible(&stated.join(", "))),
         };
-        format!("refuses {what} of policies {policies}{statements} and {kept}")
+        format!("refuses {what} of {policies}{statements} and {kept}")
     }
 }
 
@@ -258,7 +259,7 @@ pub(super) mod tests {
             shop/orders/1  refuses    11
             shop/orders/2  away       12
 
-            shop/orders/1: refuses listener `inbound` of policies orders (orders/eject-1a2b3c) and keeps the last good one:
+            shop/orders/1: refuses listener `inbound` of policy orders (orders/eject-1a2b3c) and keeps the last good one:
               duplicate address\n\u{1b}]0;pwned\u{7}
 
             away: shop/orders/2

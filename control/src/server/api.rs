@@ -16,6 +16,7 @@ mod health;
 mod history;
 mod joining;
 pub mod logs;
+mod metrics;
 mod openapi;
 mod places;
 mod policies;
@@ -308,6 +309,7 @@ fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/v1/openapi.json", Open, openapi::serve)
             .summary("This description")
             .gives::<serde_json::Value>(),
+        Endpoint::get("/metrics", Reader, metrics::metrics).summary("How the mesh is, as Prometheus reads it"),
         Endpoint::get("/healthz", Open, health::alive).summary("Whether the process is alive"),
         Endpoint::get("/readyz", Open, health::ready).summary("Whether sidecars can be served"),
     ]

@@ -85,6 +85,15 @@ impl Admin {
         Ok(counts_of(&body))
     }
 
+    /// All counters that were counted at, as Prometheus reads them.
+    ///
+    /// # Errors
+    /// When Envoy does not answer.
+    pub async fn metrics(&self) -> Result<String, SidecarError> {
+        let (_, body) = self.ask(Method::GET, "/stats/prometheus?usedonly").await?;
+        Ok(body)
+    }
+
     async fn ask(&self, method: Method, path: &str) -> Result<(StatusCode, String), SidecarError> {
         match tokio::time::timeout(TIMEOUT, self.exchange(method, path)).await {
             Ok(outcome) => outcome.map_err(|error| self.failed(format!("{error:#}"))),

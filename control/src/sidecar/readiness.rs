@@ -73,8 +73,16 @@ impl Readiness {
     }
 }
 
+/// What became of lines, and what Envoy counts, with labels of policies and statements; without the latter while there is
+/// no Envoy.
 async fn metrics(State(sources): State<Sources>) -> ([(HeaderName, &'static str); 1], String) {
-    ([(CONTENT_TYPE, METRICS_TYPE)], sinks::metrics(&sources.sinks.counts()))
+    let of_envoy = sources.admin.metrics().await;
+    let up = u8::from(of_envoy.is_ok());
+    let up = format!(
+        "# HELP chancery_envoy_up Whether Envoy says what it counts.\n# TYPE chancery_envoy_up gauge\nchancery_envoy_up {up}\n"
+    );
+    let text = [sinks::metrics(&sources.sinks.counts()), up, of_envoy.unwrap_or_default()].concat();
+    ([(CONTENT_TYPE, METRICS_TYPE)], text)
 }
 
 async fn answer(State(sources): State<Sources>) -> (StatusCode, Json<Value>) {

@@ -51,7 +51,7 @@ async fn a_filter_that_does_not_start_does_what_its_policy_says_and_is_blamed() 
 
         // None before it: what is said of failures holds.
         let refused = apply_refused(&shop, &attach(name, "1.0.0", failure)).await?;
-        let blamed = format!("refuses extension `filter-inbound/{name}` of policies {name}");
+        let blamed = format!("refuses extension `filter-inbound/{name}` of policy {name}");
         assert!(refused.contains(&blamed), "{refused}");
         shop.until("/ok", |answer| answer.status == status).await?;
         for _ in 0..5 {

@@ -80,6 +80,16 @@ async fn everything_can_be_listed_watched_and_described() -> Result<()> {
         ensure!(!output.status.success() && text.contains(help), "{text}");
     }
 
+    // What is counted, of the mesh and of requests; a change of the policies takes nothing of it away.
+    let metrics: String = shop.mesh.admin()?.get_text("/metrics").await?;
+    for line in [
+        "chancery_revision 1\n",
+        "chancery_store_writable 1\n",
+        "chancery_sidecars_ready{namespace=\"shop\",service=\"orders\"} 2\n",
+        "chancery_sidecars_behind{namespace=\"pay\",service=\"ledger\"} 0\n",
+    ] {
+        ensure!(metrics.contains(line), "no `{line}` in\n{metrics}");
+    }
     // What is watched changes, goes, and ends well.
     shop.mesh.delete("v2").await?;
     watch.until_line(|line| (line == "v2 is gone").then_some(())).await?;
@@ -129,6 +139,10 @@ async fn doctor_finds_what_is_wrong_on_each_machine() -> Result<()> {
     assert_eq!(code, Some(0), "{said}");
 
     // The machine of a sidecar that runs, and of one whose port, token and application are not as they should be.
+    let metrics = orders.metrics().await?;
+    for part in ["chancery_envoy_up 1\n", "# TYPE envoy_", "envoy_server_live"] {
+        ensure!(metrics.contains(part), "no `{part}` in\n{metrics}");
+    }
     let (inbound, application) = (orders.inbound()?.to_string(), orders.application().to_string());
     let both = format!("{inbound}:{application}");
     let file = |name: &str| mesh.folder().join(name).display().to_string();

@@ -2,11 +2,12 @@
 
 use super::{Finding, machine};
 use crate::cli::exit::Failure;
-use crate::cli::sidecar::{Arguments, data_dir, inbound_of};
+use crate::cli::sidecar::{Arguments, data_dir, inbound_with};
 use crate::mesh::identity::join_token::JoinToken;
 use crate::server::api::client::{Client, Credentials};
 use crate::sidecar::application::Looking;
 use crate::sidecar::identity::Identity;
+use crate::sidecar::settings::TokenSource;
 use crate::sidecar::state;
 use jiff::Timestamp;
 use std::fs::{File, TryLockError};
@@ -134,7 +135,7 @@ async fn control_plane(url: &str, root_pem: &str) -> Vec<Finding> {
 /// The ports of the sidecar, and its application.
 async fn addresses(options: &Arguments, runs: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
-    match inbound_of(options).await {
+    match inbound_with(options, &TokenSource::File(options.token_file.clone())).await {
         Ok(Some(inbound)) => {
             findings.push(machine::port("inbound", inbound.listen, runs));
             findings.push(Finding::ok("address", format!("others reach it at {}", inbound.advertised)));

@@ -253,7 +253,7 @@ pub(super) async fn forget(
     Ok(Json(Done {}))
 }
 
-fn proxies(api: &Api) -> Vec<ProxyBody> {
+pub(super) fn proxies(api: &Api) -> Vec<ProxyBody> {
     let desired = api.store.watch().borrow().clone();
     let fleet = api.fleet.standpoint();
     let mut statuses = api.board.statuses();
