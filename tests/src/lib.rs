@@ -14,6 +14,7 @@ pub mod foreign;
 pub mod mesh;
 pub mod pair;
 pub mod programs;
+pub mod prometheus;
 pub mod random;
 pub mod ready;
 pub mod registry;

@@ -24,6 +24,7 @@ mod limits;
 mod logs;
 mod mesh;
 mod mistakes;
+mod observability;
 mod one_identity;
 mod outbound;
 mod own_filters;
