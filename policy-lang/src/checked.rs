@@ -333,6 +333,18 @@ pub struct Respond {
     pub body: String,
 }
 
+impl Respond {
+    /// The answer of a statement, which may say what decided: in the text the first `{rule}` stands for its id, the
+    /// first `{policy}` for the policy. The text grows by no more than these.
+    #[must_use]
+    pub fn of(self, rule: &str) -> Self {
+        let policy = rule.split_once('/').map_or(rule, |(policy, _)| policy);
+        // Neither id nor policy has a brace.
+        let body = self.body.replacen("{rule}", rule, 1).replacen("{policy}", policy, 1);
+        Self { body, ..self }
+    }
+}
+
 /// A caller.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Peer {

@@ -124,13 +124,8 @@ impl Around<'_> {
         let matched = matched?;
         // An error in the answer leaves the rule out.
         let respond = respond.map_or(Some(None), |respond| respond.map(Some))?;
-        let rule = Rule {
-            id: name.id,
-            effect,
-            guard: Guard { condition, ..matched.guard },
-            respond: respond.filter(|_| effect == Effect::Deny),
-            span,
-        };
+        let respond = respond.filter(|_| effect == Effect::Deny).map(|respond| respond.of(&name.id));
+        let rule = Rule { id: name.id, effect, guard: Guard { condition, ..matched.guard }, respond, span };
         Some((rule, name.span))
     }
 

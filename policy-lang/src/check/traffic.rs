@@ -46,6 +46,8 @@ impl Around<'_> {
         }
         let (rate, burst) = rate?;
         let default = Respond { status: LIMITED_STATUS, body: String::new() };
+        // An error in the answer leaves the limit out.
+        let respond = respond.map_or(Some(default), |respond| respond)?.of(&name.id);
         let limit = Limit {
             id: name.id,
             guard: Guard { condition, ..matched?.guard },
@@ -53,8 +55,7 @@ impl Around<'_> {
             burst,
             keys: keys?,
             shared: node.shared().is_some(),
-            // An error in the answer leaves the limit out.
-            respond: respond.map_or(Some(default), |respond| respond)?,
+            respond,
             span,
         };
         Some((limit, name.span))

@@ -255,7 +255,11 @@ const KEYWORDS: &[Word] = &[
     word("remove", "remove request|response header NAME [for ...] [when ...]", "takes a header away."),
     word("request", "request header NAME", "what is sent to the service."),
     word("requests", "requests COUNT", "so many requests may be under way at once."),
-    word("respond", "respond STATUS [\"TEXT\"]", "the answer to a request that is refused."),
+    word(
+        "respond",
+        "respond STATUS [\"TEXT\"]",
+        "the answer to a request that is refused. In the text, `{rule}` and `{policy}` say what decided.",
+    ),
     word("response", "response header NAME", "what is answered."),
     word("retries", "retries PERCENT", "at most such a share of the requests may be retries: the budget."),
     word(

@@ -6,6 +6,7 @@ use crate::checked::{Body, CheckedPolicy, Mode, Otherwise};
 use crate::decision::DEFAULT_DENY;
 use crate::diagnostic::Diagnostic;
 use crate::linked::LinkedOtherwise;
+use std::sync::Arc;
 
 /// What happens when no rule matches: by the enforced policies, and with the shadow policies in force too if
 /// there are any. The policies are sorted by name and all concern the workload.
@@ -82,10 +83,11 @@ fn choose(
     if !conflicts.is_empty() {
         return Err(conflicts);
     }
+    let rule: Arc<str> = format!("{}/otherwise", policy.name).into();
     let answer = LinkedOtherwise {
-        rule: format!("{}/otherwise", policy.name).into(),
+        respond: otherwise.respond.clone().map(|respond| respond.of(&rule)),
+        rule,
         allow: otherwise.allow,
-        respond: otherwise.respond.clone(),
     };
     Ok(Some((best, answer)))
 }
