@@ -4,9 +4,11 @@ use super::Shop;
 use crate::command_line::transcript::CHANCERY;
 use anyhow::{Result, ensure};
 use chancery_tests::mesh::process::Process;
+use chancery_tests::mesh::wire::Request;
 use serde_json::Value;
 
-const POLICIES: &str = "auth orders on service shop/orders { read: allow GET /orders/** }\n\
+const POLICIES: &str = "auth orders on service shop/orders {\n  read: allow GET /orders/**\n  \
+    otherwise deny respond 403 \"denied by the policy {policy} of shop/orders\"\n}\n\
     auth v2 on workload shop { version: \"v2\" } { extra: allow GET /v2 }\n\
     traffic ledger on service pay/ledger { timeout 2s }\n";
 
@@ -26,6 +28,10 @@ async fn everything_can_be_listed_watched_and_described() -> Result<()> {
     let mut watch = Process::start("get --watch", CHANCERY.as_ref(), &arguments)?;
     shop.mesh.apply(POLICIES).await?;
     watch.until_line(|line| line.starts_with("v2 ").then_some(())).await?;
+
+    // A caller learns why where a policy says so.
+    let denied = shop.frontend.ask(&shop.orders, &Request::get("/x")).await?;
+    assert_eq!((denied.status, denied.body), (403, "denied by the policy orders of shop/orders".to_owned()));
 
     // The forms of a list.
     let table = said(&shop, &["get", "policy"], 0).await?;
