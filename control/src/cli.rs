@@ -211,7 +211,7 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Check(arguments) => check::run(arguments),
         Command::Fmt(arguments) => fmt::run(arguments),
         Command::Test(arguments) => test::run(arguments),
-        Command::Explain(arguments) => explain::run(arguments),
+        Command::Explain(arguments) => explain::run(arguments, &cli.global).await,
         Command::Import(arguments) => import::run(arguments),
         Command::Lsp(arguments) => lsp::run(arguments),
         Command::Compile(arguments) => compile::run(arguments),

@@ -1,6 +1,9 @@
 //! `chancery explain`: what would be decided of a request, by which rule, and why not by another.
 
+mod live;
+
 use crate::cli::exit::{CommandResult, Exit, Failure};
+use crate::cli::global::Global;
 use crate::cli::policy_files::{self, PolicyFiles};
 use crate::cli::report::Format;
 use crate::cli::target::{TargetArguments, labels};
@@ -13,6 +16,7 @@ use chancery_policy_lang::diagnostic::near::nearest;
 use chancery_policy_lang::linked::Workload;
 use chancery_policy_lang::request::RawRequest;
 use clap::Args;
+use live::Live;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -21,15 +25,19 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:\n  \
     chancery explain 'GET /api/x from service shop/cart' --on service shop/orders policies/\n  \
     chancery explain 'DELETE /api/items/7 with header x-role = \"lead\" with ip 10.1.2.3' \\\n      \
-    --on service shop/orders --label version=v2 policies/")]
+    --on service shop/orders --label version=v2 policies/\n  \
+    chancery explain 'GET /api/x from service shop/cart' --on service shop/orders --live")]
 pub struct Arguments {
     /// The request, as in a `test` block: METHOD PATH [from PEER] [with header NAME = "VALUE"] …; the
     /// path goes up to the next white space, or stands in quotes
     #[arg(value_name = "REQUEST")]
     request: String,
     /// Policy files, folders of them, or `-` for standard input
-    #[arg(required = true, value_name = "FILE|DIR")]
+    #[arg(required_unless_present = "live", conflicts_with = "live", value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
+    /// By the policies in force, with the labels of the replicas that have joined; says which of them decide by these
+    #[arg(long)]
+    live: bool,
     #[command(flatten)]
     target: TargetArguments,
     /// A label of the caller, if that is a service; can be given several times
@@ -43,12 +51,17 @@ pub struct Arguments {
 /// Prints the decision and how each rule met the request.
 ///
 /// # Errors
-/// Bad input if the request, a file or a policy is wrong.
-pub fn run(arguments: &Arguments) -> CommandResult {
-    let workload = arguments.target.workload()?;
+/// Bad input if the request, a file or a policy is wrong; with `--live` also what the control plane says.
+pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
+    let stated = arguments.target.workload()?;
     let caller_labels = labels(&arguments.from_labels)?;
+    let live = if arguments.live { Some(Live::ask(global, stated.clone()).await?) } else { None };
+    let workload = live.as_ref().map_or(stated, |live| live.workload.clone());
     let request = parse_request(&arguments.request, &workload.trust_domain)?;
-    let files = PolicyFiles::read(&arguments.files)?;
+    let files = match &live {
+        Some(live) => live.files(),
+        None => PolicyFiles::read(&arguments.files)?,
+    };
     files.say_diagnostics()?;
     let policies = Policies { sources: &files.sources, checked: &files.analysis.policies };
     let explained = match Explained::new(policies, &workload, &caller_labels, &request) {
@@ -62,9 +75,16 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         let own = format!("{}/{}", workload.namespace, workload.service);
         terminal::print_error(&format!("no policy names the service `{own}`: did you mean `{near}`?"));
     }
-    match arguments.format {
-        Format::Json => terminal::print_json(&explained)?,
-        Format::Human | Format::Plain => terminal::print_words(&explained.to_string())?,
+    match (arguments.format, &live) {
+        (Format::Json, None) => terminal::print_json(&explained)?,
+        (Format::Json, Some(live)) => {
+            let text = serde_json::json!({
+                "explained": explained, "revision": live.revision, "sidecars": live.sidecars
+            });
+            terminal::print_json(&text)?;
+        }
+        (_, None) => terminal::print_words(&explained.to_string())?,
+        (_, Some(live)) => terminal::print_words(&format!("{explained}\n{}", live.standing()))?,
     }
     Ok(Exit::Well)
 }

@@ -36,8 +36,13 @@ impl PolicyFiles {
     /// # Errors
     /// As [`sources::read`].
     pub fn read(arguments: &[PathBuf]) -> Result<Self, Failure> {
-        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-        Ok(Self::check(sources::read(arguments)?, today))
+        Ok(Self::of_today(sources::read(arguments)?))
+    }
+
+    /// Parses and checks files as of this day.
+    #[must_use]
+    pub fn of_today(sources: SourceSet) -> Self {
+        Self::check(sources, Timestamp::now().to_zoned(TimeZone::UTC).date())
     }
 
     /// Parses and checks files; `today` is the day for shadow policies whose time may be over.

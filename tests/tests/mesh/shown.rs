@@ -33,6 +33,25 @@ async fn everything_can_be_listed_watched_and_described() -> Result<()> {
     let denied = shop.frontend.ask(&shop.orders, &Request::get("/x")).await?;
     assert_eq!((denied.status, denied.body), (403, "denied by the policy orders of shop/orders".to_owned()));
 
+    // What is in force explains itself, and says who decides so.
+    let request = "GET /x from service shop/frontend";
+    let on = ["--on", "service", "shop/orders", "--live"];
+    let explain = [&["explain", request][..], &on].concat();
+    let text = said(&shop, &explain, 2).await?;
+    ensure!(text.contains("differ in labels, such as version=v1 and version=v2"), "{text}");
+    let text = said(&shop, &[&explain[..], &["--label", "version=v2"]].concat(), 0).await?;
+    for line in [
+        "deny 403 by orders/otherwise ",
+        "allow v2/extra ",
+        "\nin force: revision 1\nshop/orders/orders-2: decides by it (ready)\n",
+    ] {
+        ensure!(text.contains(line), "no `{line}` in\n{text}");
+    }
+    let json =
+        said(&shop, &[&explain[..], &["--label", "version=v1", "--format", "json"]].concat(), 0).await?;
+    let json: Value = serde_json::from_str(&json)?;
+    ensure!(json.pointer("/sidecars/0/id") == Some(&Value::from("shop/orders/orders-1")), "{json}");
+
     // The forms of a list.
     let table = said(&shop, &["get", "policy"], 0).await?;
     ensure!(table.starts_with("POLICY  MODE     ON  ") && !table.contains("LINE"), "{table}");
