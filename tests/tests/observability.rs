@@ -45,7 +45,12 @@ async fn prometheus_answers_what_the_dashboard_and_the_alerts_ask() -> Result<()
         let text = reader.get(field).and_then(Value::as_str).context("no reader's context")?;
         fs::write(folder.path().join(name), text)?;
     }
-    fs::write(folder.path().join("sidecars.json"), json!([{"targets": said_at}]).to_string())?;
+    let groups: Vec<Value> = said_at
+        .iter()
+        .zip(["web", "orders"])
+        .map(|(target, service)| json!({"targets": [target], "labels": {"namespace": "shop", "service": service}}))
+        .collect();
+    fs::write(folder.path().join("sidecars.json"), json!(groups).to_string())?;
     let control_plane = mesh.context()?.url.replace("https://", "");
     let settings = file("examples/observability/prometheus.yml").text;
     let settings = settings.replace("/etc/prometheus/chancery", &place).replace("15s", "1s");
@@ -69,9 +74,13 @@ async fn prometheus_answers_what_the_dashboard_and_the_alerts_ask() -> Result<()
     for question in &questions {
         prometheus.until_some(question).await?;
     }
-    let limited = prometheus.until_some("sum by (policy, statement) (writ_limited)").await?;
+    let limited =
+        prometheus.until_some("sum by (namespace, service, policy, statement) (writ_limited)").await?;
     let labels = limited.first().and_then(|series| series.get("metric")).cloned();
-    assert_eq!(labels, Some(json!({"policy": "few", "statement": "few"})));
+    assert_eq!(
+        labels,
+        Some(json!({"namespace": "shop", "service": "orders", "policy": "few", "statement": "few"}))
+    );
 
     // Nothing is wrong, and each alert is a question that is understood.
     let alerts = file("examples/observability/alerts.yml").text;
@@ -91,5 +100,15 @@ async fn prometheus_answers_what_the_dashboard_and_the_alerts_ask() -> Result<()
     mesh.apply(&POLICIES.replace("/exports", "/export")).await?;
     web.call("shop/orders", &Request::get("/orders")).await?;
     prometheus.until_some(&format!("{counted} > {before}")).await?;
+
+    // Alerts ask for what there is: a sidecar that is gone is seen by those that are about it.
+    drop(web);
+    for expression in [
+        "up{job=\"chancery-sidecars\"} == 0",
+        "chancery_sidecars_registered - chancery_sidecars_connected > 0",
+    ] {
+        ensure!(alerts.contains(expression), "no alert asks {expression}");
+        prometheus.until_some(expression).await?;
+    }
     Ok(())
 }

@@ -90,8 +90,10 @@ impl Admin {
     /// # Errors
     /// When Envoy does not answer.
     pub async fn metrics(&self) -> Result<String, SidecarError> {
-        let (_, body) = self.ask(Method::GET, "/stats/prometheus?usedonly").await?;
-        Ok(body)
+        match self.ask(Method::GET, "/stats/prometheus?usedonly").await? {
+            (StatusCode::OK, body) => Ok(body),
+            (status, _) => Err(self.failed(status.to_string())),
+        }
     }
 
     async fn ask(&self, method: Method, path: &str) -> Result<(StatusCode, String), SidecarError> {

@@ -77,6 +77,9 @@ impl Readiness {
 /// no Envoy.
 async fn metrics(State(sources): State<Sources>) -> ([(HeaderName, &'static str); 1], String) {
     let of_envoy = sources.admin.metrics().await;
+    if let Err(error) = &of_envoy {
+        tracing::warn!("what Envoy counts is missing in metrics: {error}");
+    }
     let up = u8::from(of_envoy.is_ok());
     let up = format!(
         "# HELP chancery_envoy_up Whether Envoy says what it counts.\n# TYPE chancery_envoy_up gauge\nchancery_envoy_up {up}\n"
