@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -38,7 +38,7 @@ impl Prometheus {
     pub async fn start(settings: &Path, cache: &Path) -> Result<Self> {
         // Another test may have been first.
         let _installed = rustls::crypto::ring::default_provider().install_default();
-        let program = had(PROGRAM, cache)?;
+        let program = debian::program(PACKAGE, PROGRAM, cache)?;
         let (data, address) = (tempfile::tempdir()?, ports::free()?);
         let said = data.path().join("said");
         let mut process = Command::new(program)
@@ -100,18 +100,11 @@ impl Prometheus {
 /// # Errors
 /// When they are none, with what it says.
 pub async fn check_rules(rules: &Path, cache: &Path) -> Result<()> {
-    let output = Command::new(had(TOOL, cache)?).args(["check", "rules"]).arg(rules).output().await?;
+    let output = Command::new(debian::program(PACKAGE, TOOL, cache)?)
+        .args(["check", "rules"])
+        .arg(rules)
+        .output()
+        .await?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
-}
-
-/// A program: of this machine if it has it, else Debian's, unpacked under `cache`.
-fn had(program: &str, cache: &Path) -> Result<PathBuf> {
-    let installed = Path::new("/").join(program);
-    if installed.is_file() {
-        return Ok(installed);
-    }
-    let folder = cache.join("prometheus");
-    debian::unpack(&[PACKAGE], program, &folder)?;
-    Ok(folder.join(program))
 }

@@ -8,7 +8,7 @@ use reqwest::header::{CONTENT_TYPE, LOCATION};
 use serde_json::{Value, json};
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -40,7 +40,7 @@ impl Registry {
     pub async fn start(cache: &Path) -> Result<Self> {
         // Another test may have been first.
         let _installed = rustls::crypto::ring::default_provider().install_default();
-        let program = program(cache)?;
+        let program = debian::program(PACKAGE, PROGRAM, cache)?;
         let (folder, address) = (tempfile::tempdir()?, ports::free()?);
         let settings = folder.path().join("config.json");
         let data = folder.path().join("data");
@@ -108,15 +108,4 @@ impl Registry {
         let digest = format!("sha256:{}", FilterDigest::of(bytes.as_bytes()));
         Ok(json!({"mediaType": media_type, "digest": digest, "size": bytes.len()}))
     }
-}
-
-/// The program: of this machine if it has it, else Debian's, unpacked under `cache`.
-fn program(cache: &Path) -> Result<PathBuf> {
-    let installed = Path::new("/").join(PROGRAM);
-    if installed.is_file() {
-        return Ok(installed);
-    }
-    let folder = cache.join("docker-registry");
-    debian::unpack(&[PACKAGE], PROGRAM, &folder)?;
-    Ok(folder.join(PROGRAM))
 }

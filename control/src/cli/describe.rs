@@ -4,6 +4,7 @@ use crate::cli::context;
 use crate::cli::exit::{CommandResult, Exit, Failure};
 use crate::cli::filter;
 use crate::cli::get::members::services_of;
+use crate::cli::get::or_none;
 use crate::cli::global::Global;
 use crate::cli::listing::{self, ListForm};
 use crate::cli::proxies::{inbound, path_of, state, unready};
@@ -111,7 +112,7 @@ async fn policy(client: &Client, name: &str) -> Result<Described, Failure> {
         &format!("policy {}", policy.name),
         &[
             ("mode", policy.mode.clone()),
-            ("on", words(&policy.targets)),
+            ("on", or_none(&policy.targets)),
             ("set", policy.set.clone().unwrap_or_else(|| "-".to_owned())),
             ("file", format!("{}:{}", policy.file, policy.line)),
             ("revision", policy.revision.to_string()),
@@ -151,15 +152,15 @@ async fn proxy(client: &Client, id: &str) -> Result<Described, Failure> {
         &format!("sidecar {}", proxy.id),
         &[
             ("service", proxy.service.clone()),
-            ("labels", words(&labels)),
+            ("labels", or_none(&labels)),
             ("state", state(&proxy).to_owned()),
             ("revision", format!("{}, offered {}", number(proxy.revision), number(proxy.offered))),
             ("reached at", own.map_or_else(|| "-".to_owned(), inbound)),
             ("listens at", own.map_or_else(|| "-".to_owned(), |own| own.listen.to_string())),
             ("application", own.map_or_else(|| "-".to_owned(), |own| own.application.to_string())),
             ("check", own.and_then(|own| own.check.clone()).unwrap_or_else(|| "-".to_owned())),
-            ("calls", words(&calls)),
-            ("policies", words(&names(&policies))),
+            ("calls", or_none(&calls)),
+            ("policies", or_none(&names(&policies))),
         ],
     );
     text += &refusals(&proxy);
@@ -176,7 +177,8 @@ async fn service(client: &Client, name: &str) -> Result<Described, Failure> {
         return Err(Failure::bad_input(format!("no sidecar of `{name}` has joined, and none calls it"))
             .help("`chancery get service` lists the services; `chancery token --service` lets one in"));
     };
-    let set = |names: &std::collections::BTreeSet<String>| words(&names.iter().cloned().collect::<Vec<_>>());
+    let set =
+        |names: &std::collections::BTreeSet<String>| or_none(&names.iter().cloned().collect::<Vec<_>>());
     let mut text = lines(
         &format!("service {name}"),
         &[
@@ -191,7 +193,7 @@ async fn service(client: &Client, name: &str) -> Result<Described, Failure> {
             ),
             ("called by", set(&service.callers)),
             ("calls", set(&service.calls)),
-            ("policies", words(&names(&policies))),
+            ("policies", or_none(&names(&policies))),
         ],
     );
     let replicas: Vec<&ProxyBody> = list.proxies.iter().filter(|proxy| proxy.service == name).collect();
@@ -222,10 +224,6 @@ fn standing(proxy: &ProxyBody, wanted: Option<u64>) -> Vec<String> {
 
 fn names(list: &PolicyList) -> Vec<String> {
     list.policies.iter().map(|policy| policy.name.clone()).collect()
-}
-
-fn words(words: &[String]) -> String {
-    if words.is_empty() { "-".to_owned() } else { words.join(", ") }
 }
 
 fn lines(title: &str, of: &[(&str, String)]) -> String {

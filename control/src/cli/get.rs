@@ -259,6 +259,6 @@ async fn audit(client: &Client, count: usize, machines: bool) -> Result<Listing,
 }
 
 /// Words with commas between them, or a dash.
-fn or_none(words: &[String]) -> String {
+pub(super) fn or_none(words: &[String]) -> String {
     if words.is_empty() { "-".to_owned() } else { words.join(", ") }
 }

@@ -77,7 +77,7 @@ pub async fn run(arguments: &Arguments, global: &Global) -> CommandResult {
         terminal::print_line("no sidecar has joined; `chancery token --help` says how one does")?;
     } else {
         let rows: Vec<_> = list.proxies.iter().map(row).collect();
-        let mut text = terminal::table(&["PROXY", "STATE", "REVISION", "INBOUND", "CALLS"], &rows);
+        let mut text = terminal::table(&TITLES, &rows);
         list.proxies.iter().for_each(|proxy| text.push_str(&unready(proxy)));
         terminal::print_words(&text)?;
     }
@@ -124,7 +124,11 @@ pub(super) fn say_evicted(gone: &Evicted) -> std::io::Result<()> {
     gone.evicted.iter().try_for_each(|id| terminal::print_line(&format!("proxy {} evicted", visible(id))))
 }
 
-fn row(proxy: &ProxyBody) -> Vec<String> {
+/// What the cells of a sidecar's row are.
+pub(super) const TITLES: [&str; 5] = ["PROXY", "STATE", "REVISION", "INBOUND", "CALLS"];
+
+/// The row of a sidecar.
+pub(super) fn row(proxy: &ProxyBody) -> Vec<String> {
     let calls: Vec<_> = proxy.outbounds.iter().map(|outbound| outbound.service.as_str()).collect();
     vec![
         proxy.id.clone(),

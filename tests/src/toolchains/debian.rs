@@ -2,12 +2,27 @@
 
 use super::output;
 use anyhow::Result;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 /// One at a time, since tests run beside each other.
 static UNPACKING: Mutex<()> = Mutex::new(());
+
+/// A program: of this machine if it has it at this path below `/`, else that of a package, unpacked in a folder of its name
+/// under `cache`.
+///
+/// # Errors
+/// When it cannot be had.
+pub fn program(package: &str, path: &str, cache: &Path) -> Result<PathBuf> {
+    let installed = Path::new("/").join(path);
+    if installed.is_file() {
+        return Ok(installed);
+    }
+    let folder = cache.join(package);
+    unpack(&[package], path, &folder)?;
+    Ok(folder.join(path))
+}
 
 /// Unpacks packages into a folder unless a file is in it that one of them has.
 ///

@@ -3,7 +3,7 @@
 use super::or_none;
 use crate::cli::exit::Failure;
 use crate::cli::listing::{self, Item, Listing};
-use crate::cli::proxies::{inbound, state};
+use crate::cli::proxies::{TITLES, row};
 use crate::server::api::client::Client;
 use crate::server::api::types::{ProxyBody, ProxyList, ReadinessState};
 use serde::Serialize;
@@ -12,8 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) async fn proxies(client: &Client) -> Result<Listing, Failure> {
     let list: ProxyList = client.get("/v1/proxies").await?;
     let item = |proxy: &ProxyBody| {
-        let number = |revision: Option<u64>| revision.map_or_else(|| "-".to_owned(), |it| it.to_string());
-        let calls: Vec<String> = proxy.outbounds.iter().map(|outbound| outbound.service.clone()).collect();
+        let offered = proxy.offered.map_or_else(|| "-".to_owned(), |it| it.to_string());
         let labels: Vec<String> =
             proxy.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let application = proxy.inbound.as_ref().map(|inbound| inbound.application.to_string());
@@ -21,17 +20,11 @@ pub(super) async fn proxies(client: &Client) -> Result<Listing, Failure> {
         Ok(Item {
             key: proxy.id.clone(),
             cells: (
-                vec![
-                    proxy.id.clone(),
-                    state(proxy).to_owned(),
-                    number(proxy.revision),
-                    proxy.inbound.as_ref().map_or_else(|| "-".to_owned(), inbound),
-                    or_none(&calls),
-                ],
+                row(proxy),
                 vec![
                     application.unwrap_or_else(|| "-".to_owned()),
                     check.unwrap_or_else(|| "-".to_owned()),
-                    number(proxy.offered),
+                    offered,
                     or_none(&labels),
                 ],
             ),
@@ -39,10 +32,7 @@ pub(super) async fn proxies(client: &Client) -> Result<Listing, Failure> {
         })
     };
     Ok(Listing {
-        titles: (
-            &["PROXY", "STATE", "REVISION", "INBOUND", "CALLS"],
-            &["APPLICATION", "CHECK", "OFFERED", "LABELS"],
-        ),
+        titles: (&TITLES, &["APPLICATION", "CHECK", "OFFERED", "LABELS"]),
         items: list.proxies.iter().map(item).collect::<Result<_, Failure>>()?,
         whole: listing::tree(&list)?,
         none: "no sidecar has joined; `chancery token --help` says how one does",
