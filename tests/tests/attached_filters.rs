@@ -1,5 +1,6 @@
 //! Filters of others in a mesh of real Envoys: where they stand, what they see, and what becomes of requests when they fail.
 
+mod calls;
 mod canary;
 mod failing;
 mod versions;

@@ -32,7 +32,7 @@ mod tests;
 mod tls;
 pub mod yaml;
 
-use chancery_policy_lang::checked::{Destination, ServiceRef};
+use chancery_policy_lang::checked::ServiceRef;
 use std::time::Duration;
 
 /// The listener that other sidecars connect to, and its route configuration.
@@ -92,12 +92,6 @@ impl Default for ConnectionLife {
     fn default() -> Self {
         Self { seconds: CONNECTION_LIFE_MAX_S, quiet: Some(QUIET_STREAM_DEFAULT) }
     }
-}
-
-/// The cluster of a destination in the mesh, and its endpoints.
-#[must_use]
-pub fn mesh_cluster(destination: &Destination) -> String {
-    format!("mesh/{destination}")
 }
 
 /// The extension that decides the requests that go out to a service of the mesh.

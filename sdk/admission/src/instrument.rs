@@ -11,11 +11,13 @@
 
 mod additions;
 mod budget;
+mod calls;
 mod counting;
 mod rewrite;
 mod shims;
 mod words;
 
+pub use calls::{CallsNotLimited, limit_calls};
 pub use counting::Counting;
 
 use crate::outline::Outline;

@@ -3,6 +3,7 @@
 //! ```text
 //! bytes --check--> findings
 //!    └────instrument (if nothing refuses it)────> module that ends its callbacks in time
+//!                                                    └────limit_calls────> one that calls what a policy says
 //! ```
 //!
 //! Envoy 1.40 trusts a module with its life: some shapes of module crash it, an endless loop hangs a worker or, in
@@ -22,7 +23,7 @@ mod outline;
 
 pub use capability::Capability;
 pub use finding::{Code, Finding, Place, Severity};
-pub use instrument::Counting;
+pub use instrument::{CallsNotLimited, Counting, limit_calls};
 pub use limits::Terms;
 
 use std::collections::BTreeSet;

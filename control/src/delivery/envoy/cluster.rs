@@ -1,9 +1,10 @@
 //! CDS: the application beside the sidecar, and the services of the mesh that it calls.
 
 use super::message::{ads, any, number, resource, seconds};
-use super::{ConnectionLife, LOCAL_APP, endpoints, mesh_cluster, message, tls};
+use super::{ConnectionLife, LOCAL_APP, endpoints, message, tls};
 use crate::delivery::snapshot::{Resource, ResourceType};
 use crate::mesh::model::Protocol;
+use crate::policies::filters::attached::mesh_cluster;
 use chancery_policy_lang::checked::{Balance, Destination, Ejection, HealthCheck as LinkedCheck, Pool};
 use chancery_policy_lang::link::LinkedSettings;
 use chancery_policy_lang::request::ServiceIdentity;

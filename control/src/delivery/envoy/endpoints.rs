@@ -1,8 +1,8 @@
 //! EDS: where the replicas of a service are.
 
-use super::mesh_cluster;
 use super::message::{address, resource};
 use crate::delivery::snapshot::{Resource, ResourceType};
+use crate::policies::filters::attached::mesh_cluster;
 use chancery_policy_lang::checked::Destination;
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use envoy_types::pb::envoy::config::endpoint::v3::{

@@ -3,9 +3,10 @@
 use super::matcher::{self, ByText, Matcher, OnMatch, Tree, named};
 use super::message::{any, milliseconds, number, of_milliseconds, seconds};
 use super::shown::Shown;
-use super::{INBOUND, LOCAL_APP, UNSENT, cors, mesh_cluster, outbound_listener};
+use super::{INBOUND, LOCAL_APP, UNSENT, cors, outbound_listener};
 use crate::delivery::snapshot::{Resource, ResourceType};
 use crate::policies::call_programs::CallProgram;
+use crate::policies::filters::attached::mesh_cluster;
 use chancery_policy_lang::checked::{
     Cause, CorsRules, Destination, Milliseconds, Mirror, Retry, ServiceRef, Weighted,
 };

@@ -5,7 +5,7 @@ use super::groups::{Groups, MadeOnce};
 use crate::delivery::envoy::filter::{self, Attachment, Slot, extension_name};
 use crate::delivery::snapshot::Resource;
 use crate::mesh::model::{Labels, ProxyId, ProxyRegistration};
-use crate::policies::filters::attached::{allowed, linked, record};
+use crate::policies::filters::attached::{allowed, called, granting, linked, record};
 use crate::policies::in_force::{InForce, describe};
 use crate::policies::population::workload;
 use crate::policies::programs::Programs;
@@ -150,8 +150,7 @@ impl Attached {
             Direction::Inbound => attachments.inbound = slots,
             Direction::Outbound => attachments.outbound = slots,
         }
-        let destination = |service: &ServiceRef| Destination { service: service.clone(), version: None };
-        let calls = filters.iter().flat_map(|filter| &filter.body.may.calls).map(destination);
+        let calls = filters.iter().flat_map(|filter| &filter.body.may.calls).map(called);
         attachments.calls.insert(direction, calls.collect());
         let mut problem = Ok(());
         for filter in filters {
@@ -181,6 +180,7 @@ impl Attached {
         let record = record(&in_force.state, &filter.body.attached)
             .ok_or_else(|| format!("`{}` is not there any more", filter.body.attached))?;
         let module = self.programs.filters().modules().get(record.module)?;
+        let module = granting(&module, &filter.body.may)?;
         let resource = Arc::new(filter::resource(&Attachment {
             policy: &filter.policy,
             direction,

@@ -4,11 +4,13 @@ use crate::mesh::model::filter::FilterName;
 use crate::mesh::model::{DesiredState, FilterId, FilterRecord};
 use crate::policies::in_force::PolicySet;
 use chancery_policy_lang::Diagnostic;
-use chancery_policy_lang::checked::{Attached, CheckedPolicy, Direction, FilterVersion, Grants};
+use chancery_policy_lang::checked::{
+    Attached, CheckedPolicy, Destination, Direction, FilterVersion, Grants, ServiceRef,
+};
 use chancery_policy_lang::filters::{Granting, Pushed, Registry};
 use chancery_policy_lang::link::{LinkedFilter, link_filters};
 use chancery_policy_lang::linked::Workload;
-use chancery_sdk_admission::Capability;
+use chancery_sdk_admission::{Capability, limit_calls};
 use chancery_sdk_host::abi::{guest_exports, host_calls};
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -88,6 +90,31 @@ pub fn allowed(record: &FilterRecord, may: &Grants) -> BTreeSet<String> {
     };
     let log = host_calls::LOG.name.to_owned();
     record.allowed.iter().filter(is_allowed).cloned().chain([log]).collect()
+}
+
+/// The cluster of a destination in the mesh, and its endpoints: by this name modules call it, too.
+#[must_use]
+pub fn mesh_cluster(destination: &Destination) -> String {
+    format!("mesh/{destination}")
+}
+
+/// A service as modules call it.
+#[must_use]
+pub fn called(service: &ServiceRef) -> Destination {
+    Destination { service: service.clone(), version: None }
+}
+
+/// A module that calls the services that a policy lets it call, and no other.
+///
+/// # Errors
+/// In words, if the module is none that was admitted.
+pub fn granting(module: &Arc<[u8]>, may: &Grants) -> Result<Arc<[u8]>, String> {
+    // Without a word of calls Envoy makes none.
+    if may.calls.is_empty() {
+        return Ok(module.clone());
+    }
+    let clusters: Vec<_> = may.calls.iter().map(|service| mesh_cluster(&called(service))).collect();
+    limit_calls(module, &clusters).map(Arc::from).map_err(|error| error.to_string())
 }
 
 /// The filters in the way of a workload's requests, in their order.

@@ -1,6 +1,6 @@
 //! Filters on trial: each is started with the configuration that a policy gives it, before the policy is in force.
 
-use super::attached::{allowed, record};
+use super::attached::{allowed, called, granting, record};
 use super::dry_run::{self, dry_run};
 use super::modules::Modules;
 use crate::mesh::model::DesiredState;
@@ -48,7 +48,9 @@ impl FilterTrials {
         let allowed = allowed(record, &body.may);
         let mut hash = Sha256::new();
         hash.update(record.module.as_bytes());
-        for part in allowed.iter().map(String::as_str).chain(body.config.as_deref()) {
+        let calls: Vec<_> = body.may.calls.iter().map(|service| called(service).to_string()).collect();
+        let parts = allowed.iter().chain(&calls).map(String::as_str).chain(body.config.as_deref());
+        for part in parts {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -60,7 +62,7 @@ impl FilterTrials {
         let wrong = match known {
             Some(wrong) => wrong,
             None => {
-                let bytes = self.modules.get(record.module)?.to_vec();
+                let bytes = granting(&self.modules.get(record.module)?, &body.may)?.to_vec();
                 let module = AdmittedModule { bytes, allowed };
                 let wrong = wrong(self.host()?, &module, body.config.as_deref());
                 let mut tried = tried();

@@ -17,8 +17,8 @@ const CALLOUT_COST: u64 = 20_000;
 /// What each vector of a vectored call costs, beside its bytes.
 const VECTOR_COST: u64 = 50;
 
-/// Those that do.
-const CALLOUTS: [Contract; 3] = [call::HTTP_CALL, call::GRPC_CALL, call::GRPC_STREAM];
+/// Those that do. Where the name of the cluster is, their first two parameters say.
+pub(super) const CALLOUTS: [Contract; 3] = [call::HTTP_CALL, call::GRPC_CALL, call::GRPC_STREAM];
 
 /// Host calls whose parameters tell how many bytes the host reads or fills, with the places of those parameters.
 /// What the host gives is paid when it allocates.

@@ -4,6 +4,7 @@
 //! routes and logs; so the roots are listed that are none of its. A name of a cluster leads to whatever the sidecar can
 //! reach, the control plane and the application behind the policies among it, or, for gRPC, is a message of its own
 //! that names any address; so it must begin as the clusters of services do, and have no byte that such a message needs.
+//! Whoever uses the module says which services those are: see [`super::limit_calls`].
 
 use chancery_sdk_abi::Status;
 use wasm_encoder::{BlockType, Function, InstructionSink, MemArg, MemArgTarget};
@@ -71,6 +72,18 @@ pub(crate) fn only_services(function: &mut Function, at: u32, end: u32) {
         .br_if(1);
     code.local_get(at).i32_const(1).i32_add().local_set(at);
     code.br(0).end().end();
+    code.i32_const(Status::BadArgument.number()).return_().end();
+}
+
+/// Goes on if the name is that of one of these clusters; otherwise there is no such cluster.
+pub(crate) fn only_clusters(code: &mut InstructionSink<'_>, clusters: &[String]) {
+    code.block(BlockType::Empty);
+    for cluster in clusters {
+        code.block(BlockType::Empty);
+        begins_with(code, cluster);
+        code.local_get(LENGTH).i32_const(cluster.len() as i32).i32_eq().br_if(1);
+        code.end();
+    }
     code.i32_const(Status::BadArgument.number()).return_().end();
 }
 

@@ -8,7 +8,7 @@ mod generated;
 mod same_meaning;
 mod words;
 
-use chancery_sdk_admission::{Admission, Terms, admit};
+use chancery_sdk_admission::{Admission, Terms, admit, limit_calls};
 use chancery_sdk_host::{HeaderMap, Host, HostError, Limits, Plugin, PluginConfiguration, Properties};
 
 /// What each module of the tests has: memory, marker, allocator, and calls of the host.
