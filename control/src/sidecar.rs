@@ -27,6 +27,7 @@ pub mod identity;
 pub mod last_good;
 pub mod log_lines;
 pub mod membership;
+pub mod plaintext;
 pub mod process;
 pub mod readiness;
 pub mod relay;
@@ -148,13 +149,14 @@ pub async fn run(
         drain_time: settings.drain_time,
         sinks: sinks.clone(),
     };
+    let callers = sinks.plaintext();
     let stop_envoy = CancellationToken::new();
     let mut envoy = std::pin::pin!(supervisor.run(&stop_envoy));
     let outcome = tokio::select! {
         outcome = &mut envoy => outcome,
         () = membership.keep(&identity, &register, (&evicted, &trouble)) => Ok(()),
         () = relay.keep_open(&admin) => Ok(()),
-        () = relay.keep_count(&admin) => Ok(()),
+        () = relay.keep_count(&admin, &callers) => Ok(()),
         () = stop.leave.cancelled() => {
             leaving.cancel();
             let member = identity.borrow().clone();

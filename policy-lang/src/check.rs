@@ -28,6 +28,7 @@ mod outbound;
 mod pattern;
 mod peer;
 mod phases;
+mod plaintext;
 mod policy;
 mod redacted;
 mod repeated;

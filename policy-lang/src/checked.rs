@@ -10,6 +10,7 @@ mod cors;
 mod filter;
 mod headers;
 mod log;
+mod plaintext;
 mod settings;
 mod sink;
 mod test_block;
@@ -23,6 +24,7 @@ pub use cors::{Cors, CorsRules, Origin};
 pub use filter::{Attached, FilterBody, FilterPhase, FilterVersion, Grants, OnFailure};
 pub use headers::{HeaderChange, HeaderStatement, Message};
 pub use log::{Field, LogBody, Redact, Redaction, Sample, SampleRate, Sending};
+pub use plaintext::Plaintext;
 pub use settings::{Balance, Ejection, HealthCheck, Pool, Setting, Settings};
 pub use sink::{Goal, Sink};
 pub use test_block::{CheckedTest, Expectation, HeaderExpectation, Leaving, TestCase, Verdict};
@@ -82,6 +84,8 @@ pub struct AuthBody {
     pub rules: Vec<Rule>,
     /// The `otherwise` statement; its rule id is `policy/otherwise`.
     pub otherwise: Option<Otherwise>,
+    /// The `plaintext` statement.
+    pub plaintext: Option<Plaintext>,
 }
 
 impl CheckedPolicy {
@@ -99,6 +103,15 @@ impl CheckedPolicy {
     pub fn otherwise(&self) -> Option<&Otherwise> {
         match &self.body {
             Body::Auth(auth) => auth.otherwise.as_ref(),
+            Body::Traffic(_) | Body::Log(_) | Body::Filter(_) | Body::Sink(_) => None,
+        }
+    }
+
+    /// Its `plaintext`; a policy of another kind than `auth` has none.
+    #[must_use]
+    pub fn plaintext(&self) -> Option<Plaintext> {
+        match &self.body {
+            Body::Auth(auth) => auth.plaintext,
             Body::Traffic(_) | Body::Log(_) | Body::Filter(_) | Body::Sink(_) => None,
         }
     }

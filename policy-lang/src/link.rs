@@ -21,6 +21,7 @@ mod meeting;
 pub(crate) mod order;
 mod otherwise;
 mod outbound;
+mod plaintext;
 mod scope;
 mod settings;
 mod sinks;
@@ -32,6 +33,7 @@ pub use facts::Facts;
 pub use filters::{FILTERS_MAX, LinkedFilter, dump_filters, link_filters};
 pub use hidden::{hidden, may_hide};
 pub(crate) use index::Index;
+pub use plaintext::link_plaintext;
 pub use scope::{Specificity, covers, reach};
 pub use settings::{LinkedSettings, link_settings};
 

@@ -30,6 +30,7 @@ mod outbound;
 mod own_filters;
 mod pair;
 mod plain_envoy;
+mod plaintext;
 mod protocols;
 mod readme;
 mod ready_filters;

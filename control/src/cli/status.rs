@@ -11,7 +11,8 @@ use crate::cli::report::count;
 use crate::cli::terminal;
 use crate::mesh::words::visible;
 use crate::server::api::types::{
-    NowhereBody, Progress, ProxyBody, ReadinessState, Rejection, StatusResponse,
+    NowhereBody, PlaintextBody, PlaintextCaller, Progress, ProxyBody, ReadinessState, Rejection,
+    StatusResponse,
 };
 use clap::Args;
 use std::time::Duration;
@@ -151,6 +152,7 @@ fn render(status: &StatusResponse) -> String {
             visible(&who)
         ));
     }
+    status.plaintext.iter().for_each(|open| text.push_str(&plaintext(open)));
     let away: Vec<&ProxyBody> = status.proxies.iter().filter(|proxy| !proxy.connected).collect();
     if !away.is_empty() {
         text.push_str(&format!(
@@ -158,6 +160,37 @@ fn render(status: &StatusResponse) -> String {
              or\n  forgotten: `chancery proxies evict ID`, `chancery proxies forget ID`.\n",
             names(&away)
         ));
+    }
+    text
+}
+
+/// Who is let in without TLS, and who still comes so.
+fn plaintext(open: &PlaintextBody) -> String {
+    let PlaintextBody { service, policies, callers, unheard } = open;
+    let mut text = format!(
+        "\n{} takes callers without TLS, by {} {}: ",
+        visible(service),
+        if policies.len() == 1 { "policy" } else { "policies" },
+        visible(&policies.join(", "))
+    );
+    if callers.is_empty() {
+        text.push_str("none came within the last hour\n");
+    } else {
+        text.push_str("within the last hour there came\n");
+        let rows = callers.iter().map(|PlaintextCaller { address, service, requests }| {
+            let who = service.as_ref().map(|service| format!(" (where {} is)", visible(service)));
+            format!(
+                "  {}{}: {}\n",
+                visible(address),
+                who.unwrap_or_default(),
+                count(usize::try_from(*requests).unwrap_or(usize::MAX), "request", "requests")
+            )
+        });
+        text.extend(rows);
+    }
+    if *unheard > 0 {
+        let of = count(*unheard, "sidecar has", "sidecars have");
+        text.push_str(&format!("  {of} not said who calls\n"));
     }
     text
 }
@@ -232,6 +265,7 @@ pub(super) mod tests {
             proxies,
             rollout: None,
             nowhere: Vec::new(),
+            plaintext: Vec::new(),
         }
     }
 
@@ -285,6 +319,36 @@ pub(super) mod tests {
 
             no sidecar of shop/a@v9 has joined, to which policies canary, split send requests: they are answered with 503
         "]]
+        .assert_eq(&render(&status));
+    }
+
+    #[test]
+    fn who_still_speaks_plaintext_is_said() {
+        let caller = |address: &str, service: Option<&str>, requests| PlaintextCaller {
+            address: address.to_owned(),
+            service: service.map(str::to_owned),
+            requests,
+        };
+        let open = |service: &str, callers, unheard| PlaintextBody {
+            service: service.to_owned(),
+            policies: vec!["migrate".to_owned()],
+            callers,
+            unheard,
+        };
+        let callers = vec![caller("10.0.0.7", Some("shop/cart"), 1), caller("10.0.0.9", None, 1200)];
+        let plaintext = vec![open("shop/orders", callers, 1), open("shop/stock", Vec::new(), 0)];
+        let status = StatusResponse { plaintext, ..status(Vec::new()) };
+        assert_eq!(verdict(&status), Exit::Well, "it is stated");
+        expect_test::expect![[r#"
+            0/0 sidecars on revision 12; 2 policies; trust domain chancery.local
+
+            shop/orders takes callers without TLS, by policy migrate: within the last hour there came
+              10.0.0.7 (where shop/cart is): 1 request
+              10.0.0.9: 1200 requests
+              1 sidecar has not said who calls
+
+            shop/stock takes callers without TLS, by policy migrate: none came within the last hour
+        "#]]
         .assert_eq(&render(&status));
     }
 

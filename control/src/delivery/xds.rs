@@ -32,7 +32,7 @@ pub mod wire;
 
 pub use application::Application;
 pub use conversation::Conversation;
-pub use counts::Counts;
+pub use counts::{Counts, PLAINTEXT_LINE};
 pub use memory::Memory;
 pub use server::XdsServer;
 pub use unopened::UnopenedListeners;

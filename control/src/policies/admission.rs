@@ -16,7 +16,7 @@ use crate::mesh::store::{Change, Intent, Placement, PolicyChange, StoreError};
 use crate::policies::differences::concerned;
 use crate::policies::documents;
 use crate::policies::effort::{Effort, Stopped};
-use crate::policies::filters::attached::{linked, used};
+use crate::policies::filters::attached::{linked, plaintext, used};
 use crate::policies::in_force::{InForce, PolicyInForce, PolicySet, surroundings, tested_in};
 use crate::policies::preflight::TrialError;
 use crate::policies::programs::{ProgramError, Programs};
@@ -487,6 +487,7 @@ fn check_together(
         for direction in [Direction::Inbound, Direction::Outbound] {
             linked(policies, workload, direction).map_err(ProgramError::Refused)?;
         }
+        plaintext(policies, workload).map_err(ProgramError::Refused)?;
         programs.try_out_leaving(policies, workload, called, effort)
     };
     for (done, tried) in try_all(&workloads, try_out) {

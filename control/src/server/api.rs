@@ -19,6 +19,7 @@ pub mod logs;
 mod metrics;
 mod openapi;
 mod places;
+mod plaintext;
 mod policies;
 mod proxies;
 pub mod rates;

@@ -182,7 +182,10 @@ mod tests {
             wasm.c.vm_reload_failure: 0\nwasmcustom.writ.shadow-denied.strict/slow: 3\nodd\n";
         let failures = [("a.b".to_owned(), 4)].into();
         let shadows = [("denied.strict/slow".to_owned(), 3)].into();
-        assert_eq!(counts_of(text), Counts { requests: 15, errors: 2, failures, shadows });
+        assert_eq!(
+            counts_of(text),
+            Counts { requests: 15, errors: 2, failures, shadows, ..Counts::default() }
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::errors::SidecarError;
 use super::log_lines::{self, LogReader};
 use super::settings::EnvoySettings;
 use super::sinks::Sinks;
+use crate::delivery::xds::PLAINTEXT_LINE;
 use chancery_policy_lang::sinks::read;
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::PathBuf;
@@ -137,13 +138,19 @@ async fn terminate(child: &mut Child) {
 fn pass_on_lines(child: &mut Child, sinks: &Sinks) -> JoinSet<()> {
     let mut readers = JoinSet::new();
     if let Some(stdout) = child.stdout.take() {
-        let sinks = sinks.clone();
-        readers.spawn(each_line(stdout, move |line| match read(line) {
-            Some((goals, entry)) if sinks.hand_on(&goals, entry) => {
-                tracing::info!(target: "access", "{entry}")
+        let (sinks, callers) = (sinks.clone(), sinks.plaintext());
+        readers.spawn(each_line(stdout, move |line| {
+            if let Some(address) = line.strip_prefix(PLAINTEXT_LINE) {
+                callers.take(address, Instant::now());
+                return;
             }
-            Some(_) => {}
-            None => tracing::info!(target: "envoy", "{line}"),
+            match read(line) {
+                Some((goals, entry)) if sinks.hand_on(&goals, entry) => {
+                    tracing::info!(target: "access", "{entry}")
+                }
+                Some(_) => {}
+                None => tracing::info!(target: "envoy", "{line}"),
+            }
         }));
     }
     if let Some(stderr) = child.stderr.take() {

@@ -16,6 +16,7 @@ mod otlp;
 pub use counts::{Counts, metrics};
 pub use otlp::Origin;
 
+use super::plaintext::PlaintextCallers;
 use super::tail::Tail;
 use chancery_policy_lang::checked::Goal;
 use chancery_policy_lang::sinks::Goals;
@@ -53,6 +54,8 @@ struct Shared {
     tasks: TaskTracker,
     /// What somebody follows of the lines.
     tail: Arc<Tail>,
+    /// Who calls without TLS.
+    plaintext: Arc<PlaintextCallers>,
     /// Ends attempts to reach a receiver that is away.
     closing: CancellationToken,
 }
@@ -71,14 +74,22 @@ impl Sinks {
     #[must_use]
     pub fn new(folder: PathBuf, origin: Origin, authorities: Option<PathBuf>) -> Self {
         let (tasks, closing, open) = (TaskTracker::new(), CancellationToken::new(), Mutex::default());
-        let tail = Arc::default();
-        Self { shared: Arc::new(Shared { folder, origin, authorities, open, tasks, tail, closing }) }
+        let (tail, plaintext) = (Arc::default(), Arc::default());
+        Self {
+            shared: Arc::new(Shared { folder, origin, authorities, open, tasks, tail, plaintext, closing }),
+        }
     }
 
     /// What somebody follows of the lines.
     #[must_use]
     pub fn tail(&self) -> Arc<Tail> {
         self.shared.tail.clone()
+    }
+
+    /// Who calls without TLS, by lines that go nowhere else.
+    #[must_use]
+    pub fn plaintext(&self) -> Arc<PlaintextCallers> {
+        self.shared.plaintext.clone()
     }
 
     /// Hands a line on to all of these sinks but the log of the sidecar; whether it is for that one, too.

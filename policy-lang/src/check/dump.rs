@@ -53,6 +53,9 @@ fn dump_policy(out: &mut String, policy: &CheckedPolicy) {
         let effect = if otherwise.allow { "allow" } else { "deny" };
         let _ = writeln!(out, "  otherwise {effect}{}", respond_text(otherwise.respond.as_ref()));
     }
+    if let Some(plaintext) = policy.plaintext() {
+        let _ = writeln!(out, "  plaintext {}", if plaintext.allow { "allow" } else { "deny" });
+    }
     for limit in policy.limits() {
         let _ = writeln!(out, "  {}", limit_text(limit));
     }

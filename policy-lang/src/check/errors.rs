@@ -89,6 +89,12 @@ pub(super) fn second_otherwise(span: Span, first: Span) -> Diagnostic {
         .help("remove one; what holds for some requests only is an `allow` or a `deny`")
 }
 
+pub(super) fn second_plaintext(span: Span, first: Span) -> Diagnostic {
+    Diagnostic::error(SECOND_OTHERWISE, span, "a policy has one `plaintext`")
+        .with(first, "the first one")
+        .help("remove one; what such callers may do is said by rules, which can ask for `source.mtls`")
+}
+
 pub(super) fn second_mode(span: Span, first: Span) -> Diagnostic {
     Diagnostic::error(SECOND_MODE, span, "a policy has one `mode`")
         .with(first, "the first one")
@@ -475,6 +481,12 @@ pub(super) fn cors_of_sender(span: Span) -> Diagnostic {
     Diagnostic::error(SENDER, span, "`cors` cannot be said of requests that leave")
         .labelled("browsers ask the service that they call")
         .help("say it in a `traffic` policy on the called service, without `outbound`")
+}
+
+pub(super) fn plaintext_of_sender(span: Span) -> Diagnostic {
+    Diagnostic::error(SENDER, span, "`plaintext` cannot be said of requests that leave")
+        .labelled("whoever calls chooses how, and sidecars call with TLS")
+        .help("say it in an `auth` policy on the called service, without `outbound`")
 }
 
 pub(super) fn bad_duration(span: Span) -> Diagnostic {

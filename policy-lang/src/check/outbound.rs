@@ -31,6 +31,9 @@ pub(super) fn check(policy: &CheckedPolicy, findings: &mut Findings) {
     for limit in policy.limits().iter().filter(|limit| limit.shared) {
         findings.push(errors::shared_of_sender(limit.span));
     }
+    if let Some(plaintext) = policy.plaintext() {
+        findings.push(errors::plaintext_of_sender(plaintext.span));
+    }
     for cors in policy.cors() {
         findings.push(errors::cors_of_sender(cors.span));
     }

@@ -1,7 +1,7 @@
 //! One policy: its name, targets, mode and statements.
 
 use super::scope::{FileScope, Phase};
-use super::{CheckOptions, errors, filter, lets, log, outbound, rule, sink, target};
+use super::{CheckOptions, errors, filter, lets, log, outbound, plaintext, rule, sink, target};
 use crate::checked::{AuthBody, Body, CheckedPolicy, Mode, Otherwise, Scope, Target, TrafficBody};
 use crate::diagnostic::Findings;
 use crate::source::Span;
@@ -75,6 +75,7 @@ pub(super) fn check(
     }
     let policy = CheckedPolicy { name, targets, mode, body, span: tree.span(node.range()), name_span };
     outbound::check(&policy, diagnostics);
+    plaintext::warn(&policy, diagnostics);
     warn_unseen(&policy, node, tree, diagnostics);
     Some(policy)
 }
@@ -84,6 +85,7 @@ fn auth_body(node: &Policy, narrow: Option<&Scope>, around: &mut rule::Around<'_
     let mut rules = Vec::new();
     let mut names = Names::default();
     let mut otherwise = None;
+    let mut plaintext = None;
     let mut is_complete = true;
     for statement in node.statements() {
         if around.diagnostics.is_full() {
@@ -109,11 +111,12 @@ fn auth_body(node: &Policy, narrow: Option<&Scope>, around: &mut rule::Around<'_
             Statement::Otherwise(node) => {
                 add_otherwise(&mut otherwise, around.otherwise(&node), around.diagnostics)
             }
+            Statement::Plaintext(node) => around.plaintext(&node, &mut plaintext),
             // The parser has said that a statement of another kind does not stand here.
             Statement::Mode(_) | Statement::Let(_) | Statement::Other(_) => {}
         }
     }
-    (Body::Auth(AuthBody { rules, otherwise }), is_complete)
+    (Body::Auth(AuthBody { rules, otherwise, plaintext }), is_complete)
 }
 
 /// What a `traffic` policy says, and whether no statement had to be left out.

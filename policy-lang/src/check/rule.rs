@@ -5,7 +5,7 @@ use super::lets::Let;
 use super::policy::{Named, OTHERWISE};
 use super::scope::{Captures, FileScope, Phase};
 use super::{condition, errors, pattern, peer, repeated};
-use crate::checked::{Effect, Guard, Otherwise, Respond, Rule, Scope};
+use crate::checked::{Effect, Guard, Otherwise, Plaintext, Respond, Rule, Scope};
 use crate::diagnostic::Findings;
 use crate::diagnostic::near::nearest;
 use crate::lex::literal;
@@ -189,6 +189,17 @@ impl Around<'_> {
             None => None,
         };
         Some(Otherwise { allow, respond: respond.filter(|_| !allow), span: self.tree.span(node.range()) })
+    }
+
+    /// Takes in a `plaintext`, of which a policy has one.
+    pub(super) fn plaintext(&mut self, node: &ast::Plaintext, stated: &mut Option<Plaintext>) {
+        // The parser has said that a word is missing.
+        let Some(effect) = node.effect() else { return };
+        let span = self.tree.span(node.range());
+        match stated {
+            Some(first) => self.diagnostics.push(errors::second_plaintext(span, first.span)),
+            None => *stated = Some(Plaintext { allow: effect == RuleEffect::Allow, span }),
+        }
     }
 
     /// Says that an answer stands in a statement that lets requests pass.

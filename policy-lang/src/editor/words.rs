@@ -239,6 +239,11 @@ const KEYWORDS: &[Word] = &[
     word("pending", "pending COUNT", "so many requests may wait for a connection."),
     word("per", "per EXPRESSION, ...", "each value has a limit of its own."),
     word("phase", "phase before auth | after auth | last", "where in the chain the filter stands."),
+    word(
+        "plaintext",
+        "plaintext allow|deny",
+        "whether callers without TLS are taken, too. They have no identity. Narrower policies go before wider ones.",
+    ),
     word("prove", "prove \"TITLE\" on TARGETS { ... }", "claims that hold for all requests."),
     word("random", "balance random", "any replica."),
     word("read", "may read body", "the filter may see bodies."),

@@ -3,7 +3,9 @@
 use super::FILTERS_MAX;
 use super::scope::Specificity;
 use crate::check::dump::change_text;
-use crate::checked::{CheckedPolicy, Cors, Field, FilterBody, HeaderStatement, Otherwise, Sending};
+use crate::checked::{
+    CheckedPolicy, Cors, Field, FilterBody, HeaderStatement, Otherwise, Plaintext, Sending,
+};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::log::{FIELDS_MAX, LATER_MAX};
 use crate::response::LATE_OPERATIONS_MAX;
@@ -103,6 +105,23 @@ pub(super) fn otherwise_conflict(
         .labelled(format!("`{}` says this", second.0.name))
         .with(first.1.span, format!("`{}` says this", first.0.name))
         .help("state `otherwise` in one of them only, or attach one of them to a narrower target")
+}
+
+pub(super) fn plaintext_conflict(
+    scope: Specificity,
+    first: (&CheckedPolicy, Plaintext),
+    second: (&CheckedPolicy, Plaintext),
+) -> Diagnostic {
+    let message = format!(
+        "policies `{}` and `{}` state different `plaintext` at {} scope",
+        first.0.name,
+        second.0.name,
+        scope.as_str()
+    );
+    Diagnostic::error(OTHERWISE_CONFLICT, second.1.span, message)
+        .labelled(format!("`{}` says this", second.0.name))
+        .with(first.1.span, format!("`{}` says this", first.0.name))
+        .help("state `plaintext` in one of them only, or attach one of them to a narrower target")
 }
 
 /// Two statements of one scope that make different things of a header of one request, such as this one.

@@ -1,7 +1,7 @@
 //! Policies by what they are attached to, so that those of a workload are found without looking at all.
 
 use super::scope::covers;
-use super::{At, cors, filters, otherwise};
+use super::{At, cors, filters, otherwise, plaintext};
 use crate::checked::{CheckedPolicy, Direction, Mode, Scope, Target};
 use crate::diagnostic::Diagnostic;
 use crate::linked::Workload;
@@ -109,6 +109,10 @@ impl Concerned<'_> {
         let mut found = Vec::new();
         if has_two(|policy| policy.otherwise().is_some()) {
             found.extend(otherwise::of_all(&self.policies, at).err().unwrap_or_default());
+        }
+        if direction == Direction::Inbound && has_two(|policy| policy.plaintext().is_some()) {
+            let policies = self.policies.iter().copied();
+            found.extend(plaintext::link_plaintext(policies, workload).err().unwrap_or_default());
         }
         if has_two(|policy| !policy.cors().is_empty()) {
             found.extend(cors::cors(&self.policies, at).err().unwrap_or_default());

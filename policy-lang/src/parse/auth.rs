@@ -48,6 +48,16 @@ impl Parser<'_> {
         self.finish_node();
     }
 
+    /// `"plaintext" ("allow" | "deny")`
+    pub(super) fn plaintext(&mut self) {
+        self.start(SyntaxKind::Plaintext);
+        self.eat_one_of(&["plaintext"]);
+        if self.eat_one_of(&["allow", "deny"]).is_none() {
+            self.missing("`allow` or `deny`");
+        }
+        self.finish_node();
+    }
+
     /// `NAME ":"`, if it is there.
     pub(super) fn label(&mut self) {
         if self.at_label() {

@@ -197,7 +197,7 @@ fn is_cedar(line: &str) -> bool {
 
 /// A document's begin, an entry of a list, or a key; but a rule outside of a policy is a slip in Writ.
 fn is_yaml(line: &str) -> bool {
-    const RULES: [&str; 4] = ["allow", "deny", "exempt", "otherwise"];
+    const RULES: [&str; 5] = ["allow", "deny", "exempt", "otherwise", "plaintext"];
     if line == "---" || line.starts_with("--- ") || line.starts_with("%YAML") || line.starts_with("- ") {
         return true;
     }

@@ -16,7 +16,7 @@ const TARGETS: [&str; 6] = ["mesh", "namespace", "service", "gateway", "route", 
 /// The statements of all policies.
 const ANYWHERE: [&str; 2] = ["mode", "let"];
 /// The statements of `auth` policies.
-const AUTH: [&str; 6] = ["allow", "deny", "exempt", "otherwise", "mode", "let"];
+const AUTH: [&str; 7] = ["allow", "deny", "exempt", "otherwise", "plaintext", "mode", "let"];
 impl Parser<'_> {
     /// `{ use | schema | let | policy | sink | test | prove }`
     pub(super) fn items(&mut self) {
@@ -176,7 +176,7 @@ impl Parser<'_> {
     /// A word followed by another word or a path is no operand.
     pub(super) fn at_statement_for_operand(&self) -> bool {
         const OPERATORS: [&str; 6] = ["in", "and", "or", "when", "unless", "respond"];
-        let is_rule = self.at_any_word(&["allow", "deny", "exempt", "otherwise", "mode"])
+        let is_rule = self.at_any_word(&["allow", "deny", "exempt", "otherwise", "plaintext", "mode"])
             && match self.nth(1) {
                 SyntaxKind::Path => true,
                 SyntaxKind::Name => !OPERATORS.contains(&self.nth_text(1)),
@@ -234,6 +234,7 @@ impl Parser<'_> {
             "allow" | "deny" => self.rule(),
             "exempt" => self.exempt(),
             "otherwise" => self.otherwise(),
+            "plaintext" => self.plaintext(),
             "mode" => self.mode(),
             _ => self.let_item(),
         }

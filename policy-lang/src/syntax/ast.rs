@@ -16,7 +16,7 @@ mod sink;
 mod test_block;
 mod traffic;
 
-pub use auth::{Condition, Exempt, Match, Otherwise, Peer, PeerKind, Respond, Rule, RuleEffect};
+pub use auth::{Condition, Exempt, Match, Otherwise, Peer, PeerKind, Plaintext, Respond, Rule, RuleEffect};
 pub use calls::{Call, CallKind, Destination, Setting, SettingKind};
 pub use cors::Cors;
 pub use expr::{

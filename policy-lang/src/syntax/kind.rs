@@ -98,6 +98,7 @@ kinds! {
     Rule "a rule",
     Exempt "an `exempt`",
     Otherwise "an `otherwise`",
+    Plaintext "a `plaintext`",
     Respond "a `respond`",
     Match "a match",
     Peer "a peer",

@@ -162,15 +162,14 @@ fn observed(filters: &[(&str, Any)]) -> Result<Listener> {
         },
         &ServiceRef { namespace: "model".to_owned(), name: "model".to_owned() },
         &[],
+        listener::Plaintext::Open,
         "chancery.local",
         ConnectionLife::default(),
     );
     let mut listener = Listener::decode(resource.body.as_ref())?;
-    let chain = listener.filter_chains.first_mut().context("the listener has no chain")?;
-    chain.transport_socket = None;
-    // What stands before the connection manager looks at certificates.
-    let before = chain.filters.len().saturating_sub(1);
-    chain.filters.drain(..before);
+    // Certificates would have to be sent to it.
+    listener.filter_chains.retain(|chain| chain.transport_socket.is_none());
+    let chain = listener.filter_chains.first_mut().context("the listener has no chain for plaintext")?;
     let filter = chain.filters.last_mut().context("the chain has no filter")?;
     let Some(FilterConfig::TypedConfig(config)) = &mut filter.config_type else {
         anyhow::bail!("the listener has no connection manager");

@@ -97,7 +97,7 @@ async fn a_filter_calls_the_services_that_its_policy_names_and_no_other() -> Res
         loop {
             let mut got = Vec::new();
             for at in 0..CLUSTERS.len() {
-                let answer = web.call("shop/orders", &Request::get(&format!("/{at}"))).await?;
+                let answer = web.call("shop/orders", &Request::get(format!("/{at}"))).await?;
                 got.push(seen(&answer).concat());
             }
             if got == statuses {

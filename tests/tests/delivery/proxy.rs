@@ -132,7 +132,14 @@ impl Proxy {
         let inbound = self.stated_inbound();
         let mut resources = self.secrets.clone();
         resources.extend([
-            listener::inbound(&inbound, &service(), &[], TRUST_DOMAIN, ConnectionLife::default()),
+            listener::inbound(
+                &inbound,
+                &service(),
+                &[],
+                listener::Plaintext::Closed,
+                TRUST_DOMAIN,
+                ConnectionLife::default(),
+            ),
             route::inbound(None, &[], &Shown::default()),
             cluster::local_app(self.application, Protocol::Http1),
             evicted::resource(&[]),

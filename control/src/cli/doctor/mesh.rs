@@ -9,7 +9,7 @@ use crate::cli::global::Global;
 use crate::cli::proxies::state;
 use crate::cli::wait::names;
 use crate::server::api::client::Client;
-use crate::server::api::types::{ProxyBody, RolloutState, StatusResponse};
+use crate::server::api::types::{PlaintextBody, ProxyBody, RolloutState, StatusResponse};
 use crate::server::context::ADMIN_CONTEXT;
 use serde_json::Value;
 use std::path::Path;
@@ -46,8 +46,43 @@ pub(super) async fn look(global: &Global) -> Vec<Finding> {
     findings.extend(version(&client).await);
     findings.extend(members(&status));
     findings.extend(services(&status));
+    findings.extend(status.plaintext.iter().map(plaintext));
     findings.extend(rollout(&status));
     findings
+}
+
+/// Whether the door for callers without TLS can be closed.
+fn plaintext(open: &PlaintextBody) -> Finding {
+    let PlaintextBody { service, policies, callers, unheard } = open;
+    let by = policies.join(", ");
+    let close = format!("remove `plaintext allow` from {by}, or write `plaintext deny` for {service}");
+    if *unheard > 0 {
+        Finding::warning(
+            "plaintext",
+            format!(
+                "{service} takes callers without TLS; {unheard} of its sidecars have not said who calls them"
+            ),
+            "look again when they are back: until then nobody knows whether it can be closed",
+        )
+    } else if callers.is_empty() {
+        Finding::warning(
+            "plaintext",
+            format!("{service} takes callers without TLS, and none came within the last hour"),
+            format!(
+                "it can be closed, if its sidecars have run for as long as callers may be quiet: {close}"
+            ),
+        )
+    } else {
+        let named = callers.iter().map(|caller| match &caller.service {
+            Some(service) => format!("{} ({service})", caller.address),
+            None => caller.address.clone(),
+        });
+        Finding::warning(
+            "plaintext",
+            format!("{service} takes callers without TLS: {}", named.collect::<Vec<_>>().join(", ")),
+            format!("give these a sidecar that calls {service}; then {close}"),
+        )
+    }
 }
 
 /// Whether changes can be made.

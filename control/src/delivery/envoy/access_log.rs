@@ -13,6 +13,7 @@
 
 use super::message::any;
 use super::shown::{ALL, AS_IT_IS, METADATA, SHOWN};
+use crate::delivery::xds::PLAINTEXT_LINE;
 use chancery_policy_lang::checked::ServiceRef;
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::accesslog::v3::access_log::ConfigType;
@@ -164,6 +165,13 @@ fn line(direction: &str, target: &ServiceRef) -> Format {
     Format { json_format: None, omit_empty_values: true, text_format }
 }
 
+/// One line more for each request that came without TLS, for the sidecar alone.
+pub(super) fn of_plaintext() -> AccessLog {
+    let text = format!("{PLAINTEXT_LINE}%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%\n");
+    let text_format = Some(InlineText { inline_string: text });
+    stdout(Format { json_format: None, omit_empty_values: true, text_format })
+}
+
 /// As it stands in a line; names of services have nothing to escape.
 fn name(service: &ServiceRef) -> String {
     format!("{}/{}", service.namespace, service.name)
@@ -171,13 +179,17 @@ fn name(service: &ServiceRef) -> String {
 
 /// The log of the requests for which an expression holds.
 fn to_stdout(format: Format, expression: &str) -> AccessLog {
+    AccessLog { filter: Some(by_expression(expression)), ..stdout(format) }
+}
+
+fn stdout(format: Format) -> AccessLog {
     let config = Any {
         type_url: "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog".to_owned(),
         value: StdoutAccessLog { log_format: Some(format) }.encode_to_vec(),
     };
     AccessLog {
         name: "envoy.access_loggers.stdout".to_owned(),
-        filter: Some(by_expression(expression)),
+        filter: None,
         config_type: Some(ConfigType::TypedConfig(config)),
     }
 }

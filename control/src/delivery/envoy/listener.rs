@@ -21,7 +21,11 @@ use envoy_types::pb::envoy::config::core::v3::{
 };
 use envoy_types::pb::envoy::config::core::v3::substitution_format_string::Format;
 use envoy_types::pb::envoy::config::listener::v3::filter::ConfigType as FilterConfig;
-use envoy_types::pb::envoy::config::listener::v3::{AdditionalAddress, Filter, FilterChain, Listener};
+use envoy_types::pb::envoy::config::listener::v3::listener_filter::ConfigType as ListenerFilterConfig;
+use envoy_types::pb::envoy::config::listener::v3::{
+    AdditionalAddress, Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter,
+};
+use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
     ForwardClientCertDetails, PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation,
@@ -43,12 +47,24 @@ const UPGRADES: [&str; 1] = ["websocket"];
 /// How long a client may take to send its request's headers.
 const HEADERS_TIMEOUT_S: i64 = 15;
 
-/// The listener [`INBOUND`]: mTLS, then the policies and the filters around them, then the application.
+/// Who is let in beside those of the mesh.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Plaintext {
+    /// Nobody.
+    #[default]
+    Closed,
+    /// Whoever connects without TLS: to the policies somebody without an identity.
+    Open,
+}
+
+/// The listener [`INBOUND`]: mTLS, then the policies and the filters around them, then the application. Connections
+/// without TLS have a chain of their own, or none; the one that has an identity is not touched by that.
 #[must_use]
 pub fn inbound(
     inbound: &Inbound,
     service: &ServiceRef,
     filters: &[Slot],
+    plaintext: Plaintext,
     trust_domain: &str,
     life: ConnectionLife,
 ) -> Resource {
@@ -79,20 +95,48 @@ pub fn inbound(
         }),
         ..manager(INBOUND.to_owned(), life)
     };
-    let chain = FilterChain {
+    let mut chains = vec![FilterChain {
+        name: "mesh".to_owned(),
+        filter_chain_match: spoken("tls"),
         filters: vec![one_identity::filter(), connection_manager(&manager)],
         transport_socket: Some(tls::from_trust_domain(trust_domain)),
         ..Default::default()
-    };
+    }];
+    if plaintext == Plaintext::Open {
+        let mut manager = manager;
+        manager.access_log.push(access_log::of_plaintext());
+        chains.push(FilterChain {
+            name: "plaintext".to_owned(),
+            filter_chain_match: spoken("raw_buffer"),
+            filters: vec![connection_manager(&manager)],
+            ..Default::default()
+        });
+    }
     let listener = Listener {
         name: INBOUND.to_owned(),
         address: Some(address(inbound.listen)),
-        filter_chains: vec![chain],
+        // With it there in any case, plaintext is opened and closed without a word to connections of the mesh.
+        listener_filters: vec![tls_inspector()],
+        filter_chains: chains,
         traffic_direction: TrafficDirection::Inbound.into(),
         enable_reuse_port: alone(),
         ..Default::default()
     };
     resource(ResourceType::Listener, INBOUND, &listener)
+}
+
+/// Connections on which this is spoken.
+fn spoken(transport: &str) -> Option<FilterChainMatch> {
+    Some(FilterChainMatch { transport_protocol: transport.to_owned(), ..Default::default() })
+}
+
+/// Tells whether a connection begins with TLS.
+fn tls_inspector() -> ListenerFilter {
+    ListenerFilter {
+        name: "envoy.filters.listener.tls_inspector".to_owned(),
+        config_type: Some(ListenerFilterConfig::TypedConfig(any(&TlsInspector::default()))),
+        ..Default::default()
+    }
 }
 
 /// The listener through which the application reaches a service of the mesh, at one address or at several,

@@ -42,7 +42,7 @@ fn everything() -> Vec<Resource> {
     let hidden = [("path", Redact::Hash), ("request_id", Redact::Drop)].into();
     let shown = Shown { revision: Some(Revision(7)), hidden };
     vec![
-        listener::inbound(&inbound, &cart, &[], "mesh.test", life),
+        listener::inbound(&inbound, &cart, &[], listener::Plaintext::Open, "mesh.test", life),
         listener::outbound(&cart, &listens, &[], life),
         route::inbound(Some(&pages()), &["pages".to_owned()], &shown),
         route::outbound(&cart, None, None, &Shown::default()),

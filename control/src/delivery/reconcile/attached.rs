@@ -3,9 +3,10 @@
 
 use super::groups::{Groups, MadeOnce};
 use crate::delivery::envoy::filter::{self, Attachment, Slot, extension_name};
+use crate::delivery::envoy::listener::Plaintext;
 use crate::delivery::snapshot::Resource;
 use crate::mesh::model::{Labels, ProxyId, ProxyRegistration};
-use crate::policies::filters::attached::{allowed, called, granting, linked, record};
+use crate::policies::filters::attached::{allowed, called, granting, linked, plaintext, record};
 use crate::policies::in_force::{InForce, describe};
 use crate::policies::population::workload;
 use crate::policies::programs::Programs;
@@ -21,6 +22,8 @@ pub(super) struct Attachments {
     pub(super) inbound: Arc<[Slot]>,
     /// Those that see what goes out.
     pub(super) outbound: Arc<[Slot]>,
+    /// Whether connections without TLS are taken.
+    pub(super) plaintext: Plaintext,
     /// The filters, of each direction.
     resources: BTreeMap<Direction, Vec<Arc<Resource>>>,
     /// The services that they may call.
@@ -125,6 +128,13 @@ impl Attached {
                 linked.and_then(|filters| self.fill(&mut attachments, in_force, &filters, direction));
             made = made.and(filled);
         }
+        let is_open = match in_force.policies.problem() {
+            Some(problem) => Err(problem.to_owned()),
+            None => plaintext(&in_force.policies, &workload).map_err(|found| describe(&found)),
+        };
+        let made = made.and(is_open.map(|policy| {
+            attachments.plaintext = if policy.is_some() { Plaintext::Open } else { Plaintext::Closed };
+        }));
         let Err(problem) = made else { return attachments };
         let (namespace, name) = (&service.namespace, &service.name);
         tracing::error!(namespace, service = name, problem, "the filters stay as they are");

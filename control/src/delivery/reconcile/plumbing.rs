@@ -3,6 +3,7 @@
 use super::attached::Attachments;
 use super::calls::Led;
 use crate::delivery::envoy::filter::Slot;
+use crate::delivery::envoy::listener::Plaintext;
 use crate::delivery::envoy::{ConnectionLife, cluster, endpoints, listener};
 use crate::delivery::snapshot::Resource;
 use crate::mesh::model::{Inbound, Labels, Protocol, ProxyId, ProxyRegistration, Readiness, VERSION};
@@ -60,7 +61,7 @@ struct Callers {
 /// What a resource depends on, beside the trust domain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
-    InboundListener(Inbound, ServiceRef, Arc<[Slot]>),
+    InboundListener(Inbound, ServiceRef, Arc<[Slot]>, Plaintext),
     /// The addresses are sorted.
     OutboundListener(ServiceRef, Box<[SocketAddr]>, Arc<[Slot]>),
     LocalApp(SocketAddr, Protocol),
@@ -169,7 +170,12 @@ impl Plumbing {
         let mut resources = Vec::new();
         if let Some(inbound) = proxy.inbound {
             resources.extend([
-                self.resource(Key::InboundListener(inbound, proxy.service.clone(), filters.inbound.clone())),
+                self.resource(Key::InboundListener(
+                    inbound,
+                    proxy.service.clone(),
+                    filters.inbound.clone(),
+                    filters.plaintext,
+                )),
                 self.resource(Key::LocalApp(inbound.application, inbound.protocol)),
             ]);
         }
@@ -305,8 +311,8 @@ impl Service {
 
 fn make(key: &Key, trust_domain: &str, life: ConnectionLife) -> Resource {
     match key {
-        Key::InboundListener(inbound, service, filters) => {
-            listener::inbound(inbound, service, filters, trust_domain, life)
+        Key::InboundListener(inbound, service, filters, plaintext) => {
+            listener::inbound(inbound, service, filters, *plaintext, trust_domain, life)
         }
         Key::OutboundListener(service, listens, filters) => {
             listener::outbound(service, listens, filters, life)

@@ -12,8 +12,14 @@ pub const TYPE_URL: &str = "type.googleapis.com/chancery.sidecar.v1.Counts";
 pub const FILTERS_MAX: usize = 32;
 /// The most shadow decisions that are told apart.
 pub const SHADOWS_MAX: usize = 256;
+/// The most callers without TLS that are told apart, with the one that stands for the others.
+pub const PLAINTEXT_MAX: usize = 65;
 /// The longest name of a filter or a shadow decision, in bytes; longer ones are not told.
 const NAME_BYTES_MAX: usize = 256;
+
+/// What a line on Envoy's standard output begins with that says who made a request without TLS; behind it stands the
+/// address.
+pub const PLAINTEXT_LINE: &str = "plaintext from ";
 
 const REQUESTS: &str = "requests";
 const ERRORS: &str = "errors";
@@ -21,6 +27,8 @@ const ERRORS: &str = "errors";
 const FAILED: &str = "failed/";
 /// What the names of shadow decisions begin with.
 const SHADOW: &str = "shadow/";
+/// What the names of callers without TLS begin with.
+const PLAINTEXT: &str = "plaintext/";
 
 /// How many requests an Envoy has answered since it began, those that it took and those that it sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +42,8 @@ pub struct Counts {
     /// How often policies in shadow mode would have decided otherwise, by what and which statement: `denied.POLICY/RULE`.
     /// A sidecar begins anew with them when the policies of its service change.
     pub shadows: BTreeMap<String, u64>,
+    /// How many requests each caller without TLS made, by its address or `others`, of those that made one within the last hour.
+    pub plaintext: BTreeMap<String, u64>,
 }
 
 impl Counts {
@@ -45,6 +55,8 @@ impl Counts {
         said.extend(failures.map(|(name, count)| format!("{FAILED}{name}={count}")));
         let shadows = self.shadows.iter().take(SHADOWS_MAX);
         said.extend(shadows.map(|(name, count)| format!("{SHADOW}{name}={count}")));
+        let callers = self.plaintext.iter().take(PLAINTEXT_MAX);
+        said.extend(callers.map(|(caller, count)| format!("{PLAINTEXT}{caller}={count}")));
         DeltaDiscoveryRequest {
             type_url: TYPE_URL.to_owned(),
             resource_names_subscribe: said,
@@ -59,7 +71,8 @@ impl Counts {
             return None;
         }
         let mut counts = Self::default();
-        for said in request.resource_names_subscribe.iter().take(FILTERS_MAX + SHADOWS_MAX + 2) {
+        let most = FILTERS_MAX + SHADOWS_MAX + PLAINTEXT_MAX + 2;
+        for said in request.resource_names_subscribe.iter().take(most) {
             let Some((name, number)) = said.rsplit_once('=') else { continue };
             let Ok(number) = number.parse::<u64>() else { continue };
             match name {
@@ -68,13 +81,14 @@ impl Counts {
                 _ => {
                     note(&mut counts.failures, name.strip_prefix(FAILED), number, FILTERS_MAX);
                     note(&mut counts.shadows, name.strip_prefix(SHADOW), number, SHADOWS_MAX);
+                    note(&mut counts.plaintext, name.strip_prefix(PLAINTEXT), number, PLAINTEXT_MAX);
                 }
             }
         }
         Some(counts)
     }
 
-    /// What was counted since an earlier moment, but shadow decisions; all of it if the Envoy began anew meanwhile.
+    /// What was counted since an earlier moment, but shadow decisions and callers; all of it if the Envoy began anew meanwhile.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         if self.requests < earlier.requests || self.errors < earlier.errors {
@@ -89,10 +103,11 @@ impl Counts {
             errors: self.errors - earlier.errors,
             failures: self.failures.iter().filter_map(new).collect(),
             shadows: BTreeMap::new(),
+            plaintext: BTreeMap::new(),
         }
     }
 
-    /// Adds others, but shadow decisions.
+    /// Adds others, but shadow decisions and callers.
     pub fn add(&mut self, other: &Self) {
         self.requests = self.requests.saturating_add(other.requests);
         self.errors = self.errors.saturating_add(other.errors);
@@ -122,7 +137,7 @@ mod tests {
 
     fn counts(requests: u64, errors: u64, failures: &[(&str, u64)]) -> Counts {
         let failures = failures.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
-        Counts { requests, errors, failures, shadows: BTreeMap::new() }
+        Counts { requests, errors, failures, ..Counts::default() }
     }
 
     #[test]
@@ -131,7 +146,8 @@ mod tests {
             assert_eq!(Counts::read(&said.report()), Some(said));
         }
         let shadows = [("denied.strict/a=b".to_owned(), 7)].into();
-        let said = Counts { shadows, ..Counts::default() };
+        let plaintext = [("10.0.0.1".to_owned(), 3), ("::1".to_owned(), 4), ("others".to_owned(), 5)].into();
+        let said = Counts { shadows, plaintext, ..Counts::default() };
         assert_eq!(Counts::read(&said.report()), Some(said));
         assert_eq!(Counts::read(&DeltaDiscoveryRequest::default()), None);
         let words = ["requests", "requests=-1", "errors=9", "=", "failed/=7", "odd=1"].map(str::to_owned);

@@ -8,7 +8,7 @@ use chancery_policy_lang::checked::{
     Attached, CheckedPolicy, Destination, Direction, FilterVersion, Grants, ServiceRef,
 };
 use chancery_policy_lang::filters::{Granting, Pushed, Registry};
-use chancery_policy_lang::link::{LinkedFilter, link_filters};
+use chancery_policy_lang::link::{LinkedFilter, link_filters, link_plaintext};
 use chancery_policy_lang::linked::Workload;
 use chancery_sdk_admission::{Capability, limit_calls};
 use chancery_sdk_host::abi::{guest_exports, host_calls};
@@ -132,4 +132,13 @@ pub fn linked(
     };
     let concerned = concerned.into_iter().map(|(policy, _)| &policy.policy);
     link_filters(concerned.filter(|policy| policy.filter().is_some()), workload, direction)
+}
+
+/// The policy by which a workload takes connections without TLS, if it does.
+///
+/// # Errors
+/// How the policies contradict each other.
+pub fn plaintext(policies: &PolicySet, workload: &Workload) -> Result<Option<Arc<str>>, Vec<Diagnostic>> {
+    let concerned = policies.concerning(workload);
+    link_plaintext(concerned.into_iter().map(|(policy, _)| &policy.policy), workload)
 }

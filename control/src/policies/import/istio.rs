@@ -60,8 +60,11 @@ fn peer_authentication(manifest: &Manifest, notes: &Notes, _: &mut Names) -> Vec
 fn check_mode(mtls: &mut Fields<'_>) {
     let mode = mtls.text("mode").unwrap_or_default();
     if !matches!(mode.as_str(), "" | "STRICT" | "UNSET") {
-        let what = "it is not carried over: between sidecars there is always mutual TLS";
-        mtls.at("mode").note(format!("{what}, so `{mode}` has no meaning"));
+        // A policy that said so and nothing else would deny whatever no other one allows.
+        let what = "it is not carried over: sidecars speak mutual TLS, and take callers without it where an `auth` policy says so";
+        mtls.at("mode").note(format!(
+            "{what}; for `{mode}` write `plaintext allow` into those of the services that need it"
+        ));
     }
 }
 

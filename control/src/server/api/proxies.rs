@@ -8,7 +8,7 @@ use super::types::{
     Done, Evicted, InboundBody, NowhereBody, OutboundBody, Progress, ProxyBody, ProxyList, ReadinessBody,
     ReadinessState, Rejection, StatusResponse,
 };
-use super::{Api, ApiError};
+use super::{Api, ApiError, plaintext};
 use crate::delivery::acks::{ProxyStatus, Refused};
 use crate::delivery::envoy::yaml;
 use crate::delivery::fleet::Standpoint;
@@ -86,12 +86,17 @@ pub(super) async fn status(
         Shown::All => proxies(&api),
         Shown::Behind => standing.behind,
     };
-    let nowhere = match query.proxies {
+    let (nowhere, plaintext) = match query.proxies {
         Shown::All => {
+            let counts = api.board.counts_of(desired.proxies.keys());
             let (in_force, desired) = (api.in_force.clone(), desired.clone());
-            blocking(move || nowhere_bodies(&in_force.at(&desired))).await?
+            blocking(move || {
+                let in_force = in_force.at(&desired);
+                (nowhere_bodies(&in_force), plaintext::bodies(&in_force, &counts))
+            })
+            .await?
         }
-        Shown::Behind => Vec::new(),
+        Shown::Behind => (Vec::new(), Vec::new()),
     };
     Ok(Json(StatusResponse {
         revision: revision.0,
@@ -109,6 +114,7 @@ pub(super) async fn status(
             })
             .map(|rollout| super::rollout::body(&api, rollout, false)),
         nowhere,
+        plaintext,
     }))
 }
 

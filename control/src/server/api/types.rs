@@ -7,6 +7,7 @@
 mod filters;
 mod from_filters;
 mod from_policies;
+mod plaintext;
 mod progress;
 mod protocol;
 mod rollout;
@@ -15,6 +16,7 @@ pub use filters::{
     FilterBody, FilterList, FilterSourceBody, FilterVersions, ModuleFindingBody, PushRequest, PushResponse,
     RetiredFilterBody,
 };
+pub use plaintext::{PlaintextBody, PlaintextCaller};
 pub use progress::Progress;
 pub use protocol::ProtocolBody;
 pub use rollout::{
@@ -501,6 +503,10 @@ pub struct StatusResponse {
     /// where only those that are behind are asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nowhere: Vec<NowhereBody>,
+    /// The services that take connections without TLS, because a policy says so. Not told where only those that are
+    /// behind are asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plaintext: Vec<PlaintextBody>,
 }
 
 /// A service, or a version of one, to which requests are sent and of which no sidecar has joined.

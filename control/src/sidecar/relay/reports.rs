@@ -2,7 +2,9 @@
 //! requests Envoy has answered, and the lines of its logs that somebody follows.
 
 use super::{End, LOOK_EVERY, Relay, Session, Stream, pass_up};
+use crate::delivery::xds::Counts;
 use crate::sidecar::admin::Admin;
+use crate::sidecar::plaintext::PlaintextCallers;
 use crate::sidecar::tail::PASS_ON_EVERY;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -14,15 +16,17 @@ const COUNTS_EVERY: Duration = Duration::from_secs(5);
 impl Relay {
     /// Looks how many requests Envoy has answered, for the control plane: at once if more went wrong, else now and then.
     /// Ends only by being dropped.
-    pub async fn keep_count(&self, admin: &Admin) {
+    pub async fn keep_count(&self, admin: &Admin, plaintext: &PlaintextCallers) {
         let mut told_at = Instant::now();
         loop {
             sleep(LOOK_EVERY).await;
             let Ok(counts) = admin.counts().await else { continue };
+            let counts = Counts { plaintext: plaintext.counts(std::time::Instant::now()), ..counts };
             let is_due = told_at.elapsed() >= COUNTS_EVERY;
             let is_told = self.shared.counts.send_if_modified(|told| {
                 let is_worse = told.errors != counts.errors || told.failures != counts.failures;
-                let is_news = is_worse || (is_due && told.requests != counts.requests);
+                let is_other = told.requests != counts.requests || told.plaintext != counts.plaintext;
+                let is_news = is_worse || (is_due && is_other);
                 if is_news {
                     *told = counts;
                 }

@@ -18,6 +18,7 @@ const ANYONE: Code = Code("W110");
 const NOTHING_TESTED: Code = Code("W111");
 const EVADED: Code = Code("W112");
 const UNSEEN: Code = Code("W113");
+const UNVERIFIED: Code = Code("W114");
 const NEVER_MATCHES: Code = Code("W201");
 const ALWAYS_TRUE: Code = Code("W202");
 const ALLOWED_OTHERWISE: Code = Code("W203");
@@ -160,6 +161,12 @@ pub(in crate::check) fn allowed_otherwise(span: Span, rule: &str, otherwise: Spa
     Diagnostic::warning(ALLOWED_OTHERWISE, span, format!("`{rule}` allows what is allowed without it"))
         .with(otherwise, "what no rule speaks of is allowed here")
         .help("remove it, or write `otherwise deny`")
+}
+
+pub(in crate::check) fn unverified(span: Span, what: &str, plaintext: Span) -> Diagnostic {
+    Diagnostic::warning(UNVERIFIED, span, format!("{what} lets in whoever reaches the port, without any identity"))
+        .with(plaintext, "callers without TLS are taken")
+        .help("say who with `from`, or ask for `source.mtls`; `from anyone when !source.mtls` says that it is meant")
 }
 
 pub(in crate::check) fn forwarded_certificate(span: Span) -> Diagnostic {

@@ -3,7 +3,7 @@
 use super::expr::Expr;
 use super::items::Ref;
 use super::{Children, child, children, keyword, node, token, tokens, tokens_of};
-use crate::syntax::{SyntaxKind, SyntaxToken};
+use crate::syntax::{SyntaxKind, SyntaxNode, SyntaxToken};
 
 node! {
     /// `[NAME:] allow|deny MATCH CONDITIONS [RESPOND]`.
@@ -16,6 +16,10 @@ node! {
 node! {
     /// `otherwise allow|deny [RESPOND]`.
     Otherwise
+}
+node! {
+    /// `plaintext allow|deny`.
+    Plaintext
 }
 node! {
     /// `respond STATUS ["body"]`.
@@ -116,15 +120,19 @@ impl Exempt {
     }
 }
 
+impl Plaintext {
+    /// What becomes of connections without TLS.
+    #[must_use]
+    pub fn effect(&self) -> Option<RuleEffect> {
+        effect(&self.0)
+    }
+}
+
 impl Otherwise {
     /// What happens.
     #[must_use]
     pub fn effect(&self) -> Option<RuleEffect> {
-        if keyword(&self.0, "allow").is_some() {
-            Some(RuleEffect::Allow)
-        } else {
-            keyword(&self.0, "deny").map(|_| RuleEffect::Deny)
-        }
+        effect(&self.0)
     }
 
     /// Its answer.
@@ -217,5 +225,14 @@ impl Condition {
     #[must_use]
     pub fn expr(&self) -> Option<Expr> {
         child(&self.0)
+    }
+}
+
+/// What stands behind the first word of a statement.
+fn effect(statement: &SyntaxNode) -> Option<RuleEffect> {
+    if keyword(statement, "allow").is_some() {
+        Some(RuleEffect::Allow)
+    } else {
+        keyword(statement, "deny").map(|_| RuleEffect::Deny)
     }
 }

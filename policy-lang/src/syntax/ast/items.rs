@@ -1,6 +1,6 @@
 //! Files, policies, targets, modes and schemas.
 
-use super::auth::{Exempt, Otherwise, Rule};
+use super::auth::{Exempt, Otherwise, Plaintext, Rule};
 use super::expr::Expr;
 use super::test_block::Test;
 use super::{AstNode, Children, child, children, keyword, node, token, token_after, tokens, tokens_of};
@@ -108,6 +108,8 @@ pub enum Statement {
     Exempt(Exempt),
     /// `otherwise`
     Otherwise(Otherwise),
+    /// `plaintext`
+    Plaintext(Plaintext),
     /// `mode`
     Mode(Mode),
     /// `let`
@@ -350,6 +352,7 @@ impl Statement {
             SyntaxKind::Rule => Rule::cast(node).map(Self::Rule),
             SyntaxKind::Exempt => Exempt::cast(node).map(Self::Exempt),
             SyntaxKind::Otherwise => Otherwise::cast(node).map(Self::Otherwise),
+            SyntaxKind::Plaintext => Plaintext::cast(node).map(Self::Plaintext),
             SyntaxKind::Mode => Mode::cast(node).map(Self::Mode),
             SyntaxKind::Let => Let::cast(node).map(Self::Let),
             SyntaxKind::Statement => StatementNode::cast(node).map(Self::Other),
