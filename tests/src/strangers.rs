@@ -185,6 +185,7 @@ fn replica(number: usize) -> Result<ProxyStatement> {
             advertised: None,
             application: "127.0.0.1:9000".parse()?,
             protocol: None,
+            probes: None,
             check: None,
         }),
         outbounds: Vec::new(),

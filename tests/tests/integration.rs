@@ -31,6 +31,7 @@ mod own_filters;
 mod pair;
 mod plain_envoy;
 mod plaintext;
+mod probes;
 mod protocols;
 mod readme;
 mod ready_filters;

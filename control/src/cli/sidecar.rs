@@ -10,8 +10,9 @@ use crate::mesh::model::{Inbound, Outbound};
 use crate::sidecar::application::{CheckOption, Looking};
 use crate::sidecar::membership::Membership;
 use crate::sidecar::settings::{
-    AddressOption, InboundOption, Reached, STANDARD_INPUT, TokenSource, address_towards, default_instance,
-    parse_address, parse_control_plane, parse_inbound, parse_label, parse_outbound,
+    AddressOption, InboundOption, ProbesOption, Reached, STANDARD_INPUT, TokenSource, address_towards,
+    default_instance, parse_address, parse_control_plane, parse_inbound, parse_label, parse_outbound,
+    parse_probes,
 };
 use crate::sidecar::state;
 use crate::sidecar::{self, EnvoySettings, Settings, Stop};
@@ -50,6 +51,10 @@ pub struct Arguments {
     /// which is meant if nothing is said, or `/h2c` or `/grpc` for HTTP/2 without TLS
     #[arg(long, env = "CHANCERY_SIDECAR_INBOUND", value_name = "LISTEN:APPLICATION[/PROTOCOL]", value_parser = parse_inbound)]
     inbound: Option<InboundOption>,
+    /// Where probes of load balancers and orchestrators come in without TLS: PORT or ADDRESS:PORT. They get through what an
+    /// `exempt` of a policy allows, and nothing else [default: nowhere]
+    #[arg(long, env = "CHANCERY_SIDECAR_PROBES", value_name = "[ADDRESS:]PORT", value_parser = parse_probes, requires = "inbound")]
+    probes: Option<ProbesOption>,
     /// How to look whether the application answers: `tcp` (it takes connections), `GET:/PATH` (it answers with a
     /// status below 400) or `none`. A replica whose application does not answer gets no requests
     #[arg(long, env = "CHANCERY_SIDECAR_CHECK", value_name = "CHECK", default_value = "tcp")]
@@ -179,7 +184,9 @@ async fn found(arguments: &Arguments, token: &TokenSource) -> Result<Option<Reac
 }
 
 fn inbound_at(arguments: &Arguments, reached: Option<Reached>) -> Result<Option<Inbound>, Failure> {
-    arguments.inbound.map(|inbound| inbound.at(reached).map_err(Failure::bad_input)).transpose()
+    let inbound =
+        arguments.inbound.map(|inbound| inbound.at(reached).map_err(Failure::bad_input)).transpose()?;
+    Ok(inbound.map(|inbound| arguments.probes.map_or(inbound, |probes| probes.beside(inbound))))
 }
 
 /// The file with the address at which others reached it last, in the data directory.

@@ -37,6 +37,10 @@ use std::time::Duration;
 
 /// The listener that other sidecars connect to, and its route configuration.
 pub const INBOUND: &str = "inbound";
+/// The listener of probes.
+pub const PROBES: &str = "probes";
+/// The extension that decides about probes.
+pub const PROBES_POLICY: &str = "writ-probes";
 /// The extension that decides the requests that come in.
 pub const INBOUND_POLICY: &str = "writ-inbound";
 /// The extension that refuses who was evicted.

@@ -130,6 +130,7 @@ mod tests {
                 advertised: address,
                 application: address,
                 protocol: Protocol::Http1,
+                probes: None,
             });
             let id = ProxyId((*name).to_owned());
             let proxy = ProxyRegistration {

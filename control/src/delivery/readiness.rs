@@ -131,6 +131,7 @@ mod tests {
                 advertised: address,
                 application: address,
                 protocol: Protocol::Http1,
+                probes: None,
             }),
             check: check.map(str::to_owned),
             readiness,

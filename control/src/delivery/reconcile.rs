@@ -115,7 +115,8 @@ impl Reconciler {
     pub fn new(tools: Tools) -> Self {
         let filters = Filters::new(tools.programs.clone(), tools.log_key);
         let calls = Calls::new(tools.programs.clone(), tools.log_key);
-        let attached = Attached::new(tools.programs.clone());
+        let effort = Effort::unless(tools.stop.clone());
+        let attached = Attached::new(tools.programs.clone(), tools.log_key, effort);
         let evicted = Evicted::new(Arc::default());
         Self {
             tools,

@@ -81,6 +81,8 @@ pub struct Inbound {
     pub application: SocketAddr,
     /// What it speaks.
     pub protocol: Protocol,
+    /// Where, without TLS, probes of load balancers and orchestrators are let through to it; `None`: nowhere.
+    pub probes: Option<SocketAddr>,
 }
 
 /// A plain local listener that leads to a service of the mesh.

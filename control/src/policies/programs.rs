@@ -15,7 +15,7 @@ use crate::policies::in_force::{PolicyInForce, PolicySet};
 use crate::policies::preflight::{Preflight, TrialError};
 use chancery_policy_lang::Diagnostic;
 use chancery_policy_lang::bug::CompileError;
-use chancery_policy_lang::checked::Direction;
+use chancery_policy_lang::checked::{AuthBody, Body, CheckedPolicy, Direction, Effect, Mode, Rule};
 use chancery_policy_lang::emit::compile;
 use chancery_policy_lang::link::{Specificity, link};
 use chancery_policy_lang::linked::{LinkedProgram, Workload};
@@ -198,11 +198,7 @@ impl Programs {
             Some(known) => known,
             None => {
                 effort.go_on()?;
-                let module = compile(&program).map_err(|error| match error {
-                    CompileError::Refused(found) => ProgramError::Refused(found),
-                    CompileError::Bug(bug) => TrialError::new(&program, bug.to_string()).into(),
-                })?;
-                (Arc::new(module), false)
+                (compiled(&program)?, false)
             }
         };
         if with_trial && !is_tried {
@@ -210,6 +206,40 @@ impl Programs {
             self.preflight.try_out(&program, &module)?;
         }
         self.lock().put(key, said, module.clone(), is_tried || with_trial);
+        Ok(Some(module))
+    }
+
+    /// The module that lets through what the enforced policies of a workload exempt, and nothing else, made now or earlier
+    /// and tried out; `None` if they exempt nothing.
+    ///
+    /// # Errors
+    /// If it cannot be made, or fails its trial.
+    pub fn exempting(
+        &self,
+        policies: &PolicySet,
+        workload: &Workload,
+        effort: &Effort,
+    ) -> Result<Option<Arc<Module>>, ProgramError> {
+        let concerning = policies.concerning(workload);
+        let exempting: Vec<_> =
+            concerning.iter().filter_map(|(policy, _)| exemptions_alone(&policy.policy)).collect();
+        if exempting.is_empty() {
+            return Ok(None);
+        }
+        let linked = link(&exempting, workload, Direction::Inbound).map_err(ProgramError::Refused)?;
+        let Some(program) = linked else { return Ok(None) };
+        let said = said(&program);
+        let known = self.lock().saying(said);
+        if let Some((module, true)) = known {
+            return Ok(Some(module));
+        }
+        effort.go_on()?;
+        let module = match known {
+            Some((module, _)) => module,
+            None => compiled(&program)?,
+        };
+        self.preflight.try_out(&program, &module)?;
+        self.lock().put(ProgramKey(said.0), said, module.clone(), true);
         Ok(Some(module))
     }
 
@@ -255,6 +285,23 @@ impl Made {
         said.retain(|_, key| entries.contains_key(key));
         self.bytes = self.entries.values().map(|entry| entry.module.bytes.len()).sum();
     }
+}
+
+fn compiled(program: &LinkedProgram) -> Result<Arc<Module>, ProgramError> {
+    let module = compile(program).map_err(|error| match error {
+        CompileError::Refused(found) => ProgramError::Refused(found),
+        CompileError::Bug(bug) => TrialError::new(program, bug.to_string()).into(),
+    })?;
+    Ok(Arc::new(module))
+}
+
+/// An enforced policy with what it exempts and nothing else, so that all the rest is denied; `None` if it exempts nothing.
+fn exemptions_alone(policy: &CheckedPolicy) -> Option<CheckedPolicy> {
+    let is_exempt = |rule: &&Rule| rule.effect == Effect::Exempt;
+    let rules: Vec<Rule> = policy.rules().iter().filter(is_exempt).cloned().collect();
+    let is_meant = policy.mode == Mode::Enforce && !rules.is_empty();
+    let body = Body::Auth(AuthBody { rules, ..AuthBody::default() });
+    is_meant.then(|| CheckedPolicy { body, ..policy.clone() })
 }
 
 fn said(program: &LinkedProgram) -> Said {

@@ -80,6 +80,7 @@ fn join_request(token: String, service: &str, key: &KeyPair) -> JoinRequest {
             advertised: None,
             application: "127.0.0.1:9000".parse().unwrap(),
             protocol: None,
+            probes: None,
             check: None,
         }),
         outbounds: Vec::new(),

@@ -65,6 +65,7 @@ impl Membership {
                 protocol: Some(inbound.protocol)
                     .filter(|protocol| *protocol != Protocol::Http1)
                     .map(Into::into),
+                probes: inbound.probes,
                 check: settings.looking.as_ref().map(|looking| looking.check.to_string()),
             }),
             outbounds: outbounds

@@ -172,8 +172,42 @@ impl InboundOption {
             advertised: SocketAddr::new(advertised, port),
             application: self.application,
             protocol: self.protocol,
+            probes: None,
         })
     }
+}
+
+/// `--probes` as it is written: where the address is left out, that of `--inbound` is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbesOption {
+    /// Where to listen; `None` means where the service is offered.
+    pub address: Option<IpAddr>,
+    /// The port to listen on.
+    pub port: u16,
+}
+
+impl ProbesOption {
+    /// The inbound, with the listener of probes beside it.
+    #[must_use]
+    pub fn beside(self, inbound: Inbound) -> Inbound {
+        let address = self.address.unwrap_or(inbound.listen.ip());
+        Inbound { probes: Some(SocketAddr::new(address, self.port)), ..inbound }
+    }
+}
+
+/// Reads `PORT` or `ADDRESS:PORT`.
+///
+/// # Errors
+/// Says how it is written.
+pub fn parse_probes(text: &str) -> Result<ProbesOption, String> {
+    let read = match (text.parse::<u16>(), text.parse::<SocketAddr>()) {
+        (Ok(port), _) => Some(ProbesOption { address: None, port }),
+        (_, Ok(listen)) => Some(ProbesOption { address: Some(listen.ip()), port: listen.port() }),
+        _ => None,
+    };
+    read.filter(|probes| probes.port != 0).ok_or_else(|| {
+        format!("`{text}` is not where to listen: write PORT or ADDRESS:PORT such as 10.0.0.7:8081")
+    })
 }
 
 /// Reads `HOST` or `HOST:PORT`; an IPv6 address with a port stands in brackets.
@@ -418,6 +452,17 @@ mod tests {
         }
         assert_eq!(address_towards("https://127.0.0.1:5680").await, Ok(Ipv4Addr::LOCALHOST.into()));
         assert!(address_towards("https://nowhere.invalid:1").await.is_err());
+    }
+
+    #[test]
+    fn probes_are_taken_where_the_service_is_offered_or_elsewhere() {
+        let inbound = parse_inbound("10.0.0.7:8080:127.0.0.1:9000").unwrap().at(None).unwrap();
+        let probes = |text: &str| parse_probes(text).map(|probes| probes.beside(inbound).probes);
+        assert_eq!(probes("8081"), Ok(Some("10.0.0.7:8081".parse().unwrap())));
+        assert_eq!(probes("[::1]:8081"), Ok(Some("[::1]:8081".parse().unwrap())));
+        for text in ["", "0", "70000", "10.0.0.7", "10.0.0.7:0", "host:8081"] {
+            assert!(probes(text).unwrap_err().contains("PORT"), "{text}");
+        }
     }
 
     #[test]

@@ -319,6 +319,7 @@ impl Scene {
                 advertised: None,
                 application: at(8080),
                 protocol: None,
+                probes: None,
                 check: None,
             }),
             outbounds: calls

@@ -159,6 +159,7 @@ fn observed(filters: &[(&str, Any)]) -> Result<Listener> {
             advertised: nowhere,
             application: nowhere,
             protocol: model::Protocol::Http1,
+            probes: None,
         },
         &ServiceRef { namespace: "model".to_owned(), name: "model".to_owned() },
         &[],

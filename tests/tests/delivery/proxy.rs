@@ -124,6 +124,7 @@ impl Proxy {
             advertised: self.inbound,
             application: self.application,
             protocol: Protocol::Http1,
+            probes: None,
         }
     }
 

@@ -28,6 +28,7 @@ pub(super) async fn join_alone(mesh: &Mesh) -> Identity {
         advertised: None,
         application: "127.0.0.1:9000".parse().unwrap(),
         protocol: None,
+        probes: None,
         check: None,
     };
     let proxy = ProxyStatement {

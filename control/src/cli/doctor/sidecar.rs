@@ -138,6 +138,7 @@ async fn addresses(options: &Arguments, runs: bool) -> Vec<Finding> {
     match inbound_with(options, &TokenSource::File(options.token_file.clone())).await {
         Ok(Some(inbound)) => {
             findings.push(machine::port("inbound", inbound.listen, runs));
+            findings.extend(inbound.probes.map(|probes| machine::port("probes", probes, runs)));
             findings.push(Finding::ok("address", format!("others reach it at {}", inbound.advertised)));
             if let Some(check) = options.check.0.clone() {
                 let (application, protocol) = (inbound.application, inbound.protocol);

@@ -18,8 +18,12 @@ use chancery_policy_lang::checked::ServiceRef;
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::accesslog::v3::access_log::ConfigType;
 use envoy_types::pb::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
+use envoy_types::pb::envoy::config::accesslog::v3::comparison_filter::Op;
 use envoy_types::pb::envoy::config::accesslog::v3::extension_filter::ConfigType as FilterConfig;
-use envoy_types::pb::envoy::config::accesslog::v3::{AccessLogFilter, ExtensionFilter};
+use envoy_types::pb::envoy::config::accesslog::v3::{
+    AccessLogFilter, ComparisonFilter, ExtensionFilter, OrFilter, ResponseFlagFilter, StatusCodeFilter,
+};
+use envoy_types::pb::envoy::config::core::v3::RuntimeUInt32;
 use envoy_types::pb::envoy::extensions::access_loggers::filters::cel::v3::ExpressionFilter;
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message as _;
@@ -163,6 +167,31 @@ fn line(direction: &str, target: &ServiceRef) -> Format {
     );
     let text_format = Some(InlineText { inline_string: text });
     Format { json_format: None, omit_empty_values: true, text_format }
+}
+
+/// The least status of an answer that did not go well.
+const REFUSED_FROM: u32 = 400;
+
+/// The log of a listener whose requests come by themselves again and again: those that did not end well.
+pub(super) fn of_refused(direction: &str, target: &ServiceRef) -> Vec<AccessLog> {
+    let fields = fields(direction, target, |field| field.source.to_owned());
+    let status = StatusCodeFilter {
+        comparison: Some(ComparisonFilter {
+            op: Op::Ge.into(),
+            value: Some(RuntimeUInt32 {
+                default_value: REFUSED_FROM,
+                runtime_key: "chancery.refused_from".to_owned(),
+            }),
+        }),
+    };
+    // Of a request that has no answer, a flag says why.
+    let either = [
+        FilterSpecifier::StatusCodeFilter(status),
+        FilterSpecifier::ResponseFlagFilter(ResponseFlagFilter::default()),
+    ];
+    let filters = either.map(|filter| AccessLogFilter { filter_specifier: Some(filter) }).to_vec();
+    let filter = FilterSpecifier::OrFilter(OrFilter { filters });
+    vec![AccessLog { filter: Some(AccessLogFilter { filter_specifier: Some(filter) }), ..stdout(fields) }]
 }
 
 /// One line more for each request that came without TLS, for the sidecar alone.

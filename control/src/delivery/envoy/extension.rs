@@ -2,7 +2,7 @@
 //! and drops no connection.
 
 use super::message::{any, inline_bytes};
-use super::{INBOUND_POLICY, outbound_policy};
+use super::{INBOUND_POLICY, PROBES_POLICY, outbound_policy};
 use crate::delivery::snapshot::{Resource, ResourceType};
 use chancery_policy_lang::checked::ServiceRef;
 use chancery_policy_lang::log::LogKey;
@@ -78,6 +78,15 @@ fn of_module(name: &str, module: &Module, log_key: LogKey, replicas: &[u32]) -> 
         ..Default::default()
     };
     extension(name, any(&Wasm { config: Some(plugin) }), module.manifest.policies.as_slice())
+}
+
+/// What is let through without an identity, as a module; `None`: nothing is.
+#[must_use]
+pub fn probes(module: Option<&Module>, log_key: LogKey) -> Resource {
+    match module {
+        Some(module) => of_module(PROBES_POLICY, module, log_key, &[]),
+        None => extension(PROBES_POLICY, deny_all(), &[]),
+    }
 }
 
 /// No policy concerns the service: everything is allowed.

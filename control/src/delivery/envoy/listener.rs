@@ -4,7 +4,7 @@ use super::message::{self, address, ads, any, number, resource, seconds, yes};
 use super::route::{DELAY, DELAY_SHARE};
 use super::filter::{self, Slot};
 use super::{
-    ConnectionLife, INBOUND, INBOUND_POLICY, UNSENT, access_log, cors, evicted, extension, one_identity, outbound_listener,
+    ConnectionLife, INBOUND, INBOUND_POLICY, PROBES, PROBES_POLICY, UNSENT, access_log, cors, evicted, extension, one_identity, outbound_listener,
     outbound_policy, route, tls,
 };
 use crate::delivery::snapshot::{Resource, ResourceType};
@@ -36,7 +36,8 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
     HttpConnectionManager, HttpFilter, LocalReplyConfig, Rds, ResponseMapper,
 };
 use envoy_types::pb::envoy::extensions::http::early_header_mutation::header_mutation::v3::HeaderMutation as EarlyHeaderMutation;
-use envoy_types::pb::google::protobuf::{Any, BoolValue};
+use envoy_types::pb::envoy::extensions::filters::network::connection_limit::v3::ConnectionLimit;
+use envoy_types::pb::google::protobuf::{Any, BoolValue, UInt64Value};
 use std::net::SocketAddr;
 
 /// Headers of a request that an application sends. Fewer than the 100 that the other sidecar takes, for
@@ -123,6 +124,50 @@ pub fn inbound(
         ..Default::default()
     };
     resource(ResourceType::Listener, INBOUND, &listener)
+}
+
+/// The most connections of probes at a time; further ones are closed.
+const PROBE_CONNECTIONS_MAX: u64 = 64;
+/// The most bytes of a probe, and of its answer, that wait at a time.
+const PROBE_BYTES_MAX: u32 = 64 << 10;
+/// How long a probe takes at most.
+const PROBE_TIMEOUT_S: i64 = 15;
+
+/// The listener [`PROBES`]: without TLS, to the application and no further, for what policies exempt. Whoever reaches it
+/// is anybody, so all of it is little.
+#[must_use]
+pub fn probes(listen: SocketAddr, service: &ServiceRef, life: ConnectionLife) -> Resource {
+    let inbound = manager(INBOUND.to_owned(), life);
+    let manager = HttpConnectionManager {
+        stat_prefix: PROBES.to_owned(),
+        http_filters: vec![discovered(PROBES_POLICY.to_owned(), extension::deny_all()), router()],
+        forward_client_cert_details: ForwardClientCertDetails::Sanitize.into(),
+        access_log: access_log::of_refused("probe", service),
+        request_timeout: Some(seconds(PROBE_TIMEOUT_S)),
+        stream_idle_timeout: Some(seconds(PROBE_TIMEOUT_S)),
+        upgrade_configs: Vec::new(),
+        ..inbound
+    };
+    let limit = ConnectionLimit {
+        stat_prefix: PROBES.to_owned(),
+        max_connections: Some(UInt64Value { value: PROBE_CONNECTIONS_MAX }),
+        ..Default::default()
+    };
+    let limit = Filter {
+        name: "envoy.filters.network.connection_limit".to_owned(),
+        config_type: Some(FilterConfig::TypedConfig(any(&limit))),
+    };
+    let chain = FilterChain { filters: vec![limit, connection_manager(&manager)], ..Default::default() };
+    let listener = Listener {
+        name: PROBES.to_owned(),
+        address: Some(address(listen)),
+        filter_chains: vec![chain],
+        per_connection_buffer_limit_bytes: number(PROBE_BYTES_MAX),
+        traffic_direction: TrafficDirection::Inbound.into(),
+        enable_reuse_port: alone(),
+        ..Default::default()
+    };
+    resource(ResourceType::Listener, PROBES, &listener)
 }
 
 /// Connections on which this is spoken.

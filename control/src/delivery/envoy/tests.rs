@@ -35,6 +35,7 @@ fn everything() -> Vec<Resource> {
         advertised: "10.0.0.1:8443".parse().unwrap(),
         application: "127.0.0.1:8080".parse().unwrap(),
         protocol: Protocol::Http1,
+        probes: None,
     };
     let listens = ["127.0.0.1:7001".parse().unwrap(), "[::1]:7001".parse().unwrap()];
     let life = ConnectionLife::of_certificates(6000);

@@ -4,14 +4,18 @@
 use super::groups::{Groups, MadeOnce};
 use crate::delivery::envoy::filter::{self, Attachment, Slot, extension_name};
 use crate::delivery::envoy::listener::Plaintext;
+use crate::delivery::envoy::{PROBES_POLICY, extension};
 use crate::delivery::snapshot::Resource;
 use crate::mesh::model::{Labels, ProxyId, ProxyRegistration};
+use crate::policies::effort::Effort;
 use crate::policies::filters::attached::{allowed, called, granting, linked, plaintext, record};
 use crate::policies::in_force::{InForce, describe};
 use crate::policies::population::workload;
 use crate::policies::programs::Programs;
 use chancery_policy_lang::checked::{Destination, Direction, ServiceRef, Target};
 use chancery_policy_lang::link::LinkedFilter;
+use chancery_policy_lang::linked::Workload;
+use chancery_policy_lang::log::LogKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -24,6 +28,8 @@ pub(super) struct Attachments {
     pub(super) outbound: Arc<[Slot]>,
     /// Whether connections without TLS are taken.
     pub(super) plaintext: Plaintext,
+    /// What decides about probes; `None` as long as none could be made.
+    probes: Option<Arc<Resource>>,
     /// The filters, of each direction.
     resources: BTreeMap<Direction, Vec<Arc<Resource>>>,
     /// The services that they may call.
@@ -42,7 +48,9 @@ impl Attachments {
 
     /// The filters that a sidecar needs.
     pub(super) fn resources(&self, proxy: &ProxyRegistration) -> impl Iterator<Item = &Arc<Resource>> {
-        Self::directions(proxy).filter_map(|direction| self.resources.get(&direction)).flatten()
+        let of_directions = Self::directions(proxy).filter_map(|direction| self.resources.get(&direction));
+        let takes_probes = proxy.inbound.is_some_and(|inbound| inbound.probes.is_some());
+        of_directions.flatten().chain(self.probes.iter().filter(move |_| takes_probes))
     }
 
     /// The services that they may call there.
@@ -55,14 +63,16 @@ impl Attachments {
 #[derive(Clone, Debug)]
 pub(super) struct Attached {
     programs: Arc<Programs>,
+    log_key: LogKey,
+    effort: Effort,
     workloads: Groups<Labels, Arc<Attachments>>,
     /// By their extensions and what their policies say.
     made: MadeOnce<(String, [u8; 32]), Resource>,
 }
 
 impl Attached {
-    pub(super) fn new(programs: Arc<Programs>) -> Self {
-        Self { programs, workloads: Groups::default(), made: MadeOnce::default() }
+    pub(super) fn new(programs: Arc<Programs>, log_key: LogKey, effort: Effort) -> Self {
+        Self { programs, log_key, effort, workloads: Groups::default(), made: MadeOnce::default() }
     }
 
     /// Takes in that policies changed which are about these targets, of either direction: gives the sidecars that get
@@ -135,12 +145,30 @@ impl Attached {
         let made = made.and(is_open.map(|policy| {
             attachments.plaintext = if policy.is_some() { Plaintext::Open } else { Plaintext::Closed };
         }));
+        let made = made.and(self.probes(in_force, &workload).map(|probes| attachments.probes = Some(probes)));
         let Err(problem) = made else { return attachments };
         let (namespace, name) = (&service.namespace, &service.name);
         tracing::error!(namespace, service = name, problem, "the filters stay as they are");
         // Without any that it had, what stands in the places of those that are missing does what is said of failures.
         let attachments = last_good.cloned().unwrap_or(attachments);
         Attachments { problem: Some(problem), ..attachments }
+    }
+
+    /// What decides about probes of a workload, made once for all that exempt the same.
+    fn probes(&mut self, in_force: &InForce, workload: &Workload) -> Result<Arc<Resource>, String> {
+        if let Some(problem) = in_force.policies.problem() {
+            return Err(problem.to_owned());
+        }
+        let module = self.programs.exempting(&in_force.policies, workload, &self.effort);
+        let module = module.map_err(|error| error.to_string())?;
+        let digest = module.as_ref().map_or("", |module| &module.digest);
+        let key = (format!("{PROBES_POLICY}/{digest}"), [0; 32]);
+        if let Some(made) = self.made.get(&key) {
+            return Ok(made);
+        }
+        let resource = Arc::new(extension::probes(module.as_deref(), self.log_key));
+        self.made.keep(key, &resource);
+        Ok(resource)
     }
 
     fn fill(

@@ -64,6 +64,7 @@ enum Key {
     InboundListener(Inbound, ServiceRef, Arc<[Slot]>, Plaintext),
     /// The addresses are sorted.
     OutboundListener(ServiceRef, Box<[SocketAddr]>, Arc<[Slot]>),
+    ProbesListener(SocketAddr, ServiceRef),
     LocalApp(SocketAddr, Protocol),
     /// With the statements that lead there, if the proxy does not say so itself.
     MeshCluster(Destination, Arc<LinkedSettings>, BTreeSet<Arc<str>>),
@@ -178,6 +179,9 @@ impl Plumbing {
                 )),
                 self.resource(Key::LocalApp(inbound.application, inbound.protocol)),
             ]);
+            if let Some(listen) = inbound.probes {
+                resources.push(self.resource(Key::ProbesListener(listen, proxy.service.clone())));
+            }
         }
         let mut outbounds: BTreeMap<&ServiceRef, BTreeSet<SocketAddr>> = BTreeMap::new();
         for outbound in &proxy.outbounds {
@@ -317,6 +321,7 @@ fn make(key: &Key, trust_domain: &str, life: ConnectionLife) -> Resource {
         Key::OutboundListener(service, listens, filters) => {
             listener::outbound(service, listens, filters, life)
         }
+        Key::ProbesListener(listen, service) => listener::probes(*listen, service, life),
         Key::LocalApp(application, protocol) => cluster::local_app(*application, *protocol),
         Key::MeshCluster(destination, settings, by) => {
             cluster::mesh(destination, settings, by, trust_domain, life)

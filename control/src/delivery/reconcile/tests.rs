@@ -373,6 +373,7 @@ fn offering(namespace: &str, name: &str, number: u8) -> Arc<ProxyRegistration> {
             advertised: ([10, 0, 0, number], 8443).into(),
             application: ([127, 0, 0, 1], 8080).into(),
             protocol: Protocol::Http1,
+            probes: None,
         }),
         outbounds: Vec::new(),
     })

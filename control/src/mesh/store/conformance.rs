@@ -136,7 +136,13 @@ async fn machines_write_into_a_log_of_their_own(store: &dyn Store) {
 async fn what_was_found_out_of_a_replica_stays_until_it_is_elsewhere(store: &dyn Store) {
     let inbound = |port| {
         let address = ([127, 0, 0, 1], port).into();
-        Some(Inbound { listen: address, advertised: address, application: address, protocol: Protocol::H2c })
+        Some(Inbound {
+            listen: address,
+            advertised: address,
+            application: address,
+            protocol: Protocol::H2c,
+            probes: Some(address),
+        })
     };
     let stated = ProxyRegistration { inbound: inbound(1), ..(*proxy("shop/orders/9")).clone() };
     let register = async |registration: ProxyRegistration| {

@@ -79,6 +79,8 @@ struct StoredInbound {
     /// Absent where it is HTTP/1.1.
     #[serde(default, skip_serializing_if = "StoredProtocol::is_http1")]
     protocol: StoredProtocol,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    probes: Option<SocketAddr>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,6 +209,7 @@ impl Record for StoredProxy {
                 advertised: Some(inbound.advertised).filter(|advertised| *advertised != inbound.listen),
                 application: inbound.application,
                 protocol: inbound.protocol.into(),
+                probes: inbound.probes,
             }),
             outbounds: model.outbounds.iter().map(outbound).collect(),
             token: model.token.clone(),
@@ -233,6 +236,7 @@ impl Record for StoredProxy {
                 advertised: inbound.advertised.unwrap_or(inbound.listen),
                 application: inbound.application,
                 protocol: inbound.protocol.into(),
+                probes: inbound.probes,
             }),
             outbounds: self.outbounds.into_iter().map(outbound).collect(),
             token: self.token,
@@ -323,14 +327,21 @@ mod tests {
         let read = serde_json::from_str::<StoredProxy>(earlier).unwrap().into_model("shop/orders/1");
         let address = "127.0.0.1:8080".parse().unwrap();
         let application = "127.0.0.1:9000".parse().unwrap();
-        let inbound =
-            Inbound { listen: address, advertised: address, application, protocol: Protocol::Http1 };
+        let inbound = Inbound {
+            listen: address,
+            advertised: address,
+            application,
+            protocol: Protocol::Http1,
+            probes: None,
+        };
         assert_eq!((read.inbound, read.readiness), (Some(inbound), Readiness::Ready));
         // What is the same as ever is written as ever.
         let written = serde_json::to_string(&StoredProxy::of(&read)).unwrap();
         assert!(!written.contains("protocol") && !written.contains("advertised"), "{written}");
-        let spoken =
-            ProxyRegistration { inbound: Some(Inbound { protocol: Protocol::H2c, ..inbound }), ..read };
+        let spoken = ProxyRegistration {
+            inbound: Some(Inbound { protocol: Protocol::H2c, probes: Some(address), ..inbound }),
+            ..read
+        };
         let written = serde_json::to_string(&StoredProxy::of(&spoken)).unwrap();
         let read: StoredProxy = serde_json::from_str(&written).unwrap();
         assert_eq!(read.into_model("shop/orders/1"), spoken);

@@ -208,6 +208,7 @@ fn registration(
         advertised: advertised(&inbound),
         application: inbound.application,
         protocol: inbound.protocol.map(Into::into).unwrap_or_default(),
+        probes: inbound.probes,
     });
     check_addresses(id, inbound, &outbounds)?;
     Ok(ProxyRegistration {
@@ -262,7 +263,7 @@ fn check_addresses(id: &ProxyId, inbound: Option<Inbound>, outbounds: &[Outbound
         .help("say with --address at which address of this machine other sidecars reach it"));
     }
     let mut taken: BTreeSet<SocketAddr> = BTreeSet::new();
-    let stated = inbound.iter().flat_map(|inbound| [inbound.listen]);
+    let stated = inbound.iter().flat_map(|inbound| [Some(inbound.listen), inbound.probes]).flatten();
     for listen in stated.chain(outbounds.iter().map(|outbound| outbound.listen)) {
         if listen.port() == 0 {
             return Err(ApiError::bad_request(format!(
@@ -273,7 +274,7 @@ fn check_addresses(id: &ProxyId, inbound: Option<Inbound>, outbounds: &[Outbound
         if let Some(other) = taken.iter().find(|other| overlap(**other, listen)) {
             let at = if *other == listen { "twice".to_owned() } else { format!("and at {other}") };
             return Err(ApiError::bad_request(format!("proxy `{id}` listens at {listen} {at}"))
-                .help("give each --inbound and --outbound an address and port of its own"));
+                .help("give --inbound, --probes and each --outbound an address and port of its own"));
         }
         taken.insert(listen);
     }

@@ -286,6 +286,7 @@ fn body(registration: &ProxyRegistration, status: Option<ProxyStatus>, fleet: &S
             application: inbound.application,
             protocol: Some(inbound.protocol.into()),
             check: registration.check.clone(),
+            probes: inbound.probes,
         }),
         outbounds: registration
             .outbounds

@@ -449,6 +449,9 @@ pub struct InboundBody {
     /// Absent if it does not look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<String>,
+    /// Where probes without TLS are let through, if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<SocketAddr>,
 }
 
 /// A service that a workload calls.
