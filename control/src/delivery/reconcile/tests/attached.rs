@@ -6,9 +6,10 @@ use crate::mesh::model::filter::{FilterDigest, FilterSource};
 use crate::mesh::model::{FilterId, FilterRecord};
 use crate::policies::filters::modules::Modules;
 
-/// The module of a version: here any bytes.
+/// The module of a version: here one with nothing in it but a section of this name.
 fn module(id: &str) -> Arc<[u8]> {
-    format!("module of {id}").into_bytes().into()
+    let length = u8::try_from(id.len()).unwrap();
+    [b"\0asm\x01\0\0\0\0", [length + 1, length].as_slice(), id.as_bytes()].concat().into()
 }
 
 fn pushed(state: &mut DesiredState, ids: &[&str]) {
