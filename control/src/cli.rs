@@ -154,6 +154,9 @@ impl Command {
 /// there is to say, and gives the exit code of the process.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(exit) = completion::answered(Cli::command, &arguments) {
+        return exit;
+    }
     let command = match config_file::filled(Cli::command(), &arguments) {
         Ok(command) => command,
         Err(failure) => {
@@ -234,7 +237,7 @@ async fn dispatch(cli: Cli) -> CommandResult {
         Command::Doctor(arguments) => doctor::run(arguments, &cli.global).await,
         Command::Snapshot(arguments) => snapshot::run(arguments, &cli.global).await,
         Command::Envoy(arguments) => envoy::run(arguments).await,
-        Command::Completion(arguments) => completion::run(arguments, Cli::command()),
+        Command::Completion(arguments) => completion::run(arguments),
     }
 }
 

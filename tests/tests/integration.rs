@@ -8,6 +8,7 @@ mod bad_input;
 mod blame;
 mod calls;
 mod command_line;
+mod completion;
 mod control_plane;
 mod cors;
 mod delivery;
