@@ -31,6 +31,7 @@ mod phases;
 mod plaintext;
 mod policy;
 mod redacted;
+mod redirect;
 mod repeated;
 mod request;
 mod rule;

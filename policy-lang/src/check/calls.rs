@@ -4,7 +4,7 @@ use super::policy::Named;
 use super::rule::{Around, Matched};
 use super::scope::Captures;
 use super::target::service_ref;
-use super::{condition, errors, peer};
+use super::{condition, errors, peer, redirect};
 use crate::checked::{
     Attribute, Calls, Cause, Choice, Destination, Direction, Expr, Fault, FaultKind, Guard, Milliseconds,
     Mirror, PathPattern, Peer, Piece, Retry, Scope, Target, Template, Way, Weighted,
@@ -103,7 +103,11 @@ impl Around<'_> {
         self.callers_know(&guard, node, targets)?;
         let (id, at) = (name.id, name.span);
         let stated = match does? {
-            Does::Way(does) => Stated::Way(Choice { id, guard, does, span }),
+            Does::Way(does) => {
+                let choice = Choice { id, guard, does, span };
+                redirect::warn(&choice, self.diagnostics);
+                Stated::Way(choice)
+            }
             Does::Rewrite(does) => Stated::Rewrite(Choice { id, guard, does, span }),
             Does::Mirror(does) => Stated::Mirror(Choice { id, guard, does, span }),
             Does::Timeout(does) => Stated::Timeout(Choice { id, guard, does, span }),

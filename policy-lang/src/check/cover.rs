@@ -236,7 +236,7 @@ fn covers(wide: &Guard, narrow: &Guard) -> bool {
     methods && paths && peers
 }
 
-fn path_covers(wide: &PathPattern, narrow: &PathPattern) -> bool {
+pub(super) fn path_covers(wide: &PathPattern, narrow: &PathPattern) -> bool {
     let is_longer = narrow.segments.len() > wide.segments.len();
     let fits = |(wide, narrow): (&Segment, &Segment)| match (wide, narrow) {
         (Segment::Any, Segment::Literal(text)) => !text.is_empty(),

@@ -19,6 +19,7 @@ const NOTHING_TESTED: Code = Code("W111");
 const EVADED: Code = Code("W112");
 const UNSEEN: Code = Code("W113");
 const UNVERIFIED: Code = Code("W114");
+const REDIRECT_TO_ITSELF: Code = Code("W115");
 const NEVER_MATCHES: Code = Code("W201");
 const ALWAYS_TRUE: Code = Code("W202");
 const ALLOWED_OTHERWISE: Code = Code("W203");
@@ -161,6 +162,16 @@ pub(in crate::check) fn allowed_otherwise(span: Span, rule: &str, otherwise: Spa
     Diagnostic::warning(ALLOWED_OTHERWISE, span, format!("`{rule}` allows what is allowed without it"))
         .with(otherwise, "what no rule speaks of is allowed here")
         .help("remove it, or write `otherwise deny`")
+}
+
+pub(in crate::check) fn redirect_to_itself(span: Span, name: &str) -> Diagnostic {
+    Diagnostic::warning(
+        REDIRECT_TO_ITSELF,
+        span,
+        format!("`{name}` redirects a client to what it redirects again"),
+    )
+    .labelled("clients follow this until they give up")
+    .help("name another place, or let the statement match fewer paths")
 }
 
 pub(in crate::check) fn unverified(span: Span, what: &str, plaintext: Span) -> Diagnostic {
