@@ -27,7 +27,8 @@ async fn plain(to: &Sidecar, request: &Request) -> Result<Option<Answer>> {
 async fn until_plain(to: &Sidecar, request: &Request, status: Option<u16>) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let got = plain(to, request).await?.map(|answer| answer.status);
+        // One that has just started does not listen yet.
+        let got = plain(to, request).await.ok().flatten().map(|answer| answer.status);
         if got == status {
             return Ok(());
         }
@@ -103,6 +104,24 @@ async fn plaintext_is_opened_named_and_closed_and_the_mesh_does_not_notice() -> 
     assert!(text.contains("shop/orders takes callers without TLS, by policy orders"), "{text}");
     let text = said(&mesh, &["doctor"], "takes callers without TLS: 127.0.0.1").await?;
     assert!(text.contains("plaintext deny"), "{text}");
+
+    // Of a replica that is away nobody knows who calls it.
+    let more = mesh.start_sidecar(Member::new("shop/orders", "more")?).await?;
+    said(&mesh, &["status"], "  127.0.0.1").await?;
+    let unheard = async |count: usize| -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while mesh.status(None).await?.plaintext.iter().map(|open| open.unheard).sum::<usize>() != count {
+            ensure!(Instant::now() < deadline, "not {count} of the sidecars are unheard");
+            sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    };
+    until_plain(&more, &legacy, Some(200)).await?;
+    unheard(0).await?;
+    drop(more);
+    unheard(1).await?;
+    let text = said(&mesh, &["doctor"], "have not said who calls them").await?;
+    assert!(!text.contains("none came"), "{text}");
 
     // An open connection without TLS ends when the door is closed.
     mesh.apply(CLOSED).await?;

@@ -88,7 +88,9 @@ pub(super) async fn status(
     };
     let (nowhere, plaintext) = match query.proxies {
         Shown::All => {
-            let counts = api.board.counts_of(desired.proxies.keys());
+            let mut counts = api.board.counts_of(desired.proxies.keys());
+            // What one that is away said last says nothing of now.
+            counts.retain(|id, _| api.board.is_connected(id));
             let (in_force, desired) = (api.in_force.clone(), desired.clone());
             blocking(move || {
                 let in_force = in_force.at(&desired);

@@ -12,7 +12,7 @@ pub struct PlaintextBody {
     pub policies: Vec<String>,
     /// Who made requests without TLS within the last hour.
     pub callers: Vec<PlaintextCaller>,
-    /// How many of its sidecars have not said who calls them so.
+    /// How many of its sidecars have not said who calls them so, or are away.
     pub unheard: usize,
 }
 
