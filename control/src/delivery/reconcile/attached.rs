@@ -142,16 +142,21 @@ impl Attached {
             Some(problem) => Err(problem.to_owned()),
             None => plaintext(&in_force.policies, &workload).map_err(|found| describe(&found)),
         };
-        let made = made.and(is_open.map(|policy| {
-            attachments.plaintext = if policy.is_some() { Plaintext::Open } else { Plaintext::Closed };
-        }));
-        let made = made.and(self.probes(in_force, &workload).map(|probes| attachments.probes = Some(probes)));
+        let is_open =
+            is_open.map(|policy| if policy.is_some() { Plaintext::Open } else { Plaintext::Closed });
+        let probes = self.probes(in_force, &workload);
+        // What is known of these holds whatever is wrong with the filters of others: a door that is closed is closed.
+        let last = last_good.cloned().unwrap_or_default();
+        attachments.plaintext = is_open.as_ref().copied().unwrap_or(last.plaintext);
+        attachments.probes = probes.as_ref().ok().cloned().or_else(|| last.probes.clone());
+        let made = made.and(is_open.map(drop)).and(probes.map(drop));
         let Err(problem) = made else { return attachments };
         let (namespace, name) = (&service.namespace, &service.name);
         tracing::error!(namespace, service = name, problem, "the filters stay as they are");
         // Without any that it had, what stands in the places of those that are missing does what is said of failures.
+        let (plaintext, probes) = (attachments.plaintext, attachments.probes.clone());
         let attachments = last_good.cloned().unwrap_or(attachments);
-        Attachments { problem: Some(problem), ..attachments }
+        Attachments { problem: Some(problem), plaintext, probes, ..attachments }
     }
 
     /// What decides about probes of a workload, made once for all that exempt the same.
